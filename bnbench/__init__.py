@@ -1,0 +1,63 @@
+"""bnbench: how easily is a loss landscape bent to a picture, and how much harder with batch normalization?
+
+The public names below load on first use, so that importing the package stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bnbench.data import Images, load_data
+    from bnbench.landscape import Landscape, measure_landscape
+    from bnbench.masks import draw_mask, is_trained, picture_to_mask
+    from bnbench.models import BatchNorm
+    from bnbench.mpo.fit import fit
+    from bnbench.mpo.objective import objective
+    from bnbench.mpo.plane import Plane
+    from bnbench.protocol import PROFILES, Protocol
+    from bnbench.report import build_report
+    from bnbench.store import load
+
+_HOMES = {
+    "BatchNorm": "bnbench.models",
+    "Images": "bnbench.data",
+    "Landscape": "bnbench.landscape",
+    "PROFILES": "bnbench.protocol",
+    "Plane": "bnbench.mpo.plane",
+    "Protocol": "bnbench.protocol",
+    "build_report": "bnbench.report",
+    "draw_mask": "bnbench.masks",
+    "fit": "bnbench.mpo.fit",
+    "is_trained": "bnbench.masks",
+    "load": "bnbench.store",
+    "load_data": "bnbench.data",
+    "measure_landscape": "bnbench.landscape",
+    "objective": "bnbench.mpo.objective",
+    "picture_to_mask": "bnbench.masks",
+}
+
+__all__ = [
+    "PROFILES",
+    "BatchNorm",
+    "Images",
+    "Landscape",
+    "Plane",
+    "Protocol",
+    "build_report",
+    "draw_mask",
+    "fit",
+    "is_trained",
+    "load",
+    "load_data",
+    "measure_landscape",
+    "objective",
+    "picture_to_mask",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bnbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

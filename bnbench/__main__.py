@@ -1,0 +1,5 @@
+"""``python -m bnbench``: the command line."""
+
+from bnbench.cli import main
+
+main()

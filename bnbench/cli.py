@@ -1,0 +1,212 @@
+"""The command line: parses, calls one function, prints. Imports torch only inside commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bnbench.parsing import parse_counts, parse_probs, parse_seeds, parse_size
+from bnbench.protocol import PROFILES, SECTIONS, Grid
+
+if TYPE_CHECKING:
+    from bnbench.runner import Execution, Outcome, Plan
+
+Command = Callable[..., Any]
+
+
+class Text(click.ParamType):
+    """An option whose text one of bnbench's own parsers reads."""
+
+    def __init__(self, name: str, parse: Callable[[str, str], Any]) -> None:
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text; what is wrong with it becomes one sentence."""
+        option = param.opts[0] if param else ""
+        try:
+            return self.parse(value, option) if isinstance(value, str) else value
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def knob_options(command: Command) -> Command:
+    """Give a command one option for each knob of a protocol, with the knob's own help."""
+    kinds: dict[str, Any] = {
+        "int": int,
+        "float": float,
+        "str": str,
+        "tuple[int, ...]": Text("LIST", parse_counts),
+        "tuple[int, int]": Text("SIZE", parse_size),
+    }
+    for section in reversed(SECTIONS.values()):
+        for knob in reversed(fields(section)):
+            choices = knob.metadata.get("choices")
+            kind = click.Choice(choices) if choices else kinds[str(knob.type)]
+            option = click.option(f"--{knob.name.replace('_', '-')}", knob.name, type=kind, help=knob.metadata["help"])
+            command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="bnbench")
+def cli() -> None:
+    """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
+
+
+@cli.command()
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), default="compact", show_default=True, help="Protocol to follow."
+)
+@click.option(
+    "--probs", type=Text("LIST", parse_probs), default="0.1:0.9:0.1", show_default=True, help="Fill probabilities."
+)
+@click.option(
+    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+)
+@click.option("--arms", default="plain,bn", show_default=True, help="plain, bn, skip or package.module:factory.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/PROFILE]"
+)
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*.")
+@click.option("--jobs", type=click.IntRange(1), help="Fits at once.  [default: one a device; on the CPU, one a core]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit.")
+@click.option("--chunk", type=click.IntRange(1), default=32, show_default=True, help="Pixels computed at once.")
+@click.option(
+    "--data-folder", type=click.Path(path_type=Path, file_okay=False), help="torchvision's folder of data sets."
+)
+@click.option("--download", is_flag=True, help="Let torchvision download a missing data set.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and start nothing.")
+@knob_options
+def run(**options: Any) -> None:
+    """Fit planes to seeded random masks and measure their landscapes.
+
+    Finished fits are kept: the same command goes on where it was stopped. Every option below --dry-run
+    changes the profile's protocol, and so needs an --out folder of its own.
+    """
+    from bnbench import runner, store
+
+    names = {field.name for section in SECTIONS.values() for field in fields(section)}
+    protocol = PROFILES[options["profile"]].with_knobs(
+        **{name: options[name] for name in names if options[name] is not None}
+    )
+    grid = Grid(_arms(options["arms"]), options["probs"], options["seeds"])
+    execution = _execution(options)
+    folder = options["out"] or Path("results") / protocol.profile
+    data = runner.check_request(grid, protocol, execution)
+    store.open_folder(folder, protocol)
+    plan = runner.plan_sweep(folder, protocol, grid)
+    _say(f"profile {protocol.profile} ({protocol.hash}), {protocol.data.dataset}, results in {folder}")
+    for message in plan.broken:
+        _say(f"skipped: {message}")
+    _say(_plan_line(plan, execution, data))
+    if options["dry_run"]:
+        return
+    failed = _watch(plan, execution)
+    if failed or plan.broken:
+        _say(
+            f"{len(failed)} failed, {len(plan.broken)} unreadable; the reasons are above and in {folder / 'failures'}."
+        )
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.  [default: reports/ and the name of RESULTS]",
+)
+@click.option("--compare", is_flag=True, help="Draw the sweeps of several protocols into one figure 4.")
+def report(results: Path, out: Path | None, compare: bool) -> None:
+    """Statistics, figures and a page for every sweep below RESULTS, finished or not."""
+    from bnbench.report import build_report
+
+    target = out or Path("reports") / results.resolve().name
+    built = build_report(results, target, compare=compare)
+    for message in built.broken:
+        _say(f"skipped: {message}")
+    click.echo(built.paths[0])
+    if built.broken:
+        sys.exit(1)
+
+
+def _arms(text: str) -> tuple[str, ...]:
+    arms = tuple(arm.strip() for arm in text.split(","))
+    if not all(arms) or len(set(arms)) < len(arms):
+        raise click.ClickException(f"--arms {text}: give each arm once, such as plain,bn.")
+    return arms
+
+
+def _execution(options: dict[str, Any]) -> Execution:
+    from bnbench.data import CACHE
+    from bnbench.devices import make_slots, parse_devices
+    from bnbench.runner import Execution
+
+    slots = make_slots(parse_devices(options["devices"]), options["jobs"], options["threads"])
+    folder = options["data_folder"] or CACHE
+    return Execution(slots, options["threads"], options["chunk"], folder, options["download"])
+
+
+def _plan_line(plan: Plan, execution: Execution, data: Any) -> str:
+    from bnbench.cost import duration_text, estimate_seconds
+
+    slots = ", ".join(str(slot) for slot in execution.slots)
+    line = f"{plan}; {len(execution.slots)} slots ({slots}), {execution.threads} thread each"
+    if not plan.to_run:
+        return f"{line}; nothing to do"
+    return f"{line}; about {duration_text(estimate_seconds(plan, execution, data))}"
+
+
+def _watch(plan: Plan, execution: Execution) -> list[Outcome]:
+    """Run what is left: a bar on a terminal, a line per fit elsewhere; return what failed."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from bnbench.runner import run_sweep
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("fits"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    failed: list[Outcome] = []
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("fits", total=len(plan.to_run))
+        for done, outcome in enumerate(run_sweep(plan, execution), start=1):
+            progress.advance(task)
+            console.print(f"[{done}/{len(plan.to_run)}] {outcome}", markup=False, soft_wrap=True)
+            if outcome.failure:
+                failed.append(outcome)
+    return failed
+
+
+_say = partial(click.echo, err=True)
+
+
+def main() -> None:
+    """Entry point: every error that a request can cause is one sentence and exit code 2."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        _say(f"bnbench: {error.format_message()}")
+        code = 2
+    except ValueError as error:
+        if type(error).__module__.split(".")[0] != "bnbench" and type(error) is not ValueError:
+            raise
+        _say(f"bnbench: {error}")
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        _say("bnbench: interrupted; finished fits are kept, and the same command goes on from there.")
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,109 @@
+"""Device slots, and leases on them that the kernel frees however a process dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_WAIT = 0.05
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one fit at a time: a device, and which of the fits on that device."""
+
+    device: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.device}#{self.index}"
+
+
+def parse_devices(text: str, option: str = "--devices") -> tuple[str, ...]:
+    """Read device names: ``auto``, ``cpu``, ``cpu,cpu``, ``cuda:0,cuda:1`` or ``cuda:*``.
+
+    ``auto`` is every CUDA device, or the CPU where there is none.
+
+    Raises:
+        ValueError: a name that is no device, or a device that this machine lacks.
+    """
+    cuda = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    here = ", ".join(("cpu", *cuda))
+    names: list[str] = []
+    for name in text.split(","):
+        if name == "auto":
+            names += cuda or ("cpu",)
+        elif name == "cuda:*" and cuda:
+            names += cuda
+        elif name == "cpu" or name in cuda:
+            names.append(name)
+        elif re.fullmatch(r"cuda(:\d+|:\*)?", name):
+            raise ValueError(f"{option} {text}: this machine has no device {name}; use one of {here}.")
+        else:
+            raise ValueError(f"{option} {text}: {name!r} is not a device; use auto, cuda:* or one of {here}.")
+    return tuple(names)
+
+
+def make_slots(devices: Sequence[str], jobs: int | None, threads: int) -> tuple[Slot, ...]:
+    """Spread jobs over devices in turn.
+
+    Args:
+        devices: names as :func:`parse_devices` gives them; a name may stand more than once.
+        jobs: fits at once. By default one for each name, and on the CPU alone as many as have
+            ``threads`` cores each.
+        threads: processor threads of a fit.
+    """
+    if jobs is None:
+        jobs = max(1, available_cores() // threads) if tuple(devices) == ("cpu",) else len(devices)
+    used: Counter[str] = Counter()
+    slots: list[Slot] = []
+    for job in range(jobs):
+        device = devices[job % len(devices)]
+        slots.append(Slot(device, used[device]))
+        used[device] += 1
+    return tuple(slots)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def lease(slots: Sequence[Slot], folder: Path) -> Iterator[Slot]:
+    """Hold a free slot; wait while all are taken.
+
+    Args:
+        slots: the slots of a sweep.
+        folder: where its lock files lie, on this machine's own disk.
+    """
+    while True:
+        for slot in slots:
+            with (folder / str(slot).replace(":", "-")).open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield slot
+                return
+        time.sleep(_WAIT)
+
+
+def device_name(device: str) -> str:
+    """The model of a processor or GPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    information = Path("/proc/cpuinfo")
+    if information.exists() and (match := re.search(r"model name\s*:\s*(.+)", information.read_text())):
+        return match[1]
+    return platform.processor() or platform.machine()

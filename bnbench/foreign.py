@@ -1,0 +1,188 @@
+"""A user's own arm: ``package.module:factory``, imported, checked and made fit for a plane.
+
+The factory is called as ``factory(image_shape, classes)`` and returns a fresh module that maps
+images (B, C, H, W) to logits (B, classes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils import parametrize
+
+from bnbench.models import BUILT_IN, Factory, arm_factory
+from bnbench.mpo.batched import batched_logits
+from bnbench.mpo.plane import Plane
+from bnbench.protocol import NetworkProtocol
+
+_OFFSET = 0.5
+
+
+class ArmError(ValueError):
+    """An arm that cannot work; the message says which, why, and what would."""
+
+
+class Reparametrized(nn.Module):
+    """A scale that is 1 in every fresh network, stored as U[-0.5, 0.5] and used as stored + 0.5."""
+
+    def forward(self, stored: Tensor) -> Tensor:
+        """The scale that the layer uses."""
+        return stored + _OFFSET
+
+    def right_inverse(self, used: Tensor) -> Tensor:
+        """The stored value of a used one."""
+        return used - _OFFSET
+
+
+def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:
+    """A function without arguments that makes a fresh network of any arm, built in or a user's own.
+
+    Raises:
+        ArmError: a foreign factory cannot be imported, or what it makes cannot work.
+        ValueError: an unknown name.
+    """
+    if ":" not in arm:
+        return arm_factory(arm, image_shape, classes, network)
+    factory = partial(_made, arm, _import(arm), image_shape, classes)
+    scales = _check(arm, factory, image_shape, classes)
+    return partial(_reparametrized, factory, scales)
+
+
+def arm_source(arm: str) -> str:
+    """Hash of a user arm's source file; empty for a built-in arm, whose code the revision covers."""
+    if ":" not in arm:
+        return ""
+    source = inspect.getsourcefile(_import(arm))
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12] if source else ""
+
+
+def _import(arm: str) -> Callable[..., object]:
+    module_name, _, name = arm.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        factory = getattr(importlib.import_module(module_name), name)
+    except Exception as error:
+        raise ArmError(
+            f"--arms {arm} cannot be imported ({type(error).__name__}: {error}); give {', '.join(BUILT_IN)} or package.module:factory."
+        ) from error
+    if not callable(factory):
+        raise ArmError(f"--arms {arm} is a {type(factory).__name__}; give a function factory(image_shape, classes).")
+    found: Callable[..., object] = factory
+    return found
+
+
+def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    try:
+        module = factory(image_shape, classes)
+    except Exception as error:
+        raise ArmError(
+            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({type(error).__name__}: {error}); "
+            "make it accept image shape and number of classes."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ArmError(f"--arms {arm} made a {type(module).__name__}; make it return a torch.nn.Module.")
+    return module
+
+
+def _reparametrized(factory: Factory, scales: list[str]) -> nn.Module:
+    """A fresh network whose named scales are drawn and stored as the bn arm's are."""
+    module = factory()
+    for name in scales:
+        path, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(path)
+        parametrize.register_parametrization(owner, leaf, Reparametrized())
+        nn.init.uniform_(getattr(owner.parametrizations, leaf).original, -0.5, 0.5)  # type: ignore[union-attr, arg-type]
+    return module
+
+
+def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classes: int) -> list[str]:
+    """Names of the scales to reparametrize.
+
+    Raises:
+        ArmError: the module cannot work on a plane.
+    """
+    modules = [_seeded(factory, seed) for seed in (1, 2)]
+    _check_layers(arm, modules[0])
+    scales = _constant_scales(arm, *modules)
+    module = _seeded(partial(_reparametrized, factory, scales), 1)
+    images = torch.rand(4, *image_shape, generator=torch.Generator().manual_seed(0))
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    try:
+        logits = functional_call(module, dict(module.named_parameters()), (images,))
+        names = [name for name, _ in module.named_parameters()]
+        together = [torch.stack([parameter.detach()] * 2) for parameter in module.parameters()]
+        batched = batched_logits(module, names, together, torch.stack([images] * 2))
+    except Exception as error:
+        raise ArmError(
+            f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); use layers without random numbers or in-place state."
+        ) from error
+    if logits.shape != (len(images), classes):
+        raise ArmError(
+            f"--arms {arm} gives outputs of shape {tuple(logits.shape)} for {len(images)} images; make it ({len(images)}, {classes})."
+        )
+    if any(not torch.equal(buffer, buffers[name]) for name, buffer in module.named_buffers()):
+        raise ArmError(
+            f"--arms {arm} changes its buffers in forward; a point of the plane has no state of its own: leave it out."
+        )
+    if not torch.allclose(batched[1], logits, rtol=1e-3, atol=1e-4):
+        raise ArmError(
+            f"--arms {arm} gives other outputs for the same weights and images; make forward a function of both alone."
+        )
+    Plane.from_factory(partial(_reparametrized, factory, scales), torch.Generator().manual_seed(0))
+    return scales
+
+
+def _check_layers(arm: str, module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "track_running_stats", False):
+            raise ArmError(
+                f"--arms {arm}: layer {name} ({type(layer).__name__}) keeps running statistics, which no point of a plane has; use bnbench.BatchNorm."
+            )
+        if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
+            raise ArmError(
+                f"--arms {arm}: layer {name} ({type(layer).__name__}) draws random numbers without a generator; leave it out or give p = 0."
+            )
+    if not any(True for _ in module.parameters()):
+        raise ArmError(
+            f"--arms {arm} has no parameters, so there is no plane of its weights; give a network with weights."
+        )
+
+
+def _constant_scales(arm: str, first: nn.Module, second: nn.Module) -> list[str]:
+    """Parameters that are 1 in every fresh network; zeros (biases) are fine, other constants are not."""
+    scales: list[str] = []
+    for (name, parameter), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        if not parameter.is_floating_point():
+            raise ArmError(
+                f"--arms {arm}: parameter {name} is {parameter.dtype}; planes take real floating-point weights."
+            )
+        if not torch.equal(parameter, other) or not parameter.any():
+            continue
+        if not torch.equal(parameter, torch.ones_like(parameter)):
+            raise ArmError(
+                f"--arms {arm}: parameter {name} starts the same in every fresh network, so three of them span no plane in it; "
+                "draw it at random or make it a buffer."
+            )
+        scales.append(name)
+    return scales
+
+
+def _seeded(factory: Factory, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return factory()
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

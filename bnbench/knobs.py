@@ -1,0 +1,54 @@
+"""Knobs: dataclass fields that carry their one sentence of help and the values they accept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import field, fields
+from typing import Any
+
+
+def knob(text: str, default: Any, **constraints: Any) -> Any:
+    """Declare a field with the sentence that the command line and the report show.
+
+    Args:
+        text: that sentence.
+        default: its value in the ``compact`` profile.
+        constraints: ``choices``, ``minimum`` (whole numbers), ``above`` (any number) or ``pattern``; for a
+            tuple also ``length`` and ``separator``; ``wanted`` where the error should say it better.
+    """
+    return field(default=default, metadata={"help": text, **constraints})
+
+
+class Section:
+    """Knobs that belong together: a frozen dataclass derived from it holds every knob to its constraints."""
+
+    def __post_init__(self) -> None:
+        for knob_field in fields(self):  # type: ignore[arg-type]  # whoever derives from it is a dataclass
+            value, limits = getattr(self, knob_field.name), knob_field.metadata
+            if wanted := _wanted(value, limits, is_list=isinstance(knob_field.default, tuple)):
+                text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else str(value)
+                raise ValueError(f"--{knob_field.name.replace('_', '-')} {text}: {limits.get('wanted', wanted)}.")
+            if "above" in limits:  # 2 and 2.0 are one protocol and must have one hash
+                object.__setattr__(self, knob_field.name, float(value))
+
+
+def _wanted(value: Any, limits: Mapping[str, Any], *, is_list: bool) -> str:
+    """What a knob would accept; empty if it accepts this value."""
+    if "choices" in limits and value not in limits["choices"]:
+        return f"use {', '.join(limits['choices'][:-1])} or {limits['choices'][-1]}"
+    if "above" in limits and not (isinstance(value, int | float) and value > limits["above"]):
+        return f"give a number above {limits['above']:g}"
+    if "pattern" in limits and not re.fullmatch(limits["pattern"], str(value)):
+        return f"give text that matches {limits['pattern']}"
+    if "minimum" in limits:
+        numbers = value if is_list else (value,)
+        is_whole = isinstance(numbers, tuple) and 0 < len(numbers) == limits.get("length", len(numbers))
+        if not is_whole or not all(isinstance(number, int) and number >= limits["minimum"] for number in numbers):
+            return f"give a whole number of at least {limits['minimum']}"
+    return ""
+
+
+def list_text(values: tuple[int, ...], separator: str = ",") -> str:
+    """A tuple as the command line writes it: ``8,8,16``."""
+    return separator.join(str(value) for value in values)

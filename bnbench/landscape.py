@@ -1,0 +1,186 @@
+"""Loss and accuracy at every pixel of a plane, and their means over black and white pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bnbench.data import DataSet, Images
+from bnbench.masks import Mask
+from bnbench.models import recalibrated, uses_bn
+from bnbench.mpo.batched import batched_logits, losses_and_hits
+from bnbench.mpo.plane import Plane, grid_coordinates
+from bnbench.protocol import FitKey, Protocol
+
+# Images times pixels at once: their maps, not the weights, fill the processor's cache here.
+_VISITS = 2_048
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What was measured at every pixel of a grid.
+
+    Attributes:
+        loss: mean cross-entropy in nats, float64, shape (rows, columns), on the CPU.
+        accuracy: share of images classified right, in [0, 1], same shape.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+@torch.no_grad()
+def measure_landscape(
+    plane: Plane,
+    shape: tuple[int, int],
+    data: Images,
+    *,
+    bn_statistics: str = "batch:512",
+    reference: Images | None = None,
+    origin: str = "centre",
+) -> Landscape:
+    """Evaluate the network at every pixel of a grid.
+
+    Args:
+        plane: where the weights come from.
+        shape: rows and columns of the grid.
+        data: images to evaluate on, on the plane's device.
+        bn_statistics: ``batch:N``, each N images are normalized by their own statistics; or
+            ``recalibrate:N``, all by those of the first N images of ``reference``, estimated anew at
+            each pixel. Running averages do not exist. Networks without BN ignore it.
+        reference: training images; only ``recalibrate`` needs them.
+        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+
+    Raises:
+        ValueError: an unknown policy, or too few reference images.
+    """
+    policy, batch, seen = _policy(plane, bn_statistics, reference)
+    coordinates = grid_coordinates(shape, origin).to(plane.vectors)
+    frame = plane.frame()
+    sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
+    pixels_at_once = max(1, _VISITS // (batch + len(seen)))
+    with recalibrated(plane.module, len(seen)) if policy == "recalibrate" else nullcontext():
+        for part in torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once):
+            weights = plane.network_weights(frame, coordinates[part])
+            for pixels, labels in _batches(data, batch):
+                sums[:, part] += _sums(plane, weights, torch.cat([seen, pixels]), labels)
+    loss, accuracy = (sums / len(data)).cpu().view(2, *shape)
+    return Landscape(loss, accuracy)
+
+
+def _policy(plane: Plane, bn_statistics: str, reference: Images | None) -> tuple[str, int, Tensor]:
+    """Policy, images in a batch, and the images that BN statistics are estimated on."""
+    policy, _, count = bn_statistics.partition(":")
+    empty = plane.vectors.new_zeros(0)
+    if policy not in ("batch", "recalibrate") or not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"BN statistics {bn_statistics!r} are unknown; use batch:512 or recalibrate:512.")
+    if not uses_bn(plane.module):
+        return "none", 64, empty
+    if policy == "batch":
+        return policy, int(count), empty
+    if reference is None or len(reference) < int(count):
+        raise ValueError(
+            f"BN statistics {bn_statistics} need {count} training images as reference; give as many or a smaller number."
+        )
+    # Large batches: the reference images are run again with each.
+    return policy, 1_024, reference.pixels[: int(count)]
+
+
+def _batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(data.pixels.split(batch), data.labels.split(batch), strict=True)
+
+
+def _sums(plane: Plane, weights: list[Tensor], pixels: Tensor, labels: Tensor) -> Tensor:
+    """Summed loss and number of hits over the last len(labels) images, float64, shape (2, P)."""
+    names = [layer.name for layer in plane.layers]
+    logits = batched_logits(plane.module, names, weights, pixels)[:, -len(labels) :]
+    losses, hits = losses_and_hits(logits, labels)
+    return torch.stack([losses.double().sum(1), hits.double().sum(1)])
+
+
+def measure_fit(
+    plane: Plane, key: FitKey, mask: Mask, trained: Mask, data: DataSet, protocol: Protocol
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure a fitted plane as its protocol asks.
+
+    Args:
+        plane: the fitted plane.
+        key: which fit it is.
+        mask: True where black, shape (rows, columns).
+        trained: True where trained, same shape.
+        data: on the plane's device.
+        protocol: images, BN statistics, origin.
+
+    Returns:
+        The table of pixels and the summary, both as :class:`bnbench.store.FitResult` describes them.
+    """
+    headline = protocol.measurement.bn_statistics
+    found = {split: _landscape(plane, images, headline, data, protocol) for split, images in _splits(data).items()}
+    table = pd.DataFrame(
+        {
+            "arm": key.arm,
+            "p": key.p,
+            "seed": key.seed,
+            "row": np.repeat(np.arange(mask.shape[0]), mask.shape[1]),
+            "column": np.tile(np.arange(mask.shape[1]), mask.shape[0]),
+            "black": mask.ravel(),
+            "trained": trained.ravel(),
+            "test_loss": found["test"].loss.flatten(),
+            "test_accuracy": found["test"].accuracy.flatten(),
+            "train_loss": found["train"].loss.flatten(),
+            "train_accuracy": found["train"].accuracy.flatten(),
+        }
+    )
+    has_bn = uses_bn(plane.module)
+    rows = _summary_rows(found["test"], mask, trained, headline if has_bn else "none", True, protocol.measurement.split)
+    rows += _summary_rows(found["train"], mask, trained, headline if has_bn else "none", True, "train")
+    for policy in _other_policies(protocol) if has_bn else ():
+        measured = _landscape(plane, data.measured, policy, data, protocol)
+        rows += _summary_rows(measured, mask, trained, policy, False, protocol.measurement.split)
+    return table, pd.DataFrame(rows)
+
+
+def _splits(data: DataSet) -> dict[str, Images]:
+    return {"test": data.measured, "train": data.train_sample}
+
+
+def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protocol: Protocol) -> Landscape:
+    shape, origin = protocol.mask.mask_size, protocol.mask.origin
+    return measure_landscape(plane, shape, images, bn_statistics=policy, reference=data.train, origin=origin)
+
+
+def _other_policies(protocol: Protocol) -> list[str]:
+    """Policies that a bn fit's summary is kept under beside the headline's: does the answer hang on them?"""
+    _, _, count = protocol.measurement.bn_statistics.partition(":")
+    policies = [f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}"]
+    return [policy for policy in dict.fromkeys(policies) if policy != protocol.measurement.bn_statistics]
+
+
+def _summary_rows(
+    found: Landscape, mask: Mask, trained: Mask, policy: str, headline: bool, split: str
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for pixels, counted in (("all", np.ones_like(mask)), ("trained", trained)):
+        black, white = torch.from_numpy(mask & counted), torch.from_numpy(~mask & counted)
+        accuracies = [found.accuracy[colour].mean().item() for colour in (black, white)]
+        losses = [found.loss[colour].mean().item() for colour in (black, white)]
+        rows.append(
+            {
+                "policy": policy,
+                "headline": headline,
+                "split": split,
+                "pixels": pixels,
+                "black": accuracies[0],
+                "white": accuracies[1],
+                "difference": accuracies[0] - accuracies[1],
+                "black_loss": losses[0],
+                "white_loss": losses[1],
+            }
+        )
+    return rows

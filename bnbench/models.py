@@ -1,0 +1,129 @@
+"""The arms as ordinary modules: plain, bn, skip, and a user's own after a check.
+
+Weights are Xavier-uniform, biases zero. Scales of normalization layers, constant in an ordinary fresh
+network, are reparametrized (the paper's appendix C): stored γ ~ U[-0.5, 0.5], used as γ + 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bnbench.protocol import NetworkProtocol
+
+BUILT_IN = ("plain", "bn", "skip")
+_EPSILON = 1e-5
+Factory = Callable[[], nn.Module]
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization by the statistics of the images at hand, its scale reparametrized.
+
+    No running averages exist: a point of the plane was never trained by itself. Usually the
+    statistics are those of the whole batch; with ``reference`` > 0 they are those of its first
+    ``reference`` images (see :func:`recalibrated`).
+
+    Args:
+        channels: number of channels C of the maps, shape (B, C, H, W) or (B, C).
+        fresh_scale: ``uniform+0.5`` (stored U[-0.5, 0.5], used + 0.5) or ``zero+1`` (stored 0, used + 1).
+    """
+
+    def __init__(self, channels: int, fresh_scale: str = "uniform+0.5") -> None:
+        super().__init__()
+        self.offset = 0.5 if fresh_scale == "uniform+0.5" else 1.0
+        self.scale = nn.Parameter(torch.zeros(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.reference = 0
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalize maps of shape (B, C, …)."""
+        scale = self.scale + self.offset
+        if self.reference == 0:
+            return F.batch_norm(maps, None, None, scale, self.shift, training=True, eps=_EPSILON)
+        others = (0, *range(2, maps.dim()))
+        variance, mean = torch.var_mean(maps[: self.reference], others, correction=0)
+        slope = scale * torch.rsqrt(variance + _EPSILON)
+        line = (1, -1, *(1 for _ in others[1:]))
+        return maps * slope.view(line) + (self.shift - mean * slope).view(line)
+
+
+@contextmanager
+def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
+    """Within, BN uses the statistics of a batch's first ``reference`` images; outside, of all."""
+    layers = [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
+    for layer in layers:
+        layer.reference = reference
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.reference = 0
+
+
+def uses_bn(module: nn.Module) -> bool:
+    """Whether a module's outputs depend on the batch through :class:`BatchNorm`."""
+    return any(isinstance(layer, BatchNorm) for layer in module.modules())
+
+
+class ConvolutionalNetwork(nn.Module):
+    """Six 3×3 convolutions (or as many as asked), a hidden layer and the classes.
+
+    Args:
+        image_shape: channels, rows and columns of an image.
+        classes: number of classes.
+        network: widths, strides, pooling, hidden units, gain of the initial weights.
+        arm: ``plain``; ``bn``, batch normalization after each convolution, before the ReLU; or
+            ``skip``, x + relu(conv(x)) wherever both have one shape.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol, arm: str) -> None:
+        super().__init__()
+        channels, rows, columns = image_shape
+        self.skip = arm == "skip"
+        self.convolutions = nn.ModuleList()
+        for width, stride in zip(network.widths, network.strides, strict=True):
+            self.convolutions.append(nn.Conv2d(channels, width, 3, stride=stride, padding=1))
+            channels, rows, columns = width, -(-rows // stride), -(-columns // stride)
+        # Adaptive pooling to the size that a map already has costs time and changes nothing.
+        pools = network.map_size and (rows, columns) != (network.map_size, network.map_size)
+        self.pool = nn.AdaptiveAvgPool2d(network.map_size) if pools else nn.Identity()
+        rows, columns = (network.map_size, network.map_size) if network.map_size else (rows, columns)
+        self.hidden = nn.Linear(channels * rows * columns, network.hidden)
+        self.output = nn.Linear(network.hidden, classes)
+        for layer in (*self.convolutions, self.hidden, self.output):
+            nn.init.xavier_uniform_(layer.weight, network.gain)
+            nn.init.zeros_(layer.bias)
+        # BN comes last: what both arms have draws the same random numbers.
+        has_bn = arm == "bn"
+        self.norms = nn.ModuleList(
+            BatchNorm(width, network.bn_scale) if has_bn else nn.Identity() for width in network.widths
+        )
+        if has_bn and network.bn_scale == "uniform+0.5":
+            for norm in self.norms:
+                nn.init.uniform_(norm.scale, -0.5, 0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images: (B, C, H, W) to (B, classes)."""
+        maps = images
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            after = F.relu(norm(convolution(maps)))
+            maps = maps + after if self.skip and after.shape == maps.shape else after
+        hidden = F.relu(self.hidden(self.pool(maps).flatten(1)))
+        logits: Tensor = self.output(hidden)
+        return logits
+
+
+def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:
+    """A function without arguments that makes a fresh network of a built-in arm.
+
+    Raises:
+        ValueError: the arm is unknown.
+    """
+    if arm not in BUILT_IN:
+        raise ValueError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
+    return partial(ConvolutionalNetwork, image_shape, classes, network, arm)

@@ -1,0 +1,280 @@
+"""The training loop: bend a plane's landscape to a picture.
+
+Letters: P pixels of a step, B images that a pixel sees, n weights, d directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bnbench.data import Images
+from bnbench.mpo.batched import batched_logits, losses_and_hits
+from bnbench.mpo.objective import is_clamped, objective_weights, weighted_objective
+from bnbench.mpo.plane import Plane, grid_coordinates, with_origin
+from bnbench.mpo.sampling import Cycle
+from bnbench.protocol import TrainingProtocol
+
+CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cache.
+# A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
+# clamped white pixels on it pays to find them first.
+_SKIP_FROM = 0.4
+
+
+class DivergedError(RuntimeError):
+    """A loss or gradient stopped being a finite number."""
+
+
+class TraceRow(NamedTuple):
+    """Means over the steps since the last row; accuracies and shares in [0, 1], losses in nats."""
+
+    step: int
+    black_loss: float
+    white_loss: float
+    black_accuracy: float
+    white_accuracy: float
+    clamped: float
+    gradient_norm: float
+    scale: float
+    learning_rate: float
+
+
+class Fit:
+    """One fit under way: everything that its next step depends on.
+
+    Args:
+        plane: trained in place, on its own device.
+        black: True where black, bool, shape (rows, columns).
+        trained: True where trained, same shape.
+        data: training images, on the plane's device and of its dtype.
+        training: objective and optimization.
+        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        pixels: generator of the pixels' order, on the CPU.
+        images: generator of the images' order, on the CPU.
+        chunk: pixels computed at once.
+
+    Raises:
+        ValueError: masks that do not fit each other or lack a trained pixel of either colour.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        black: Tensor,
+        trained: Tensor,
+        data: Images,
+        training: TrainingProtocol,
+        *,
+        origin: str = "centre",
+        pixels: torch.Generator | None = None,
+        images: torch.Generator | None = None,
+        chunk: int = CHUNK,
+    ) -> None:
+        _check_masks(black, trained)
+        self.plane, self.data, self.training, self.chunk = plane, data, training, chunk
+        self.names = [layer.name for layer in plane.layers]
+        device = plane.vectors.device
+        rows, columns = black.shape
+        self.coordinates = grid_coordinates((rows, columns), origin).to(device, plane.vectors.dtype)  # (H · W, 2)
+        self.black_pixels = (black & trained).flatten().nonzero().squeeze(1).cpu()
+        self.white_pixels = (~black & trained).flatten().nonzero().squeeze(1).cpu()
+        pixels = pixels or torch.Generator().manual_seed(0)
+        self.black_cycle = Cycle(len(self.black_pixels), pixels)
+        self.white_cycle = Cycle(len(self.white_pixels), pixels)
+        self.image_cycle = Cycle(len(data), images or torch.Generator().manual_seed(1))
+        groups = [
+            {"params": [plane.vectors], "lr": training.learning_rate},
+            {"params": [plane.scale], "lr": training.learning_rate * training.scale_rate},
+        ]
+        self.optimizer = torch.optim.Adam(groups, fused=True)
+        self.rates = [group["lr"] for group in groups]
+        self.step = 0
+        self.clamped_share = 0.0
+        self.sums = torch.zeros(6, dtype=torch.float64, device=device)
+        self.rows: list[TraceRow] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps were taken."""
+        return self.step >= self.training.steps
+
+    def advance(self) -> None:
+        """Take one step of Adam on eq. 3."""
+        self._set_learning_rate()
+        pixels, weights = self._draw_pixels()
+        chosen = self._draw_images(len(pixels))
+        frame = self.plane.frame()  # (1 + d, n)
+        gradient = torch.zeros_like(frame)
+        losses, hits = self._accumulate(frame.detach(), gradient, pixels, weights, chosen)
+        self.optimizer.zero_grad()
+        frame.backward(gradient)
+        norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._record(weights, losses, hits, norm)
+
+    def _set_learning_rate(self) -> None:
+        factor = 1.0
+        if self.training.schedule == "cosine":
+            factor = float(
+                0.5 + 0.5 * torch.cos(torch.tensor(torch.pi * self.step / self.training.steps, dtype=torch.float64))
+            )
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _draw_pixels(self) -> tuple[Tensor, Tensor]:
+        """Pixels of this step, black ones first, and their weights in eq. 3, both of shape (P,)."""
+        black = self.black_pixels[self.black_cycle.draw(min(self.training.black_pixels, self.black_cycle.count))]
+        white = self.white_pixels[self.white_cycle.draw(min(self.training.white_pixels, self.white_cycle.count))]
+        is_black = torch.arange(len(black) + len(white)) < len(black)
+        device = self.coordinates.device
+        return torch.cat([black, white]).to(device), objective_weights(is_black).to(device)
+
+    def _draw_images(self, pixels: int) -> Tensor:
+        """Images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
+        count = self.training.images
+        if self.training.minibatch == "shared":
+            return self.image_cycle.draw(count).to(self.coordinates.device)
+        return self.image_cycle.draw(pixels * count).view(pixels, count).to(self.coordinates.device)
+
+    def _accumulate(
+        self, frame: Tensor, gradient: Tensor, pixels: Tensor, weights: Tensor, chosen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradient of eq. 3 with respect to the frame; return loss and accuracy, shape (P,).
+
+        Where enough white pixels were clamped of late, a forward pass without a graph finds them
+        and only the others are computed with one. On CUDA that would wait for the device each step.
+        """
+        skips = self.clamped_share > _SKIP_FROM and not frame.is_cuda
+        losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
+        live = torch.arange(len(pixels), device=frame.device)
+        if skips:
+            white = live[weights < 0]
+            for part in white.split(self.chunk):
+                with torch.no_grad():
+                    losses[part], hits[part] = self._forward(self._weights_of(frame, pixels[part]), chosen, part)
+            live = live[~is_clamped(losses, weights, self.training.threshold)]
+        for part in live.split(self.chunk):
+            own = [weight.requires_grad_() for weight in self._weights_of(frame, pixels[part])]
+            loss, hit = self._forward(own, chosen, part)
+            value = weighted_objective(loss, weights[part], self.training.threshold)
+            self._add_to(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
+            losses[part], hits[part] = loss.detach(), hit
+        return losses, hits
+
+    def _weights_of(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
+        return self.plane.network_weights(frame, self.coordinates[pixels])
+
+    def _forward(self, weights: list[Tensor], chosen: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss and accuracy over each pixel's minibatch, shape (P,)."""
+        images = chosen[part] if chosen.dim() == 2 else chosen
+        logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[images])
+        losses, hits = losses_and_hits(logits, self.data.labels[images])
+        return losses.mean(1), hits.to(losses.dtype).mean(1)
+
+    def _add_to(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
+        """Chain rule through eq. 1, layer by layer: frame gradient += (1, α, β)ᵀ · own gradient."""
+        affine = with_origin(self.coordinates[pixels]).T
+        for layer, layer_gradient in zip(self.plane.layers, own, strict=True):
+            gradient[:, layer.start : layer.stop].addmm_(affine, layer_gradient.flatten(1))
+
+    def _record(self, weights: Tensor, losses: Tensor, hits: Tensor, norm: Tensor) -> None:
+        black, white = weights > 0, weights < 0
+        clamped = is_clamped(losses, weights, self.training.threshold)[white].double().mean()
+        if not self.sums.is_cuda:
+            self.clamped_share += 0.1 * (float(clamped) - self.clamped_share)
+        means = [values[colour].double().mean() for values in (losses, hits) for colour in (black, white)]
+        self.sums += torch.stack([*means, clamped, norm.double()])
+        every = max(1, self.training.steps // 100)
+        if self.step % every == 0 or self.is_done:
+            self._close_row(self.step - (self.rows[-1].step if self.rows else 0))
+
+    def _close_row(self, steps: int) -> None:
+        means = (self.sums / steps).tolist()
+        self.sums.zero_()
+        scale = self.plane.scale.item()
+        if not all(abs(value) < float("inf") for value in (*means, scale)):
+            raise DivergedError(
+                f"the loss or its gradient was not a finite number at step {self.step}; try a lower --learning-rate."
+            )
+        self.rows.append(TraceRow(self.step, *means, scale, self.optimizer.param_groups[0]["lr"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that :meth:`load_state_dict` needs to go on bit for bit."""
+        cycles = (self.black_cycle, self.white_cycle, self.image_cycle)
+        return {
+            "plane": self.plane.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "cycles": [cycle.state_dict() for cycle in cycles],
+            "step": self.step,
+            "clamped_share": self.clamped_share,
+            "sums": self.sums,
+            "rows": [tuple(row) for row in self.rows],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was taken."""
+        self.plane.load_state_dict(state["plane"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        cycles = (self.black_cycle, self.white_cycle, self.image_cycle)
+        for cycle, stored in zip(cycles, state["cycles"], strict=True):
+            cycle.load_state_dict(stored)
+        self.step, self.clamped_share = state["step"], state["clamped_share"]
+        self.sums.copy_(state["sums"])
+        self.rows = [TraceRow(*row) for row in state["rows"]]
+
+
+def fit(
+    plane: Plane,
+    black: Tensor,
+    trained: Tensor,
+    data: Images,
+    training: TrainingProtocol | None = None,
+    *,
+    origin: str = "centre",
+    pixels: torch.Generator | None = None,
+    images: torch.Generator | None = None,
+    chunk: int = CHUNK,
+    on_row: Callable[[TraceRow], None] | None = None,
+) -> list[TraceRow]:
+    """Train a plane in place until its landscape shows the picture, as far as it can.
+
+    Arguments are those of :class:`Fit`; ``on_row`` is called with each row of the trace.
+
+    Returns:
+        The training trace, about 100 rows.
+
+    Raises:
+        DivergedError: a loss or gradient stopped being finite.
+        ValueError: masks that do not fit each other or lack a trained pixel of either colour.
+    """
+    under_way = Fit(
+        plane,
+        black,
+        trained,
+        data,
+        training or TrainingProtocol(),
+        origin=origin,
+        pixels=pixels,
+        images=images,
+        chunk=chunk,
+    )
+    while not under_way.is_done:
+        rows = len(under_way.rows)
+        under_way.advance()
+        if on_row and len(under_way.rows) > rows:
+            on_row(under_way.rows[-1])
+    return under_way.rows
+
+
+def _check_masks(black: Tensor, trained: Tensor) -> None:
+    if black.shape != trained.shape or black.dim() != 2 or black.dtype != torch.bool or trained.dtype != torch.bool:
+        raise ValueError(
+            f"black {tuple(black.shape)} {black.dtype} and trained {tuple(trained.shape)} {trained.dtype}: "
+            "give two boolean tensors of one shape (rows, columns)."
+        )
+    if not (black & trained).any() or not (~black & trained).any():
+        raise ValueError("the mask has no trained pixel of one colour; give a mask with both.")

@@ -1,0 +1,134 @@
+"""Text of the command line to values: lists, ranges and sizes, with errors that show the way out.
+
+Every function takes the name of the option it reads for and raises ``ValueError`` with one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+
+_THOUSANDTH = Decimal("0.001")
+_MILLION = 1_000_000
+_LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
+
+
+def parse_probs(text: str, option: str = "--probs") -> tuple[float, ...]:
+    """Read fill probabilities: ``0.3``, ``0.1,0.5`` or the inclusive range ``0.1:0.9:0.1``.
+
+    Raises:
+        ValueError: not a number, outside (0, 1), finer than 0.001, repeated, or a range that misses its end.
+    """
+    values = _numbers(text, option, "fill probabilities such as 0.5, 0.1,0.5 or 0.1:0.9:0.1", unit=_THOUSANDTH)
+    for value in values:
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f"{option} {text}: {value} is not a probability; give values between 0 and 1, such as 0.1:0.9:0.1."
+            )
+        if value in (0, 1):
+            raise ValueError(
+                f"{option} {text}: at {value} every pixel has one colour and there is nothing to bend; "
+                "give values strictly between 0 and 1, such as 0.1:0.9:0.1."
+            )
+        if value % _THOUSANDTH:
+            raise ValueError(f"{option} {text}: {value} is finer than 0.001; give at most three decimals.")
+    return tuple(float(value) for value in _distinct(values, text, option))
+
+
+def parse_seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
+    """Read seeds: ``5`` means 1 to 5; ``101,103`` and the inclusive range ``101:103:1`` name seeds.
+
+    Raises:
+        ValueError: not whole, below 1, too large, repeated, or a range that misses its end.
+    """
+    wanted = "a count such as 5 (seeds 1 to 5), or seeds such as 101,103 or 101:103:1"
+    values = _numbers(text, option, wanted, unit=Decimal(1))
+    for value in values:
+        if value != value.to_integral_value() or value < 1:
+            raise ValueError(
+                f"{option} {text}: {value} is not a seed; give {wanted}, all of them whole and at least 1."
+            )
+        if value > _LAST_SEED:
+            raise ValueError(f"{option} {text}: {value} is too large; seeds go up to {_LAST_SEED}.")
+    seeds = tuple(int(value) for value in _distinct(values, text, option))
+    if "," in text or ":" in text:
+        return seeds
+    if seeds[0] > _MILLION:
+        raise ValueError(f"{option} {text} means over a million seeds; to name a single one, give {text}:{text}:1.")
+    return tuple(range(1, seeds[0] + 1))
+
+
+def parse_size(text: str, option: str = "--mask-size") -> tuple[int, int]:
+    """Read rows and columns: ``30`` or ``30x20``.
+
+    Raises:
+        ValueError: not one or two whole numbers of at least 3.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    rows, columns = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if rows < 3 or columns < 3:
+        raise ValueError(
+            f"{option} {text} is not a mask size; give rows and columns of at least 3, such as 30 or 30x20."
+        )
+    return rows, columns
+
+
+def parse_counts(text: str, option: str) -> tuple[int, ...]:
+    """Read whole numbers of at least 1: ``8,8,16``.
+
+    Raises:
+        ValueError: anything else.
+    """
+    parts = text.split(",")
+    if not all(re.fullmatch(r"\s*[1-9]\d*\s*", part) for part in parts):
+        raise ValueError(f"{option} {text}: give whole numbers of at least 1 separated by commas, such as 8,8,16.")
+    return tuple(int(part) for part in parts)
+
+
+def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:
+    values: list[Decimal] = []
+    for part in text.split(","):
+        try:
+            numbers = [Decimal(number.strip()) for number in part.split(":")]
+        except InvalidOperation:
+            raise ValueError(f"{option} {text}: {part.strip()!r} is not a number; give {wanted}.") from None
+        if not all(number.is_finite() for number in numbers) or len(numbers) not in (1, 3):
+            raise ValueError(
+                f"{option} {text}: {part.strip()!r} is neither a number nor start:stop:step; give {wanted}."
+            )
+        if any(abs(number) >= 10**12 for number in numbers):
+            raise ValueError(f"{option} {text}: {part.strip()!r} is too large; give {wanted}.")
+        values += numbers if len(numbers) == 1 else _inclusive_range(*numbers, option=option, unit=unit)
+    return values
+
+
+def _inclusive_range(start: Decimal, stop: Decimal, step: Decimal, *, option: str, unit: Decimal) -> list[Decimal]:
+    text = f"{start}:{stop}:{step}"
+    if step <= 0 or stop < start:
+        raise ValueError(f"{option} {text}: a range runs upwards; give start:stop:step with stop ≥ start and step > 0.")
+    if stop - start >= _MILLION * step:
+        raise ValueError(f"{option} {text} has over a million values; give a larger step.")
+    count = int((stop - start) / step)
+    last = start + count * step
+    if last != stop:
+        raise ValueError(
+            f"{option} {text} does not land on {stop}: the last value would be {last}. "
+            f"Use a step that divides {stop - start}, such as {_dividing_step(stop - start, count, unit)}."
+        )
+    return [start + index * step for index in range(count + 1)]
+
+
+def _dividing_step(span: Decimal, count: int, unit: Decimal) -> Decimal:
+    """A step near the one asked for that divides the span, a multiple of the unit where there is one."""
+    candidates = (span / divisor for divisor in range(count + 1, 10 * count + 100))
+    short = (step for step in candidates if step % unit == 0)
+    return next(short, span).normalize() + 0
+
+
+def _distinct(values: list[Decimal], text: str, option: str) -> list[Decimal]:
+    seen: set[Decimal] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{option} {text} names {value} twice; give each value once.")
+        seen.add(value)
+    return values

@@ -1,0 +1,276 @@
+"""What is asked: protocols (profiles), the fits of a grid, and their identities.
+
+A :class:`Protocol` holds everything that changes numbers and nothing else: no device, no thread
+count, no chunk size. Its hash is stored with every result. This module imports no torch, so that
+the command line can describe itself quickly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from bnbench.knobs import Section, knob, list_text
+
+# Raised whenever the code changes the numbers that an unchanged protocol gives.
+REVISION = 1
+
+DATASETS = ("digits", "fashion-mnist", "mnist", "cifar10")
+SPLITS = ("test", "held-out")
+_COUNTS = "give whole numbers of at least 1 separated by commas, such as 8,8,16"
+
+
+@dataclass(frozen=True)
+class DataProtocol(Section):
+    """Which images a fit sees and how they are prepared."""
+
+    dataset: str = knob("Data set.", "fashion-mnist", choices=DATASETS)
+    pool: int = knob("Average-pool the images by this factor.", 4, minimum=1)
+    held_out: int = knob("Last training images set aside for tuning, never trained on.", 10_000, minimum=0)
+
+
+@dataclass(frozen=True)
+class NetworkProtocol(Section):
+    """The network that every arm shares; the arms differ in normalization and connections alone."""
+
+    widths: tuple[int, ...] = knob(
+        "Channels of the 3×3 convolutions.", (8, 8, 16, 16, 32, 32), minimum=1, wanted=_COUNTS
+    )
+    strides: tuple[int, ...] = knob("Stride of each convolution.", (1, 1, 2, 1, 1, 1), minimum=1, wanted=_COUNTS)
+    map_size: int = knob("Adaptive average pool before the hidden layer; 0 leaves it out.", 0, minimum=0)
+    hidden: int = knob("Units of the hidden layer.", 64, minimum=1)
+    gain: float = knob("Gain of the Xavier-uniform initial weights.", 2**0.5, above=0.0)
+    bn_scale: str = knob(
+        "Fresh BN scale: U[-0.5, 0.5] + 0.5 as the paper, or 0 + 1.",
+        "uniform+0.5",
+        choices=("uniform+0.5", "zero+1"),
+    )
+
+
+@dataclass(frozen=True)
+class MaskProtocol(Section):
+    """How the picture that the landscape is bent to is drawn and laid on the plane."""
+
+    mask_size: tuple[int, int] = knob(
+        "Rows and columns of the mask, as 30 or 30x20.",
+        (30, 30),
+        minimum=3,
+        length=2,
+        separator="x",
+        wanted="give rows and columns of at least 3, such as 30 or 30x20",
+    )
+    mask_kind: str = knob("Plain random, or random inside a drawn frame.", "random", choices=("random", "framed"))
+    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner"))
+
+
+@dataclass(frozen=True)
+class TrainingProtocol(Section):
+    """Objective (eq. 3) and optimization: the settings of ``bnbench.fit``."""
+
+    threshold: float = knob("White pixels above this cross-entropy are left alone.", 2.5, above=0.0)
+    black_pixels: int = knob("Black pixels per step.", 64, minimum=1)
+    white_pixels: int = knob("White pixels per step.", 64, minimum=1)
+    images: int = knob("Training images in a pixel's minibatch.", 16, minimum=2)
+    minibatch: str = knob("An own minibatch for each pixel, or one shared by a step.", "own", choices=("own", "shared"))
+    steps: int = knob("Training steps.", 6_000, minimum=1)
+    learning_rate: float = knob("Adam's learning rate.", 2e-3, above=0.0)
+    scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple.", 1.0, above=0.0)
+    schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
+    initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)
+    clip: float = knob("Largest gradient norm.", 100.0, above=0.0)
+
+
+@dataclass(frozen=True)
+class MeasurementProtocol(Section):
+    """What is measured at every pixel once the fit has ended."""
+
+    split: str = knob("Images that the accuracies are measured on.", "test", choices=SPLITS)
+    test_images: int = knob("First images of that split to measure on; 0 takes all.", 1_000, minimum=0)
+    train_images: int = knob("First training images to measure on beside.", 1_000, minimum=2)
+    bn_statistics: str = knob(
+        "BN statistics at evaluation: batch:N or recalibrate:N images.",
+        "batch:512",
+        pattern=r"(batch|recalibrate):[1-9]\d*",
+        wanted="give batch:N or recalibrate:N with N images, such as batch:512",
+    )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A complete protocol: everything that changes the numbers of a fit, and nothing else.
+
+    ``revision`` is that of the code which the numbers are from; a stored protocol keeps its own.
+    """
+
+    profile: str
+    data: DataProtocol = DataProtocol()
+    network: NetworkProtocol = NetworkProtocol()
+    mask: MaskProtocol = MaskProtocol()
+    training: TrainingProtocol = TrainingProtocol()
+    measurement: MeasurementProtocol = MeasurementProtocol()
+    revision: int = REVISION
+
+    def __post_init__(self) -> None:
+        widths, strides = self.network.widths, self.network.strides
+        if len(widths) != len(strides):
+            raise ValueError(
+                f"--widths {list_text(widths)} names {len(widths)} convolutions but "
+                f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
+            )
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits over every field that changes numbers (the name does not)."""
+        text = json.dumps({**self.as_dict(), "profile": None}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def id(self) -> str:
+        """Name and hash, such as ``quick-3f09a1b2c4d5``."""
+        return f"{self.profile}-{self.hash}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The protocol as nested plain values, as JSON stores it."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Protocol:
+        """Read back what :meth:`as_dict` wrote.
+
+        Raises:
+            ValueError: a section or field is missing or unknown, or a value is not accepted.
+        """
+        try:
+            sections = {name: _section_from(section, stored[name]) for name, section in SECTIONS.items()}
+            return cls(profile=stored["profile"], revision=stored["revision"], **sections)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a protocol of this version of bnbench ({error})") from error
+
+    def with_knobs(self, **changes: Any) -> Protocol:
+        """A copy with the named knobs changed, whichever section they belong to.
+
+        Raises:
+            ValueError: a name is no knob, or a value is not accepted.
+        """
+        if unknown := changes.keys() - dict(self.knobs()).keys():
+            raise ValueError(
+                f"no knob is named {', '.join(sorted(unknown))}; the knobs are {', '.join(dict(self.knobs()))}."
+            )
+        sections = {
+            name: replace(getattr(self, name), **{key: changes[key] for key in _knob_names(section) & changes.keys()})
+            for name, section in SECTIONS.items()
+        }
+        return replace(self, **sections)
+
+    def differences(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
+        """Knobs in which two protocols differ: name to (own value, other's value)."""
+        mine, theirs = dict(self.knobs()), dict(other.knobs())
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def knobs(self) -> Iterator[tuple[str, Any]]:
+        """Every knob's name and value, in order of the sections."""
+        for name, section in SECTIONS.items():
+            for knob_field in fields(section):
+                yield knob_field.name, getattr(getattr(self, name), knob_field.name)
+
+
+@dataclass(frozen=True, order=True)
+class FitKey:
+    """One fit of a grid: the replicate (p, seed) and the arm.
+
+    Attributes:
+        arm: name of an arm, or ``package.module:factory`` for a user's own.
+        p: fill probability, the chance that a pixel is black; a multiple of 0.001 in (0, 1).
+        seed: replicate, from 1.
+    """
+
+    arm: str
+    p: float
+    seed: int
+
+    @property
+    def permille(self) -> int:
+        """The fill probability in thousandths, which is what the random streams are keyed by."""
+        return round(1000 * self.p)
+
+    def __str__(self) -> str:
+        return f"{self.arm} p={self.p:g} seed={self.seed}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Arms × fill probabilities × seeds."""
+
+    arms: tuple[str, ...]
+    probs: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    def keys(self) -> list[FitKey]:
+        """Every fit, seed outermost: an unfinished sweep is a whole figure with fewer seeds."""
+        return [FitKey(arm, p, seed) for seed in self.seeds for p in self.probs for arm in self.arms]
+
+    def __str__(self) -> str:
+        counts = [(len(self.arms), "arm"), (len(self.probs), "probability"), (len(self.seeds), "seed")]
+        words = [f"{n} {_plural(word, n)}" for n, word in counts]
+        return f"{len(self.keys())} fits = {' × '.join(words)}"
+
+
+def _plural(word: str, n: int) -> str:
+    if n == 1:
+        return word
+    return word[:-1] + "ies" if word.endswith("y") else word + "s"
+
+
+SECTIONS: dict[str, Any] = {
+    "data": DataProtocol,
+    "network": NetworkProtocol,
+    "mask": MaskProtocol,
+    "training": TrainingProtocol,
+    "measurement": MeasurementProtocol,
+}
+
+
+def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:
+    if stored.keys() != _knob_names(section):
+        raise KeyError(", ".join(sorted(stored.keys() ^ _knob_names(section))))
+    return section(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+
+
+def _knob_names(section: Any) -> set[str]:
+    return {knob_field.name for knob_field in fields(section)}
+
+
+_COMPACT = Protocol("compact")
+
+PROFILES: dict[str, Protocol] = {
+    "smoke": Protocol(
+        "smoke",
+        data=DataProtocol(dataset="digits", pool=1, held_out=200),
+        network=NetworkProtocol(widths=(4, 4, 8, 8, 8, 8), strides=(2, 1, 2, 1, 1, 1), hidden=32),
+        mask=MaskProtocol(mask_size=(6, 6)),
+        training=TrainingProtocol(black_pixels=8, white_pixels=8, images=16, steps=300, learning_rate=5e-3),
+        measurement=MeasurementProtocol(test_images=0, train_images=400),
+    ),
+    "quick": _COMPACT.with_knobs(mask_size=(10, 10), black_pixels=32, white_pixels=32, steps=1_200),
+    "compact": _COMPACT,
+    "paper": Protocol(
+        "paper",
+        data=DataProtocol(pool=1, held_out=0),
+        network=NetworkProtocol(widths=(8, 8, 32, 32, 64, 64), strides=(1,) * 6, map_size=4, hidden=128, gain=1.0),
+        training=TrainingProtocol(
+            black_pixels=50,
+            white_pixels=50,
+            images=512,
+            minibatch="shared",
+            steps=11_800,
+            learning_rate=3e-4,
+            schedule="constant",
+        ),
+        measurement=MeasurementProtocol(test_images=0),
+    ),
+}
+PROFILES["quick"] = replace(PROFILES["quick"], profile="quick")

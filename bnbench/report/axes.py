@@ -1,0 +1,63 @@
+"""The axis of fill probabilities and the legend that figures share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bnbench.report.style import INK
+
+_MOST_TICKS = 11
+_MOST_COUNTS = 3  # rows of n below the axis
+
+
+def legend_above(figure: Figure, handles: list[Any]) -> None:
+    """Put the legend above the axes, in as many columns as the figure is wide."""
+    widths = [0.36 + 0.056 * len(handle.get_label()) for handle in handles]  # inches: handle, gaps, 6.5 pt letters
+    for columns in range(len(handles), 0, -1):
+        if sum(part.max() for part in np.array_split(widths, columns)) <= figure.get_figwidth():  # as matplotlib fills
+            break
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def dodge_unit(p: pd.Series) -> float:
+    """What dodging is measured in: the smallest distance between fill probabilities, or less where that is wide."""
+    values = np.unique(p)
+    return float(min(np.diff(values).min(), (values[-1] - values[0]) / 8)) if len(values) > 1 else 0.1
+
+
+def probability_axis(axes: Axes, counts: dict[str, pd.Series], places: pd.Series, replicate: str) -> None:
+    """Label p, and say n: once where it is the same everywhere, else below each p.
+
+    Args:
+        axes: what to label.
+        counts: number of replicates at each p, for each arm; empty: say nothing.
+        places: every p that is shown.
+        replicate: what n counts.
+    """
+    margin = 0.7 * dodge_unit(places)
+    axes.set_xlim(places.min() - margin, places.max() + margin)
+    shown = sorted(places.unique())
+    table = pd.DataFrame(counts).reindex(shown).fillna(0).astype(int)
+    texts = [f"{p:g}" for p in shown]
+    numbers = set(table.loc[table.any(axis=1)].to_numpy().ravel())
+    label = "fill probability p"
+    if len(numbers) == 1:
+        n = numbers.pop()
+        label += f"   (n = {n} {replicate}{'' if n == 1 else 's'})"
+    elif numbers and len(shown) <= _MOST_TICKS and len(counts) <= _MOST_COUNTS:
+        texts = ["\n".join([text, *map(str, table.loc[p])]) for text, p in zip(texts, shown, strict=True)]
+        label += f"\n(below p: n of {', '.join(counts)})"
+    elif numbers:
+        label += f"   (n = {min(numbers)} to {max(numbers)})"
+    if len(shown) <= _MOST_TICKS:
+        axes.set_xticks(shown, texts)
+    axes.set_xlabel(label)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.5)
+    axes.set_axisbelow(True)

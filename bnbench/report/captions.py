@@ -1,0 +1,178 @@
+"""Words from numbers: the answer in a sentence, and each figure's caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bnbench import stats
+from bnbench.report.style import arm_order
+
+AUTHORS_NOTE = (
+    "Pale dashed lines with hollow points: the authors' own figure 4, read off their published plot (± 0.005), "
+    "30×30 masks and their protocol"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader sees first.
+
+    Attributes:
+        headline: a few words.
+        sentence: the same with its numbers.
+        notes: what limits it, a sentence each.
+    """
+
+    headline: str
+    sentence: str
+    notes: list[str]
+
+
+def headline_arms(fits: pd.DataFrame) -> tuple[str, str] | None:
+    """The two arms that the page compares: plain and bn, else the first two that share a pair."""
+    order = arm_order(fits["arm"])
+    candidates = [(first, second) for place, first in enumerate(order) for second in order[place + 1 :]]
+    shared = [two for two in candidates if len(stats.paired(fits, *two))]
+    return shared[0] if shared else None
+
+
+def answer(fits: pd.DataFrame) -> Answer:
+    """Which arm bends further, by how much and how sure.
+
+    Args:
+        fits: a row per fit: ``arm, p, seed, difference``.
+    """
+    if fits.empty:
+        return Answer("No fit to report", "No whole fit could be read, so there is nothing to say yet.", [])
+    arms = headline_arms(fits)
+    if arms is None:
+        return _without_pairs(fits)
+    first, second = arms
+    whole = stats.overall(stats.paired(fits, first, second))
+    gap = f"mean paired difference {first} − {second} of {signed(whole.mean)} in accuracy (black − white)"
+    support = f"{counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
+    notes = [f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}."]
+    if whole.df == 0:
+        sentence = f"The {gap} comes from {support}; with one seed at each p it has no interval."
+        return Answer(f"{first} or {second}: it cannot be said yet", sentence, [*notes, "Run at least two seeds."])
+    interval = f"95 % interval {signed(whole.low)} to {signed(whole.high)}"
+    method = f"a t interval on the variance pooled within p, {whole.df} degrees of freedom, from {support}"
+    sentence = f"A {gap}, {interval} ({method})."
+    if whole.low > 0 or whole.high < 0:
+        more, less = (first, second) if whole.mean > 0 else (second, first)
+        return Answer(f"{more} bends its landscape further than {less}", sentence, notes)
+    return Answer(f"{first} or {second}: these fits cannot say which bends further", sentence, notes)
+
+
+def _without_pairs(fits: pd.DataFrame) -> Answer:
+    arms = arm_order(fits["arm"])
+    means = fits.groupby("arm")["difference"].agg(["mean", "size"])
+    parts = [f"{arm} {means.loc[arm, 'mean']:.3f} over {counted(int(means.loc[arm, 'size']), 'fit')}" for arm in arms]
+    sentence = f"Mean difference in accuracy, black − white: {', '.join(parts)}."
+    if len(arms) == 1:
+        note = "A comparison needs a second arm on the same masks, such as --arms plain,bn."
+        return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note])
+    return Answer("No pair to compare yet", sentence, ["No (p, seed) has been fitted with two arms."])
+
+
+def missing_note(fits: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> str:
+    """What the grid of arms × p × seeds that was found lacks; empty when it is whole."""
+    expected = fits["arm"].nunique() * fits["p"].nunique() * fits["seed"].nunique()
+    if expected == len(fits) and not failures:
+        return ""
+    failed = f", of which {len(failures)} failed" if failures else ""
+    return f"Unfinished: {len(fits)} of {max(expected, len(fits) + len(failures))} fits are there{failed}."
+
+
+def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool) -> str:
+    """Caption of figure 4: ``panel`` is ``ab``, ``a`` or ``b``."""
+    letters = {"a": "Difference of the mean {0} accuracy over black and over white pixels", "b": "The two means of {0} accuracy"}
+    parts = [f"({letter}) " * (len(panel) > 1) + letters[letter].format(split) for letter in panel]
+    text = f"Figure 4{panel if len(panel) == 1 else ''}. {'; '.join(parts)} against the fill probability p. "
+    if "b" in panel:
+        text += "Solid: black pixels, dotted: white pixels. "
+    text += f"{_whisker(fits)} "
+    text += " ".join(_levels(fits, panel))
+    return text + (f" {AUTHORS_NOTE}." if authors else "")
+
+
+def _whisker(fits: pd.DataFrame) -> str:
+    counts = fits.groupby(["arm", "p"]).size()
+    low, high = int(counts.min()), int(counts.max())
+    places = counted(fits["p"].nunique(), "fill probability")
+    if high == 1:
+        return f"Points: single fits, n = 1 seed at {places}, so there is no deviation."
+    n = f"n = {low}" if low == high else f"n = {low} to {high}"
+    return f"Lines: mean over seeds; whiskers: ± one standard deviation over seeds (ddof = 1); small points: every seed; {n} at {places}."
+
+
+def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
+    texts = []
+    for arm in arm_order(fits["arm"]):
+        mine = fits[fits["arm"] == arm]
+        values = f"difference {mine['difference'].mean():.3f}" if panel != "b" else ""
+        both = f"black {mine['black'].mean():.3f}, white {mine['white'].mean():.3f}" if "b" in panel else ""
+        texts.append(f"Mean of {arm}: {', '.join(text for text in (values, both) if text)}.")
+    return texts
+
+
+def paired_caption(pairs: pd.DataFrame, first: str, second: str) -> str:
+    """Caption of the paired difference."""
+    whole = stats.overall(pairs)
+    head = f"Paired difference {first} − {second} of the difference in accuracy: both arms on the same mask and data order. "
+    if whole.df == 0:
+        return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
+    return (
+        f"{head}Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1; small points: every pair. "
+        f"Dashed line and band: mean of all {whole.pairs} pairs, {signed(whole.mean)}, and its 95 % interval "
+        f"{signed(whole.low)} to {signed(whole.high)} (variance pooled within p, df = {whole.df})."
+    )
+
+
+def figure3_caption(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:
+    """Caption of figure 3, with each shown fit's own means."""
+    shown = landscapes[(landscapes["p"] == p) & (landscapes["seed"] == seed)]
+    texts = []
+    for arm in arm_order(shown["arm"]):
+        mine = shown[shown["arm"] == arm]
+        black, white = (mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False))
+        texts.append(f"{arm} {black:.3f} on black and {white:.3f} on white pixels")
+    return (
+        f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; one pixel is one weight vector of the plane. "
+        f"Above: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked. "
+        f"Below: {split} accuracy: {'; '.join(texts)}. Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
+    )
+
+
+def curves_caption(traces: pd.DataFrame, windows: int) -> str:
+    """Caption of the learning curves."""
+    fits = traces.groupby(["arm", "p", "seed"]).ngroups
+    return (
+        f"Learning curves of {counted(fits, 'fit')}: minibatch accuracy over black (colour) and white pixels (dark, dotted mean), "
+        f"averaged over {windows} windows of steps. Thin: single fits; thick: their mean. "
+        "Last panel: black − white, mean ± one standard deviation over fits (all p and seeds). Curves that still rise at the end say "
+        "that the order of the arms may depend on the number of steps."
+    )
+
+
+def time_caption(fits: pd.DataFrame) -> str:
+    """Caption of the wall times."""
+    medians = (fits.groupby("arm")["wall_seconds"].median() / 60).to_dict()
+    texts = [f"{arm} {medians[arm]:.3g} min" for arm in arm_order(fits["arm"])]
+    return f"Wall time of every fit, a point each; bar: median ({', '.join(texts)}). Fits that ran side by side share the machine."
+
+
+def signed(value: float) -> str:
+    """Three decimals with the sign written out."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def counted(number: int, word: str) -> str:
+    """A number and its noun: ``1 pair``, ``9 fill probabilities``; p stays p."""
+    if number == 1 or len(word) == 1:
+        return f"{number} {word}"
+    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"

@@ -1,0 +1,128 @@
+"""Figure 3 of the paper: a mask beside the landscapes that the arms were bent to."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+
+from bnbench.report.style import DOUBLE, INK, arm_labels, arm_order, new_figure
+
+_PANEL = 3.6 / 2.54  # widest panel, in inches
+_LOSS_TICKS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
+
+
+class Colours(NamedTuple):
+    """A colour map and the values that it spans: what all panels of a row share."""
+
+    map: Colormap
+    norm: Normalize
+
+
+def choose(landscapes: pd.DataFrame) -> tuple[float, int]:
+    """The (p, seed) to show: p nearest one half, there the smallest seed that most arms have.
+
+    Args:
+        landscapes: a row per pixel: ``arm, p, seed`` and more; at least one.
+    """
+    fits = landscapes[["arm", "p", "seed"]].drop_duplicates()
+    p = min(fits["p"].unique(), key=lambda value: (round(abs(value - 0.5), 6), value))
+    arms = fits[fits["p"] == p].groupby("seed").size()
+    return float(p), int(arms.index[arms.to_numpy().argmax()])
+
+
+def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str = "test") -> Figure:
+    """Mask and landscapes: loss on a shared logarithmic scale above, accuracy below.
+
+    Args:
+        landscapes: a row per pixel: ``arm, p, seed, row, column, black, test_loss, test_accuracy``.
+        p: fill probability.
+        seed: replicate.
+        threshold: cross-entropy that white pixels are pushed to; marked on the scale.
+        split: the images that were measured on, for the labels.
+
+    Raises:
+        ValueError: no such fit.
+    """
+    shown = landscapes[(landscapes["p"] == p) & (landscapes["seed"] == seed)]
+    if shown.empty:
+        raise ValueError(f"no fit has p={p:g} and seed {seed}; choose one that was run.")
+    arms = arm_order(shown["arm"])
+    mask = _picture(shown[shown["arm"] == arms[0]], "black").astype(float)
+    loss_colours, accuracy_colours = _loss_colours(shown["test_loss"], threshold), _accuracy_colours(shown["test_accuracy"])
+    panel = min(_PANEL, (DOUBLE - 0.75) / (1 + len(arms)))
+    height = panel * mask.shape[0] / mask.shape[1]
+    figure = new_figure(panel * (1 + len(arms)) + 0.75, 2 * height + 0.5)
+    grid = figure.subplots(2, 1 + len(arms), squeeze=False)
+    labels = arm_labels(arms)
+    _show(grid[0, 0], mask, Colours(ListedColormap(["white", "black"]), Normalize(0, 1)))
+    grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
+    for column, arm in enumerate(arms, start=1):
+        mine = shown[shown["arm"] == arm]
+        _show(grid[0, column], _picture(mine, "test_loss"), loss_colours)
+        _show(grid[1, column], _picture(mine, "test_accuracy"), accuracy_colours)
+        grid[0, column].set_title(labels[arm])
+    grid[1, 0].set_axis_off()
+    _key(grid[1, 0], threshold)
+    _loss_bar(figure, grid[0], loss_colours, threshold, split)
+    bar = figure.colorbar(ScalarMappable(accuracy_colours.norm, accuracy_colours.map), ax=list(grid[1]), aspect=16, pad=0.02)
+    bar.set_label(f"{split} accuracy")
+    bar.outline.set_linewidth(0.5)  # type: ignore[operator]  # the stubs give a Spine no type
+    return figure
+
+
+def _picture(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
+    """One value of a fit's pixels as an array of shape (rows, columns)."""
+    return fit.pivot_table(index="row", columns="column", values=value, aggfunc="first", dropna=False).to_numpy()
+
+
+def _show(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
+    axes.imshow(picture, cmap=colours.map, norm=colours.norm, interpolation="nearest", origin="upper")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(visible=True, linewidth=0.5)
+
+
+def _loss_colours(losses: pd.Series, threshold: float) -> Colours:
+    """Dark = low, so that a well-bent landscape looks like its mask."""
+    values = losses.to_numpy(dtype=float)
+    usual = values[np.isfinite(values) & (values > 0)]
+    low, high = (np.min(usual), np.max(usual)) if usual.size else (threshold, threshold)
+    return Colours(_with_gaps(sns.color_palette("mako", as_cmap=True)), LogNorm(min(low, 0.9 * threshold), max(high, 1.1 * threshold)))
+
+
+def _accuracy_colours(accuracies: pd.Series) -> Colours:
+    high = max(float(accuracies.max()), 0.1) if accuracies.notna().any() else 1.0
+    return Colours(_with_gaps(sns.color_palette("rocket_r", as_cmap=True)), Normalize(0, math.ceil(20 * high) / 20))
+
+
+def _with_gaps(colours: Colormap) -> Colormap:
+    """A loss that is not a number shows in grey."""
+    return colours.with_extremes(bad="#9a9aa0")
+
+
+def _loss_bar(figure: Figure, row: NDArray[np.object_], colours: Colours, threshold: float, split: str) -> None:
+    bar = figure.colorbar(ScalarMappable(colours.norm, colours.map), ax=list(row), aspect=16, pad=0.02)
+    bar.set_label(f"{split} loss (log)")
+    low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 1)
+    ticks = [tick for tick in _LOSS_TICKS if low <= tick <= high and abs(math.log(tick / threshold)) > 0.25]
+    bar.ax.yaxis.set_major_locator(FixedLocator([*ticks, threshold]))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.axhline(threshold, color="#ff5a36", linewidth=1.4)
+    bar.outline.set_linewidth(0.5)  # type: ignore[operator]  # the stubs give a Spine no type
+
+
+def _key(axes: Axes, threshold: float) -> None:
+    lines = ["black: low loss wanted", "white: high loss wanted", f"red line: threshold {threshold:g}"]
+    axes.text(0.0, 1.0, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=6, linespacing=1.6, color=INK)

@@ -1,0 +1,107 @@
+"""What was run, what it cost, and the command that runs it again."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from bnbench.protocol import PROFILES, SECTIONS, Protocol
+from bnbench.report.captions import counted
+from bnbench.report.style import arm_order
+
+
+def command(protocol: Protocol, fits: pd.DataFrame) -> str:
+    """The command that runs the same fits again."""
+    base = PROFILES.get(protocol.profile, PROFILES["compact"])
+    knobs = dict(protocol.knobs())
+    parts = ["bnbench", "run", "--profile", base.profile]
+    if not fits.empty:
+        parts += ["--probs", probs_text(fits["p"]), "--seeds", seeds_text(fits["seed"]), "--arms", ",".join(arm_order(fits["arm"]))]
+    for name in protocol.differences(base):
+        parts += [f"--{name.replace('_', '-')}", knob_text(name, knobs[name])]
+    return shlex.join(parts)
+
+
+def departures(protocol: Protocol) -> list[tuple[str, str, str, str]]:
+    """Where a protocol departs from ``paper``: knob, what it is, here, there."""
+    helps = {knob.name: str(knob.metadata["help"]) for section in SECTIONS.values() for knob in fields(section)}
+    found = protocol.differences(PROFILES["paper"]).items()
+    return [(name.replace("_", " "), helps[name], knob_text(name, here), knob_text(name, there)) for name, (here, there) in found]
+
+
+def knob_text(name: str, value: Any) -> str:
+    """A knob's value as the command line takes it."""
+    if isinstance(value, tuple):
+        return ("x" if name == "mask_size" else ",").join(str(part) for part in value)
+    return str(value)
+
+
+def probs_text(values: pd.Series) -> str:
+    """Fill probabilities as the command line takes them: a range where they are one."""
+    found = sorted({Decimal(str(round(value, 3))) for value in values})
+    steps = {after - before for before, after in zip(found, found[1:], strict=False)}
+    if len(found) > 2 and len(steps) == 1:
+        return f"{found[0]}:{found[-1]}:{steps.pop()}"
+    return ",".join(str(value) for value in found)
+
+
+def seeds_text(values: pd.Series) -> str:
+    """Seeds as the command line takes them: ``5`` for 1 to 5, else their numbers."""
+    found = sorted({int(value) for value in values})
+    if found == list(range(1, len(found) + 1)):
+        return str(len(found))
+    return ",".join(map(str, found)) if len(found) > 1 else f"{found[0]}:{found[0]}:1"
+
+
+def run_facts(protocol: Protocol, fits: pd.DataFrame, provenance: pd.DataFrame) -> list[tuple[str, str]]:
+    """What was run, as pairs of a word and its value."""
+    data, training, measurement = protocol.data, protocol.training, protocol.measurement
+    pooled = f", average-pooled by {data.pool}" if data.pool > 1 else ""
+    number = f"first {measurement.test_images:,}" if measurement.test_images else "all"
+    own = "an own minibatch" if training.minibatch == "own" else "one shared minibatch"
+    facts = [
+        ("Profile", protocol.id),
+        ("Images", f"{data.dataset}{pooled}"),
+        ("Masks", f"{' × '.join(map(str, protocol.mask.mask_size))}, {protocol.mask.mask_kind}"),
+        ("Training", f"{training.steps:,} steps of {training.black_pixels} + {training.white_pixels} pixels, {own} of {training.images} images"),
+        ("Measured on", f"{number} {measurement.split} images"),
+    ]
+    if not fits.empty:
+        grid = [counted(fits[name].nunique(), word) for name, word in (("arm", "arm"), ("p", "p"), ("seed", "seed"))]
+        facts.append(("Fits", f"{len(fits)}: {' × '.join(grid)}"))
+        facts.append(("Cost", cost(provenance)))
+    return facts
+
+
+def cost(provenance: pd.DataFrame) -> str:
+    """Core time of all fits on a CPU, device time on anything else."""
+    if "wall_seconds" not in provenance:
+        return "not recorded"
+    blank = pd.Series("cpu", index=provenance.index)
+    on_cpu = provenance.get("device", blank).astype(str).str.startswith("cpu")
+    threads = pd.to_numeric(provenance.get("threads", pd.Series(1, index=provenance.index))).fillna(1)
+    cores = float((provenance["wall_seconds"] * threads)[on_cpu].sum())
+    device = float(provenance["wall_seconds"][~on_cpu].sum())
+    texts = [f"{duration(cores)} of core time"] * bool(on_cpu.any()) + [f"{duration(device)} of device time"] * bool((~on_cpu).any())
+    return " and ".join(texts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them: ``1 h 12 min``."""
+    if not math.isfinite(seconds):
+        return "an unknown amount"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def commands(protocol: Protocol, fits: pd.DataFrame) -> list[str]:
+    """The commands that run the same fits and write this report again."""
+    base = PROFILES.get(protocol.profile, PROFILES["compact"])
+    return [command(protocol, fits), f"bnbench report results/{base.profile}"]

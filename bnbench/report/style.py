@@ -1,0 +1,134 @@
+"""How figures look: sizes in print, colours of the arms, fonts, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.style
+import seaborn as sns
+from matplotlib.figure import Figure
+
+SINGLE = 8.0 / 2.54  # inches: a single column of print
+DOUBLE = 17.0 / 2.54
+INK = "#24282e"
+PAPER = "#ffffff"
+ARMS = ("plain", "bn", "skip")
+# Blue, red and green that stay apart in every kind of colour blindness and in grey; the markers differ too.
+_COLOURS = {"plain": "#0077bb", "bn": "#cc3311", "skip": "#009e73"}
+_FOREIGN = ("#aa3377", "#ee7733", "#6a5acd", "#8c6d1f", "#3f8fa3", "#66656e")
+_MARKERS = {"plain": "o", "bn": "s", "skip": "^"}
+_FOREIGN_MARKERS = ("D", "v", "P", "X", "p", "h")
+_LONGEST_LABEL = 24
+
+_RC = {
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "text.parse_math": False,  # an arm may be named a$b
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.2,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "bnbench",
+}
+_METADATA: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+
+
+@contextmanager
+def print_style() -> Iterator[None]:
+    """Draw and save inside this: matplotlib's settings are as they were afterwards."""
+    with matplotlib.style.context(["default", sns.axes_style("ticks"), _RC]), mpl.rc_context():
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches that lays itself out."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr]  # constrained was asked for
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write PDF, PNG (300 dpi) and SVG; equal figures give equal bytes, so no date goes in.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    paths = []
+    for ending, metadata in _METADATA.items():
+        path = folder / f"{name}.{ending}"
+        figure.savefig(path, metadata=metadata)
+        paths.append(path)
+    return paths
+
+
+def arm_order(arms: Iterable[str]) -> list[str]:
+    """Distinct arms: plain, bn, skip, then foreign ones by name."""
+    found = set(arms)
+    return [arm for arm in ARMS if arm in found] + sorted(found - set(ARMS))
+
+
+def arm_colours(arms: Iterable[str]) -> dict[str, str]:
+    """The colour of each arm; foreign arms take further ones in order of their names."""
+    return _assign(arms, _COLOURS, _FOREIGN)
+
+
+def arm_markers(arms: Iterable[str]) -> dict[str, str]:
+    """The marker of each arm, chosen as its colour is."""
+    return _assign(arms, _MARKERS, _FOREIGN_MARKERS)
+
+
+def _assign(arms: Iterable[str], own: dict[str, str], further: tuple[str, ...]) -> dict[str, str]:
+    order = arm_order(arms)
+    foreign = [arm for arm in order if arm not in own]
+    return {arm: own[arm] if arm in own else further[foreign.index(arm) % len(further)] for arm in order}
+
+
+def arm_labels(arms: Iterable[str]) -> dict[str, str]:
+    """Short names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
+    order = arm_order(arms)
+    short = [arm.rpartition(":")[2] for arm in order]
+    labels = {}
+    for arm, name in zip(order, short, strict=True):
+        text = name if name and short.count(name) == 1 else arm
+        text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
+        text = text if len(text) <= _LONGEST_LABEL else "..." + text[3 - _LONGEST_LABEL :]
+        labels[arm] = f" {text}" if text.startswith("_") else text  # matplotlib leaves out labels that start with _
+    return labels
+
+
+def css_colours() -> dict[str, str]:
+    """Colour in a figure to the page's custom property for it, so that figures follow dark mode."""
+    fixed = {INK: "--ink", PAPER: "--paper", **{colour: f"--arm-{arm}" for arm, colour in _COLOURS.items()}}
+    return fixed | {colour: f"--arm-foreign-{number}" for number, colour in enumerate(_FOREIGN)}

@@ -1,0 +1,199 @@
+"""The report's tables: what was measured, a row per fit, per p, per quantity, per BN policy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bnbench import stats
+from bnbench.report.style import arm_order
+from bnbench.store import Sweep
+
+QUANTITIES = {
+    "difference": "difference, all pixels",
+    "difference_trained": "difference, trained pixels only",
+    "black": "accuracy, black pixels",
+    "white": "accuracy, white pixels",
+    "black_loss": "loss, black pixels",
+    "white_loss": "loss, white pixels",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to show and to write as CSV and Markdown.
+
+    Attributes:
+        name: of its files, without the ending.
+        title: what it is, in a few words.
+        note: what its columns mean.
+        frame: plain columns; CSV keeps every digit, the page rounds.
+    """
+
+    name: str
+    title: str
+    note: str
+    frame: pd.DataFrame
+
+    @property
+    def header(self) -> list[str]:
+        """Column names as they are read: ``black_mean`` is ``black mean``."""
+        return [str(column).replace("_", " ") for column in self.frame.columns]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Cells as they are read."""
+        return [[cell(value) for value in row] for row in self.frame.itertuples(index=False, name=None)]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, to be set flush right."""
+        return [pd.api.types.is_numeric_dtype(self.frame[column]) for column in self.frame.columns]
+
+    def markdown(self) -> str:
+        """The table as GitHub reads it."""
+        escaped = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in [self.header, *self.rows]]
+        rule = ["---:" if numeric else "---" for numeric in self.numeric]
+        lines = [escaped[0], rule, *escaped[1:]]
+        return f"{self.title}. {self.note}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def cell(value: Any) -> str:
+    """A value as text: three decimals, or as few as a short one has; a missing one is a dash."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if not isinstance(value, float) or math.isinf(value):
+        return str(value)
+    text = f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
+    text = f"{value:g}" if float(text) == value else text
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def fits_table(sweep: Sweep) -> pd.DataFrame:
+    """Each fit's figures under its headline BN policy, on the images that the protocol measures on.
+
+    Returns:
+        A row per fit, sorted: ``arm, p, seed, policy, black, white, difference, black_loss, white_loss,
+        black_trained, white_trained, difference_trained, wall_seconds``; no row without fits.
+    """
+    keys = ["arm", "p", "seed"]
+    columns = ["black", "white", "difference"]
+    if sweep.summaries.empty:
+        return pd.DataFrame(columns=[*keys, "policy", *columns])
+    measured = sweep.summaries[sweep.summaries["split"] == sweep.protocol.measurement.split]
+    headline = measured[measured["headline"].astype(bool)]
+    everything = headline.loc[headline["pixels"] == "all", [*keys, "policy", *columns, "black_loss", "white_loss"]]
+    trained = headline.loc[headline["pixels"] == "trained", [*keys, *columns]]
+    trained = trained.rename(columns={column: f"{column}_trained" for column in columns})
+    table = everything.merge(trained, on=keys, how="left")
+    if "wall_seconds" in sweep.provenance:
+        table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys, how="left")
+    return _sorted(table)
+
+
+def per_p_table(fits: pd.DataFrame) -> pd.DataFrame:
+    """Mean and deviation over seeds of black, white and their difference: a row per arm and p."""
+    parts = []
+    for value in ("black", "white", "difference"):
+        table = stats.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
+        parts.append(table.set_index(["arm", "p", "n"]))
+    return _sorted(pd.concat(parts, axis=1).reset_index())
+
+
+def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
+    rows = []
+    for value, name in QUANTITIES.items():
+        pairs = stats.paired(fits, first, second, value)
+        means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
+        rows.append({"quantity": name, **means, **_compared(pairs)})
+    return pd.DataFrame(rows)
+
+
+def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
+    """The paired difference of every two arms that share a (p, seed): a row per two arms."""
+    rows = []
+    for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
+        pairs = stats.paired(fits, first, second)
+        if len(pairs):
+            rows.append({"first": first, "second": second, **_compared(pairs)})
+    return pd.DataFrame(rows)
+
+
+def policies_table(sweep: Sweep, reference: str | None) -> pd.DataFrame:
+    """Every BN policy that was measured, all pixels: a row per arm with BN and policy.
+
+    Args:
+        sweep: what was read.
+        reference: the arm to subtract from, or None to leave the comparison out.
+    """
+    table = sweep.summaries
+    if table.empty:
+        return pd.DataFrame()
+    table = table[(table["split"] == sweep.protocol.measurement.split) & (table["pixels"] == "all")]
+    base = table[(table["arm"] == reference) & table["headline"].astype(bool)]
+    rows = []
+    for arm in arm_order(table["arm"]):
+        mine = table[(table["arm"] == arm) & (table["policy"] != "none")]
+        for policy, chosen in mine.groupby("policy", sort=False):
+            row: dict[str, Any] = {"arm": arm, "policy": policy, "headline": "yes" if chosen["headline"].any() else ""}
+            row |= {"n": len(chosen), **chosen[["black", "white", "difference"]].mean()}
+            if reference is not None and reference != arm:
+                pairs = stats.paired(pd.concat([base, chosen]), reference, arm)
+                row |= {f"{reference} − {arm}": math.nan, "low": math.nan, "high": math.nan}
+                if len(pairs):
+                    whole = stats.overall(pairs)
+                    row |= {f"{reference} − {arm}": whole.mean, "low": whole.low, "high": whole.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def provenance_table(sweep: Sweep) -> pd.DataFrame:
+    """Where the numbers come from: for each key its values, with counts where fits differ."""
+    rows = []
+    for column in [name for name in sweep.provenance.columns if name not in ("arm", "p", "seed")]:
+        values = sweep.provenance[column]
+        if pd.api.types.is_float_dtype(values) and values.nunique() > 1:
+            text = f"{cell(float(values.min()))} to {cell(float(values.max()))}, sum {cell(float(values.sum()))}"
+        elif column in ("started", "finished"):
+            text = f"{values.dropna().astype(str).min()} to {values.dropna().astype(str).max()}"
+        else:
+            counts = values.map(cell).value_counts(sort=False)
+            text = "; ".join(f"{value} ({count} fits)" if len(counts) > 1 else str(value) for value, count in counts.items())
+        rows.append({"what": column, "value": text})
+    return pd.DataFrame(rows)
+
+
+def failures_table(failures: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Fits that failed and why, without their tracebacks."""
+    columns = ["arm", "p", "seed", "kind", "message"]
+    rows = [record for record in failures if isinstance(record, dict)]
+    return pd.DataFrame([{column: record.get(column) for column in columns} for record in rows], columns=columns)
+
+
+def _compared(pairs: pd.DataFrame) -> dict[str, Any]:
+    whole = stats.overall(pairs)
+    return {
+        "pairs": whole.pairs,
+        "gap": whole.mean,
+        "low": whole.low,
+        "high": whole.high,
+        "df": whole.df,
+        "d_z": whole.d_z,
+        "wins": whole.wins,
+        "sign_flip_p": whole.sign_flip,
+        "seed_flip_p": whole.seed_flip,
+    }
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the order of arms, p and seeds."""
+    order = {arm: place for place, arm in enumerate(arm_order(table["arm"]))}
+    keys = [key for key in ("p", "seed") if key in table]
+    places = table.assign(place=table["arm"].map(order)).sort_values(["place", *keys], ignore_index=True)
+    return places.drop(columns="place")

@@ -1,0 +1,123 @@
+"""Were the fits still moving when they stopped, and what did they cost? Learning curves and wall time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bnbench.report.axes import legend_above
+from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_order, new_figure
+
+WINDOWS = 60  # a trace is averaged over so many windows: its noise and the file shrink, its shape stays
+
+
+def smooth(traces: pd.DataFrame) -> pd.DataFrame:
+    """Average each fit's trace over equal windows of steps.
+
+    Args:
+        traces: ``arm, p, seed, step, black_accuracy, white_accuracy`` and more, a row per traced step.
+
+    Returns:
+        The same columns with ``difference`` = black − white accuracy, at most ``WINDOWS`` rows per fit.
+    """
+    values = ["black_accuracy", "white_accuracy"]
+    table = traces[["arm", "p", "seed", "step", *values]].astype({"step": float})
+    width = max((table["step"].max() + 1) / WINDOWS, 1.0)
+    table = table.assign(window=(table["step"] // width).astype(int))
+    table = table.groupby(["arm", "p", "seed", "window"], as_index=False)[["step", *values]].mean()
+    return table.assign(difference=table["black_accuracy"] - table["white_accuracy"])
+
+
+def learning_curves(traces: pd.DataFrame) -> Figure:
+    """A panel of thin lines for each arm, and the mean difference of all arms in the last panel.
+
+    Args:
+        traces: as :func:`smooth` takes them.
+    """
+    table = smooth(traces)
+    order = arm_order(table["arm"])
+    colours, labels = arm_colours(order), arm_labels(order)
+    panels = len(order) + 1
+    columns = 2 if panels in (2, 4) else 3
+    rows = -(-panels // columns)
+    figure = new_figure(DOUBLE, 5.4 / 2.54 * rows + 0.2)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    for axes in grid[panels:]:
+        axes.set_visible(False)
+    for axes, arm in zip(grid, order, strict=False):
+        mine = table[table["arm"] == arm]
+        _draw_fits(axes, mine, colours[arm])
+        fits = mine.groupby(["p", "seed"]).ngroups
+        axes.set_title(f"{labels[arm].strip()}, {fits} fit{'' if fits == 1 else 's'}", loc="left")
+        axes.sharey(grid[0])
+    grid[0].set_ylim(0, 1)
+    for axes in grid[0:panels:columns]:
+        axes.set_ylabel("minibatch accuracy")
+    _draw_differences(grid[len(order)], table)
+    for axes in grid[max(0, panels - columns) : panels]:
+        axes.set_xlabel("training step")
+        axes.tick_params(labelbottom=True)
+    legend_above(figure, _handles(order))
+    return figure
+
+
+def wall_time(fits: pd.DataFrame) -> Figure:
+    """Minutes that each fit took, a point per fit and the median as a bar.
+
+    Args:
+        fits: a row per fit: ``arm, wall_seconds``.
+    """
+    order = arm_order(fits["arm"])
+    labels, colours = arm_labels(order), arm_colours(order)
+    figure = new_figure(SINGLE, (1.6 + 0.9 * len(order)) / 2.54)
+    axes = figure.subplots()
+    table = fits.assign(minutes=fits["wall_seconds"] / 60)
+    sns.stripplot(
+        table, x="minutes", y="arm", hue="arm", order=order, hue_order=order, palette=colours, legend=False, size=2.6, alpha=0.45, jitter=False, ax=axes
+    )
+    medians = table.groupby("arm")["minutes"].median()
+    for place, arm in enumerate(order):
+        axes.plot([medians[arm]] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1)
+    counts = table.groupby("arm").size()
+    axes.set_yticks(range(len(order)), [f"{labels[arm].strip()}\nn = {counts[arm]}" for arm in order])
+    axes.set(xlabel="minutes per fit (bar: median)", ylabel="", xlim=(0, None))
+    return figure
+
+
+def _draw_fits(axes: Axes, fits: pd.DataFrame, colour: str) -> None:
+    for _, fit in fits.groupby(["p", "seed"]):
+        axes.plot(fit["step"], fit["black_accuracy"], color=colour, linewidth=0.3, alpha=0.35)
+        axes.plot(fit["step"], fit["white_accuracy"], color=INK, linewidth=0.3, alpha=0.25)
+    mean = fits.groupby("window")[["step", "black_accuracy", "white_accuracy"]].mean()
+    axes.plot(mean["step"], mean["black_accuracy"], color=PAPER, linewidth=2.4)
+    axes.plot(mean["step"], mean["black_accuracy"], color=colour, linewidth=1.2)
+    axes.plot(mean["step"], mean["white_accuracy"], color=PAPER, linewidth=2.4)
+    axes.plot(mean["step"], mean["white_accuracy"], color=INK, linewidth=1.2, linestyle=(0, (1, 1.2)))
+
+
+def _draw_differences(axes: Axes, table: pd.DataFrame) -> None:
+    colours = arm_colours(table["arm"])
+    for arm in arm_order(table["arm"]):
+        groups = table[table["arm"] == arm].groupby("window")
+        step, mean, sd = groups["step"].mean(), groups["difference"].mean(), groups["difference"].std().fillna(0.0)
+        axes.fill_between(step, mean - sd, mean + sd, color=colours[arm], alpha=0.14, linewidth=0)
+        axes.plot(step, mean, color=colours[arm], linewidth=1.2)
+    axes.set_title("difference, all arms", loc="left")
+    axes.set_ylabel("black − white")
+    axes.set_ylim(*_limits(table["difference"].to_numpy(dtype=float)))
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return min(low, 0.0) - 0.02, max(high, 0.1) + 0.02
+
+
+def _handles(order: list[str]) -> list[Line2D]:
+    colours, labels = arm_colours(order), arm_labels(order)
+    handles = [Line2D([], [], color=colours[arm], label=f"{labels[arm].strip()}, black pixels") for arm in order]
+    return [*handles, Line2D([], [], color=INK, linestyle=(0, (1, 1.2)), label="white pixels")]

@@ -1,0 +1,30 @@
+"""Named random streams: the same (stream, p, seed) gives the same numbers, whatever ran before."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+Stream = Literal["mask", "weights", "pixels", "images"]
+
+BASE = 191003867  # the paper: arXiv 1910.03867
+_STREAMS: dict[Stream, int] = {"mask": 1, "weights": 2, "pixels": 3, "images": 4}
+
+
+def seed_sequence(stream: Stream, permille: int, seed: int) -> np.random.SeedSequence:
+    """The root of one stream; no arm is part of it, so that arms are paired.
+
+    Args:
+        stream: what the numbers are for.
+        permille: fill probability in thousandths.
+        seed: replicate, from 1.
+    """
+    return np.random.SeedSequence(BASE, spawn_key=(_STREAMS[stream], permille, seed))
+
+
+def torch_generator(stream: Stream, permille: int, seed: int) -> torch.Generator:
+    """A torch generator on the CPU, whatever device computes: every device sees the same numbers."""
+    words = seed_sequence(stream, permille, seed).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0]) >> 1)

@@ -1,0 +1,203 @@
+"""What the fits say: means, deviations, paired differences and their intervals. Tables in, tables out.
+
+The replicate is the (p, seed) pair: mask, initial weights where shared, and data order are equal for
+all arms of a pair. A pixel is never a replicate, so no function here sees a pixel.
+
+Per fill probability only a t interval is offered. With the usual 5 seeds a two-sided Wilcoxon or
+sign-flip test cannot fall below 2/2⁵ = 0.0625, and a percentile bootstrap of 5 points covers about
+84 % where it claims 95 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+EXACT_UP_TO = 16  # 2¹⁶ sign patterns take 10 ms; beyond, draws
+_DRAWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Overall:
+    """The paired difference over all fill probabilities, and how sure it is.
+
+    Attributes:
+        pairs: number of (p, seed) pairs N.
+        probabilities: number of fill probabilities among them.
+        mean: mean gap over all pairs, d̄ = Σ d / N.
+        sd: deviation pooled within p, s² = Σ_p (n_p − 1) s_p² / Σ_p (n_p − 1); NaN without two seeds at any p.
+        df: its degrees of freedom, Σ_p (n_p − 1).
+        low: lower end of the 95 % t interval d̄ − t_df s / √N.
+        high: upper end.
+        sign_flip: two-sided p-value of the sign-flip test over pairs.
+        seed_flip: the same with the signs of whole seeds flipped together, should pairs of one seed be alike.
+        d_z: Cohen's effect size, d̄ over the deviation of all gaps (ddof = 1).
+        wins: pairs with a positive gap.
+        losses: pairs with a negative gap.
+    """
+
+    pairs: int
+    probabilities: int
+    mean: float
+    sd: float
+    df: int
+    low: float
+    high: float
+    sign_flip: float
+    seed_flip: float
+    d_z: float
+    wins: int
+    losses: int
+
+
+def per_p(fits: pd.DataFrame, value: str = "difference") -> pd.DataFrame:
+    """Mean x̄ = Σ x / n and deviation s = √(Σ (x − x̄)² / (n − 1)) over the seeds of each arm and p.
+
+    Args:
+        fits: a row per fit, columns ``arm, p, seed`` and ``value``.
+        value: the column to average.
+
+    Returns:
+        A row per arm and p, sorted: ``arm, p, n, mean, sd``; ``sd`` is NaN where n = 1.
+    """
+    groups = fits.groupby(["arm", "p"], sort=True)[value]
+    return groups.agg(n="size", mean="mean", sd="std").reset_index()
+
+
+def paired(fits: pd.DataFrame, first: str = "plain", second: str = "bn", value: str = "difference") -> pd.DataFrame:
+    """Pair two arms on (p, seed): the gap d = value(first) − value(second).
+
+    A fit whose partner is missing is left out: it says nothing about the gap.
+
+    Args:
+        fits: a row per fit, columns ``arm, p, seed`` and ``value``.
+        first: the arm that is counted positive.
+        second: the arm that is subtracted.
+        value: the column to compare.
+
+    Returns:
+        A row per pair, sorted: ``p, seed, first, second, gap``.
+
+    Raises:
+        ValueError: a fit occurs twice.
+    """
+    columns = ["p", "seed", value]
+    left = fits.loc[fits["arm"] == first, columns].rename(columns={value: "first"})
+    right = fits.loc[fits["arm"] == second, columns].rename(columns={value: "second"})
+    pairs = left.merge(right, on=["p", "seed"], validate="one_to_one").sort_values(["p", "seed"], ignore_index=True)
+    return pairs.assign(gap=pairs["first"] - pairs["second"])
+
+
+def paired_per_p(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Mean gap at each p with its 95 % interval d̄ ± t_{n−1} s / √n.
+
+    Args:
+        pairs: what :func:`paired` returns.
+
+    Returns:
+        A row per p: ``p, n, mean, sd, low, high``; the last three are NaN where n = 1.
+    """
+    table = pairs.groupby("p", sort=True)["gap"].agg(n="size", mean="mean", sd="std").reset_index()
+    half = _half_width(table["sd"].to_numpy(), table["n"].to_numpy(), table["n"].to_numpy() - 1)
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+
+
+def overall(pairs: pd.DataFrame) -> Overall:
+    """Sum up all pairs: the mean gap with an interval on the variance pooled within p.
+
+    The levels of the p are chosen, not drawn, so how the gap varies *between* p is no part of its error.
+
+    Args:
+        pairs: what :func:`paired` returns, at least one row.
+
+    Raises:
+        ValueError: no pairs.
+    """
+    if pairs.empty:
+        raise ValueError("no (p, seed) pair has both arms; run the missing fits.")
+    gaps = pairs["gap"].to_numpy(dtype=float)
+    mean, sd, df, half = _pooled(gaps, pairs["p"].to_numpy())
+    spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else float("nan")
+    return Overall(
+        pairs=len(gaps),
+        probabilities=int(pairs["p"].nunique()),
+        mean=mean,
+        sd=sd,
+        df=df,
+        low=mean - half,
+        high=mean + half,
+        sign_flip=sign_flip(gaps),
+        seed_flip=sign_flip(pairs.groupby("seed")["gap"].sum().to_numpy(dtype=float)),
+        d_z=mean / spread if spread > 0 else float("nan"),
+        wins=int((gaps > 0).sum()),
+        losses=int((gaps < 0).sum()),
+    )
+
+
+def pooled_interval(values: ArrayLike, strata: ArrayLike) -> tuple[float, float]:
+    """The 95 % t interval of the mean, x̄ ± t_df s / √N, with s² pooled within strata.
+
+    Args:
+        values: shape (N,).
+        strata: the stratum (here: fill probability) of each value, shape (N,).
+
+    Returns:
+        Lower and upper end; NaN when no stratum has two values.
+    """
+    mean, _, _, half = _pooled(np.asarray(values, dtype=float), np.asarray(strata))
+    return mean - half, mean + half
+
+
+def sign_flip(values: ArrayLike, draws: int = 100_000, seed: int = 0) -> float:
+    """Two-sided sign-flip test of a symmetric distribution around zero.
+
+    p = share of sign patterns ε with |Σ ε d| ≥ |Σ d|: all 2ᴺ of them up to N = 16, otherwise
+    (1 + hits) / (1 + draws) with patterns drawn from a generator of its own.
+
+    Args:
+        values: the gaps d, shape (N,).
+        draws: sign patterns to draw when N > 16.
+        seed: of the drawn patterns, so that the same gaps give the same p-value.
+
+    Returns:
+        The p-value in (0, 1], or NaN when a gap is not finite.
+    """
+    gaps = np.asarray(values, dtype=float)
+    if not np.isfinite(gaps).all():
+        return float("nan")
+    limit = abs(gaps.sum()) - 1e-12 * np.abs(gaps).sum()  # a pattern that only rounds differently counts
+    if len(gaps) <= EXACT_UP_TO:
+        sums = np.zeros(1)
+        for gap in gaps:
+            sums = np.concatenate([sums - gap, sums + gap])
+        return float(np.mean(np.abs(sums) >= limit))
+    generator = np.random.default_rng(seed)
+    hits = 0
+    for start in range(0, draws, _DRAWS_AT_ONCE):
+        count = min(_DRAWS_AT_ONCE, draws - start)
+        signs = 2.0 * generator.integers(0, 2, size=(count, len(gaps)), dtype=np.int8) - 1.0
+        hits += int((np.abs(signs @ gaps) >= limit).sum())
+    return (1 + hits) / (1 + draws)
+
+
+def _pooled(values: NDArray[np.float64], strata: NDArray[np.generic]) -> tuple[float, float, int, float]:
+    """Mean, pooled deviation, degrees of freedom and half width of the interval."""
+    _, codes = np.unique(strata, return_inverse=True)
+    sizes = np.bincount(codes)
+    means = np.bincount(codes, weights=values) / sizes
+    df = int((sizes - 1).sum())
+    squares = float(np.sum((values - means[codes]) ** 2))
+    sd = float(np.sqrt(squares / df)) if df > 0 else float("nan")
+    half = _half_width(np.array([sd]), np.array([len(values)]), np.array([df]))
+    return float(values.mean()), sd, df, float(half[0])
+
+
+def _half_width(sd: NDArray[np.float64], n: NDArray[np.int_], df: NDArray[np.int_]) -> NDArray[np.float64]:
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(df, 1))
+    half: NDArray[np.float64] = np.where(df > 0, quantile * sd / np.sqrt(n), np.nan)
+    return half

@@ -1,0 +1,130 @@
+"""The project's errands: ``nox -s demo``, ``nox -s tests`` and so on; ``nox -l`` lists them.
+
+All sessions share the one environment that nox itself runs in, so a newcomer needs a single virtual
+environment and torch is installed once. The first session installs the package into it, and again
+whenever pyproject.toml or constraints.txt has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+ROOT = Path(__file__).parent.resolve()
+DEMO = Path("demo")  # git-ignored
+WORKERS = 4  # tests at once, at most; each works on one thread
+IN_WHEEL = ("bnbench/py.typed", ".csv", ".j2")  # beside the modules; named by path or ending
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "tests", "smoke"]
+
+
+@nox.session(python=False)
+def demo(session: nox.Session) -> None:
+    """Fit both arms on small masks and draw figure 4: about three minutes."""
+    install(session)
+    shutil.rmtree(DEMO, ignore_errors=True)
+    pipeline(session, DEMO / "results", DEMO / "report")
+    session.log(f"the report: {DEMO / 'report' / 'index.html'}")
+    session.log(f"the command for runs of your own: {command_path('bnbench')} --help")
+
+
+@nox.session(python=False)
+def tests(session: nox.Session) -> None:
+    """Run the test suite; arguments after -- go to pytest, such as: nox -s tests -- -k masks."""
+    install(session)
+    workers = min(WORKERS, os.cpu_count() or 1)
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    python(session, "pytest", "-n", str(workers), *session.posargs, env=one_thread)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Check style and format (ruff)."""
+    install(session)
+    python(session, "ruff", "check")
+    python(session, "ruff", "format", "--check")
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """Check types (mypy --strict)."""
+    install(session)
+    python(session, "mypy")
+
+
+@nox.session(python=False)
+def smoke(session: nox.Session) -> None:
+    """Run a small sweep and its report in a temporary folder, the whole pipeline as a user runs it."""
+    install(session)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report"
+        pipeline(session, Path(folder) / "results", report, "--probs", "0.3,0.7", "--seeds", "2")
+        if not (report / "index.html").stat().st_size:
+            session.error(f"{report / 'index.html'} is empty")
+
+
+@nox.session(python=False)
+def build(session: nox.Session) -> None:
+    """Build the wheel and check that it holds every file of the package."""
+    install(session)
+    with tempfile.TemporaryDirectory() as folder:
+        python(session, "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ".")
+        (wheel,) = Path(folder).glob("bnbench-*.whl")
+        held = set(zipfile.ZipFile(wheel).namelist())
+    here = (path.relative_to(ROOT) for path in (ROOT / "bnbench").rglob("*") if path.is_file())
+    wanted = {path.as_posix() for path in here if "__pycache__" not in path.parts}
+    if missing := sorted(wanted - held):
+        session.error(f"{wheel.name} lacks {', '.join(missing)}")
+    if missing := [ending for ending in IN_WHEEL if not any(name.endswith(ending) for name in held)]:
+        session.error(f"{wheel.name} holds nothing that ends in {', '.join(missing)}")
+    session.log(f"{wheel.name} holds all {len(wanted)} files of the package")
+
+
+def pipeline(session: nox.Session, results: Path, report: Path, *grid: str) -> None:
+    """Fits, then their report."""
+    python(session, "bnbench", "run", "--profile", "smoke", "--out", str(results), *grid)
+    python(session, "bnbench", "report", str(results), "--out", str(report))
+
+
+def python(session: nox.Session, module: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Run a module with the interpreter of the shared environment, from the project's folder."""
+    session.run(sys.executable, "-m", module, *arguments, env=env)
+
+
+def install(session: nox.Session) -> None:
+    """Install the package and its tools into the shared environment, unless that is already so.
+
+    The versions are those that were tested (constraints.txt). Where pip finds no such set, as for a
+    newer Python, the ranges of pyproject.toml decide.
+    """
+    if sys.prefix == sys.base_prefix:
+        session.error("nox needs a virtual environment; make one: python3 -m venv .venv && .venv/bin/pip install nox")
+    stamp = Path(sys.prefix) / "bnbench-installed"
+    inputs = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    state = hashlib.sha256(bytes(ROOT) + inputs).hexdigest()
+    if stamp.exists() and stamp.read_text() == state:
+        return
+    stamp.unlink(missing_ok=True)
+    packages = ("install", "--quiet", "--disable-pip-version-check", "--editable", ".[dev]")
+    session.log("installing bnbench and torch; the first time takes some minutes")
+    try:
+        python(session, "pip", *packages, "--constraint", "constraints.txt")
+    except CommandFailed:
+        session.warn("the tested versions (constraints.txt) do not install here; trying any that pyproject.toml allows")
+        python(session, "pip", *packages)
+    stamp.write_text(state)
+
+
+def command_path(name: str) -> str:
+    """A command of the shared environment, relative to the project where it lies below it."""
+    path = Path(sys.executable).parent / name
+    return os.path.relpath(path) if path.is_relative_to(ROOT) else str(path)

@@ -1,0 +1,98 @@
+"""Arms of a user's own: one that works, and some that cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+
+
+def _size(image_shape: Shape) -> int:
+    channels, rows, columns = image_shape
+    return channels * rows * columns
+
+
+def layer_norm(image_shape: Shape, classes: int) -> nn.Module:
+    size = _size(image_shape)
+    return nn.Sequential(nn.Flatten(), nn.Linear(size, 6), nn.LayerNorm(6), nn.GELU(), nn.Linear(6, classes))
+
+
+def group_norm(image_shape: Shape, classes: int) -> nn.Module:
+    channels, rows, columns = image_shape
+    convolution = nn.Conv2d(channels, 4, 3, padding=1)
+    return nn.Sequential(
+        convolution, nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * rows * columns, classes)
+    )
+
+
+def running_statistics(image_shape: Shape, classes: int) -> nn.Module:
+    channels, rows, columns = image_shape
+    convolution = nn.Conv2d(channels, 2, 3, padding=1)
+    return nn.Sequential(convolution, nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2 * rows * columns, classes))
+
+
+def dropout(image_shape: Shape, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(_size(image_shape), classes))
+
+
+def no_parameters(image_shape: Shape, classes: int) -> nn.Module:
+    return nn.Flatten()
+
+
+def wrong_outputs(image_shape: Shape, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes + 1))
+
+
+def constant_weights(image_shape: Shape, classes: int) -> nn.Module:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes))
+    nn.init.constant_(module[1].weight, 0.25)  # type: ignore[arg-type]
+    return module
+
+
+def random_noise(image_shape: Shape, classes: int) -> nn.Module:
+    class Noisy(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images + torch.randn_like(images)
+
+    return nn.Sequential(Noisy(), nn.Flatten(), nn.Linear(_size(image_shape), classes))
+
+
+def counting(image_shape: Shape, classes: int) -> nn.Module:
+    class Counter(nn.Module):
+        calls: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            return images
+
+    return nn.Sequential(Counter(), nn.Flatten(), nn.Linear(_size(image_shape), classes))
+
+
+def not_a_module(image_shape: Shape, classes: int) -> Any:
+    return "network"
+
+
+def takes_nothing() -> nn.Module:
+    return nn.Linear(1, 1)
+
+
+NUMBER = 3
+
+
+def raises_in_forward(image_shape: Shape, classes: int) -> nn.Module:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3))
+
+        def forward(self, images: Tensor) -> Tensor:
+            raise RuntimeError("this layer is broken")
+
+    return Broken()

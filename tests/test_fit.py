@@ -1,0 +1,228 @@
+"""The training loop against a slow reference, and what it promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from bnbench.data import Images
+from bnbench.mpo.fit import DivergedError, Fit, fit
+from bnbench.mpo.plane import Plane
+from bnbench.protocol import TrainingProtocol
+from tests.cases import ARMS, make_images, make_mask, make_plane
+from tests.slow import step_loss
+
+TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=8, learning_rate=1e-2, clip=1e9)
+
+
+def start(plane: Plane, training: TrainingProtocol = TRAINING, chunk: int = 3, mask: torch.Tensor | None = None) -> Fit:
+    black = make_mask() if mask is None else mask
+    return Fit(plane, black, torch.ones_like(black), make_images(), training, chunk=chunk)
+
+
+def first_gradient(under_way: Fit) -> tuple[torch.Tensor, torch.Tensor]:
+    under_way.advance()
+    assert under_way.plane.vectors.grad is not None
+    assert under_way.plane.scale.grad is not None
+    return under_way.plane.vectors.grad, under_way.plane.scale.grad
+
+
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("network", ["strided", "pooled"])
+@pytest.mark.parametrize("minibatch", ["own", "shared"])
+@pytest.mark.parametrize("skips", [False, True])
+def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, skips: bool) -> None:
+    drawn = start(make_plane(arm, network), replace(TRAINING, minibatch=minibatch))
+    pixels, weights = drawn._draw_pixels()
+    chosen = drawn._draw_images(len(pixels))
+    is_black = (weights > 0).tolist()
+    data = drawn.data
+    minibatches = [
+        (data.pixels[own], data.labels[own]) for own in (chosen if minibatch == "own" else [chosen] * len(pixels))
+    ]
+    twin = make_plane(arm, network)
+    slow = partial(step_loss, twin.module, twin.vectors, twin.scale, (4, 5), pixels.tolist(), is_black, minibatches)
+    _, losses = slow(threshold=100.0)
+    white = sorted(loss for loss, black in zip(losses, is_black, strict=True) if not black)
+    threshold = (white[1] + white[2]) / 2  # two white pixels live, two clamped
+
+    under_way = start(make_plane(arm, network), replace(TRAINING, minibatch=minibatch, threshold=threshold))
+    under_way.clamped_share = float(skips)
+    total, _ = slow(threshold=threshold)
+    total.backward()
+    vectors, scale = first_gradient(under_way)
+
+    assert twin.vectors.grad is not None
+    assert twin.scale.grad is not None
+    assert relative(vectors, twin.vectors.grad) < 1e-12
+    assert relative(scale, twin.scale.grad) < 1e-12
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 100])
+def test_the_chunk_changes_rounding_alone(chunk: int) -> None:
+    vectors, scale = first_gradient(start(make_plane("bn"), chunk=chunk))
+    expected, expected_scale = first_gradient(start(make_plane("bn"), chunk=4))
+    assert relative(vectors, expected) < 1e-12
+    assert relative(scale, expected_scale) < 1e-12
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
+    """With a threshold of almost 0 every white pixel is clamped: only black ones have a gradient."""
+    training = replace(TRAINING, threshold=1e-9)
+    under_way = start(make_plane("plain"), training)
+    under_way.clamped_share = float(skips)
+    vectors, _ = first_gradient(under_way)
+    drawn = start(make_plane("plain"), training)
+    pixels, weights = drawn._draw_pixels()
+    chosen = drawn._draw_images(len(pixels))
+    black = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
+    twin = make_plane("plain")
+    minibatches = [(drawn.data.pixels[chosen[index]], drawn.data.labels[chosen[index]]) for index in black]
+    total, _ = step_loss(
+        twin.module, twin.vectors, twin.scale, (4, 5), pixels[black].tolist(), [True] * len(black), minibatches, 1e-9
+    )
+    total.backward()
+    assert twin.vectors.grad is not None
+    assert relative(vectors, twin.vectors.grad) < 1e-12
+
+
+def test_skipping_clamped_pixels_starts_when_enough_are_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    forward = Fit._forward
+
+    def counted(
+        self: Fit, weights: list[torch.Tensor], chosen: torch.Tensor, part: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(torch.is_grad_enabled())
+        return forward(self, weights, chosen, part)
+
+    monkeypatch.setattr(Fit, "_forward", counted)
+    under_way = start(make_plane("plain"), replace(TRAINING, threshold=1e-9))
+    under_way.advance()
+    assert all(calls)
+    under_way.clamped_share = 1.0
+    calls.clear()
+    under_way.advance()
+    assert calls.count(False) == 2  # 4 white pixels in chunks of 3
+    assert calls.count(True) == 2  # 5 black ones
+
+
+def test_adam_clipping_and_cosine_by_hand() -> None:
+    """A whole schedule with an own rate for the scale, against the formulas."""
+    training = replace(TRAINING, clip=0.5, scale_rate=3.0, steps=4)
+    plane = make_plane("plain")
+    under_way = start(plane, training)
+    expected = {"vectors": plane.vectors.detach().clone(), "scale": plane.scale.detach().clone()}
+    first = {name: torch.zeros_like(value) for name, value in expected.items()}
+    second = {name: torch.zeros_like(value) for name, value in expected.items()}
+    for step in range(1, 5):
+        under_way.advance()
+        rate = 1e-2 * (1 + torch.cos(torch.tensor(torch.pi * (step - 1) / 4, dtype=torch.float64))) / 2
+        gradients = {"vectors": plane.vectors.grad, "scale": plane.scale.grad}
+        norm = sum(float(gradient.norm()) ** 2 for gradient in gradients.values() if gradient is not None) ** 0.5
+        assert norm <= 0.5 + 1e-9
+        for name, gradient in gradients.items():
+            assert gradient is not None
+            first[name] = 0.9 * first[name] + 0.1 * gradient
+            second[name] = 0.999 * second[name] + 0.001 * gradient**2
+            own = rate * (3.0 if name == "scale" else 1.0)
+            mean, square = first[name] / (1 - 0.9**step), second[name] / (1 - 0.999**step)
+            expected[name] -= own * mean / (square.sqrt() + 1e-8)
+        assert torch.allclose(plane.vectors, expected["vectors"], rtol=0, atol=1e-12)
+        assert torch.allclose(plane.scale, expected["scale"], rtol=0, atol=1e-12)
+
+
+def test_training_bends_the_landscape() -> None:
+    plane = make_plane("plain")
+    rows = fit(plane, make_mask(), torch.ones(4, 5, dtype=torch.bool), make_images(), replace(TRAINING, steps=150))
+    assert rows[0].step == 1
+    assert rows[-1].step == 150
+    assert rows[-1].black_loss < 0.7 * rows[0].black_loss
+    assert rows[-1].white_loss > 1.2 * rows[0].white_loss
+    assert rows[-1].black_accuracy > rows[-1].white_accuracy + 0.3
+    assert rows[-1].learning_rate < 1e-5
+
+
+def test_the_trace_holds_means_over_its_intervals() -> None:
+    under_way = start(make_plane("plain"), replace(TRAINING, steps=250))
+    seen: list[float] = []
+    norms: list[float] = []
+    accumulate = under_way._accumulate
+
+    def watched(*arguments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        losses, hits = accumulate(*arguments)
+        seen.append(float(losses[arguments[3] > 0].mean()))
+        return losses, hits
+
+    under_way._accumulate = watched  # type: ignore[method-assign, assignment]
+    for _ in range(4):
+        under_way.advance()
+        norms.append(
+            float(torch.cat([under_way.plane.vectors.grad.flatten(), under_way.plane.scale.grad.view(1)]).norm())
+        )  # type: ignore[union-attr]
+    assert [row.step for row in under_way.rows] == [2, 4]
+    assert [row.black_loss for row in under_way.rows] == pytest.approx([sum(seen[:2]) / 2, sum(seen[2:]) / 2])
+    assert under_way.rows[0].gradient_norm == pytest.approx(sum(norms[:2]) / 2)
+
+
+def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    whole = start(make_plane("bn"), replace(TRAINING, steps=12))
+    while not whole.is_done:
+        whole.advance()
+    half = start(make_plane("bn"), replace(TRAINING, steps=12))
+    for _ in range(5):
+        half.advance()
+    path = tmp_path_factory.mktemp("state") / "fit.pt"
+    torch.save(half.state_dict(), path)
+    resumed = start(make_plane("bn", seed=9), replace(TRAINING, steps=12))
+    resumed.load_state_dict(torch.load(path, weights_only=True))
+    while not resumed.is_done:
+        resumed.advance()
+    assert torch.equal(resumed.plane.vectors, whole.plane.vectors)
+    assert torch.equal(resumed.plane.scale, whole.plane.scale)
+    assert resumed.rows == whole.rows
+
+
+def test_a_step_uses_no_more_pixels_than_there_are() -> None:
+    training = replace(TRAINING, black_pixels=1_000, white_pixels=1_000)
+    under_way = start(make_plane("plain"), training)
+    pixels, weights = under_way._draw_pixels()
+    black = make_mask().flatten()
+    assert sorted(pixels.tolist()) == list(range(20))
+    assert torch.equal(weights > 0, black[pixels])
+
+
+def test_untrained_pixels_are_never_drawn() -> None:
+    black = make_mask()
+    trained = torch.zeros_like(black)
+    trained[0, :3] = trained[-1, :] = True
+    under_way = Fit(make_plane("plain"), black, trained, make_images(), TRAINING)
+    for _ in range(20):
+        pixels, _ = under_way._draw_pixels()
+        assert trained.flatten()[pixels].all()
+
+
+def test_divergence_is_an_error() -> None:
+    broken = make_images()
+    data = Images(broken.pixels * float("nan"), broken.labels)
+    with pytest.raises(DivergedError, match=r"not a finite number at step 1; try a lower --learning-rate"):
+        fit(make_plane("plain"), make_mask(), torch.ones(4, 5, dtype=torch.bool), data, TRAINING)
+
+
+def test_masks_that_cannot_be_fitted_are_refused() -> None:
+    plane, data = make_plane("plain"), make_images()
+    ones = torch.ones(4, 5, dtype=torch.bool)
+    with pytest.raises(ValueError, match="two boolean tensors of one shape"):
+        fit(plane, make_mask(), torch.ones(5, 4, dtype=torch.bool), data, TRAINING)
+    with pytest.raises(ValueError, match="two boolean tensors of one shape"):
+        fit(plane, make_mask().float(), ones, data, TRAINING)
+    with pytest.raises(ValueError, match="no trained pixel of one colour"):
+        fit(plane, ones, ones, data, TRAINING)

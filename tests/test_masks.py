@@ -1,0 +1,205 @@
+"""Masks: the same on every machine, keyed by (p, seed) alone, and which pixels are trained."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from bnbench.masks import Mask, OneColourError, draw_mask, is_trained, picture_to_mask
+
+masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=3, max_side=9))
+
+
+def digest(mask: Mask) -> str:
+    """Shape and bits, whatever the machine's byte order."""
+    return hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()[:32]
+
+
+def picture(*rows: str) -> Mask:
+    """A mask as text: # is black."""
+    return np.array([[letter == "#" for letter in row] for row in rows])
+
+
+def is_trained_by_loops(mask: Mask) -> Mask:
+    """Design §1 word for word: some neighbour, of 8 or fewer, has the other colour."""
+    rows, columns = mask.shape
+    trained = np.zeros_like(mask)
+    for row in range(rows):
+        for column in range(columns):
+            for down in (-1, 0, 1):
+                for right in (-1, 0, 1):
+                    there = (row + down, column + right)
+                    if 0 <= there[0] < rows and 0 <= there[1] < columns and mask[there] != mask[row, column]:
+                        trained[row, column] = True
+    return trained
+
+
+@pytest.mark.parametrize(
+    ("p", "seed", "shape", "kind", "expected"),
+    [
+        (0.1, 1, (30, 30), "random", "9e74633bd8d51314a1adccea8048514d"),
+        (0.5, 1, (30, 30), "random", "1a0d3ec436f20ae4ce14d6416e4e12b9"),
+        (0.5, 2, (30, 30), "random", "5b3a8869438c625554fd517fccbf4767"),
+        (0.9, 5, (30, 30), "random", "7b00e44590d8fd4ed39b10eca989ecaa"),
+        (0.3, 101, (10, 20), "random", "f1dc4566791b0074816b04e73a70b078"),
+        (0.125, 1, (7, 5), "random", "c44fd4f795414e03871b826773e34211"),
+        (0.5, 1, (30, 30), "framed", "f13864a9001ee5c552fecab8df9bbcee"),
+        (0.7, 3, (8, 8), "framed", "ea96b47e167ad97ca48f79b50c853bd7"),
+    ],
+)
+def test_masks_are_the_committed_ones(p: float, seed: int, shape: tuple[int, int], kind: str, expected: str) -> None:
+    assert digest(draw_mask(p, seed, shape, kind)) == expected
+
+
+def test_a_mask_does_not_depend_on_what_was_drawn_before() -> None:
+    first = draw_mask(0.3, 2, (9, 7))
+    np.random.seed(0)
+    for seed in (1, 2, 3):
+        draw_mask(0.7, seed, (9, 7))
+    assert np.array_equal(draw_mask(0.3, 2, (9, 7)), first)
+
+
+def test_masks_of_different_keys_differ() -> None:
+    keys = [(p, seed) for p in (0.1, 0.3, 0.5, 0.501, 0.7, 0.9) for seed in (1, 2, 3, 101)]
+    assert len({digest(draw_mask(p, seed, (30, 30))) for p, seed in keys}) == len(keys)
+
+
+@given(p=st.integers(100, 900), seed=st.integers(1, 2**31 - 1))
+def test_a_mask_has_the_shape_and_type_asked_for(p: int, seed: int) -> None:
+    mask = draw_mask(p / 1000, seed, (20, 30))
+    assert mask.shape == (20, 30)
+    assert mask.dtype == np.bool_
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_share_of_black_lies_within_binomial_bounds(p: float) -> None:
+    shares = np.array([draw_mask(p, seed, (30, 30)).mean() for seed in range(1, 201)])
+    deviation = (p * (1 - p) / 900) ** 0.5
+    assert abs(shares.mean() - p) < 4 * deviation / 200**0.5
+    assert abs(shares - p).max() < 5 * deviation
+    assert 0.8 < shares.std(ddof=1) / deviation < 1.2
+
+
+def test_every_pixel_is_as_likely_to_be_black() -> None:
+    share = np.mean([draw_mask(0.5, seed, (8, 8)) for seed in range(1, 1001)], axis=0)
+    assert abs(share - 0.5).max() < 5 * (0.25 / 1000) ** 0.5
+
+
+def test_framed_layout() -> None:
+    framed, random = draw_mask(0.5, 1, (9, 12), "framed"), draw_mask(0.5, 1, (9, 12))
+    outer, ring, interior = np.ones((9, 12), bool), np.ones((9, 12), bool), np.zeros((9, 12), bool)
+    outer[1:-1, 1:-1] = False
+    ring[2:-2, 2:-2] = False
+    interior[2:-2, 2:-2] = True
+    assert not framed[outer].any()
+    assert framed[ring & ~outer].all()
+    assert np.array_equal(framed[interior], random[interior])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.5, 1, (9, 9), "spiral"), "mask kind 'spiral' is unknown; use 'random' or 'framed'."),
+        ((0.5, 1, (4, 9), "framed"), "a framed mask needs at least 5×5 pixels, not 4×9."),
+        ((0.5, 1, (2, 9)), "a mask needs at least 3×3 pixels, not 2×9."),
+        ((1.5, 1, (9, 9)), "p=1.5 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
+        ((-0.1, 1, (9, 9)), "p=-0.1 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
+        ((0.0005, 1, (9, 9)), "p=0.0005 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
+    ],
+)
+def test_refused_masks(arguments: tuple[float, int, tuple[int, int]], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        draw_mask(*arguments)
+
+
+def test_a_mask_of_one_colour_names_p_and_seed() -> None:
+    with pytest.raises(OneColourError, match=r"the mask of p=1, seed 4 came out all black at 5×6; use a larger mask\."):
+        draw_mask(1.0, 4, (5, 6))
+    with pytest.raises(OneColourError, match=r"the mask of p=0, seed 4 came out all white at 5×6; use a larger mask\."):
+        draw_mask(0.0, 4, (5, 6))
+
+
+def test_a_mask_may_come_out_one_colour_by_chance() -> None:
+    def is_refused(seed: int) -> bool:
+        try:
+            return draw_mask(0.1, seed, (3, 3)).all()
+        except OneColourError:
+            return True
+
+    refused = sum(is_refused(seed) for seed in range(1, 501))
+    assert abs(refused / 500 - 0.9**9) < 4 * (0.9**9 * (1 - 0.9**9) / 500) ** 0.5
+
+
+@given(masks)
+def test_is_trained_agrees_with_plain_loops(mask: Mask) -> None:
+    assert np.array_equal(is_trained(mask), is_trained_by_loops(mask))
+
+
+def test_is_trained_on_a_picture() -> None:
+    mask = picture(
+        "......",
+        "......",
+        "...#..",
+        "......",
+    )
+    assert np.array_equal(
+        is_trained(mask),
+        picture(
+            "......",
+            "..###.",
+            "..###.",
+            "..###.",
+        ),
+    )
+
+
+@given(masks)
+def test_inverting_the_colours_leaves_the_trained_pixels(mask: Mask) -> None:
+    assert np.array_equal(is_trained(~mask), is_trained(mask))
+
+
+@given(masks)
+def test_turning_and_mirroring_move_the_trained_pixels_along(mask: Mask) -> None:
+    assert np.array_equal(is_trained(np.rot90(mask)), np.rot90(is_trained(mask)))
+    assert np.array_equal(is_trained(mask[:, ::-1]), is_trained(mask)[:, ::-1])
+
+
+@given(masks)
+def test_each_colour_of_a_mask_has_a_trained_pixel(mask: Mask) -> None:
+    assume(mask.any() and not mask.all())
+    assert is_trained(mask)[mask].any()
+    assert is_trained(mask)[~mask].any()
+
+
+def test_a_picture_becomes_a_mask() -> None:
+    grey = np.array([[0.0, 0.5, 1.0], [0.49, 0.51, 0.2], [0.9, 0.1, 0.5]])
+    assert np.array_equal(picture_to_mask(grey), picture("#..", "#.#", ".#."))
+    assert np.array_equal(picture_to_mask(grey, level=0.15), picture("#..", "...", ".#."))
+
+
+@given(masks)
+def test_a_mask_read_as_a_picture_is_itself(mask: Mask) -> None:
+    assume(mask.any() and not mask.all())
+    assert np.array_equal(picture_to_mask(1.0 - mask), mask)
+
+
+@pytest.mark.parametrize(
+    ("grey", "message"),
+    [
+        (np.zeros((3, 3, 3)), "a picture has shape (rows, columns), each at least 3, not (3, 3, 3)."),
+        (np.zeros((2, 9)), "a picture has shape (rows, columns), each at least 3, not (2, 9)."),
+        (np.full((3, 3), 255), "a picture has grey values from 0 (black) to 1 (white)."),
+        (np.full((3, 3), np.nan), "a picture has grey values from 0 (black) to 1 (white)."),
+        (np.zeros((3, 3)), "every pixel lies on one side of 0.5; choose a level between the picture's greys."),
+    ],
+    ids=["colour", "small", "bytes", "nan", "flat"],
+)
+def test_refused_pictures(grey: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        picture_to_mask(grey)
