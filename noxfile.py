@@ -32,7 +32,7 @@ def demo(session: nox.Session) -> None:
     """Fit both arms on small masks and draw figure 4: about three minutes."""
     install(session)
     shutil.rmtree(DEMO, ignore_errors=True)
-    pipeline(session, DEMO / "results", DEMO / "report")
+    pipeline(session, DEMO / "results", DEMO / "report", "--probs", "0.1:0.9:0.2", "--seeds", "3")
     session.log(f"the report: {DEMO / 'report' / 'index.html'}")
     session.log(f"the command for runs of your own: {command_path('bnbench')} --help")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from bnbench.parsing import parse_counts, parse_probs, parse_seeds, parse_size
-from bnbench.protocol import PROFILES, SECTIONS, Grid
+from bnbench.protocol import PROFILES, SECTIONS, Grid, counted
 
 if TYPE_CHECKING:
     from bnbench.runner import Execution, Outcome, Plan
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-class Text(click.ParamType):
+class Text(click.ParamType[Any]):
     """An option whose text one of bnbench's own parsers reads."""
 
     def __init__(self, name: str, parse: Callable[[str, str], Any]) -> None:
@@ -158,7 +158,7 @@ def _plan_line(plan: Plan, execution: Execution, data: Any) -> str:
     from bnbench.cost import duration_text, estimate_seconds
 
     slots = ", ".join(str(slot) for slot in execution.slots)
-    line = f"{plan}; {len(execution.slots)} slots ({slots}), {execution.threads} thread each"
+    line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {counted(execution.threads, 'thread')} each"
     if not plan.to_run:
         return f"{line}; nothing to do"
     return f"{line}; about {duration_text(estimate_seconds(plan, execution, data))}"
@@ -194,10 +194,10 @@ def _watch(plan: Plan, execution: Execution) -> list[Outcome]:
 _say = partial(click.echo, err=True)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: every error that a request can cause is one sentence and exit code 2."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
         _say(f"bnbench: {error.format_message()}")
         code = 2

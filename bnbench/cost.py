@@ -63,7 +63,8 @@ def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) ->
     """Seconds that a fit of this arm takes, from a few pixels of a few steps."""
     training = protocol.training
     colour = max(1, min(_VISITS // (2 * training.images), training.black_pixels, training.white_pixels))
-    few = replace(training, black_pixels=colour, white_pixels=colour)
+    # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
+    few = replace(training, black_pixels=colour, white_pixels=colour, learning_rate=1e-12)
     torch.set_num_threads(execution.threads)
     moved = data.to(execution.slots[0].device)
     mask = draw_mask(0.5, 1, (30, 30))

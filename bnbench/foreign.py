@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 
 from bnbench.models import BUILT_IN, Factory, arm_factory
 from bnbench.mpo.batched import batched_logits
-from bnbench.mpo.plane import Plane
+from bnbench.mpo.plane import Plane, fresh_network
 from bnbench.protocol import NetworkProtocol
 
 _OFFSET = 0.5
@@ -74,7 +74,8 @@ def _import(arm: str) -> Callable[..., object]:
         factory = getattr(importlib.import_module(module_name), name)
     except Exception as error:
         raise ArmError(
-            f"--arms {arm} cannot be imported ({type(error).__name__}: {error}); give {', '.join(BUILT_IN)} or package.module:factory."
+            f"--arms {arm} cannot be imported ({_first_line(error)}); "
+            f"give {', '.join(BUILT_IN)} or package.module:factory."
         ) from error
     if not callable(factory):
         raise ArmError(f"--arms {arm} is a {type(factory).__name__}; give a function factory(image_shape, classes).")
@@ -87,7 +88,7 @@ def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int,
         module = factory(image_shape, classes)
     except Exception as error:
         raise ArmError(
-            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({type(error).__name__}: {error}); "
+            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({_first_line(error)}); "
             "make it accept image shape and number of classes."
         ) from error
     if not isinstance(module, nn.Module):
@@ -102,7 +103,7 @@ def _reparametrized(factory: Factory, scales: list[str]) -> nn.Module:
         path, _, leaf = name.rpartition(".")
         owner = module.get_submodule(path)
         parametrize.register_parametrization(owner, leaf, Reparametrized())
-        nn.init.uniform_(getattr(owner.parametrizations, leaf).original, -0.5, 0.5)  # type: ignore[union-attr, arg-type]
+        nn.init.uniform_(getattr(owner.parametrizations, leaf).original, -0.5, 0.5)
     return module
 
 
@@ -112,10 +113,10 @@ def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classe
     Raises:
         ArmError: the module cannot work on a plane.
     """
-    modules = [_seeded(factory, seed) for seed in (1, 2)]
+    modules = [fresh_network(factory, seed) for seed in (1, 2)]
     _check_layers(arm, modules[0])
     scales = _constant_scales(arm, *modules)
-    module = _seeded(partial(_reparametrized, factory, scales), 1)
+    module = fresh_network(partial(_reparametrized, factory, scales), 1)
     images = torch.rand(4, *image_shape, generator=torch.Generator().manual_seed(0))
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:
@@ -125,11 +126,13 @@ def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classe
         batched = batched_logits(module, names, together, torch.stack([images] * 2))
     except Exception as error:
         raise ArmError(
-            f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); use layers without random numbers or in-place state."
+            f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); "
+            "use layers without random numbers or in-place state."
         ) from error
     if logits.shape != (len(images), classes):
         raise ArmError(
-            f"--arms {arm} gives outputs of shape {tuple(logits.shape)} for {len(images)} images; make it ({len(images)}, {classes})."
+            f"--arms {arm} gives outputs of shape {tuple(logits.shape)} for {len(images)} images; "
+            f"make it ({len(images)}, {classes})."
         )
     if any(not torch.equal(buffer, buffers[name]) for name, buffer in module.named_buffers()):
         raise ArmError(
@@ -145,14 +148,11 @@ def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classe
 
 def _check_layers(arm: str, module: nn.Module) -> None:
     for name, layer in module.named_modules():
+        where = f"--arms {arm}: layer {name} ({type(layer).__name__})"
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "track_running_stats", False):
-            raise ArmError(
-                f"--arms {arm}: layer {name} ({type(layer).__name__}) keeps running statistics, which no point of a plane has; use bnbench.BatchNorm."
-            )
+            raise ArmError(f"{where} keeps running statistics, which no point of a plane has; use bnbench.BatchNorm.")
         if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
-            raise ArmError(
-                f"--arms {arm}: layer {name} ({type(layer).__name__}) draws random numbers without a generator; leave it out or give p = 0."
-            )
+            raise ArmError(f"{where} draws random numbers without a generator; leave it out or give p = 0.")
     if not any(True for _ in module.parameters()):
         raise ArmError(
             f"--arms {arm} has no parameters, so there is no plane of its weights; give a network with weights."
@@ -171,17 +171,11 @@ def _constant_scales(arm: str, first: nn.Module, second: nn.Module) -> list[str]
             continue
         if not torch.equal(parameter, torch.ones_like(parameter)):
             raise ArmError(
-                f"--arms {arm}: parameter {name} starts the same in every fresh network, so three of them span no plane in it; "
-                "draw it at random or make it a buffer."
+                f"--arms {arm}: parameter {name} starts the same in every fresh network, so three of them "
+                "span no plane in it; draw it at random or make it a buffer."
             )
         scales.append(name)
     return scales
-
-
-def _seeded(factory: Factory, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        return factory()
 
 
 def _first_line(error: Exception) -> str:

@@ -86,7 +86,7 @@ def _policy(plane: Plane, bn_statistics: str, reference: Images | None) -> tuple
         return policy, int(count), empty
     if reference is None or len(reference) < int(count):
         raise ValueError(
-            f"BN statistics {bn_statistics} need {count} training images as reference; give as many or a smaller number."
+            f"BN statistics {bn_statistics} need {count} training images as reference; give as many or ask for fewer."
         )
     # Large batches: the reference images are run again with each.
     return policy, 1_024, reference.pixels[: int(count)]

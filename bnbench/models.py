@@ -39,6 +39,8 @@ class BatchNorm(nn.Module):
         self.scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
         self.reference = 0
+        if fresh_scale == "uniform+0.5":
+            nn.init.uniform_(self.scale, -0.5, 0.5)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalize maps of shape (B, C, …)."""
@@ -99,13 +101,9 @@ class ConvolutionalNetwork(nn.Module):
             nn.init.xavier_uniform_(layer.weight, network.gain)
             nn.init.zeros_(layer.bias)
         # BN comes last: what both arms have draws the same random numbers.
-        has_bn = arm == "bn"
         self.norms = nn.ModuleList(
-            BatchNorm(width, network.bn_scale) if has_bn else nn.Identity() for width in network.widths
+            BatchNorm(width, network.bn_scale) if arm == "bn" else nn.Identity() for width in network.widths
         )
-        if has_bn and network.bn_scale == "uniform+0.5":
-            for norm in self.norms:
-                nn.init.uniform_(norm.scale, -0.5, 0.5)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of images: (B, C, H, W) to (B, classes)."""

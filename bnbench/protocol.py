@@ -209,20 +209,21 @@ class Grid:
     probs: tuple[float, ...]
     seeds: tuple[int, ...]
 
-    def keys(self) -> list[FitKey]:
+    def fits(self) -> list[FitKey]:
         """Every fit, seed outermost: an unfinished sweep is a whole figure with fewer seeds."""
         return [FitKey(arm, p, seed) for seed in self.seeds for p in self.probs for arm in self.arms]
 
     def __str__(self) -> str:
         counts = [(len(self.arms), "arm"), (len(self.probs), "probability"), (len(self.seeds), "seed")]
-        words = [f"{n} {_plural(word, n)}" for n, word in counts]
-        return f"{len(self.keys())} fits = {' × '.join(words)}"
+        factors = " × ".join(counted(number, word) for number, word in counts)
+        return f"{counted(len(self.fits()), 'fit')} = {factors}"
 
 
-def _plural(word: str, n: int) -> str:
-    if n == 1:
-        return word
-    return word[:-1] + "ies" if word.endswith("y") else word + "s"
+def counted(number: int, word: str) -> str:
+    """A number with its word, such as ``1 arm``, ``2 arms`` or ``9 probabilities``."""
+    if number == 1:
+        return f"1 {word}"
+    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"
 
 
 SECTIONS: dict[str, Any] = {

@@ -22,7 +22,8 @@ from bnbench.devices import Slot, lease
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import measure_fit
 from bnbench.masks import OneColourError, draw_mask, is_trained
-from bnbench.mpo.fit import CHUNK, DivergedError, TraceRow, fit
+from bnbench.mpo.fit import DivergedError, TraceRow, fit
+from bnbench.mpo.gradient import CHUNK
 from bnbench.mpo.plane import Plane
 from bnbench.protocol import FitKey, Grid, Protocol
 from bnbench.provenance import provenance
@@ -80,7 +81,8 @@ class Outcome:
         if self.failure:
             return f"{self.key}: FAILED, {self.failure}"
         difference = self.black - self.white
-        return f"{self.key}: difference {difference:.3f} (black {self.black:.3f}, white {self.white:.3f}) in {self.seconds:.0f} s"
+        accuracies = f"black {self.black:.3f}, white {self.white:.3f}"
+        return f"{self.key}: difference {difference:.3f} ({accuracies}) in {self.seconds:.0f} s"
 
 
 def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet:
@@ -102,7 +104,7 @@ def plan_sweep(folder: Path, protocol: Protocol, grid: Grid) -> Plan:
     done: list[FitKey] = []
     to_run: list[FitKey] = []
     broken: list[str] = []
-    for key in grid.keys():
+    for key in grid.fits():
         try:
             (done if store.is_done(folder, key, fit_identity(key, protocol)) else to_run).append(key)
         except store.StoreError as error:
@@ -129,11 +131,10 @@ def run_sweep(plan: Plan, execution: Execution) -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory(prefix="bnbench-") as locks:
         for _ in range(_TRIES):
             tasks = (delayed(run_fit)(key, plan.protocol, plan.folder, execution, Path(locks)) for key in left)
+            # As many workers as slots even for one fit: joblib would run a single job in this process,
+            # and what killed a worker would kill the sweep.
             parallel = Parallel(
-                n_jobs=min(len(execution.slots), max(1, len(left))),
-                return_as="generator_unordered",
-                batch_size=1,
-                pre_dispatch="n_jobs",
+                n_jobs=len(execution.slots), return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
             )
             reported: set[FitKey] = set()
             try:
@@ -142,14 +143,11 @@ def run_sweep(plan: Plan, execution: Execution) -> Iterator[Outcome]:
                     yield outcome
                 return
             except TerminatedWorkerError:
-                yield from (
-                    _stored_outcome(plan, key) for key in left if key not in reported and _is_finished(plan, key)
-                )
-                left = [key for key in left if key not in reported and not _is_finished(plan, key)]
-        for key in left:
-            yield _failed(
-                key, plan.folder, 0.0, "killed worker", f"its worker was killed {_TRIES} times (out of memory?)"
-            )
+                silent = [key for key in left if key not in reported]
+                yield from (_stored_outcome(plan, key) for key in silent if _is_finished(plan, key))
+                left = [key for key in silent if not _is_finished(plan, key)]
+        message = f"its worker was killed {_TRIES} times (out of memory?)"
+        yield from (_failed(key, plan.folder, 0.0, "killed worker", message) for key in left)
 
 
 def _is_finished(plan: Plan, key: FitKey) -> bool:

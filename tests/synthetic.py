@@ -138,6 +138,8 @@ def _trace(key: FitKey, protocol: Protocol, generator: np.random.Generator) -> p
             "clamped": 0.6 * rise,
             "scale": 0.1 + 0.05 * rise,
             "gradient_norm": 1.0 + noise[0],
-            "learning_rate": protocol.training.learning_rate * (1 + np.cos(np.pi * steps / protocol.training.steps)) / 2,
+            "learning_rate": protocol.training.learning_rate
+            * (1 + np.cos(np.pi * steps / protocol.training.steps))
+            / 2,
         }
     )

@@ -7,9 +7,11 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
 
 from bnbench.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
+from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane
 from bnbench.protocol import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
@@ -18,19 +20,19 @@ from tests.slow import step_loss
 TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=8, learning_rate=1e-2, clip=1e9)
 
 
-def start(plane: Plane, training: TrainingProtocol = TRAINING, chunk: int = 3, mask: torch.Tensor | None = None) -> Fit:
+def start(plane: Plane, training: TrainingProtocol = TRAINING, chunk: int = 3, mask: Tensor | None = None) -> Fit:
     black = make_mask() if mask is None else mask
     return Fit(plane, black, torch.ones_like(black), make_images(), training, chunk=chunk)
 
 
-def first_gradient(under_way: Fit) -> tuple[torch.Tensor, torch.Tensor]:
+def first_gradient(under_way: Fit) -> tuple[Tensor, Tensor]:
     under_way.advance()
     assert under_way.plane.vectors.grad is not None
     assert under_way.plane.scale.grad is not None
     return under_way.plane.vectors.grad, under_way.plane.scale.grad
 
 
-def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+def relative(actual: Tensor, expected: Tensor) -> float:
     return float((actual - expected).norm() / expected.norm())
 
 
@@ -43,7 +45,7 @@ def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, sk
     pixels, weights = drawn._draw_pixels()
     chosen = drawn._draw_images(len(pixels))
     is_black = (weights > 0).tolist()
-    data = drawn.data
+    data = drawn.engine.data
     minibatches = [
         (data.pixels[own], data.labels[own]) for own in (chosen if minibatch == "own" else [chosen] * len(pixels))
     ]
@@ -85,7 +87,9 @@ def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
     chosen = drawn._draw_images(len(pixels))
     black = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
     twin = make_plane("plain")
-    minibatches = [(drawn.data.pixels[chosen[index]], drawn.data.labels[chosen[index]]) for index in black]
+    minibatches = [
+        (drawn.engine.data.pixels[chosen[index]], drawn.engine.data.labels[chosen[index]]) for index in black
+    ]
     total, _ = step_loss(
         twin.module, twin.vectors, twin.scale, (4, 5), pixels[black].tolist(), [True] * len(black), minibatches, 1e-9
     )
@@ -96,15 +100,15 @@ def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
 
 def test_skipping_clamped_pixels_starts_when_enough_are_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bool] = []
-    forward = Fit._forward
+    forward = ObjectiveGradient._forward
 
     def counted(
-        self: Fit, weights: list[torch.Tensor], chosen: torch.Tensor, part: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        engine: ObjectiveGradient, weights: list[Tensor], images: Tensor, part: Tensor
+    ) -> tuple[Tensor, Tensor]:
         calls.append(torch.is_grad_enabled())
-        return forward(self, weights, chosen, part)
+        return forward(engine, weights, images, part)
 
-    monkeypatch.setattr(Fit, "_forward", counted)
+    monkeypatch.setattr(ObjectiveGradient, "_forward", counted)
     under_way = start(make_plane("plain"), replace(TRAINING, threshold=1e-9))
     under_way.advance()
     assert all(calls)
@@ -151,18 +155,18 @@ def test_training_bends_the_landscape() -> None:
     assert rows[-1].learning_rate < 1e-5
 
 
-def test_the_trace_holds_means_over_its_intervals() -> None:
+def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     under_way = start(make_plane("plain"), replace(TRAINING, steps=250))
     seen: list[float] = []
     norms: list[float] = []
-    accumulate = under_way._accumulate
+    add = under_way.engine.add
 
-    def watched(*arguments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        losses, hits = accumulate(*arguments)
+    def watched(*arguments: Tensor, find_clamped: bool) -> tuple[Tensor, Tensor]:
+        losses, hits = add(*arguments, find_clamped=find_clamped)
         seen.append(float(losses[arguments[3] > 0].mean()))
         return losses, hits
 
-    under_way._accumulate = watched  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(under_way.engine, "add", watched)
     for _ in range(4):
         under_way.advance()
         norms.append(

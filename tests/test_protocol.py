@@ -204,7 +204,7 @@ def test_a_section_on_its_own_is_checked_too() -> None:
 
 
 def test_grid_has_the_seed_outermost_and_the_arms_of_a_replicate_together() -> None:
-    keys = Grid(arms=("plain", "bn"), probs=(0.1, 0.9), seeds=(1, 2)).keys()
+    keys = Grid(arms=("plain", "bn"), probs=(0.1, 0.9), seeds=(1, 2)).fits()
     assert keys == [
         FitKey("plain", 0.1, 1),
         FitKey("bn", 0.1, 1),

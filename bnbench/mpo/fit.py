@@ -5,6 +5,7 @@ Letters: P pixels of a step, B images that a pixel sees, n weights, d directions
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,16 +13,15 @@ import torch
 from torch import Tensor
 
 from bnbench.data import Images
-from bnbench.mpo.batched import batched_logits, losses_and_hits
-from bnbench.mpo.objective import is_clamped, objective_weights, weighted_objective
-from bnbench.mpo.plane import Plane, grid_coordinates, with_origin
+from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
+from bnbench.mpo.objective import is_clamped, objective_weights
+from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.protocol import TrainingProtocol
 
-CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cache.
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
-_SKIP_FROM = 0.4
+_FIND_FROM = 0.4
 
 
 class DivergedError(RuntimeError):
@@ -74,23 +74,20 @@ class Fit:
         chunk: int = CHUNK,
     ) -> None:
         _check_masks(black, trained)
-        self.plane, self.data, self.training, self.chunk = plane, data, training, chunk
-        self.names = [layer.name for layer in plane.layers]
+        self.plane, self.training = plane, training
         device = plane.vectors.device
         rows, columns = black.shape
         self.coordinates = grid_coordinates((rows, columns), origin).to(device, plane.vectors.dtype)  # (H · W, 2)
+        self.engine = ObjectiveGradient(plane, data, self.coordinates, training.threshold, chunk)
         self.black_pixels = (black & trained).flatten().nonzero().squeeze(1).cpu()
         self.white_pixels = (~black & trained).flatten().nonzero().squeeze(1).cpu()
         pixels = pixels or torch.Generator().manual_seed(0)
         self.black_cycle = Cycle(len(self.black_pixels), pixels)
         self.white_cycle = Cycle(len(self.white_pixels), pixels)
         self.image_cycle = Cycle(len(data), images or torch.Generator().manual_seed(1))
-        groups = [
-            {"params": [plane.vectors], "lr": training.learning_rate},
-            {"params": [plane.scale], "lr": training.learning_rate * training.scale_rate},
-        ]
-        self.optimizer = torch.optim.Adam(groups, fused=True)
-        self.rates = [group["lr"] for group in groups]
+        self.rates = (training.learning_rate, training.learning_rate * training.scale_rate)
+        groups = [{"params": [plane.vectors]}, {"params": [plane.scale]}]
+        self.optimizer = torch.optim.Adam(groups, lr=training.learning_rate, fused=True)
         self.step = 0
         self.clamped_share = 0.0
         self.sums = torch.zeros(6, dtype=torch.float64, device=device)
@@ -105,12 +102,13 @@ class Fit:
         """Take one step of Adam on eq. 3."""
         self._set_learning_rate()
         pixels, weights = self._draw_pixels()
-        chosen = self._draw_images(len(pixels))
+        images = self._draw_images(len(pixels))
         frame = self.plane.frame()  # (1 + d, n)
         gradient = torch.zeros_like(frame)
-        losses, hits = self._accumulate(frame.detach(), gradient, pixels, weights, chosen)
+        finds = self.clamped_share > _FIND_FROM and not frame.is_cuda
+        losses, hits = self.engine.add(frame.detach(), gradient, pixels, weights, images, find_clamped=finds)
         self.optimizer.zero_grad()
-        frame.backward(gradient)
+        torch.autograd.backward(frame, gradient)
         norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
         self.optimizer.step()
         self.step += 1
@@ -119,9 +117,7 @@ class Fit:
     def _set_learning_rate(self) -> None:
         factor = 1.0
         if self.training.schedule == "cosine":
-            factor = float(
-                0.5 + 0.5 * torch.cos(torch.tensor(torch.pi * self.step / self.training.steps, dtype=torch.float64))
-            )
+            factor = 0.5 + 0.5 * math.cos(math.pi * self.step / self.training.steps)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
@@ -140,47 +136,6 @@ class Fit:
             return self.image_cycle.draw(count).to(self.coordinates.device)
         return self.image_cycle.draw(pixels * count).view(pixels, count).to(self.coordinates.device)
 
-    def _accumulate(
-        self, frame: Tensor, gradient: Tensor, pixels: Tensor, weights: Tensor, chosen: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Add the gradient of eq. 3 with respect to the frame; return loss and accuracy, shape (P,).
-
-        Where enough white pixels were clamped of late, a forward pass without a graph finds them
-        and only the others are computed with one. On CUDA that would wait for the device each step.
-        """
-        skips = self.clamped_share > _SKIP_FROM and not frame.is_cuda
-        losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
-        live = torch.arange(len(pixels), device=frame.device)
-        if skips:
-            white = live[weights < 0]
-            for part in white.split(self.chunk):
-                with torch.no_grad():
-                    losses[part], hits[part] = self._forward(self._weights_of(frame, pixels[part]), chosen, part)
-            live = live[~is_clamped(losses, weights, self.training.threshold)]
-        for part in live.split(self.chunk):
-            own = [weight.requires_grad_() for weight in self._weights_of(frame, pixels[part])]
-            loss, hit = self._forward(own, chosen, part)
-            value = weighted_objective(loss, weights[part], self.training.threshold)
-            self._add_to(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
-            losses[part], hits[part] = loss.detach(), hit
-        return losses, hits
-
-    def _weights_of(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
-        return self.plane.network_weights(frame, self.coordinates[pixels])
-
-    def _forward(self, weights: list[Tensor], chosen: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss and accuracy over each pixel's minibatch, shape (P,)."""
-        images = chosen[part] if chosen.dim() == 2 else chosen
-        logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[images])
-        losses, hits = losses_and_hits(logits, self.data.labels[images])
-        return losses.mean(1), hits.to(losses.dtype).mean(1)
-
-    def _add_to(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
-        """Chain rule through eq. 1, layer by layer: frame gradient += (1, α, β)ᵀ · own gradient."""
-        affine = with_origin(self.coordinates[pixels]).T
-        for layer, layer_gradient in zip(self.plane.layers, own, strict=True):
-            gradient[:, layer.start : layer.stop].addmm_(affine, layer_gradient.flatten(1))
-
     def _record(self, weights: Tensor, losses: Tensor, hits: Tensor, norm: Tensor) -> None:
         black, white = weights > 0, weights < 0
         clamped = is_clamped(losses, weights, self.training.threshold)[white].double().mean()
@@ -196,11 +151,11 @@ class Fit:
         means = (self.sums / steps).tolist()
         self.sums.zero_()
         scale = self.plane.scale.item()
-        if not all(abs(value) < float("inf") for value in (*means, scale)):
+        if not all(map(math.isfinite, (*means, scale))):
             raise DivergedError(
                 f"the loss or its gradient was not a finite number at step {self.step}; try a lower --learning-rate."
             )
-        self.rows.append(TraceRow(self.step, *means, scale, self.optimizer.param_groups[0]["lr"]))
+        self.rows.append(TraceRow._make((self.step, *means, scale, self.optimizer.param_groups[0]["lr"])))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that :meth:`load_state_dict` needs to go on bit for bit."""

@@ -44,7 +44,7 @@ class Plane(nn.Module):
         size = self.layers[-1].stop
         if vectors.dim() != 2 or len(vectors) < 2 or vectors.shape[1] != size:
             raise ValueError(
-                f"vectors have shape {tuple(vectors.shape)}; give (1 + d, {size}): an origin and at least one direction."
+                f"vectors have shape {tuple(vectors.shape)}; give (1 + d, {size}): an origin and a direction at least."
             )
         self.vectors = nn.Parameter(vectors.detach().clone())
         self.scale = nn.Parameter(torch.tensor(scale, dtype=vectors.dtype, device=vectors.device))
@@ -66,7 +66,8 @@ class Plane(nn.Module):
             directions: number of directions d.
             scale: the scale s at the start.
         """
-        networks = [_fresh(factory, generator) for _ in range(1 + directions)]
+        seeds = torch.randint(2**62, (1 + directions,), generator=generator).tolist()
+        networks = [fresh_network(factory, seed) for seed in seeds]
         return cls(networks[0], torch.stack([flatten(network) for network in networks]), scale)
 
     @property
@@ -77,7 +78,7 @@ class Plane(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Plane:
         """Move or cast the network's buffers together with the plane."""
         self.module._apply(fn, recurse)
-        super()._apply(fn, recurse)
+        nn.Module._apply(self, fn, recurse)
         return self
 
     @property
@@ -164,8 +165,8 @@ def _layers(module: nn.Module) -> list[Layer]:
     return layers
 
 
-def _fresh(factory: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
-    seed = int(torch.randint(2**62, (), generator=generator))
+def fresh_network(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """What a factory makes from a seed; the global random stream is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return factory()

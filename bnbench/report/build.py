@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bnbench import stats
 from bnbench.protocol import Protocol
 from bnbench.report import captions, figures, landscapes, reproduce, tables, training
-from bnbench.report.page import Picture, Section, inline_svg, render
-from bnbench.report.style import print_style, save
+from bnbench.report.captions import Two
+from bnbench.report.page import Picture, Section, render
+from bnbench.report.style import print_style
 from bnbench.report.tables import Table
+from bnbench.report.writer import Writer
 from bnbench.store import StoreError, Sweep, find_sweeps, read_sweep, write_atomically
 
 
@@ -43,17 +44,19 @@ def build_report(results: Path, out: Path, *, compare: bool = False) -> Report:
     """
     sweeps, broken = _read(results)
     names = _names([sweep.protocol for sweep in sweeps])
+    writers = [Writer(out, name if len(sweeps) > 1 else "") for name in names]
+    whole = Writer(out, "")
+    index = out / "index.html"
     try:
         with print_style():
-            writers = [_Writer(out, name if len(sweeps) > 1 else "") for name in names]
-            sections = [_section(sweep, name, writer) for sweep, name, writer in zip(sweeps, names, writers, strict=True)]
-            overlay = _Writer(out, "")
-            comparison = _comparison(sweeps, names, overlay) if compare else None
-        index = out / "index.html"
+            sections = [_section(*parts) for parts in zip(sweeps, names, writers, strict=True)]
+            comparison = _comparison(sweeps, names, whole) if compare else None
+        out.mkdir(parents=True, exist_ok=True)
         write_atomically(index, render(sections, comparison, broken).encode())
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be written ({error.strerror}); give a folder that you may write to.") from error
-    paths = [index, *overlay.paths, *(path for writer in writers for path in writer.paths)]
+        reason = error.strerror or error
+        raise ValueError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
+    paths = [index, *whole.paths, *(path for writer in writers for path in writer.paths)]
     return Report(paths, broken + [message for sweep in sweeps for message in sweep.broken])
 
 
@@ -66,8 +69,8 @@ def _read(results: Path) -> tuple[list[Sweep], list[str]]:
         except StoreError as error:
             broken.append(str(error))
     if not sweeps:
-        reason = broken[0] if broken else f"{results} holds no results of bnbench; give a folder that bnbench run wrote."
-        raise ValueError(reason)
+        nothing = f"{results} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
+        raise ValueError(broken[0] if broken else nothing)
     return sweeps, broken
 
 
@@ -79,68 +82,36 @@ def _names(protocols: Sequence[Protocol]) -> list[str]:
     return [name if wanted.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(wanted, start=1)]
 
 
-class _Writer:
-    """Writes one sweep's figures and tables and remembers their paths."""
-
-    def __init__(self, out: Path, folder: str) -> None:
-        self.out, self.folder = out, folder
-        self.paths: list[Path] = []
-
-    def picture(self, figure: Figure, name: str, caption: str, *, wide: bool = False) -> Picture:
-        folder = self._folder("figures")
-        saved = save(figure, folder, name)
-        self.paths += saved
-        svg = inline_svg(next(path for path in saved if path.suffix == ".svg"), caption)
-        return Picture(name, caption, folder.relative_to(self.out).as_posix(), svg, wide)
-
-    def table(self, table: Table) -> Table:
-        self.write(f"{table.name}.csv", table.frame.to_csv(index=False, lineterminator="\n"))
-        self.write(f"{table.name}.md", table.markdown())
-        return table
-
-    def write(self, name: str, text: str) -> None:
-        path = self._folder("tables" if not name.startswith("captions") else "figures") / name
-        write_atomically(path, text.encode())
-        self.paths.append(path)
-
-    def _folder(self, kind: str) -> Path:
-        folder = self.out / self.folder / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-
-def _section(sweep: Sweep, name: str, writer: _Writer) -> Section:
-    fits = tables.fits_table(sweep)
-    answer = captions.answer(fits)
-    missing = captions.missing_note(fits, sweep.failures) if len(fits) else ""
-    arms = captions.headline_arms(fits) if len(fits) else None
-    pairs = stats.paired(fits, *arms) if arms else None
-    lead = _lead_pictures(sweep.protocol, fits, writer) if len(fits) else []
-    pictures = _pictures(sweep, fits, pairs, arms, writer) if len(fits) else []
-    shown = [writer.table(table) for table in _tables(sweep, fits, pairs, arms)]
-    if lead:
-        writer.write("captions.md", "\n\n".join(f"**{p.name}**: {p.caption}" for p in [*lead, *pictures]) + "\n")
+def _section(sweep: Sweep, name: str, writer: Writer) -> Section:
+    protocol, fits = sweep.protocol, tables.fits_table(sweep)
+    two = captions.headline_arms(fits)
+    lead = _figure4(protocol, fits, writer) if len(fits) else []
+    pictures = _pictures(sweep, fits, two, writer) if len(fits) else []
+    shown = [writer.table(table) for table in _tables(sweep, fits, two)] if len(fits) else []
+    if len(fits):
+        writer.captions([*lead, *pictures])
     return Section(
         slug=name,
-        name=sweep.protocol.profile,
-        answer=captions.Answer(answer.headline, answer.sentence, [*answer.notes, *([missing] if missing else [])]),
-        facts=reproduce.run_facts(sweep.protocol, fits, sweep.provenance),
+        name=protocol.profile,
+        answer=captions.answer(fits),
+        missing=captions.missing_note(fits, len(sweep.failures)),
+        facts=reproduce.run_facts(protocol, fits, sweep.provenance),
         figure4=lead[0] if lead else None,
         panels=lead[1:],
         pictures=pictures,
         tables=[table for table in shown if table.name != "fits"],
         long_tables=[table for table in shown if table.name == "fits"],
-        departures=reproduce.departures(sweep.protocol),
-        knobs=[(knob.replace("_", " "), reproduce.knob_text(knob, value)) for knob, value in sweep.protocol.knobs()],
+        departures=reproduce.departures(protocol),
+        knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
         failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
         broken=sweep.broken,
-        commands=reproduce.commands(sweep.protocol, fits),
+        commands=reproduce.commands(protocol, fits),
     )
 
 
-def _lead_pictures(protocol: Protocol, fits: pd.DataFrame, writer: _Writer) -> list[Picture]:
-    """Figure 4, as two panels that a narrow screen can stack; the two-column figure is for print."""
+def _figure4(protocol: Protocol, fits: pd.DataFrame, writer: Writer) -> list[Picture]:
+    """Figure 4 across two columns for print, then its panels, which a narrow screen can stack."""
     split = protocol.measurement.split
     authors = figures.authors_figure4() if protocol.data.dataset == "fashion-mnist" else None
     has_authors = authors is not None and bool(set(authors["arm"]) & set(fits["arm"]))
@@ -152,16 +123,15 @@ def _lead_pictures(protocol: Protocol, fits: pd.DataFrame, writer: _Writer) -> l
     return pictures
 
 
-def _pictures(
-    sweep: Sweep, fits: pd.DataFrame, pairs: pd.DataFrame | None, arms: tuple[str, str] | None, writer: _Writer
-) -> list[Picture]:
+def _pictures(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer) -> list[Picture]:
+    """Everything but figure 4, in the order of the page."""
     split, threshold = sweep.protocol.measurement.split, sweep.protocol.training.threshold
     p, seed = landscapes.choose(sweep.landscapes)
-    caption = captions.figure3_caption(sweep.landscapes, p, seed, threshold, split)
     figure = landscapes.figure3(sweep.landscapes, p, seed, threshold, split)
+    caption = captions.figure3_caption(sweep.landscapes, p, seed, threshold, split)
     pictures = [writer.picture(figure, "figure3", caption, wide=True)]
-    if pairs is not None and arms is not None:
-        pictures.append(writer.picture(figures.paired_figure(pairs, *arms), "paired", captions.paired_caption(pairs, *arms)))
+    if two:
+        pictures.append(writer.picture(figures.paired_figure(*two), "paired", captions.paired_caption(*two)))
     if "wall_seconds" in fits:
         pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits)))
     if "step" in sweep.traces:
@@ -170,41 +140,46 @@ def _pictures(
     return pictures
 
 
-_INTERVAL = "gap: mean paired difference, low and high: its 95 % interval"
+_NOTES = {
+    "quantities": (
+        "Less bendable, or less fitted? {two} in all that was measured",
+        "Gap: mean paired difference; low, high: its 95 % t interval, variance pooled within p, df degrees of freedom; "
+        "effect size: Cohen's d_z; wins: pairs with a positive gap; sign flip p: test over pairs; "
+        "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds",
+    ),
+    "comparisons": ("Every two arms: first − second", "Columns as above"),
+    "paired": ("Paired difference {two} at every p", "Mean over n pairs with the 95 % t interval, df = n − 1"),
+    "per_p": ("Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)"),
+    "policies": (
+        "Batch-norm statistics",
+        "How far the answer depends on the statistics that batch normalization uses at evaluation; all pixels",
+    ),
+    "fits": ("Every fit", "Trained: over trained pixels only; losses are means over all pixels of a colour"),
+}
 
 
-def _tables(
-    sweep: Sweep, fits: pd.DataFrame, pairs: pd.DataFrame | None, arms: tuple[str, str] | None
-) -> list[Table]:
-    if fits.empty:
-        return []
-    found = [Table("per_p", "Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)", tables.per_p_table(fits))]
-    if pairs is not None and arms is not None:
-        first, second = arms
-        name = f"{first} − {second}"
-        note = f"{_INTERVAL} (t, variance pooled within p, df degrees of freedom); d z: Cohen's effect size; wins: pairs with a positive gap; "
-        note += "sign flip p: over pairs; seed flip p: signs of whole seeds flipped together"
-        found.insert(0, Table("quantities", f"Less bendable, or less fitted? {name} in all that was measured", note, tables.quantities_table(fits, *arms)))
-        note = "Mean over n pairs with the 95 % t interval, df = n − 1"
-        found.append(Table("paired", f"Paired difference {name} at every p", note, stats.paired_per_p(pairs)))
-        if fits["arm"].nunique() > 2:
-            found.append(Table("comparisons", "Every two arms", note.replace("Mean", "Gap: mean"), tables.comparisons_table(fits)))
-    policies = tables.policies_table(sweep, _reference(fits))
-    if len(policies):
-        note = "How far the answer depends on the statistics that batch normalization uses at evaluation; all pixels"
-        found.append(Table("policies", "Batch-norm statistics", note, policies))
-    found.append(Table("fits", "Every fit", "trained: over trained pixels only; losses are means over all pixels of a colour", fits))
-    return found
+def _tables(sweep: Sweep, fits: pd.DataFrame, two: Two | None) -> list[Table]:
+    """Every table that these fits allow, in the order of the page."""
+    arms = set(fits["arm"])
+    frames = {
+        "quantities": tables.quantities_table(fits, two.first, two.second) if two else None,
+        "comparisons": tables.comparisons_table(fits) if len(arms) > 2 else None,
+        "paired": stats.paired_per_p(two.pairs) if two else None,
+        "per_p": tables.per_p_table(fits),
+        "policies": tables.policies_table(sweep, "plain" if "plain" in arms else None),
+        "fits": fits,
+    }
+    names = f"{two.first} − {two.second}" if two else ""
+    titles = {name: (title.replace("{two}", names), note) for name, (title, note) in _NOTES.items()}
+    return [Table(name, *titles[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]
 
 
-def _reference(fits: pd.DataFrame) -> str | None:
-    return "plain" if "plain" in set(fits["arm"]) else None
-
-
-def _comparison(sweeps: Sequence[Sweep], names: Sequence[str], writer: _Writer) -> Picture | None:
-    """Figure 4a of every sweep that has a fit, overlaid."""
-    shown = [(name, fits) for sweep, name in zip(sweeps, names, strict=True) if len(fits := tables.fits_table(sweep))]
-    if not shown:
+def _comparison(sweeps: Sequence[Sweep], names: Sequence[str], writer: Writer) -> Picture | None:
+    """Figure 4a of every sweep that has a fit, overlaid; the authors' curve where all are on their images."""
+    found = [(name, tables.fits_table(sweep)) for sweep, name in zip(sweeps, names, strict=True)]
+    found = [(name, fits) for name, fits in found if len(fits)]
+    if not found:
         return None
-    caption = "Figure 4a of all protocols: mean ± one standard deviation over seeds (ddof = 1); colour: arm, line: protocol."
-    return writer.picture(figures.comparison_figure(shown, figures.authors_figure4()), "comparison", caption, wide=True)
+    same_images = {sweep.protocol.data.dataset for sweep in sweeps} == {"fashion-mnist"}
+    figure = figures.comparison_figure(found, figures.authors_figure4() if same_images else None)
+    return writer.picture(figure, "comparison", captions.comparison_caption(found), wide=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -32,12 +33,20 @@ class Answer:
     notes: list[str]
 
 
-def headline_arms(fits: pd.DataFrame) -> tuple[str, str] | None:
+class Two(NamedTuple):
+    """Two arms and their pairs, as :func:`bnbench.stats.paired` gives them; at least one pair."""
+
+    pairs: pd.DataFrame
+    first: str
+    second: str
+
+
+def headline_arms(fits: pd.DataFrame) -> Two | None:
     """The two arms that the page compares: plain and bn, else the first two that share a pair."""
-    order = arm_order(fits["arm"])
-    candidates = [(first, second) for place, first in enumerate(order) for second in order[place + 1 :]]
-    shared = [two for two in candidates if len(stats.paired(fits, *two))]
-    return shared[0] if shared else None
+    for first, second in combinations(arm_order(fits["arm"]), 2):
+        if len(pairs := stats.paired(fits, first, second)):
+            return Two(pairs, first, second)
+    return None
 
 
 def answer(fits: pd.DataFrame) -> Answer:
@@ -48,30 +57,33 @@ def answer(fits: pd.DataFrame) -> Answer:
     """
     if fits.empty:
         return Answer("No fit to report", "No whole fit could be read, so there is nothing to say yet.", [])
-    arms = headline_arms(fits)
-    if arms is None:
+    two = headline_arms(fits)
+    if two is None:
         return _without_pairs(fits)
-    first, second = arms
-    whole = stats.overall(stats.paired(fits, first, second))
-    gap = f"mean paired difference {first} − {second} of {signed(whole.mean)} in accuracy (black − white)"
-    support = f"{counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
-    notes = [f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}."]
+    first, second, whole = two.first, two.second, stats.overall(two.pairs)
+    more, less = (first, second) if whole.mean > 0 else (second, first)
+    support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
+    gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
+    wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}."
+    notes = [
+        wins,
+        "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that stayed smoother.",
+    ]
     if whole.df == 0:
-        sentence = f"The {gap} comes from {support}; with one seed at each p it has no interval."
+        sentence = f"{support}, {gap}; with one seed at each p there is no interval."
         return Answer(f"{first} or {second}: it cannot be said yet", sentence, [*notes, "Run at least two seeds."])
-    interval = f"95 % interval {signed(whole.low)} to {signed(whole.high)}"
-    method = f"a t interval on the variance pooled within p, {whole.df} degrees of freedom, from {support}"
-    sentence = f"A {gap}, {interval} ({method})."
+    low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
+    interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
+    sentence = f"{support}, {gap} ({interval}: t, variance pooled within p, {whole.df} degrees of freedom)."
     if whole.low > 0 or whole.high < 0:
-        more, less = (first, second) if whole.mean > 0 else (second, first)
         return Answer(f"{more} bends its landscape further than {less}", sentence, notes)
     return Answer(f"{first} or {second}: these fits cannot say which bends further", sentence, notes)
 
 
 def _without_pairs(fits: pd.DataFrame) -> Answer:
     arms = arm_order(fits["arm"])
-    means = fits.groupby("arm")["difference"].agg(["mean", "size"])
-    parts = [f"{arm} {means.loc[arm, 'mean']:.3f} over {counted(int(means.loc[arm, 'size']), 'fit')}" for arm in arms]
+    values = {arm: fits.loc[fits["arm"] == arm, "difference"] for arm in arms}
+    parts = [f"{arm} {values[arm].mean():.3f} over {counted(len(values[arm]), 'fit')}" for arm in arms]
     sentence = f"Mean difference in accuracy, black − white: {', '.join(parts)}."
     if len(arms) == 1:
         note = "A comparison needs a second arm on the same masks, such as --arms plain,bn."
@@ -79,20 +91,34 @@ def _without_pairs(fits: pd.DataFrame) -> Answer:
     return Answer("No pair to compare yet", sentence, ["No (p, seed) has been fitted with two arms."])
 
 
-def missing_note(fits: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> str:
-    """What the grid of arms × p × seeds that was found lacks; empty when it is whole."""
-    expected = fits["arm"].nunique() * fits["p"].nunique() * fits["seed"].nunique()
-    if expected == len(fits) and not failures:
+def missing_note(fits: pd.DataFrame, failures: int) -> str:
+    """What the grid of arms × p × seeds that was found lacks; empty when it is whole.
+
+    Args:
+        fits: a row per finished fit.
+        failures: how many failed.
+    """
+    expected = max(grid_size(fits), len(fits) + failures)
+    if expected == len(fits):
         return ""
-    failed = f", of which {len(failures)} failed" if failures else ""
-    return f"Unfinished: {len(fits)} of {max(expected, len(fits) + len(failures))} fits are there{failed}."
+    failed = f" ({failures} failed)" if failures else ""
+    return f"Unfinished: {len(fits)} of {expected} fits are done{failed}."
+
+
+def grid_size(fits: pd.DataFrame) -> int:
+    """How many fits the grid of all arms, p and seeds that were found has."""
+    return int(fits["arm"].nunique() * fits["p"].nunique() * fits["seed"].nunique())
 
 
 def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool) -> str:
     """Caption of figure 4: ``panel`` is ``ab``, ``a`` or ``b``."""
-    letters = {"a": "Difference of the mean {0} accuracy over black and over white pixels", "b": "The two means of {0} accuracy"}
+    letters = {
+        "a": "Difference of the mean {0} accuracy over black and over white pixels",
+        "b": "the two means of {0} accuracy",
+    }
     parts = [f"({letter}) " * (len(panel) > 1) + letters[letter].format(split) for letter in panel]
-    text = f"Figure 4{panel if len(panel) == 1 else ''}. {'; '.join(parts)} against the fill probability p. "
+    what = "; ".join(parts)
+    text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
     if "b" in panel:
         text += "Solid: black pixels, dotted: white pixels. "
     text += f"{_whisker(fits)} "
@@ -107,7 +133,8 @@ def _whisker(fits: pd.DataFrame) -> str:
     if high == 1:
         return f"Points: single fits, n = 1 seed at {places}, so there is no deviation."
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
-    return f"Lines: mean over seeds; whiskers: ± one standard deviation over seeds (ddof = 1); small points: every seed; {n} at {places}."
+    whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
+    return f"Lines: mean over seeds; {whisker}; small points: every seed; {n} at {places}."
 
 
 def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
@@ -123,7 +150,7 @@ def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
 def paired_caption(pairs: pd.DataFrame, first: str, second: str) -> str:
     """Caption of the paired difference."""
     whole = stats.overall(pairs)
-    head = f"Paired difference {first} − {second} of the difference in accuracy: both arms on the same mask and data order. "
+    head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
     if whole.df == 0:
         return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
     return (
@@ -142,9 +169,20 @@ def figure3_caption(landscapes: pd.DataFrame, p: float, seed: int, threshold: fl
         black, white = (mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False))
         texts.append(f"{arm} {black:.3f} on black and {white:.3f} on white pixels")
     return (
-        f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; one pixel is one weight vector of the plane. "
+        f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
+        "one pixel is one weight vector of the plane. "
         f"Above: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked. "
-        f"Below: {split} accuracy: {'; '.join(texts)}. Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
+        f"Below: {split} accuracy: {'; '.join(texts)}. "
+        "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
+    )
+
+
+def comparison_caption(sweeps: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """Caption of figure 4a of several sweeps."""
+    counts = [f"{name} {counted(len(fits), 'fit')}" for name, fits in sweeps]
+    return (
+        "Figure 4a of all protocols. Colour: arm; kind of line: protocol. "
+        f"Mean over seeds ± one standard deviation (ddof = 1) of {', '.join(counts)}."
     )
 
 
@@ -152,10 +190,10 @@ def curves_caption(traces: pd.DataFrame, windows: int) -> str:
     """Caption of the learning curves."""
     fits = traces.groupby(["arm", "p", "seed"]).ngroups
     return (
-        f"Learning curves of {counted(fits, 'fit')}: minibatch accuracy over black (colour) and white pixels (dark, dotted mean), "
-        f"averaged over {windows} windows of steps. Thin: single fits; thick: their mean. "
-        "Last panel: black − white, mean ± one standard deviation over fits (all p and seeds). Curves that still rise at the end say "
-        "that the order of the arms may depend on the number of steps."
+        f"Learning curves of {counted(fits, 'fit')}: minibatch accuracy over black pixels (the arm's colour) and "
+        f"white pixels (dotted), averaged over up to {windows} windows of steps. Thin: single fits; thick: their mean. "
+        "Last panel: black − white, mean ± one standard deviation over fits (all p and seeds). "
+        "Curves that still rise at the end say that the order of the arms may depend on the number of steps."
     )
 
 
@@ -163,12 +201,18 @@ def time_caption(fits: pd.DataFrame) -> str:
     """Caption of the wall times."""
     medians = (fits.groupby("arm")["wall_seconds"].median() / 60).to_dict()
     texts = [f"{arm} {medians[arm]:.3g} min" for arm in arm_order(fits["arm"])]
-    return f"Wall time of every fit, a point each; bar: median ({', '.join(texts)}). Fits that ran side by side share the machine."
+    medians_text = f"Wall time of every fit, a point each; bar: median ({', '.join(texts)})."
+    return f"{medians_text} Fits that ran side by side share the machine."
 
 
 def signed(value: float) -> str:
     """Three decimals with the sign written out."""
     return f"{value:+.3f}".replace("-", "−")
+
+
+def plain_number(value: float) -> str:
+    """Three decimals with a true minus sign."""
+    return f"{value:.3f}".replace("-", "−")
 
 
 def counted(number: int, word: str) -> str:

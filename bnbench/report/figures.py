@@ -20,7 +20,7 @@ from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_la
 
 AUTHORS_NAME = "authors' figure 4"
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
-_SWEEP_LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), "-.")
+_SWEEP_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), "-.")
 
 
 def authors_figure4() -> pd.DataFrame:
@@ -91,15 +91,23 @@ def paired_figure(pairs: pd.DataFrame, first: str, second: str) -> Figure:
     labels = arm_labels([first, second])
     axes.set_ylabel(f"{labels[first].strip()} − {labels[second].strip()}, paired difference")
     probability_axis(axes, {"pairs": per_p.set_index("p")["n"]}, pairs["p"], "pair")
+    name = "mean, 95 % interval" if several else "a pair"
     handles: list[Any] = [
-        Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label="mean, 95 % interval" if several else "a pair"),
+        Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label=name),
         Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (4, 2)), label="all pairs"),
     ]
     legend_above(figure, [Line2D([], [], label="a pair", **_PAIR), *handles] if several else handles)
     return figure
 
 
-_PAIR: dict[str, Any] = {"linestyle": "", "marker": "o", "color": INK, "markersize": 2.2, "alpha": 0.5, "markeredgewidth": 0}
+_PAIR: dict[str, Any] = {
+    "linestyle": "",
+    "marker": "o",
+    "color": INK,
+    "markersize": 2.2,
+    "alpha": 0.5,
+    "markeredgewidth": 0,
+}
 
 
 def comparison_figure(sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.DataFrame | None = None) -> Figure:
@@ -119,14 +127,19 @@ def comparison_figure(sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.Da
             table = stats.per_p(fits[fits["arm"] == arm])
             place = table["p"] + 0.5 * unit * ((number + 0.5) / len(sweeps) - 0.5)
             line = _SWEEP_LINES[number % len(_SWEEP_LINES)]
-            axes.errorbar(place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], linestyle=line, **_WHISKER)
+            axes.errorbar(
+                place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], linestyle=line, **_WHISKER
+            )
     axes.set_ylabel("accuracy, black − white")
     probability_axis(axes, {}, _places(everything, authors), "seed")
     names = [name for name, _ in sweeps]
     lines: list[Any] = [
-        Line2D([], [], color=INK, linestyle=_SWEEP_LINES[number % len(_SWEEP_LINES)], label=name) for number, name in enumerate(names)
+        Line2D([], [], color=INK, linestyle=_SWEEP_LINES[number % len(_SWEEP_LINES)], label=name)
+        for number, name in enumerate(names)
     ]
-    figure.legend(handles=[*_arm_handles(everything), *lines, *_authors_handle(everything, authors)], loc="outside right upper")
+    figure.legend(
+        handles=[*_arm_handles(everything), *lines, *_authors_handle(everything, authors)], loc="outside right upper"
+    )
     return figure
 
 
@@ -147,7 +160,13 @@ def draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, s
     probability_axis(axes, _counts(fits), _places(fits, authors), "seed")
 
 
-_WHISKER: dict[str, Any] = {"capsize": 1.6, "elinewidth": 0.8, "capthick": 0.8, "markeredgecolor": PAPER, "markeredgewidth": 0.4}
+_WHISKER: dict[str, Any] = {
+    "capsize": 1.6,
+    "elinewidth": 0.8,
+    "capthick": 0.8,
+    "markeredgecolor": PAPER,
+    "markeredgewidth": 0.4,
+}
 
 
 def _draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
@@ -160,8 +179,12 @@ def _draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
         place = table["p"] + apart * (number - (len(order) - 1) / 2)
         if table["n"].max() > 1:
             seeds = mine["p"] + apart * (number - (len(order) - 1) / 2) - min(0.13, 0.3 / len(order)) * unit
-            axes.plot(seeds, mine[value], "o", color=colours[arm], markersize=1.9, alpha=0.6, markeredgewidth=0, zorder=3)
-        bars = axes.errorbar(place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], zorder=4, **_WHISKER)
+            axes.plot(
+                seeds, mine[value], "o", color=colours[arm], markersize=1.9, alpha=0.6, markeredgewidth=0, zorder=3
+            )
+        bars = axes.errorbar(
+            place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], zorder=4, **_WHISKER
+        )
         bars.lines[0].set_linestyle(line)
 
 
@@ -189,7 +212,7 @@ _AUTHORS: dict[str, Any] = {
 def _arm_handles(fits: pd.DataFrame) -> list[Any]:
     order = arm_order(fits["arm"])
     colours, markers, labels = arm_colours(order), arm_markers(order), arm_labels(order)
-    style = {"markeredgecolor": PAPER, "markeredgewidth": 0.4}
+    style: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.4}
     return [Line2D([], [], color=colours[arm], marker=markers[arm], label=labels[arm], **style) for arm in order]
 
 
@@ -214,4 +237,5 @@ def _counts(fits: pd.DataFrame) -> dict[str, pd.Series]:
 def _places(fits: pd.DataFrame, authors: pd.DataFrame | None) -> pd.Series:
     """Every p that a panel shows, the authors' included."""
     theirs = [] if authors is None else [authors.loc[authors["arm"].isin(set(fits["arm"])), "p"]]
-    return pd.concat([fits["p"], *theirs])
+    places: pd.Series = pd.concat([fits["p"], *theirs])
+    return places

@@ -58,7 +58,10 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
         raise ValueError(f"no fit has p={p:g} and seed {seed}; choose one that was run.")
     arms = arm_order(shown["arm"])
     mask = _picture(shown[shown["arm"] == arms[0]], "black").astype(float)
-    loss_colours, accuracy_colours = _loss_colours(shown["test_loss"], threshold), _accuracy_colours(shown["test_accuracy"])
+    loss_colours, accuracy_colours = (
+        _loss_colours(shown["test_loss"], threshold),
+        _accuracy_colours(shown["test_accuracy"]),
+    )
     panel = min(_PANEL, (DOUBLE - 0.75) / (1 + len(arms)))
     height = panel * mask.shape[0] / mask.shape[1]
     figure = new_figure(panel * (1 + len(arms)) + 0.75, 2 * height + 0.5)
@@ -74,9 +77,11 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
     _loss_bar(figure, grid[0], loss_colours, threshold, split)
-    bar = figure.colorbar(ScalarMappable(accuracy_colours.norm, accuracy_colours.map), ax=list(grid[1]), aspect=16, pad=0.02)
+    bar = figure.colorbar(
+        ScalarMappable(accuracy_colours.norm, accuracy_colours.map), ax=list(grid[1]), aspect=16, pad=0.02
+    )
     bar.set_label(f"{split} accuracy")
-    bar.outline.set_linewidth(0.5)  # type: ignore[operator]  # the stubs give a Spine no type
+    bar.outline.set_linewidth(0.5)
     return figure
 
 
@@ -98,7 +103,10 @@ def _loss_colours(losses: pd.Series, threshold: float) -> Colours:
     values = losses.to_numpy(dtype=float)
     usual = values[np.isfinite(values) & (values > 0)]
     low, high = (np.min(usual), np.max(usual)) if usual.size else (threshold, threshold)
-    return Colours(_with_gaps(sns.color_palette("mako", as_cmap=True)), LogNorm(min(low, 0.9 * threshold), max(high, 1.1 * threshold)))
+    return Colours(
+        _with_gaps(sns.color_palette("mako", as_cmap=True)),
+        LogNorm(min(low, 0.9 * threshold), max(high, 1.1 * threshold)),
+    )
 
 
 def _accuracy_colours(accuracies: pd.Series) -> Colours:
@@ -120,9 +128,10 @@ def _loss_bar(figure: Figure, row: NDArray[np.object_], colours: Colours, thresh
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.axhline(threshold, color="#ff5a36", linewidth=1.4)
-    bar.outline.set_linewidth(0.5)  # type: ignore[operator]  # the stubs give a Spine no type
+    bar.outline.set_linewidth(0.5)
 
 
 def _key(axes: Axes, threshold: float) -> None:
     lines = ["black: low loss wanted", "white: high loss wanted", f"red line: threshold {threshold:g}"]
-    axes.text(0.0, 1.0, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=6, linespacing=1.6, color=INK)
+    for number, line in enumerate(lines):
+        axes.text(0.0, 0.96 - 0.09 * number, line, transform=axes.transAxes, fontsize=6, color=INK)

@@ -6,12 +6,13 @@ import math
 import shlex
 from dataclasses import fields
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 
 from bnbench.protocol import PROFILES, SECTIONS, Protocol
-from bnbench.report.captions import counted
+from bnbench.report.captions import counted, grid_size
 from bnbench.report.style import arm_order
 
 
@@ -21,7 +22,14 @@ def command(protocol: Protocol, fits: pd.DataFrame) -> str:
     knobs = dict(protocol.knobs())
     parts = ["bnbench", "run", "--profile", base.profile]
     if not fits.empty:
-        parts += ["--probs", probs_text(fits["p"]), "--seeds", seeds_text(fits["seed"]), "--arms", ",".join(arm_order(fits["arm"]))]
+        parts += [
+            "--probs",
+            probs_text(fits["p"]),
+            "--seeds",
+            seeds_text(fits["seed"]),
+            "--arms",
+            ",".join(arm_order(fits["arm"])),
+        ]
     for name in protocol.differences(base):
         parts += [f"--{name.replace('_', '-')}", knob_text(name, knobs[name])]
     return shlex.join(parts)
@@ -31,7 +39,14 @@ def departures(protocol: Protocol) -> list[tuple[str, str, str, str]]:
     """Where a protocol departs from ``paper``: knob, what it is, here, there."""
     helps = {knob.name: str(knob.metadata["help"]) for section in SECTIONS.values() for knob in fields(section)}
     found = protocol.differences(PROFILES["paper"]).items()
-    return [(name.replace("_", " "), helps[name], knob_text(name, here), knob_text(name, there)) for name, (here, there) in found]
+    return [
+        (name.replace("_", " "), helps[name], shown(name, here), shown(name, there)) for name, (here, there) in found
+    ]
+
+
+def shown(name: str, value: Any) -> str:
+    """A knob's value for reading: √2 needs no 16 digits."""
+    return f"{value:.5g}" if isinstance(value, float) else knob_text(name, value)
 
 
 def knob_text(name: str, value: Any) -> str:
@@ -44,7 +59,7 @@ def knob_text(name: str, value: Any) -> str:
 def probs_text(values: pd.Series) -> str:
     """Fill probabilities as the command line takes them: a range where they are one."""
     found = sorted({Decimal(str(round(value, 3))) for value in values})
-    steps = {after - before for before, after in zip(found, found[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(found)}
     if len(found) > 2 and len(steps) == 1:
         return f"{found[0]}:{found[-1]}:{steps.pop()}"
     return ",".join(str(value) for value in found)
@@ -64,16 +79,18 @@ def run_facts(protocol: Protocol, fits: pd.DataFrame, provenance: pd.DataFrame) 
     pooled = f", average-pooled by {data.pool}" if data.pool > 1 else ""
     number = f"first {measurement.test_images:,}" if measurement.test_images else "all"
     own = "an own minibatch" if training.minibatch == "own" else "one shared minibatch"
+    pixels = f"{training.black_pixels} + {training.white_pixels}"
     facts = [
         ("Profile", protocol.id),
         ("Images", f"{data.dataset}{pooled}"),
         ("Masks", f"{' × '.join(map(str, protocol.mask.mask_size))}, {protocol.mask.mask_kind}"),
-        ("Training", f"{training.steps:,} steps of {training.black_pixels} + {training.white_pixels} pixels, {own} of {training.images} images"),
+        ("Training", f"{training.steps:,} steps of {pixels} pixels, {own} of {training.images} images"),
         ("Measured on", f"{number} {measurement.split} images"),
     ]
     if not fits.empty:
         grid = [counted(fits[name].nunique(), word) for name, word in (("arm", "arm"), ("p", "p"), ("seed", "seed"))]
-        facts.append(("Fits", f"{len(fits)}: {' × '.join(grid)}"))
+        whole = grid_size(fits)
+        facts.append(("Fits", f"{len(fits) if len(fits) == whole else f'{len(fits)} of {whole}'}: {' × '.join(grid)}"))
         facts.append(("Cost", cost(provenance)))
     return facts
 
@@ -87,7 +104,9 @@ def cost(provenance: pd.DataFrame) -> str:
     threads = pd.to_numeric(provenance.get("threads", pd.Series(1, index=provenance.index))).fillna(1)
     cores = float((provenance["wall_seconds"] * threads)[on_cpu].sum())
     device = float(provenance["wall_seconds"][~on_cpu].sum())
-    texts = [f"{duration(cores)} of core time"] * bool(on_cpu.any()) + [f"{duration(device)} of device time"] * bool((~on_cpu).any())
+    texts = [f"{duration(cores)} of core time"] * bool(on_cpu.any()) + [f"{duration(device)} of device time"] * bool(
+        (~on_cpu).any()
+    )
     return " and ".join(texts)
 
 

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.style
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 SINGLE = 8.0 / 2.54  # inches: a single column of print
 DOUBLE = 17.0 / 2.54
@@ -74,9 +75,7 @@ def print_style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches that lays itself out."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr]  # constrained was asked for
-    return figure
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -85,6 +84,8 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: formats agree, and saving takes half the time
     paths = []
     for ending, metadata in _METADATA.items():
         path = folder / f"{name}.{ending}"

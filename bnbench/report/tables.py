@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bnbench import stats
@@ -43,7 +44,8 @@ class Table:
     @property
     def header(self) -> list[str]:
         """Column names as they are read: ``black_mean`` is ``black mean``."""
-        return [str(column).replace("_", " ") for column in self.frame.columns]
+        names = [str(column) for column in self.frame.columns]
+        return [name if ":" in name else name.replace("_", " ") for name in names]  # a foreign arm keeps its name
 
     @property
     def rows(self) -> list[list[str]]:
@@ -57,10 +59,17 @@ class Table:
 
     def markdown(self) -> str:
         """The table as GitHub reads it."""
-        escaped = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in [self.header, *self.rows]]
+        escaped = [[in_markdown(text) for text in row] for row in [self.header, *self.rows]]
         rule = ["---:" if numeric else "---" for numeric in self.numeric]
         lines = [escaped[0], rule, *escaped[1:]]
-        return f"{self.title}. {self.note}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return f"{in_markdown(f'{self.title}. {self.note}')}.\n\n" + "".join(
+            f"| {' | '.join(line)} |\n" for line in lines
+        )
+
+
+def in_markdown(text: str) -> str:
+    """Text that starts no tag and no cell, on one line."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def cell(value: Any) -> str:
@@ -69,7 +78,9 @@ def cell(value: Any) -> str:
         return "–"
     if not isinstance(value, float) or math.isinf(value):
         return str(value)
-    text = f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
+    if 0 < abs(value) < 0.0005:
+        return np.format_float_positional(value, precision=1, fractional=False, trim="-").replace("-", "−")
+    text = f"{value:.3f}"
     text = f"{value:g}" if float(text) == value else text
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
@@ -164,7 +175,9 @@ def provenance_table(sweep: Sweep) -> pd.DataFrame:
             text = f"{values.dropna().astype(str).min()} to {values.dropna().astype(str).max()}"
         else:
             counts = values.map(cell).value_counts(sort=False)
-            text = "; ".join(f"{value} ({count} fits)" if len(counts) > 1 else str(value) for value, count in counts.items())
+            text = "; ".join(
+                f"{value} ({count} fits)" if len(counts) > 1 else str(value) for value, count in counts.items()
+            )
         rows.append({"what": column, "value": text})
     return pd.DataFrame(rows)
 
@@ -172,8 +185,7 @@ def provenance_table(sweep: Sweep) -> pd.DataFrame:
 def failures_table(failures: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Fits that failed and why, without their tracebacks."""
     columns = ["arm", "p", "seed", "kind", "message"]
-    rows = [record for record in failures if isinstance(record, dict)]
-    return pd.DataFrame([{column: record.get(column) for column in columns} for record in rows], columns=columns)
+    return pd.DataFrame([{column: record.get(column) for column in columns} for record in failures], columns=columns)
 
 
 def _compared(pairs: pd.DataFrame) -> dict[str, Any]:
@@ -184,7 +196,7 @@ def _compared(pairs: pd.DataFrame) -> dict[str, Any]:
         "low": whole.low,
         "high": whole.high,
         "df": whole.df,
-        "d_z": whole.d_z,
+        "effect_size": whole.d_z,
         "wins": whole.wins,
         "sign_flip_p": whole.sign_flip,
         "seed_flip_p": whole.seed_flip,

@@ -77,11 +77,22 @@ def wall_time(fits: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     table = fits.assign(minutes=fits["wall_seconds"] / 60)
     sns.stripplot(
-        table, x="minutes", y="arm", hue="arm", order=order, hue_order=order, palette=colours, legend=False, size=2.6, alpha=0.45, jitter=False, ax=axes
+        table,
+        x="minutes",
+        y="arm",
+        hue="arm",
+        order=order,
+        hue_order=order,
+        palette=colours,
+        legend=False,
+        size=2.6,
+        alpha=0.6,
+        jitter=False,
+        ax=axes,
     )
     medians = table.groupby("arm")["minutes"].median()
     for place, arm in enumerate(order):
-        axes.plot([medians[arm]] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1)
+        axes.plot([medians[arm]] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1, zorder=1)
     counts = table.groupby("arm").size()
     axes.set_yticks(range(len(order)), [f"{labels[arm].strip()}\nn = {counts[arm]}" for arm in order])
     axes.set(xlabel="minutes per fit (bar: median)", ylabel="", xlim=(0, None))

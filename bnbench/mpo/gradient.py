@@ -1,0 +1,82 @@
+"""Eq. 3 and its gradient with respect to a plane's frame, in chunks of pixels.
+
+Letters: P pixels of a step, B images that a pixel sees, n weights, d directions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bnbench.data import Images
+from bnbench.mpo.batched import batched_logits, losses_and_hits
+from bnbench.mpo.objective import is_clamped, weighted_objective
+from bnbench.mpo.plane import Plane, with_origin
+
+CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cache.
+
+
+class ObjectiveGradient:
+    """Computes many pixels' networks a chunk at a time; the gradients of chunks add up.
+
+    So memory does not grow with the number of pixels in a step.
+
+    Args:
+        plane: yields the pixels' networks.
+        data: training images, on the plane's device and of its dtype.
+        coordinates: position of every pixel of the grid, shape (H · W, d).
+        threshold: white pixels above it are clamped.
+        chunk: pixels computed at once.
+    """
+
+    def __init__(self, plane: Plane, data: Images, coordinates: Tensor, threshold: float, chunk: int = CHUNK) -> None:
+        self.plane, self.data, self.coordinates = plane, data, coordinates
+        self.threshold, self.chunk = threshold, chunk
+        self.names = [layer.name for layer in plane.layers]
+
+    def add(
+        self, frame: Tensor, gradient: Tensor, pixels: Tensor, weights: Tensor, images: Tensor, *, find_clamped: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Add a step's gradient to ``gradient``; return each pixel's loss and accuracy.
+
+        Args:
+            frame: origin and directions without a graph, shape (1 + d, n).
+            gradient: added to, same shape.
+            pixels: the step's pixels among those of the grid, shape (P,).
+            weights: their weights in eq. 3, shape (P,); negative where white.
+            images: the images that each pixel sees, shape (P, B), or (B,) when they share one minibatch.
+            find_clamped: find clamped white pixels by a forward pass without a graph first, and leave
+                them out of the second pass: their gradient is exactly zero. It waits for the device.
+
+        Returns:
+            Mean cross-entropy and share of right answers over each pixel's minibatch, both (P,).
+        """
+        losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
+        live = torch.arange(len(pixels), device=frame.device)
+        if find_clamped:
+            for part in torch.split(live[weights < 0], self.chunk):
+                with torch.no_grad():
+                    losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), images, part)
+            live = live[~is_clamped(losses, weights, self.threshold)]
+        for part in torch.split(live, self.chunk):
+            own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
+            loss, hit = self._forward(own, images, part)
+            value = weighted_objective(loss, weights[part], self.threshold)
+            self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
+            losses[part], hits[part] = loss.detach(), hit
+        return losses, hits
+
+    def _own_weights(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
+        return self.plane.network_weights(frame, self.coordinates[pixels])
+
+    def _forward(self, weights: list[Tensor], images: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = images[part] if images.dim() == 2 else images
+        logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[chosen])
+        losses, hits = losses_and_hits(logits, self.data.labels[chosen])
+        return losses.mean(1), hits.to(losses.dtype).mean(1)
+
+    def _add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
+        """Chain rule through eq. 1, layer by layer: gradient += (1, α, β)ᵀ · own gradients."""
+        affine = with_origin(self.coordinates[pixels]).T
+        for layer, layer_gradient in zip(self.plane.layers, own, strict=True):
+            gradient[:, layer.start : layer.stop].addmm_(affine, layer_gradient.flatten(1))

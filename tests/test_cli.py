@@ -1,0 +1,163 @@
+"""The command line as a user meets it: every word in, every word out, every exit code."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bnbench.cli import main
+
+TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
+TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4"]
+
+
+class Answer(NamedTuple):
+    returncode: int | str | None
+    stdout: str
+    stderr: str
+
+
+def bnbench(*arguments: str, cwd: Path) -> Answer:
+    """Run the command line in this process: importing torch anew for each of fifty commands takes minutes."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return Answer(ended.value.code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    done = bnbench(*TINY, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_writes_where_the_profile_says_and_reports_each_fit(swept: Path) -> None:
+    names = sorted(path.name for path in (swept / "results" / "smoke" / "fits").iterdir())
+    assert names == ["bn_p0.500_seed1.parquet", "plain_p0.500_seed1.parquet"]
+
+
+def test_the_same_command_again_does_nothing(swept: Path) -> None:
+    again = bnbench(*TINY, cwd=swept)
+    assert again.returncode == 0
+    assert "2 fits = 2 arms × 1 probability × 1 seed; 2 done, 0 to run" in again.stderr
+    assert "nothing to do" in again.stderr
+    assert again.stdout == ""
+
+
+def test_a_dry_run_plans_and_starts_nothing(tmp_path: Path) -> None:
+    planned = bnbench(*TINY, "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 0
+    assert "2 to run; 1 slot (cpu#0), 1 thread each; about" in planned.stderr
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_report_of_the_run(swept: Path) -> None:
+    built = bnbench("report", "results/smoke", cwd=swept)
+    assert built.returncode == 0, built.stderr
+    assert built.stdout.strip() == "reports/smoke/index.html"
+    assert (swept / "reports" / "smoke" / "index.html").stat().st_size > 10_000
+
+
+def test_a_report_names_a_broken_file_and_exits_1(swept: Path, tmp_path: Path) -> None:
+    assert bnbench(*TINY, "--out", str(tmp_path / "own"), cwd=tmp_path).returncode == 0
+    broken = tmp_path / "own" / "fits" / "bn_p0.500_seed1.parquet"
+    broken.write_bytes(broken.read_bytes()[:100])
+    built = bnbench("report", "own", cwd=tmp_path)
+    assert built.returncode == 1
+    assert "bn_p0.500_seed1.parquet" in built.stderr
+    assert (tmp_path / "reports" / "own" / "index.html").exists()
+    again = bnbench(*TINY, "--out", "own", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "bn_p0.500_seed1.parquet" in again.stderr
+    assert broken.stat().st_size == 100
+
+
+def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "bnbench", "run", "--help"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "torch" not in shown.stderr
+    for option in ("--probs", "--seeds", "--arms", "--profile", "--mask-size", "--threshold", "--learning-rate"):
+        assert option in shown.stdout
+
+
+WRONG = {
+    "--probs 1.2": "--probs 1.2: 1.2 is not a probability",
+    "--probs 0": "--probs 0: at 0 every pixel has one colour",
+    "--probs 0.1:0.9:0.15": "--probs 0.1:0.9:0.15 does not land on 0.9: the last value would be 0.85. Use a step",
+    "--seeds 0": "--seeds 0: 0 is not a seed",
+    "--seeds -3": "--seeds -3: -3 is not a seed",
+    "--arms plane": "--arms plane is unknown; use plain, bn, skip or package.module:factory",
+    "--arms plain,plain": "--arms plain,plain: give each arm once",
+    "--arms no.such:arm": "--arms no.such:arm cannot be imported",
+    "--arms json:dumps": "--arms json:dumps",
+    "--profile fast": "'fast' is not one of 'smoke', 'quick', 'compact', 'paper'",
+    "--dataset imagenet": "'imagenet' is not one of",
+    "--dataset cifar10 --data-folder nowhere": "--dataset cifar10 is not on this machine",
+    "--mask-size 2": "--mask-size 2 is not a mask size",
+    "--mask-size 30x": "--mask-size 30x is not a mask size",
+    "--devices cuda:7": "--devices cuda:7: this machine has no device cuda:7",
+    "--devices tpu": "'tpu' is not a device",
+    "--jobs 0": "--jobs",
+    "--steps 0": "--steps 0",
+    "--steps many": "'many' is not a valid integer",
+    "--learning-rate -1": "--learning-rate -1",
+    "--widths 8,x": "--widths 8,x: give whole numbers",
+    "--widths 8,8": "--widths 8,8 names 2 convolutions but --strides",
+    "--bn-statistics running": "--bn-statistics running",
+    "--out /dev/null/results": "--out",
+    "--nonsense": "--nonsense",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_request_is_one_sentence_and_exit_2(wrong: str, tmp_path: Path) -> None:
+    answer = bnbench(*TINY, *wrong.split(), cwd=tmp_path)
+    assert answer.returncode == 2, answer.stderr
+    assert WRONG[wrong] in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1, answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_folder_of_another_protocol_is_kept_apart(swept: Path) -> None:
+    before = {path: path.read_bytes() for path in (swept / "results").rglob("*.*")}
+    answer = bnbench(*TINY, "--threshold", "3", cwd=swept)
+    assert answer.returncode == 2
+    assert "results/smoke holds fits of another protocol (threshold 2.5 there, 3.0 here)" in answer.stderr
+    assert "--out results/smoke-" in answer.stderr
+    assert {path: path.read_bytes() for path in (swept / "results").rglob("*.*")} == before
+
+
+def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "missing"):
+        answer = bnbench("report", folder, cwd=tmp_path)
+        assert answer.returncode == 2
+        assert folder in answer.stderr
+        assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_a_failed_fit_gives_exit_1(tmp_path: Path) -> None:
+    answer = bnbench(*TINY, "--learning-rate", "1e30", "--arms", "plain", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "FAILED, diverged" in answer.stderr
+    assert "1 failed" in answer.stderr
+
+
+def test_threads_and_chunk_are_no_part_of_the_protocol(swept: Path) -> None:
+    again = bnbench(*TINY, "--threads", "2", "--chunk", "5", cwd=swept)
+    assert again.returncode == 0
+    assert "2 done, 0 to run" in again.stderr
+
+
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    assert version("bnbench") in bnbench("--version", cwd=tmp_path).stdout

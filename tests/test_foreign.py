@@ -1,0 +1,75 @@
+"""A user's own arm: what is taken, and why the rest is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bnbench.foreign import ArmError, arm_source, load_arm
+from bnbench.mpo.plane import Plane
+from bnbench.protocol import NetworkProtocol
+
+SHAPE = (1, 4, 4)
+
+
+def load(arm: str) -> nn.Module:
+    return load_arm(arm, SHAPE, 3, NetworkProtocol())()
+
+
+@pytest.mark.parametrize(("arm", "norm"), [("layer_norm", "2"), ("group_norm", "1")])
+def test_scales_of_other_normalizations_are_reparametrized_as_bns_are(arm: str, norm: str) -> None:
+    module = load(f"tests.arms:{arm}")
+    layer = module.get_submodule(norm)
+    stored = module.get_parameter(f"{norm}.parametrizations.weight.original")
+    assert stored.abs().max() <= 0.5
+    assert stored.std() > 0.1
+    assert torch.equal(layer.weight, stored + 0.5)  # type: ignore[arg-type]
+    plane = Plane.from_factory(
+        load_arm(f"tests.arms:{arm}", SHAPE, 3, NetworkProtocol()), torch.Generator().manual_seed(0)
+    )
+    position = next(own for own in plane.layers if own.name.endswith("original"))
+    scales = plane.vectors[:, position.start : position.stop]
+    assert len({tuple(row.tolist()) for row in scales}) == 3
+
+
+REFUSED = {
+    "running_statistics": r"layer 1 \(BatchNorm2d\) keeps running statistics.*use bnbench\.BatchNorm",
+    "dropout": r"layer 1 \(Dropout\) draws random numbers.*give p = 0",
+    "no_parameters": "has no parameters",
+    "wrong_outputs": r"outputs of shape \(4, 4\) for 4 images; make it \(4, 3\)",
+    "constant_weights": r"parameter 1\.weight starts the same in every fresh network",
+    "random_noise": r"cannot run under torch\.func\.vmap",
+    "counting": r"changes its buffers in forward|cannot run under torch\.func\.vmap",
+    "not_a_module": r"made a str; make it return a torch\.nn\.Module",
+    "takes_nothing": r"failed when called as factory\(\(1, 4, 4\), 3\)",
+    "raises_in_forward": "this layer is broken",
+    "NUMBER": r"is a int; give a function factory\(image_shape, classes\)",
+    "missing": "cannot be imported",
+}
+
+
+@pytest.mark.parametrize("arm", REFUSED)
+def test_what_cannot_work_is_refused_with_the_reason(arm: str) -> None:
+    with pytest.raises(ArmError, match=REFUSED[arm]) as caught:
+        load(f"tests.arms:{arm}")
+    assert str(caught.value).startswith(f"--arms tests.arms:{arm}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_module_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ArmError, match=r"--arms nowhere\.at_all:arm cannot be imported \(ModuleNotFoundError"):
+        load("nowhere.at_all:arm")
+
+
+def test_a_foreign_arms_source_is_part_of_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "my_own_arm.py"
+    path.write_text("def make(image_shape, classes):\n    return None\n")
+    before = arm_source("my_own_arm:make")
+    path.write_text("def make(image_shape, classes):\n    return 1\n")
+    assert arm_source("my_own_arm:make") != before
+    assert arm_source("plain") == ""

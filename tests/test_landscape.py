@@ -1,0 +1,162 @@
+"""Loss and accuracy at every pixel against a plain loop, for every BN policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bnbench.data import DataSet, Images
+from bnbench.landscape import measure_fit, measure_landscape
+from bnbench.masks import draw_mask, is_trained
+from bnbench.models import BatchNorm
+from bnbench.mpo.plane import Plane
+from bnbench.protocol import PROFILES, FitKey
+from tests.cases import ARMS, CLASSES, make_images, make_plane
+from tests.slow import frame_by_hand, pixel_loss, position
+
+SHAPE = (3, 4)
+
+
+def slow_landscape(plane: Plane, evaluate: Callable[[Tensor], tuple[float, float]]) -> tuple[Tensor, Tensor]:
+    found = torch.zeros(2, *SHAPE, dtype=torch.float64)
+    origin, right, up = frame_by_hand(plane.vectors.detach(), plane.scale.detach())
+    for row in range(SHAPE[0]):
+        for column in range(SHAPE[1]):
+            alpha, beta = position(row, column, *SHAPE)
+            weights = origin + plane.scale.detach() * (alpha * right + beta * up)
+            found[:, row, column] = torch.tensor(evaluate(weights), dtype=torch.float64)
+    return found[0], found[1]
+
+
+def over_batches(module: nn.Module, images: Images, batch: int) -> Callable[[Tensor], tuple[float, float]]:
+    """Sums over batches, divided once: a last batch that is smaller counts for less."""
+
+    def evaluate(weights: Tensor) -> tuple[float, float]:
+        loss = hits = 0.0
+        for start in range(0, len(images), batch):
+            labels = images.labels[start : start + batch]
+            part_loss, accuracy = pixel_loss(module, weights, images.pixels[start : start + batch], labels)
+            loss += part_loss.item() * len(labels)
+            hits += accuracy * len(labels)
+        return loss / len(images), hits / len(images)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("batch", [7, 40, 512])
+def test_every_pixel_equals_its_own_network(arm: str, batch: int) -> None:
+    plane, images = make_plane(arm), make_images()
+    found = measure_landscape(plane, SHAPE, images, bn_statistics=f"batch:{batch}")
+    # Only BN looks at the batch; for the others it must not matter.
+    loss, accuracy = slow_landscape(plane, over_batches(plane.module, images, batch if arm == "bn" else 40))
+    assert torch.allclose(found.loss, loss, rtol=1e-11)
+    assert torch.equal(found.accuracy, accuracy)
+
+
+def test_recalibration_estimates_statistics_at_each_pixel_from_the_reference() -> None:
+    plane, images, reference = make_plane("bn"), make_images(), make_images(30, seed=5)
+
+    def evaluate(weights: Tensor) -> tuple[float, float]:
+        """Two passes over one ordinary network: record each layer's statistics, then use them."""
+        statistics: list[tuple[Tensor, Tensor]] = []
+
+        def record(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+            statistics.append((inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)))
+
+        def use(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+            mean, variance = statistics.pop(0)
+            scale = (layer.scale + layer.offset).view(-1, 1, 1)  # type: ignore[operator, union-attr]
+            normal = (inputs[0] - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + 1e-5).sqrt()
+            return normal * scale + layer.shift.view(-1, 1, 1)  # type: ignore[operator, union-attr]
+
+        layers = [layer for layer in plane.module.modules() if isinstance(layer, BatchNorm)]
+        hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+        pixel_loss(plane.module, weights, reference.pixels[:25], reference.labels[:25])
+        for hook in hooks:
+            hook.remove()
+        hooks = [layer.register_forward_hook(use) for layer in layers]
+        loss, accuracy = pixel_loss(plane.module, weights, images.pixels, images.labels)
+        for hook in hooks:
+            hook.remove()
+        return loss.item(), accuracy
+
+    found = measure_landscape(plane, SHAPE, images, bn_statistics="recalibrate:25", reference=reference)
+    loss, accuracy = slow_landscape(plane, evaluate)
+    assert torch.allclose(found.loss, loss, rtol=1e-9)
+    assert torch.equal(found.accuracy, accuracy)
+    one_by_one = [
+        measure_landscape(
+            plane,
+            SHAPE,
+            Images(images.pixels[i : i + 1], images.labels[i : i + 1]),
+            bn_statistics="recalibrate:25",
+            reference=reference,
+        ).loss
+        for i in range(3)
+    ]
+    first_three = measure_landscape(plane, SHAPE, images.first(3), bn_statistics="recalibrate:25", reference=reference)
+    assert torch.allclose(torch.stack(one_by_one).mean(0), first_three.loss)
+
+
+@pytest.mark.parametrize("policy", ["running:5", "batch", "batch:0", "recalibrate:x"])
+def test_unknown_policies_are_refused(policy: str) -> None:
+    with pytest.raises(ValueError, match=f"BN statistics '{policy}' are unknown; use batch:512 or recalibrate:512"):
+        measure_landscape(make_plane("bn"), SHAPE, make_images(), bn_statistics=policy)
+
+
+def test_recalibration_without_enough_images_is_refused() -> None:
+    with pytest.raises(ValueError, match="need 50 training images"):
+        measure_landscape(
+            make_plane("bn"), SHAPE, make_images(), bn_statistics="recalibrate:50", reference=make_images(20)
+        )
+
+
+def make_data() -> DataSet:
+    train = make_images(60, seed=1)
+    return DataSet(train, train.first(20), make_images(30, seed=2), CLASSES)
+
+
+PROTOCOL = PROFILES["smoke"].with_knobs(mask_size=(6, 7), bn_statistics="batch:20", images=10)
+
+
+def test_the_table_of_a_fit_and_its_summary_agree() -> None:
+    mask = draw_mask(0.5, 1, (6, 7))
+    trained = is_trained(mask)
+    table, summary = measure_fit(make_plane("bn"), FitKey("bn", 0.5, 1), mask, trained, make_data(), PROTOCOL)
+    assert list(table["row"] * 7 + table["column"]) == list(range(42))
+    assert np.array_equal(table["black"].to_numpy().reshape(6, 7), mask)
+    assert np.array_equal(table["trained"].to_numpy().reshape(6, 7), trained)
+    assert table["test_accuracy"].between(0, 1).all()
+    wanted = {("batch:20", "test"), ("batch:20", "train"), ("batch:10", "test"), ("recalibrate:20", "test")}
+    assert set(zip(summary["policy"], summary["split"], strict=True)) == wanted
+    for row in summary[summary["headline"]].to_dict(orient="records"):
+        counted = table[table["trained"]] if row["pixels"] == "trained" else table
+        for colour, of_colour in (("black", counted[counted["black"]]), ("white", counted[~counted["black"]])):
+            assert row[colour] == pytest.approx(of_colour[f"{row['split']}_accuracy"].mean())
+            assert row[f"{colour}_loss"] == pytest.approx(of_colour[f"{row['split']}_loss"].mean())
+        assert row["difference"] == pytest.approx(row["black"] - row["white"])
+
+
+def test_arms_without_bn_have_one_policy() -> None:
+    mask = draw_mask(0.5, 1, (6, 7))
+    _, summary = measure_fit(
+        make_plane("plain"), FitKey("plain", 0.5, 1), mask, is_trained(mask), make_data(), PROTOCOL
+    )
+    assert set(summary["policy"]) == {"none"}
+    assert summary["headline"].all()
+
+
+def test_inverting_the_mask_swaps_the_accuracies_of_a_fixed_landscape() -> None:
+    mask = draw_mask(0.4, 3, (6, 7))
+    plane, data = make_plane("plain"), make_data()
+    key = FitKey("plain", 0.4, 3)
+    _, upright = measure_fit(plane, key, mask, is_trained(mask), data, PROTOCOL)
+    _, inverted = measure_fit(plane, key, ~mask, is_trained(~mask), data, PROTOCOL)
+    for colour, other in (("black", "white"), ("white", "black"), ("black_loss", "white_loss")):
+        assert upright[colour].to_numpy() == pytest.approx(inverted[other].to_numpy())
+    assert upright["difference"].to_numpy() == pytest.approx(-inverted["difference"].to_numpy())

@@ -1,0 +1,133 @@
+"""The arms as ordinary modules."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bnbench.models import BUILT_IN, BatchNorm, arm_factory, recalibrated, uses_bn
+from bnbench.protocol import PROFILES, NetworkProtocol
+
+
+def make(arm: str, network: NetworkProtocol | None = None, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return arm_factory(arm, (1, 28, 28), 10, network or PROFILES["paper"].network)()
+
+
+def test_the_papers_network_has_the_papers_size() -> None:
+    network = make("plain")
+    widths = [1, 8, 8, 32, 32, 64, 64]
+    convolutions = sum(9 * before * after + after for before, after in pairwise(widths))
+    assert (
+        sum(parameter.numel() for parameter in network.parameters()) == convolutions + 1024 * 128 + 128 + 128 * 10 + 10
+    )
+    assert network(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_bn_adds_a_scale_and_a_shift_per_channel_and_skip_adds_nothing() -> None:
+    sizes = {arm: sum(parameter.numel() for parameter in make(arm).parameters()) for arm in BUILT_IN}
+    assert sizes["skip"] == sizes["plain"]
+    assert sizes["bn"] == sizes["plain"] + 2 * sum(PROFILES["paper"].network.widths)
+
+
+@pytest.mark.parametrize("arm", ["bn", "skip"])
+def test_layers_that_two_arms_have_start_equal(arm: str) -> None:
+    plain, other = dict(make("plain").named_parameters()), dict(make(arm).named_parameters())
+    assert set(plain) <= set(other)
+    for name, parameter in plain.items():
+        assert torch.equal(parameter, other[name]), name
+
+
+@pytest.mark.parametrize("gain", [1.0, 2**0.5])
+def test_weights_are_xavier_uniform_and_biases_zero(gain: float) -> None:
+    network = make("plain", NetworkProtocol(widths=(8, 32), strides=(1, 1), map_size=4, gain=gain))
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+            continue
+        receptive = parameter[0][0].numel()
+        bound = gain * (6 / (receptive * (parameter.shape[0] + parameter.shape[1]))) ** 0.5
+        assert parameter.abs().max() <= bound
+        assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
+
+
+def test_plain_is_convolutions_relus_and_two_linear_layers() -> None:
+    network = make("plain")
+    images = torch.randn(3, 1, 28, 28)
+    maps = images
+    for index in range(6):
+        layer = network.get_submodule(f"convolutions.{index}")
+        maps = F.conv2d(maps, layer.weight, layer.bias, padding=1).clamp(min=0)  # type: ignore[arg-type]
+    assert maps.shape == (3, 64, 28, 28)
+    pooled = maps.unflatten(3, (4, 7)).unflatten(2, (4, 7)).mean((3, 5)).flatten(1)
+    hidden = (pooled @ network.get_parameter("hidden.weight").T + network.get_parameter("hidden.bias")).clamp(min=0)
+    logits = hidden @ network.get_parameter("output.weight").T + network.get_parameter("output.bias")
+    assert torch.allclose(network(images), logits, atol=1e-5)
+
+
+def test_skip_adds_a_convolutions_input_where_shapes_agree() -> None:
+    network = NetworkProtocol(widths=(3, 3, 4, 4), strides=(1, 1, 1, 2), hidden=6)
+    torch.manual_seed(0)
+    module = arm_factory("skip", (1, 6, 6), 10, network)()
+    maps = images = torch.randn(2, 1, 6, 6)
+    for index, adds in enumerate([False, True, False, False]):
+        layer = module.get_submodule(f"convolutions.{index}")
+        after = layer(maps).clamp(min=0)
+        maps = maps + after if adds else after
+    hidden = module.get_submodule("hidden")(maps.flatten(1)).clamp(min=0)
+    assert torch.allclose(module(images), module.get_submodule("output")(hidden), atol=1e-6)
+
+
+@pytest.mark.parametrize(("fresh_scale", "offset"), [("uniform+0.5", 0.5), ("zero+1", 1.0)])
+def test_batch_norm_uses_the_batchs_statistics_and_a_shifted_scale(fresh_scale: str, offset: float) -> None:
+    layer = BatchNorm(3, fresh_scale).double()
+    nn.init.normal_(layer.shift)
+    maps = torch.randn(5, 3, 4, 4, dtype=torch.float64) * 3 + 1
+    for channel in range(3):
+        values = maps[:, channel]
+        mean, variance = values.mean(), ((values - values.mean()) ** 2).mean()
+        expected = (values - mean) / (variance + 1e-5).sqrt() * (layer.scale[channel] + offset) + layer.shift[channel]
+        assert torch.allclose(layer(maps)[:, channel], expected)
+
+
+def test_a_fresh_bn_scale_is_drawn_as_the_protocol_says() -> None:
+    drawn = make("bn").get_parameter("norms.5.scale")
+    assert drawn.abs().max() <= 0.5
+    assert drawn.std() > 0.2
+    other = NetworkProtocol(bn_scale="zero+1")
+    assert not make("bn", other).get_parameter("norms.5.scale").any()
+
+
+def test_recalibrated_batch_norm_uses_the_reference_images_alone() -> None:
+    layer = BatchNorm(3).double()
+    reference, maps = torch.randn(6, 3, 2, 2, dtype=torch.float64), torch.randn(4, 3, 2, 2, dtype=torch.float64) + 5
+    with recalibrated(layer, len(reference)):
+        together = layer(torch.cat([reference, maps]))
+        alone = layer(torch.cat([reference, maps[:1]]))
+    assert torch.allclose(together[:6], layer(reference))
+    assert torch.allclose(together[6:7], alone[6:])
+    assert not torch.allclose(together[6:], layer(maps))
+    assert layer.reference == 0
+
+
+def test_batch_norm_keeps_no_state() -> None:
+    layer = BatchNorm(3)
+    assert not list(layer.buffers())
+    maps = torch.randn(5, 3, 4, 4) + 3
+    first = layer(maps)
+    layer(maps * 9)
+    assert torch.equal(layer(maps), first)
+    assert torch.equal(layer.eval()(maps), first)
+
+
+def test_uses_bn() -> None:
+    assert [uses_bn(make(arm)) for arm in BUILT_IN] == [False, True, False]
+
+
+def test_an_unknown_arm_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--arms blan is unknown; use plain, bn, skip or package\.module:factory"):
+        arm_factory("blan", (1, 8, 8), 10, NetworkProtocol())

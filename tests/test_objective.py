@@ -1,0 +1,85 @@
+"""Eq. 3, its threshold, and the draws of a step."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnbench.mpo.objective import is_clamped, objective, objective_weights, weighted_objective
+from bnbench.mpo.sampling import Cycle
+
+pixels = st.lists(st.tuples(st.floats(0, 8), st.booleans()), min_size=1, max_size=20)
+
+
+def by_hand(losses: list[float], black: list[bool], threshold: float) -> float:
+    low = [loss for loss, is_black in zip(losses, black, strict=True) if is_black]
+    high = [min(loss, threshold) for loss, is_black in zip(losses, black, strict=True) if not is_black]
+    return (sum(low) / len(low) if low else 0.0) - (sum(high) / len(high) if high else 0.0)
+
+
+@given(pixels, st.floats(0.1, 5))
+def test_the_objective_is_eq_3(drawn: list[tuple[float, bool]], threshold: float) -> None:
+    losses, black = map(list, zip(*drawn, strict=True))
+    value = objective(torch.tensor(losses, dtype=torch.float64), torch.tensor(black), threshold)
+    assert value.item() == pytest.approx(by_hand(losses, black, threshold), abs=1e-12)
+
+
+@given(pixels, st.floats(0.1, 5), st.integers(1, 7))
+def test_parts_of_chunks_add_up(drawn: list[tuple[float, bool]], threshold: float, chunk: int) -> None:
+    losses = torch.tensor([loss for loss, _ in drawn], dtype=torch.float64)
+    black = torch.tensor([is_black for _, is_black in drawn])
+    weights = objective_weights(black)
+    parts = [
+        weighted_objective(losses[part], weights[part], threshold) for part in torch.arange(len(losses)).split(chunk)
+    ]
+    assert sum(parts).item() == pytest.approx(objective(losses, black, threshold).item(), abs=1e-12)  # type: ignore[union-attr]
+
+
+@given(pixels, st.floats(0.1, 5))
+def test_clamped_white_pixels_have_exactly_no_gradient(drawn: list[tuple[float, bool]], threshold: float) -> None:
+    losses = torch.tensor([loss for loss, _ in drawn], dtype=torch.float64, requires_grad=True)
+    black = torch.tensor([is_black for _, is_black in drawn])
+    objective(losses, black, threshold).backward()
+    assert losses.grad is not None
+    clamped = is_clamped(losses.detach(), objective_weights(black), threshold)
+    above = ~black & (losses.detach() > threshold)
+    assert (losses.grad[above] == 0).all()
+    assert (above <= clamped).all()
+    assert (losses.grad[~clamped & black] > 0).all()
+    assert (losses.grad[~clamped & ~black] < 0).all()
+
+
+@given(st.integers(1, 30), st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(0, 1_000))
+def test_a_cycle_visits_everything_once_a_round(count: int, draws: list[int], seed: int) -> None:
+    cycle = Cycle(count, torch.Generator().manual_seed(seed))
+    seen: Counter[int] = Counter()
+    for number in draws:
+        drawn = cycle.draw(number).tolist()
+        assert len(drawn) == number
+        assert set(drawn) <= set(range(count))
+        if number <= count:
+            assert len(set(drawn)) == number
+        seen.update(drawn)
+    rounds = [seen[item] for item in range(count)]
+    assert max(rounds) - min(rounds) <= 1
+
+
+def test_a_cycle_goes_on_from_its_state() -> None:
+    cycle = Cycle(7, torch.Generator().manual_seed(0))
+    cycle.draw(5)
+    state = cycle.state_dict()
+    state["generator"] = state["generator"].clone()
+    expected = [cycle.draw(4).tolist() for _ in range(5)]
+    other = Cycle(7, torch.Generator().manual_seed(9))
+    other.load_state_dict(state)
+    assert [other.draw(4).tolist() for _ in range(5)] == expected
+
+
+def test_the_rounds_are_shuffled() -> None:
+    cycle = Cycle(50, torch.Generator().manual_seed(0))
+    rounds = [tuple(cycle.draw(50).tolist()) for _ in range(4)]
+    assert len(set(rounds)) == 4

@@ -1,0 +1,202 @@
+"""A grid through joblib: resumed, failing, killed, and equal to one fit after another."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnbench import runner, store
+from bnbench.cost import duration_text, estimate_seconds
+from bnbench.devices import make_slots
+from bnbench.protocol import PROFILES, FitKey, Grid, Protocol
+from bnbench.runner import Execution, Outcome, check_request, fit_identity, plan_sweep, run_sweep
+
+TINY = PROFILES["smoke"].with_knobs(
+    mask_size=(4, 4),
+    steps=6,
+    black_pixels=3,
+    white_pixels=3,
+    images=4,
+    test_images=60,
+    train_images=60,
+    bn_statistics="batch:60",
+)
+GRID = Grid(("plain", "bn"), (0.5,), (1, 2))
+ONE = Execution(make_slots(("cpu",), 1, 1))
+TWO = Execution(make_slots(("cpu", "cpu"), None, 1))
+
+
+def sweep(folder: Path, grid: Grid = GRID, execution: Execution = ONE, protocol: Protocol = TINY) -> list[Outcome]:
+    store.open_folder(folder, protocol)
+    return list(run_sweep(plan_sweep(folder, protocol, grid), execution))
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "fits").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    outcomes = sweep(folder)
+    assert [outcome.failure for outcome in outcomes] == [""] * 4
+    return folder
+
+
+def test_every_fit_leaves_a_file_with_its_table(finished: Path) -> None:
+    frame = store.load(finished)
+    assert len(frame) == 4 * 16
+    assert set(zip(frame["arm"], frame["seed"], strict=True)) == {(arm, seed) for arm in GRID.arms for seed in (1, 2)}
+    masks = frame.pivot_table(index=["seed", "row", "column"], columns="arm", values="black", aggfunc="first")
+    assert (masks["plain"] == masks["bn"]).all(), "the arms are paired on the same masks"
+    result = store.read_fit(store.fit_path(finished, FitKey("bn", 0.5, 1)))
+    assert result.provenance["device"] == "cpu"
+    assert result.provenance["threads"] == 1
+    assert result.provenance["chunk"] == ONE.chunk
+    assert result.provenance["wall_seconds"] > 0
+    assert result.trace["step"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_outcomes_say_what_the_files_say(tmp_path: Path) -> None:
+    (outcome,) = sweep(tmp_path, Grid(("plain",), (0.5,), (1,)))
+    table = store.load(tmp_path)
+    assert outcome.black == pytest.approx(table[table["black"]]["test_accuracy"].mean())
+    assert outcome.white == pytest.approx(table[~table["black"]]["test_accuracy"].mean())
+    assert f"difference {outcome.black - outcome.white:.3f}" in str(outcome)
+
+
+def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    partial = Grid(("plain", "bn"), (0.5,), (1,))
+    sweep(tmp_path, partial)
+    before = stamps(tmp_path)
+    plan = plan_sweep(tmp_path, TINY, GRID)
+    assert str(plan) == "4 fits = 2 arms × 1 probability × 2 seeds; 2 done, 2 to run"
+    assert [key.seed for key in plan.to_run] == [2, 2]
+    outcomes = list(run_sweep(plan, ONE))
+    assert {str(outcome.key) for outcome in outcomes} == {"plain p=0.5 seed=2", "bn p=0.5 seed=2"}
+    assert before.items() <= stamps(tmp_path).items()
+    pd.testing.assert_frame_equal(store.load(tmp_path), store.load(finished), check_exact=True)
+
+
+def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path: Path) -> None:
+    assert not any(outcome.failure for outcome in sweep(tmp_path, execution=TWO))
+    pd.testing.assert_frame_equal(store.load(tmp_path), store.load(finished), check_exact=True)
+    traces = [store.read_sweep(folder).traces for folder in (tmp_path, finished)]
+    pd.testing.assert_frame_equal(*traces, check_exact=True)
+
+
+def test_a_failing_fit_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = runner.fit
+
+    def sometimes(plane: object, *arguments: object, **options: object) -> object:
+        if sometimes.calls == 0:  # type: ignore[attr-defined]
+            sometimes.calls += 1  # type: ignore[attr-defined]
+            raise RuntimeError("out of luck")
+        return fitted(plane, *arguments, **options)  # type: ignore[arg-type]
+
+    sometimes.calls = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(runner, "fit", sometimes)
+    outcomes = sweep(tmp_path, Grid(("plain", "bn"), (0.5,), (1,)))
+    assert [outcome.failure for outcome in outcomes] == ["error: RuntimeError: out of luck", ""]
+    (record,) = store.read_sweep(tmp_path).failures
+    assert (record["arm"], record["seed"], record["kind"]) == ("plain", 1, "error")
+    assert "out of luck" in record["traceback"]
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain", "bn"), (0.5,), (1,)))
+    assert [key.arm for key in plan.to_run] == ["plain"]
+    assert not any(outcome.failure for outcome in run_sweep(plan, ONE))
+    assert store.read_sweep(tmp_path).failures == []
+
+
+def test_a_mask_of_one_colour_names_its_seed_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    protocol = TINY.with_knobs(mask_size=(3, 3))
+    grid = Grid(("plain",), (0.001, 0.5), (1,))
+    outcomes = sweep(tmp_path, grid, protocol=protocol)
+    assert outcomes[0].failure.startswith("one-colour mask: the mask of p=0.001, seed 1 came out all white at 3×3")
+    assert not outcomes[1].failure
+    (record,) = store.read_sweep(tmp_path).failures
+    assert record["kind"] == "one-colour mask"
+
+
+def test_divergence_is_recorded(tmp_path: Path) -> None:
+    (outcome,) = sweep(tmp_path, Grid(("plain",), (0.5,), (1,)), protocol=TINY.with_knobs(learning_rate=1e30))
+    assert outcome.failure.startswith("diverged: the loss or its gradient was not a finite number at step")
+    assert not store.fit_path(tmp_path, outcome.key).exists()
+
+
+def deadly(image_shape: tuple[int, int, int], classes: int) -> object:
+    """An arm that kills the worker that makes it."""
+    from tests.arms import layer_norm
+
+    if multiprocessing.current_process().name.startswith("Loky"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return layer_norm(image_shape, classes)
+
+
+def test_killed_workers_are_tried_again_and_then_recorded(tmp_path: Path) -> None:
+    grid = Grid(("plain", "tests.test_runner:deadly"), (0.5,), (1,))
+    outcomes = {outcome.key.arm: outcome for outcome in sweep(tmp_path, grid, TWO)}
+    assert outcomes["tests.test_runner:deadly"].failure.startswith("killed worker: its worker was killed 3 times")
+    assert set(outcomes) == set(grid.arms)
+    assert [record["kind"] for record in store.read_sweep(tmp_path).failures][-1] == "killed worker"
+
+
+def test_a_broken_file_is_named_and_left_alone(finished: Path, tmp_path: Path) -> None:
+    sweep(tmp_path, Grid(("plain",), (0.5,), (1,)))
+    path = store.fit_path(tmp_path, FitKey("plain", 0.5, 1))
+    path.write_bytes(path.read_bytes()[:200])
+    plan = plan_sweep(tmp_path, TINY, GRID)
+    assert len(plan.broken) == 1
+    assert str(path) in plan.broken[0]
+    assert len(plan.to_run) == 3
+    assert "1 unreadable" in str(plan)
+
+
+def test_identity_hangs_on_what_changes_numbers() -> None:
+    keys = [FitKey("plain", 0.5, 1), FitKey("bn", 0.5, 1), FitKey("plain", 0.4, 1), FitKey("plain", 0.5, 2)]
+    identities = {fit_identity(key, protocol) for key in keys for protocol in (TINY, TINY.with_knobs(steps=7))}
+    assert len(identities) == 8
+
+
+def test_a_wrong_request_ends_before_any_worker_starts() -> None:
+    with pytest.raises(ValueError, match="--arms blan is unknown"):
+        check_request(Grid(("blan",), (0.5,), (1,)), TINY, ONE)
+    with pytest.raises(ValueError, match="--mask-kind framed needs --mask-size 5"):
+        check_request(GRID, TINY.with_knobs(mask_kind="framed"), ONE)
+
+
+def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tmp_path: Path) -> None:
+    data = check_request(GRID, TINY, ONE)
+    known = plan_sweep(finished, TINY, Grid(GRID.arms, GRID.probs, (1, 2, 3, 4)))
+    walls = store.read_sweep(finished).provenance.groupby("arm")["wall_seconds"].mean()
+    assert estimate_seconds(known, ONE, data) == pytest.approx(2 * walls.sum())
+    fresh = plan_sweep(tmp_path, TINY, GRID)
+    assert 0 < estimate_seconds(fresh, ONE, data) < 60
+    done = plan_sweep(finished, TINY, GRID)
+    assert estimate_seconds(done, ONE, data) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.4, "4 s"), (89, "89 s"), (600, "10 min"), (11_400, "3 h 10 min"), (400_000, "4 days 15 h")],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+def test_images_and_pixels_follow_the_seed_and_not_the_arm(tmp_path: Path) -> None:
+    """Arms share the data order: with a learning rate of almost nothing, shared layers see the same losses."""
+    outcomes = sweep(
+        tmp_path,
+        Grid(("plain", "skip"), (0.5,), (1,)),
+        protocol=TINY.with_knobs(learning_rate=1e-12, widths=(2,), strides=(2,)),
+    )
+    assert not any(outcome.failure for outcome in outcomes)
+    traces = store.read_sweep(tmp_path).traces
+    plain, skip = (traces[traces["arm"] == arm]["black_loss"].to_numpy() for arm in ("plain", "skip"))
+    assert np.allclose(plain, skip, rtol=1e-5)

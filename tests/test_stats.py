@@ -1,0 +1,192 @@
+"""Statistics against slow loops, against scipy, and by simulation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import stats as scipy_stats
+
+from bnbench import stats
+
+PROBS = [round(0.1 * number, 1) for number in range(1, 10)]
+
+
+def make_fits(probs=PROBS, seeds=range(1, 6), arms=("plain", "bn"), gap=0.05, sd=0.02, seed=0) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    rows = [
+        {"arm": arm, "p": p, "seed": number, "difference": 0.4 + 0.1 * p - gap * (arm != "plain")}
+        for arm, p, number in itertools.product(arms, probs, seeds)
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(difference=table["difference"] + generator.normal(0, sd, len(table)))
+
+
+def values_of(table: pd.DataFrame, **keys: object) -> list[float]:
+    return [row["difference"] for _, row in table.iterrows() if all(row[name] == key for name, key in keys.items())]
+
+
+def test_per_p_is_the_mean_and_deviation_of_each_arm_and_p():
+    fits = make_fits().sample(frac=1, random_state=1)
+    table = stats.per_p(fits)
+    assert list(table.columns) == ["arm", "p", "n", "mean", "sd"]
+    assert len(table) == 18
+    for _, row in table.iterrows():
+        values = values_of(fits, arm=row["arm"], p=row["p"])
+        mean = sum(values) / len(values)
+        assert row["n"] == 5
+        assert_allclose(row["mean"], mean)
+        assert_allclose(row["sd"], math.sqrt(sum((value - mean) ** 2 for value in values) / 4))
+
+
+def test_one_seed_has_no_deviation_and_no_interval():
+    fits = make_fits(seeds=[3])
+    assert stats.per_p(fits)["sd"].isna().all()
+    pairs = stats.paired(fits)
+    assert stats.paired_per_p(pairs)[["sd", "low", "high"]].isna().all(axis=None)
+    whole = stats.overall(pairs)
+    assert whole.df == 0
+    assert math.isnan(whole.low)
+    assert math.isnan(whole.high)
+    assert_allclose(whole.mean, pairs["gap"].mean())
+
+
+def test_pairs_match_on_p_and_seed_and_leave_out_fits_without_a_partner():
+    fits = make_fits()
+    lone = (fits["arm"] == "bn") & (fits["p"] == 0.3) & (fits["seed"] == 2)
+    pairs = stats.paired(fits[~lone].sample(frac=1, random_state=2))
+    assert len(pairs) == 44
+    for _, row in pairs.iterrows():
+        (first,) = values_of(fits, arm="plain", p=row["p"], seed=row["seed"])
+        (second,) = values_of(fits, arm="bn", p=row["p"], seed=row["seed"])
+        assert_allclose([row["first"], row["second"], row["gap"]], [first, second, first - second])
+
+
+def test_a_fit_that_occurs_twice_is_refused():
+    fits = make_fits()
+    with pytest.raises(ValueError, match="not unique"):
+        stats.paired(pd.concat([fits, fits.head(1)]))
+
+
+def test_no_pair_has_nothing_to_sum_up():
+    with pytest.raises(ValueError, match="pair has both arms"):
+        stats.overall(stats.paired(make_fits(arms=["plain"])))
+
+
+def test_the_interval_at_one_p_is_scipys_paired_t_interval():
+    fits = make_fits()
+    table = stats.paired_per_p(stats.paired(fits)).set_index("p")
+    for p in PROBS:
+        first, second = (np.array(values_of(fits, arm=arm, p=p)) for arm in ("plain", "bn"))
+        expected = scipy_stats.ttest_rel(first, second).confidence_interval(0.95)
+        assert_allclose([table.loc[p, "low"], table.loc[p, "high"]], [expected.low, expected.high])
+
+
+def test_overall_pools_the_variance_within_p():
+    fits = make_fits()
+    fits = fits[~((fits["arm"] == "bn") & (fits["p"] == 0.2) & (fits["seed"] > 2))]
+    whole = stats.overall(stats.paired(fits))
+    gaps: dict[float, list[float]] = {}
+    for p, seed in itertools.product(PROBS, range(1, 6)):
+        if second := values_of(fits, arm="bn", p=p, seed=seed):
+            gaps.setdefault(p, []).append(values_of(fits, arm="plain", p=p, seed=seed)[0] - second[0])
+    every = [gap for values in gaps.values() for gap in values]
+    squares = sum((gap - sum(values) / len(values)) ** 2 for values in gaps.values() for gap in values)
+    df = sum(len(values) - 1 for values in gaps.values())
+    mean, sd = sum(every) / len(every), math.sqrt(squares / df)
+    half = scipy_stats.t.ppf(0.975, df) * sd / math.sqrt(len(every))
+    assert (whole.pairs, whole.probabilities, whole.df) == (42, 9, 33)
+    assert_allclose([whole.mean, whole.sd, whole.low, whole.high], [mean, sd, mean - half, mean + half])
+    assert_allclose(whole.d_z, mean / np.std(every, ddof=1))
+    assert (whole.wins, whole.losses) == (sum(gap > 0 for gap in every), sum(gap < 0 for gap in every))
+
+
+def test_overall_at_a_single_p_is_the_t_interval():
+    pairs = stats.paired(make_fits(probs=[0.5]))
+    whole, table = stats.overall(pairs), stats.paired_per_p(pairs)
+    assert_allclose([whole.low, whole.high], [table.loc[0, "low"], table.loc[0, "high"]])
+
+
+def test_swapping_the_arms_mirrors_everything():
+    fits = make_fits()
+    one, other = stats.overall(stats.paired(fits)), stats.overall(stats.paired(fits, "bn", "plain"))
+    assert_allclose([one.mean, one.low, one.high, one.d_z], [-other.mean, -other.high, -other.low, -other.d_z])
+    assert (one.wins, one.losses) == (other.losses, other.wins)
+    assert one.sign_flip == other.sign_flip
+
+
+def test_a_level_that_differs_between_p_does_not_widen_the_interval():
+    generator = np.random.default_rng(3)
+    strata, noise = np.repeat(PROBS, 5), generator.normal(0, 1, 45)
+    narrow = stats.pooled_interval(noise, strata)
+    shifted = stats.pooled_interval(noise + 100 * strata, strata)
+    assert_allclose(shifted[1] - shifted[0], narrow[1] - narrow[0])
+
+
+@given(st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=1, max_size=9))
+def test_the_exact_sign_flip_test_counts_every_pattern(gaps):
+    limit = abs(sum(gaps)) - 1e-9
+    patterns = list(itertools.product([-1, 1], repeat=len(gaps)))
+    sums = [abs(sum(sign * gap for sign, gap in zip(pattern, gaps, strict=True))) for pattern in patterns]
+    near = sum(abs(total - abs(sum(gaps))) < 1e-9 for total in sums)  # ties count, however they round
+    found = stats.sign_flip(gaps) * len(patterns)
+    assert sum(total >= limit for total in sums) - near <= found <= sum(total >= limit for total in sums)
+    assert found >= min(2, len(patterns)) - 1e-9
+
+
+def test_the_exact_sign_flip_test_agrees_with_scipy():
+    gaps = np.random.default_rng(4).normal(0.4, 1, 10)
+    expected = scipy_stats.permutation_test((gaps,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert_allclose(stats.sign_flip(gaps), expected.pvalue)
+
+
+def test_drawn_sign_patterns_come_near_the_exact_test():
+    gaps = np.random.default_rng(5).normal(0.3, 1, 18)
+    sums = np.zeros(1)
+    for gap in gaps:
+        sums = np.concatenate([sums - gap, sums + gap])
+    exact = np.mean(np.abs(sums) >= abs(gaps.sum()) - 1e-12)
+    assert_allclose(stats.sign_flip(gaps), exact, atol=4 * math.sqrt(exact / 100_000))
+    assert stats.sign_flip(gaps) == stats.sign_flip(gaps)
+
+
+def test_five_seeds_cannot_fall_below_a_sixteenth():
+    whole = stats.overall(stats.paired(make_fits(gap=0.3, sd=0.001)))
+    assert whole.seed_flip == 2 / 2**5
+    assert whole.sign_flip == 1 / 100_001
+    assert whole.wins == 45
+
+
+def test_a_gap_that_is_not_a_number_has_no_p_value():
+    assert math.isnan(stats.sign_flip([0.1, math.nan]))
+
+
+def test_nothing_touches_the_global_random_state():
+    state = np.random.get_state()[1].copy()
+    stats.overall(stats.paired(make_fits()))
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_the_pooled_interval_covers_the_truth_as_often_as_it_says():
+    generator = np.random.default_rng(6)
+    strata, level = np.repeat(PROBS, 5), np.repeat(np.linspace(0.02, 0.1, 9), 5)
+    intervals = np.array(
+        [stats.pooled_interval(level + generator.normal(0, 0.03, 45), strata) for _ in range(2_000)]
+    )  # (2000, 2)
+    covered = (intervals[:, 0] <= level.mean()) & (level.mean() <= intervals[:, 1])
+    assert 0.93 < covered.mean() < 0.97
+
+
+def test_the_sign_flip_test_keeps_its_level_and_finds_a_true_gap():
+    generator = np.random.default_rng(7)
+    quiet = [stats.sign_flip(generator.normal(0, 1, 12)) for _ in range(1_500)]
+    assert 0.03 < np.mean(np.array(quiet) <= 0.05) < 0.07
+    loud = [stats.sign_flip(generator.normal(1, 1, 12)) for _ in range(300)]
+    t_test_power = 1 - scipy_stats.nct.cdf(scipy_stats.t.ppf(0.975, 11), 11, math.sqrt(12))
+    assert_allclose(np.mean(np.array(loud) <= 0.05), t_test_power, atol=0.08)
