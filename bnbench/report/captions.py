@@ -64,9 +64,9 @@ def answer(fits: pd.DataFrame) -> Answer:
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
-    wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}."
+    wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}"
     notes = [
-        wins,
+        f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that stayed smoother.",
     ]
     if whole.df == 0:
@@ -171,7 +171,8 @@ def figure3_caption(landscapes: pd.DataFrame, p: float, seed: int, threshold: fl
     return (
         f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
         "one pixel is one weight vector of the plane. "
-        f"Above: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked. "
+        f"Above: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked; "
+        "arrows: the 1 % of pixels beyond either end. "
         f"Below: {split} accuracy: {'; '.join(texts)}. "
         "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
     )
@@ -213,6 +214,11 @@ def signed(value: float) -> str:
 def plain_number(value: float) -> str:
     """Three decimals with a true minus sign."""
     return f"{value:.3f}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """A p-value after its p: ``= 0.125``, or ``< 0.0001``."""
+    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
 
 
 def counted(number: int, word: str) -> str:

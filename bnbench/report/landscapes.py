@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from bnbench.report.style import DOUBLE, INK, arm_labels, arm_order, new_figure
 
 _PANEL = 3.6 / 2.54  # widest panel, in inches
+_OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale
+_EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 _LOSS_TICKS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
 
 
@@ -26,6 +29,7 @@ class Colours(NamedTuple):
 
     map: Colormap
     norm: Normalize
+    extend: str = "neither"  # which ends of the scale have pixels beyond them, in matplotlib's words
 
 
 def choose(landscapes: pd.DataFrame) -> tuple[float, int]:
@@ -58,10 +62,8 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
         raise ValueError(f"no fit has p={p:g} and seed {seed}; choose one that was run.")
     arms = arm_order(shown["arm"])
     mask = _picture(shown[shown["arm"] == arms[0]], "black").astype(float)
-    loss_colours, accuracy_colours = (
-        _loss_colours(shown["test_loss"], threshold),
-        _accuracy_colours(shown["test_accuracy"]),
-    )
+    loss_colours = _loss_colours(shown["test_loss"], threshold)
+    accuracy_colours = _accuracy_colours(shown["test_accuracy"])
     panel = min(_PANEL, (DOUBLE - 0.75) / (1 + len(arms)))
     height = panel * mask.shape[0] / mask.shape[1]
     figure = new_figure(panel * (1 + len(arms)) + 0.75, 2 * height + 0.5)
@@ -77,11 +79,7 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
     _loss_bar(figure, grid[0], loss_colours, threshold, split)
-    bar = figure.colorbar(
-        ScalarMappable(accuracy_colours.norm, accuracy_colours.map), ax=list(grid[1]), aspect=16, pad=0.02
-    )
-    bar.set_label(f"{split} accuracy")
-    bar.outline.set_linewidth(0.5)
+    _bar(figure, grid[1], accuracy_colours).set_label(f"{split} accuracy")
     return figure
 
 
@@ -91,7 +89,8 @@ def _picture(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
 
 
 def _show(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
-    axes.imshow(picture, cmap=colours.map, norm=colours.norm, interpolation="nearest", origin="upper")
+    within = np.clip(picture.astype(float), colours.norm.vmin, colours.norm.vmax)  # infinite is the lightest colour
+    axes.imshow(within, cmap=colours.map, norm=colours.norm, interpolation="nearest", origin="upper")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -99,14 +98,13 @@ def _show(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
 
 
 def _loss_colours(losses: pd.Series, threshold: float) -> Colours:
-    """Dark = low, so that a well-bent landscape looks like its mask."""
+    """Dark = low, so that a well-bent landscape looks like its mask; a few extremes do not take the scale."""
     values = losses.to_numpy(dtype=float)
     usual = values[np.isfinite(values) & (values > 0)]
-    low, high = (np.min(usual), np.max(usual)) if usual.size else (threshold, threshold)
-    return Colours(
-        _with_gaps(sns.color_palette("mako", as_cmap=True)),
-        LogNorm(min(low, 0.9 * threshold), max(high, 1.1 * threshold)),
-    )
+    low, high = np.quantile(usual, [_OUTER, 1 - _OUTER]) if usual.size else (threshold, threshold)
+    low, high = min(low, 0.9 * threshold), max(high, 1.1 * threshold)
+    extend = _EXTEND[bool((values < low).any()), bool((values > high).any())]
+    return Colours(_with_gaps(sns.color_palette("mako", as_cmap=True)), LogNorm(low, high), extend)
 
 
 def _accuracy_colours(accuracies: pd.Series) -> Colours:
@@ -119,8 +117,15 @@ def _with_gaps(colours: Colormap) -> Colormap:
     return colours.with_extremes(bad="#9a9aa0")
 
 
+def _bar(figure: Figure, row: NDArray[np.object_], colours: Colours) -> Colorbar:
+    mappable = ScalarMappable(colours.norm, colours.map)
+    bar = figure.colorbar(mappable, ax=list(row), aspect=16, pad=0.02, extend=colours.extend, extendfrac=0.04)
+    bar.outline.set_linewidth(0.5)
+    return bar
+
+
 def _loss_bar(figure: Figure, row: NDArray[np.object_], colours: Colours, threshold: float, split: str) -> None:
-    bar = figure.colorbar(ScalarMappable(colours.norm, colours.map), ax=list(row), aspect=16, pad=0.02)
+    bar = _bar(figure, row, colours)
     bar.set_label(f"{split} loss (log)")
     low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 1)
     ticks = [tick for tick in _LOSS_TICKS if low <= tick <= high and abs(math.log(tick / threshold)) > 0.25]
@@ -128,7 +133,6 @@ def _loss_bar(figure: Figure, row: NDArray[np.object_], colours: Colours, thresh
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.axhline(threshold, color="#ff5a36", linewidth=1.4)
-    bar.outline.set_linewidth(0.5)
 
 
 def _key(axes: Axes, threshold: float) -> None:
