@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from bnbench.protocol import DataProtocol, MeasurementProtocol
@@ -21,11 +18,7 @@ from bnbench.protocol import DataProtocol, MeasurementProtocol
 CACHE = Path.home() / ".cache" / "bnbench"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 _DIGITS_TRAINED = 1_297
-_TORCHVISION: dict[str, Callable[..., object]] = {
-    "fashion-mnist": torchvision.datasets.FashionMNIST,
-    "mnist": torchvision.datasets.MNIST,
-    "cifar10": torchvision.datasets.CIFAR10,
-}
+_TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10"}
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -163,6 +156,8 @@ def _read(dataset: str, folder: Path, download: bool) -> tuple[Arrays, Arrays]:
 
 def _digits() -> tuple[Arrays, Arrays]:
     """Real 8×8 digits of scikit-learn; the last 500 come from other writers and are the test set."""
+    from sklearn.datasets import load_digits  # takes a second to import
+
     bunch = load_digits()
     pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     labels = bunch.target.astype(np.int64)
@@ -179,7 +174,9 @@ def _debian(part: str) -> Arrays:
 
 
 def _torchvision(dataset: str, folder: Path, train: bool, download: bool) -> Arrays:
-    source = _TORCHVISION[dataset](folder, train=train, download=download)
-    pixels = np.asarray(source.data)  # type: ignore[attr-defined]  # torchvision is untyped
+    import torchvision  # takes two seconds to import
+
+    source = getattr(torchvision.datasets, _TORCHVISION[dataset])(folder, train=train, download=download)
+    pixels = np.asarray(source.data)
     channels_first = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(channels_first), np.asarray(source.targets, np.int64)  # type: ignore[attr-defined]
+    return np.ascontiguousarray(channels_first), np.asarray(source.targets, np.int64)

@@ -78,6 +78,24 @@ def test_debians_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert data.measured.labels.tolist() == labels["t10k"].tolist()
 
 
+def test_torchvisions_folder_is_read(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(256, size=(30, 28, 28), dtype=np.uint8)
+    labels = (np.arange(30) % 10).astype(np.uint8)
+    for part, chosen in (("train", slice(0, 20)), ("t10k", slice(20, 30))):
+        count = len(labels[chosen])
+        sizes = b"".join(number.to_bytes(4, "big") for number in (count, 28, 28))
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + sizes + pixels[chosen].tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + sizes[:4] + labels[chosen].tobytes())
+    load_data.cache_clear()
+    data = load_data(DataProtocol("mnist", pool=1, held_out=0), replace(MEASURED, train_images=5), tmp_path)
+    load_data.cache_clear()
+    assert data.measured.labels.tolist() == labels[20:].tolist()
+    trained = pixels[:20] / 255
+    assert data.train.pixels[:, 0].numpy() == pytest.approx((trained - trained.mean()) / trained.std(ddof=1), abs=1e-4)
+
+
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "mnist", "cifar10"])
 def test_a_missing_data_set_names_the_ways_to_get_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
