@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import platform
@@ -16,6 +17,8 @@ from pathlib import Path
 import torch
 
 _WAIT = 0.05
+# glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD.
+_MALLOC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**26}
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,23 @@ def lease(slots: Sequence[Slot], folder: Path) -> Iterator[Slot]:
                 yield slot
                 return
         time.sleep(_WAIT)
+
+
+def keep_freed_memory() -> bool:
+    """Make this process reuse the memory it frees instead of handing it back to the system.
+
+    By default glibc maps every large tensor anew and unmaps it when it dies, so that each layer of
+    each step waits for the kernel to clear its pages. Measured on one core at the paper's shapes
+    (512 images): 3.7 s a pixel by default, 2.1 s with this; bn 4.3 s and 2.4 s.
+
+    Returns:
+        Whether the C library took the settings; others than glibc are left alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return all(mallopt(option, value) for option, value in _MALLOC_OPTIONS.items())
 
 
 def device_name(device: str) -> str:

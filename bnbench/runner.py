@@ -18,7 +18,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from bnbench import store
 from bnbench.data import CACHE, DataSet, load_data
-from bnbench.devices import Slot, lease
+from bnbench.devices import Slot, keep_freed_memory, lease
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import measure_fit
 from bnbench.masks import OneColourError, draw_mask, is_trained
@@ -165,6 +165,7 @@ def run_fit(key: FitKey, protocol: Protocol, folder: Path, execution: Execution,
     try:
         with lease(execution.slots, locks) as slot:
             torch.set_num_threads(execution.threads)
+            keep_freed_memory()
             return _computed(key, protocol, folder, execution, slot)
     except OneColourError as error:
         return _failed(key, folder, time.perf_counter() - start, "one-colour mask", str(error))

@@ -1,0 +1,201 @@
+"""How fast is a step's gradient, against a naive loop of our own?
+
+The naive loop does what the authors' code does: one pixel after another, its whole minibatch, plain
+autograd through eq. 1. Both are timed in turn, each in a process of its own (the engine keeps the
+memory it frees, the loop does not), several times; the ratio of the medians counts. Both must give
+the same gradient, or nothing is printed.
+
+    python benchmarks/engine.py                     the table
+    python benchmarks/engine.py --json engine.json  and the same as JSON
+    python benchmarks/engine.py --flatness          cost of a step over the size of the mask
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ARMS = ("plain", "bn", "skip")
+# Pixels of a step: enough that the time is the step's, few enough that the loop ends.
+PIXELS = {"compact": 64, "paper": 4}
+IMAGE_SHAPE = {"compact": (1, 7, 7), "paper": (1, 28, 28)}
+IMAGES = 5_000
+HEADER = "shape   arm    threads  naive ms/pixel  engine ms/pixel  ratio  GFLOP/s  % of matmul peak  peak MiB"
+ROW = "{shape:7} {arm:6} {threads:7} {naive_ms:15.2f} {engine_ms:16.2f} {ratio:6.2f} {gflops:8.1f} {percent:17.0f} {mib:9.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default="compact,paper")
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chunk", type=int, default=0, help="pixels at once; 0 takes the engine's own choice")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--flatness", action="store_true")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(measure(**json.loads(options.child))))
+        return
+    rows = flatness(options) if options.flatness else table(options)
+    if options.json:
+        about = {"python": platform.python_version(), "machine": platform.machine(), "rounds": options.rounds}
+        options.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+
+
+def table(options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    print(HEADER)
+    for threads in map(int, options.threads.split(",")):
+        peak = statistics.median(child(kind="matmul", threads=threads)["gflops"] for _ in range(options.rounds))
+        for shape in options.shapes.split(","):
+            for arm in options.arms.split(","):
+                request = {"shape": shape, "arm": arm, "threads": threads, "chunk": options.chunk}
+                pairs = [[child(kind=kind, **request) for kind in ("naive", "engine")] for _ in range(options.rounds)]
+                rows.append(summary(shape, arm, threads, peak, pairs))
+                print(ROW.format(**rows[-1]), flush=True)
+    return rows
+
+
+def summary(shape: str, arm: str, threads: int, peak: float, pairs: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    naive, engine = ([pair[side] for pair in pairs] for side in (0, 1))
+    for slow, fast in zip(naive, engine, strict=True):
+        error = abs(slow["gradient"] - fast["gradient"]) / abs(slow["gradient"])
+        if error > 1e-3:
+            raise SystemExit(f"{shape} {arm}: the gradients differ by {error:.1e}; no speed is reported")
+    slow, fast = (statistics.median(row["seconds"] for row in side) for side in (naive, engine))
+    gflops = engine[0]["flops"] / fast / 1e9
+    return {
+        "shape": shape,
+        "arm": arm,
+        "threads": threads,
+        "naive_ms": 1e3 * slow / PIXELS[shape],
+        "engine_ms": 1e3 * fast / PIXELS[shape],
+        "ratio": slow / fast,
+        "gflops": gflops,
+        "matmul_peak_gflops": peak,
+        "percent": 100 * gflops / peak,
+        "mib": max(row["mib"] for row in engine),
+        "naive_mib": max(row["mib"] for row in naive),
+    }
+
+
+def flatness(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time and memory of a step over the mask's size, the pixels of a step fixed."""
+    rows = []
+    print("mask     engine ms/step  peak MiB")
+    for size in (10, 30, 60, 100):
+        request = {"kind": "engine", "shape": "compact", "arm": "plain", "threads": 1, "chunk": options.chunk}
+        found = [child(**request, size=size) for _ in range(options.rounds)]
+        milliseconds = 1e3 * statistics.median(row["seconds"] for row in found)
+        rows.append({"size": size, "ms": milliseconds, "mib": max(row["mib"] for row in found)})
+        print(f"{size:3}×{size:<3} {milliseconds:15.1f} {rows[-1]['mib']:9.0f}", flush=True)
+    return rows
+
+
+def child(**request: Any) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", json.dumps(request)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def measure(kind: str, threads: int, **request: Any) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(threads)
+    if kind == "matmul":
+        return {"gflops": matmul_gflops()}
+    seconds, gradient, flops = timed(kind, **request)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"seconds": seconds, "gradient": gradient, "flops": flops, "mib": peak}
+
+
+def matmul_gflops(size: int = 2048) -> float:
+    """Float32 matrix product, the peak that everything is held to."""
+    import torch
+
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    return 2 * size**3 / median_seconds(lambda: a @ b) / 1e9
+
+
+def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[float, float, float]:
+    """Median seconds of a step, the norm of its gradient, and the FLOPs that it takes."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bnbench.data import Images
+    from bnbench.devices import keep_freed_memory
+    from bnbench.models import arm_factory
+    from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
+    from bnbench.mpo.objective import objective_weights
+    from bnbench.mpo.plane import Plane, grid_coordinates
+    from bnbench.protocol import PROFILES
+
+    protocol, generator = PROFILES[shape], torch.Generator().manual_seed(0)
+    image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], protocol.training.images
+    plane = Plane.from_factory(arm_factory(arm, image_shape, 10, protocol.network), generator)
+    labels = torch.randint(10, (IMAGES,), generator=generator)
+    data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels)
+    coordinates = grid_coordinates((size, size)).float()
+    chosen = torch.randperm(size * size, generator=generator)[:pixels]
+    weights = objective_weights(torch.arange(pixels) < pixels // 2)
+    minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
+    images = torch.randint(IMAGES, minibatches, generator=generator)
+
+    def with_engine() -> torch.Tensor:
+        frame = plane.frame().detach()
+        gradient = torch.zeros_like(frame)
+        engine.add(frame, gradient, chosen, weights, images, find_clamped=False)
+        return gradient
+
+    def with_loop() -> torch.Tensor:
+        return naive(plane, data, coordinates[chosen], weights, images)
+
+    with FlopCounterMode(display=False) as counter:
+        naive(plane, data, coordinates[chosen[:1]], weights[:1], images[:seen] if images.dim() == 1 else images[:1])
+    if kind == "engine":
+        keep_freed_memory()
+        # A threshold that no loss reaches: both do the same work.
+        engine = ObjectiveGradient(plane, data, coordinates, threshold=1e9, chunk=chunk or CHUNK)
+    step = with_engine if kind == "engine" else with_loop
+    return median_seconds(step), float(step().double().norm()), pixels * counter.get_total_flops()
+
+
+def median_seconds(work: Callable[[], object]) -> float:
+    work()
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < 2 and len(times) < 20):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def naive(plane: Any, data: Any, coordinates: Any, weights: Any, images: Any) -> Any:
+    """One pixel after another, its whole minibatch, autograd through eq. 1."""
+    import torch.nn.functional as F
+    from torch.func import functional_call
+
+    frame = plane.frame().detach().requires_grad_()
+    for pixel, (position, weight) in enumerate(zip(coordinates, weights, strict=True)):
+        own = frame[0] + position @ frame[1:]
+        parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in plane.layers}
+        seen = images if images.dim() == 1 else images[pixel]
+        loss = F.cross_entropy(functional_call(plane.module, parameters, (data.pixels[seen],)), data.labels[seen])
+        (weight.float() * loss).backward()
+    return frame.grad
+
+
+if __name__ == "__main__":
+    main()
