@@ -140,7 +140,7 @@ def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[
     from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
     from bnbench.mpo.objective import objective_weights
     from bnbench.mpo.plane import Plane, grid_coordinates
-    from bnbench.protocol import PROFILES
+    from bnbench.profiles import PROFILES
 
     protocol, generator = PROFILES[shape], torch.Generator().manual_seed(0)
     image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], protocol.training.images

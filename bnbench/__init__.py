@@ -16,22 +16,23 @@ if TYPE_CHECKING:
     from bnbench.mpo.fit import fit
     from bnbench.mpo.objective import objective
     from bnbench.mpo.plane import Plane
-    from bnbench.protocol import PROFILES, Protocol
+    from bnbench.profiles import PROFILES
+    from bnbench.protocol import Protocol
     from bnbench.report import build_report
-    from bnbench.store import load
+    from bnbench.sweeps import load
 
 _HOMES = {
     "BatchNorm": "bnbench.models",
     "Images": "bnbench.data",
     "Landscape": "bnbench.landscape",
-    "PROFILES": "bnbench.protocol",
+    "PROFILES": "bnbench.profiles",
     "Plane": "bnbench.mpo.plane",
     "Protocol": "bnbench.protocol",
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.masks",
     "fit": "bnbench.mpo.fit",
     "is_trained": "bnbench.masks",
-    "load": "bnbench.store",
+    "load": "bnbench.sweeps",
     "load_data": "bnbench.data",
     "measure_landscape": "bnbench.landscape",
     "objective": "bnbench.mpo.objective",

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from bnbench.errors import RequestError
 from bnbench.parsing import parse_counts, parse_probs, parse_seeds, parse_size
-from bnbench.protocol import PROFILES, SECTIONS, Grid, counted
+from bnbench.profiles import PROFILES, folder_name, title
+from bnbench.protocol import SECTIONS, Grid
+from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
-    from bnbench.runner import Execution, Outcome, Plan
+    from bnbench.runner import Plan
+    from bnbench.worker import Execution, Outcome
 
 Command = Callable[..., Any]
 
@@ -32,7 +36,7 @@ class Text(click.ParamType[Any]):
         option = param.opts[0] if param else ""
         try:
             return self.parse(value, option) if isinstance(value, str) else value
-        except ValueError as error:
+        except RequestError as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -88,21 +92,22 @@ def run(**options: Any) -> None:
     """Fit planes to seeded random masks and measure their landscapes.
 
     Finished fits are kept: the same command goes on where it was stopped. Every option below --dry-run
-    changes the profile's protocol, and so needs an --out folder of its own.
+    changes the profile's protocol; its results then go to a folder of their own.
     """
     from bnbench import runner, store
 
-    names = {field.name for section in SECTIONS.values() for field in fields(section)}
-    protocol = PROFILES[options["profile"]].with_knobs(
-        **{name: options[name] for name in names if options[name] is not None}
-    )
+    knobs = {knob.name: options[knob.name] for section in SECTIONS.values() for knob in fields(section)}
+    asked = {name: value for name, value in knobs.items() if value is not None}
+    protocol = PROFILES[options["profile"]].with_knobs(**asked)
     grid = Grid(_arms(options["arms"]), options["probs"], options["seeds"])
     execution = _execution(options)
-    folder = options["out"] or Path("results") / protocol.profile
+    folder = options["out"] or Path("results") / folder_name(protocol)
+    store.check_folder(folder, protocol)
     data = runner.check_request(grid, protocol, execution)
-    store.open_folder(folder, protocol)
     plan = runner.plan_sweep(folder, protocol, grid)
-    _say(f"profile {protocol.profile} ({protocol.hash}), {protocol.data.dataset}, results in {folder}")
+    if not options["dry_run"]:
+        store.open_folder(folder, protocol)
+    _say(f"profile {title(protocol)} ({protocol.hash}), {protocol.data.dataset}, results in {folder}")
     for message in plan.broken:
         _say(f"skipped: {message}")
     _say(_plan_line(plan, execution, data))
@@ -140,28 +145,26 @@ def report(results: Path, out: Path | None, compare: bool) -> None:
 def _arms(text: str) -> tuple[str, ...]:
     arms = tuple(arm.strip() for arm in text.split(","))
     if not all(arms) or len(set(arms)) < len(arms):
-        raise click.ClickException(f"--arms {text}: give each arm once, such as plain,bn.")
+        raise RequestError(f"--arms {text}: give each arm once, such as plain,bn.")
     return arms
 
 
 def _execution(options: dict[str, Any]) -> Execution:
-    from bnbench.data import CACHE
     from bnbench.devices import make_slots, parse_devices
-    from bnbench.runner import Execution
+    from bnbench.worker import Execution
 
     slots = make_slots(parse_devices(options["devices"]), options["jobs"], options["threads"])
-    folder = options["data_folder"] or CACHE
-    return Execution(slots, options["threads"], options["chunk"], folder, options["download"])
+    return Execution(slots, options["threads"], options["chunk"], options["data_folder"], options["download"])
 
 
 def _plan_line(plan: Plan, execution: Execution, data: Any) -> str:
-    from bnbench.cost import duration_text, estimate_seconds
+    from bnbench.cost import estimate_seconds
 
     slots = ", ".join(str(slot) for slot in execution.slots)
     line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {counted(execution.threads, 'thread')} each"
     if not plan.to_run:
         return f"{line}; nothing to do"
-    return f"{line}; about {duration_text(estimate_seconds(plan, execution, data))}"
+    return f"{line}; about {duration(estimate_seconds(plan, execution, data))}"
 
 
 def _watch(plan: Plan, execution: Execution) -> list[Outcome]:
@@ -197,14 +200,20 @@ _say = partial(click.echo, err=True)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: every error that a request can cause is one sentence and exit code 2."""
     try:
-        code = cli.main(arguments, standalone_mode=False)
+        code = cli.main(arguments, prog_name="bnbench", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = 2
     except click.ClickException as error:
         _say(f"bnbench: {error.format_message()}")
         code = 2
-    except ValueError as error:
-        if type(error).__module__.split(".")[0] != "bnbench" and type(error) is not ValueError:
-            raise
+    except RequestError as error:
         _say(f"bnbench: {error}")
+        code = 2
+    except OSError as error:
+        _say(
+            f"bnbench: {error.filename or 'the system'}: {error.strerror or error}; nothing that was finished is lost."
+        )
         code = 2
     except (KeyboardInterrupt, click.Abort):
         _say("bnbench: interrupted; finished fits are kept, and the same command goes on from there.")

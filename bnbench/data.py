@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnbench.errors import RequestError
 from bnbench.protocol import DataProtocol, MeasurementProtocol
 
 CACHE = Path.home() / ".cache" / "bnbench"
@@ -23,7 +24,7 @@ _TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "C
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-class DataError(ValueError):
+class DataError(RequestError):
     """A data set is not there or does not fit the protocol; the message says how to get it."""
 
 
@@ -81,7 +82,7 @@ class DataSet:
 
 @lru_cache(maxsize=2)
 def load_data(
-    data: DataProtocol, measurement: MeasurementProtocol, folder: Path = CACHE, download: bool = False
+    data: DataProtocol, measurement: MeasurementProtocol, folder: Path | None = None, download: bool = False
 ) -> DataSet:
     """Load, pool, split and standardize a data set; once per process.
 
@@ -91,7 +92,7 @@ def load_data(
     Args:
         data: which data set, pooling and split.
         measurement: which images the accuracies are measured on, and how many.
-        folder: torchvision's cache.
+        folder: torchvision's folder of data sets; by default Debian's package, then ``~/.cache/bnbench``.
         download: let torchvision download what is missing.
 
     Raises:
@@ -129,22 +130,27 @@ def _first(images: Images, count: int, option: str, split: str) -> Images:
 
 def _pooled(pixels: NDArray[np.uint8], factor: int) -> Tensor:
     images = torch.from_numpy(pixels).float() / 255
-    if factor > min(images.shape[2:]):
-        raise DataError(
-            f"--pool {factor} is larger than the {images.shape[2]}×{images.shape[3]} images; give a smaller factor."
-        )
+    rows, columns = images.shape[2:]
+    if rows % factor or columns % factor:
+        raise DataError(f"--pool {factor} does not divide the {rows}×{columns} images; give a factor that does.")
     return F.avg_pool2d(images, factor) if factor > 1 else images
 
 
-def _read(dataset: str, folder: Path, download: bool) -> tuple[Arrays, Arrays]:
+def _read(dataset: str, folder: Path | None, download: bool) -> tuple[Arrays, Arrays]:
     """Both parts as they come: pixels 0 to 255, shape (N, C, H, W), and labels."""
     if dataset == "digits":
         return _digits()
-    if dataset == "fashion-mnist" and DEBIAN.is_dir():
-        return _debian("train"), _debian("t10k")
+    if dataset == "fashion-mnist" and folder is None and DEBIAN.is_dir():
+        try:
+            return _debian("train"), _debian("t10k")
+        except (OSError, EOFError, ValueError) as error:
+            raise DataError(
+                f"--dataset {dataset}: {DEBIAN} cannot be read ({error}); install its package anew."
+            ) from error
+    folder = folder or CACHE
     try:
         return _torchvision(dataset, folder, True, download), _torchvision(dataset, folder, False, download)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
         debian = "install Debian's package dataset-fashion-mnist; " if dataset == "fashion-mnist" else ""
         elsewhere = "" if dataset == "fashion-mnist" else "use --profile smoke, whose digits come with scikit-learn; "
         why = f" ({error})" if download else ""

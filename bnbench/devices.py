@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from bnbench.errors import RequestError
+
 _WAIT = 0.05
 # glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD.
 _MALLOC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**26}
@@ -51,9 +53,9 @@ def parse_devices(text: str, option: str = "--devices") -> tuple[str, ...]:
         elif name == "cpu" or name in cuda:
             names.append(name)
         elif re.fullmatch(r"cuda(:\d+|:\*)?", name):
-            raise ValueError(f"{option} {text}: this machine has no device {name}; use one of {here}.")
+            raise RequestError(f"{option} {text}: this machine has no device {name}; use one of {here}.")
         else:
-            raise ValueError(f"{option} {text}: {name!r} is not a device; use auto, cuda:* or one of {here}.")
+            raise RequestError(f"{option} {text}: {name!r} is not a device; use auto, cuda:* or one of {here}.")
     return tuple(names)
 
 
@@ -100,6 +102,20 @@ def lease(slots: Sequence[Slot], folder: Path) -> Iterator[Slot]:
                 yield slot
                 return
         time.sleep(_WAIT)
+
+
+def prepare_process(threads: int) -> None:
+    """Set what a fit's numbers and speed hang on, inside the process that computes it.
+
+    joblib passes none of it on. Float32 means float32 on a GPU too (cuDNN would round to TF32), and
+    its kernels are the deterministic ones.
+    """
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    keep_freed_memory()
 
 
 def keep_freed_memory() -> bool:

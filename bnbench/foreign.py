@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,15 +18,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 
-from bnbench.models import BUILT_IN, Factory, arm_factory
+from bnbench.errors import RequestError
+from bnbench.models import BUILT_IN, Factory, arm_factory, uses_bn
 from bnbench.mpo.batched import batched_logits
-from bnbench.mpo.plane import Plane, fresh_network
+from bnbench.mpo.plane import flatten, fresh_network
 from bnbench.protocol import NetworkProtocol
 
 _OFFSET = 0.5
 
 
-class ArmError(ValueError):
+class ArmError(RequestError):
     """An arm that cannot work; the message says which, why, and what would."""
 
 
@@ -58,10 +58,14 @@ def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network:
 
 
 def arm_source(arm: str) -> str:
-    """Hash of a user arm's source file; empty for a built-in arm, whose code the revision covers."""
+    """Hash of the file that defines a user arm's factory; empty for a built-in arm, whose code the revision covers.
+
+    Files that this one imports are not part of it.
+    """
     if ":" not in arm:
         return ""
-    source = inspect.getsourcefile(_import(arm))
+    _import(arm)
+    source = sys.modules[arm.partition(":")[0]].__file__
     return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12] if source else ""
 
 
@@ -113,37 +117,61 @@ def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classe
     Raises:
         ArmError: the module cannot work on a plane.
     """
-    modules = [fresh_network(factory, seed) for seed in (1, 2)]
-    _check_layers(arm, modules[0])
-    scales = _constant_scales(arm, *modules)
+    try:
+        return _checked(arm, factory, image_shape, classes)
+    except ArmError:
+        raise
+    except Exception as error:
+        raise ArmError(
+            f"--arms {arm} cannot be used ({_first_line(error)}); make a network whose parameters are the same in "
+            "number and shape each time and are there from the start."
+        ) from error
+
+
+def _checked(arm: str, factory: Factory, image_shape: tuple[int, int, int], classes: int) -> list[str]:
+    first, again, second = (fresh_network(factory, seed) for seed in (1, 1, 2))
+    _check_layers(arm, first)
+    if [weights.shape for weights in first.parameters()] != [weights.shape for weights in second.parameters()]:
+        raise ArmError(f"--arms {arm} makes networks of different sizes; make it the same size each time.")
+    if not torch.equal(flatten(first), flatten(again)):
+        raise ArmError(f"--arms {arm} is not the same network twice from one seed; draw its weights with torch alone.")
+    scales = _constant_scales(arm, first, second)
     module = fresh_network(partial(_reparametrized, factory, scales), 1)
     images = torch.rand(4, *image_shape, generator=torch.Generator().manual_seed(0))
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    try:
-        logits = functional_call(module, dict(module.named_parameters()), (images,))
-        names = [name for name, _ in module.named_parameters()]
-        together = [torch.stack([parameter.detach()] * 2) for parameter in module.parameters()]
-        batched = batched_logits(module, names, together, torch.stack([images] * 2))
-    except Exception as error:
-        raise ArmError(
-            f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); "
-            "use layers without random numbers or in-place state."
-        ) from error
+    logits, batched = _outputs(arm, module, images)
     if logits.shape != (len(images), classes):
         raise ArmError(
             f"--arms {arm} gives outputs of shape {tuple(logits.shape)} for {len(images)} images; "
             f"make it ({len(images)}, {classes})."
         )
     if any(not torch.equal(buffer, buffers[name]) for name, buffer in module.named_buffers()):
-        raise ArmError(
-            f"--arms {arm} changes its buffers in forward; a point of the plane has no state of its own: leave it out."
-        )
+        raise ArmError(f"--arms {arm} changes its buffers in forward; no point of a plane has a state: leave it out.")
     if not torch.allclose(batched[1], logits, rtol=1e-3, atol=1e-4):
         raise ArmError(
             f"--arms {arm} gives other outputs for the same weights and images; make forward a function of both alone."
         )
-    Plane.from_factory(partial(_reparametrized, factory, scales), torch.Generator().manual_seed(0))
+    alone = _outputs(arm, module, images[:2])[0]
+    if not uses_bn(module) and not torch.allclose(alone, logits[:2], rtol=1e-3, atol=1e-4):
+        raise ArmError(
+            f"--arms {arm}: an image's output depends on the images beside it; "
+            "normalize over the batch with bnbench.BatchNorm, which evaluation knows about."
+        )
     return scales
+
+
+def _outputs(arm: str, module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """A module's logits by itself, (B, classes), and as two of many networks at once, (2, B, classes)."""
+    try:
+        logits = functional_call(module, dict(module.named_parameters()), (images,))
+        names = [name for name, _ in module.named_parameters()]
+        together = [torch.stack([parameter.detach()] * 2) for parameter in module.parameters()]
+        return logits, batched_logits(module, names, together, torch.stack([images] * 2))
+    except Exception as error:
+        raise ArmError(
+            f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); "
+            "use layers without random numbers or in-place state."
+        ) from error
 
 
 def _check_layers(arm: str, module: nn.Module) -> None:
@@ -166,6 +194,10 @@ def _constant_scales(arm: str, first: nn.Module, second: nn.Module) -> list[str]
         if not parameter.is_floating_point():
             raise ArmError(
                 f"--arms {arm}: parameter {name} is {parameter.dtype}; planes take real floating-point weights."
+            )
+        if not parameter.requires_grad:
+            raise ArmError(
+                f"--arms {arm}: parameter {name} is frozen, but a plane trains all of them; make it a buffer."
             )
         if not torch.equal(parameter, other) or not parameter.any():
             continue

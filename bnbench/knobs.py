@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any
 
+from bnbench.errors import RequestError
+
 
 def knob(text: str, default: Any, **constraints: Any) -> Any:
     """Declare a field with the sentence that the command line and the report show.
@@ -28,7 +30,7 @@ class Section:
             value, limits = getattr(self, knob_field.name), knob_field.metadata
             if wanted := _wanted(value, limits, is_list=isinstance(knob_field.default, tuple)):
                 text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else str(value)
-                raise ValueError(f"--{knob_field.name.replace('_', '-')} {text}: {limits.get('wanted', wanted)}.")
+                raise RequestError(f"--{knob_field.name.replace('_', '-')} {text}: {limits.get('wanted', wanted)}.")
             if "above" in limits:  # 2 and 2.0 are one protocol and must have one hash
                 object.__setattr__(self, knob_field.name, float(value))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bnbench.data import DataSet, Images
+from bnbench.errors import RequestError
 from bnbench.masks import Mask
 from bnbench.models import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
@@ -20,6 +21,7 @@ from bnbench.protocol import FitKey, Protocol
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
 _VISITS = 2_048
+_BATCH = 64  # Images at once where the result does not hang on it.
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,13 @@ def _policy(plane: Plane, bn_statistics: str, reference: Images | None) -> tuple
     policy, _, count = bn_statistics.partition(":")
     empty = plane.vectors.new_zeros(0)
     if policy not in ("batch", "recalibrate") or not count.isdecimal() or int(count) < 1:
-        raise ValueError(f"BN statistics {bn_statistics!r} are unknown; use batch:512 or recalibrate:512.")
+        raise RequestError(f"BN statistics {bn_statistics!r} are unknown; use batch:512 or recalibrate:512.")
     if not uses_bn(plane.module):
-        return "none", 64, empty
+        return "none", _BATCH, empty
     if policy == "batch":
         return policy, int(count), empty
     if reference is None or len(reference) < int(count):
-        raise ValueError(
+        raise RequestError(
             f"BN statistics {bn_statistics} need {count} training images as reference; give as many or ask for fewer."
         )
     # Large batches: the reference images are run again with each.
@@ -120,8 +122,10 @@ def measure_fit(
     Returns:
         The table of pixels and the summary, both as :class:`bnbench.store.FitResult` describes them.
     """
-    headline = protocol.measurement.bn_statistics
-    found = {split: _landscape(plane, images, headline, data, protocol) for split, images in _splits(data).items()}
+    found = {
+        name: _landscape(plane, images, protocol.measurement.bn_statistics, data, protocol)
+        for name, images in (("test", data.measured), ("train", data.train_sample))
+    }
     table = pd.DataFrame(
         {
             "arm": key.arm,
@@ -137,17 +141,14 @@ def measure_fit(
             "train_accuracy": found["train"].accuracy.flatten(),
         }
     )
-    has_bn = uses_bn(plane.module)
-    rows = _summary_rows(found["test"], mask, trained, headline if has_bn else "none", True, protocol.measurement.split)
-    rows += _summary_rows(found["train"], mask, trained, headline if has_bn else "none", True, "train")
-    for policy in _other_policies(protocol) if has_bn else ():
+    split = protocol.measurement.split
+    headline, *others = policies(protocol) if uses_bn(plane.module) else ["none"]
+    rows = _summary_rows(found["test"], mask, trained, policy=headline, split=split)
+    rows += _summary_rows(found["train"], mask, trained, policy=headline, split="train")
+    for policy in others:
         measured = _landscape(plane, data.measured, policy, data, protocol)
-        rows += _summary_rows(measured, mask, trained, policy, False, protocol.measurement.split)
+        rows += _summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)
     return table, pd.DataFrame(rows)
-
-
-def _splits(data: DataSet) -> dict[str, Images]:
-    return {"test": data.measured, "train": data.train_sample}
 
 
 def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protocol: Protocol) -> Landscape:
@@ -155,15 +156,16 @@ def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protoco
     return measure_landscape(plane, shape, images, bn_statistics=policy, reference=data.train, origin=origin)
 
 
-def _other_policies(protocol: Protocol) -> list[str]:
-    """Policies that a bn fit's summary is kept under beside the headline's: does the answer hang on them?"""
-    _, _, count = protocol.measurement.bn_statistics.partition(":")
-    policies = [f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}"]
-    return [policy for policy in dict.fromkeys(policies) if policy != protocol.measurement.bn_statistics]
+def policies(protocol: Protocol) -> list[str]:
+    """Policies that a bn fit's summary is kept under, the headline's first: does the answer hang on them?"""
+    headline = protocol.measurement.bn_statistics
+    _, _, count = headline.partition(":")
+    others = (f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}")
+    return list(dict.fromkeys((headline, *others)))
 
 
 def _summary_rows(
-    found: Landscape, mask: Mask, trained: Mask, policy: str, headline: bool, split: str
+    found: Landscape, mask: Mask, trained: Mask, *, policy: str, split: str, headline: bool = True
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for pixels, counted in (("all", np.ones_like(mask)), ("trained", trained)):

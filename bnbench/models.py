@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnbench.errors import RequestError
 from bnbench.protocol import NetworkProtocol
 
 BUILT_IN = ("plain", "bn", "skip")
@@ -123,5 +124,5 @@ def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, netwo
         ValueError: the arm is unknown.
     """
     if arm not in BUILT_IN:
-        raise ValueError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
+        raise RequestError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
     return partial(ConvolutionalNetwork, image_shape, classes, network, arm)

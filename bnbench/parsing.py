@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
+from bnbench.errors import RequestError
+
 _THOUSANDTH = Decimal("0.001")
 _MILLION = 1_000_000
 _LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
@@ -22,16 +24,16 @@ def parse_probs(text: str, option: str = "--probs") -> tuple[float, ...]:
     values = _numbers(text, option, "fill probabilities such as 0.5, 0.1,0.5 or 0.1:0.9:0.1", unit=_THOUSANDTH)
     for value in values:
         if not 0 <= value <= 1:
-            raise ValueError(
+            raise RequestError(
                 f"{option} {text}: {value} is not a probability; give values between 0 and 1, such as 0.1:0.9:0.1."
             )
         if value in (0, 1):
-            raise ValueError(
+            raise RequestError(
                 f"{option} {text}: at {value} every pixel has one colour and there is nothing to bend; "
                 "give values strictly between 0 and 1, such as 0.1:0.9:0.1."
             )
         if value % _THOUSANDTH:
-            raise ValueError(f"{option} {text}: {value} is finer than 0.001; give at most three decimals.")
+            raise RequestError(f"{option} {text}: {value} is finer than 0.001; give at most three decimals.")
     return tuple(float(value) for value in _distinct(values, text, option))
 
 
@@ -45,16 +47,16 @@ def parse_seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
     values = _numbers(text, option, wanted, unit=Decimal(1))
     for value in values:
         if value != value.to_integral_value() or value < 1:
-            raise ValueError(
+            raise RequestError(
                 f"{option} {text}: {value} is not a seed; give {wanted}, all of them whole and at least 1."
             )
         if value > _LAST_SEED:
-            raise ValueError(f"{option} {text}: {value} is too large; seeds go up to {_LAST_SEED}.")
+            raise RequestError(f"{option} {text}: {value} is too large; seeds go up to {_LAST_SEED}.")
     seeds = tuple(int(value) for value in _distinct(values, text, option))
     if "," in text or ":" in text:
         return seeds
     if seeds[0] > _MILLION:
-        raise ValueError(f"{option} {text} means over a million seeds; to name a single one, give {text}:{text}:1.")
+        raise RequestError(f"{option} {text} means over a million seeds; to name a single one, give {text}:{text}:1.")
     return tuple(range(1, seeds[0] + 1))
 
 
@@ -67,7 +69,7 @@ def parse_size(text: str, option: str = "--mask-size") -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
     rows, columns = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if rows < 3 or columns < 3:
-        raise ValueError(
+        raise RequestError(
             f"{option} {text} is not a mask size; give rows and columns of at least 3, such as 30 or 30x20."
         )
     return rows, columns
@@ -81,7 +83,7 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if not all(re.fullmatch(r"\s*[1-9]\d*\s*", part) for part in parts):
-        raise ValueError(f"{option} {text}: give whole numbers of at least 1 separated by commas, such as 8,8,16.")
+        raise RequestError(f"{option} {text}: give whole numbers of at least 1 separated by commas, such as 8,8,16.")
     return tuple(int(part) for part in parts)
 
 
@@ -91,13 +93,13 @@ def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Deci
         try:
             numbers = [Decimal(number.strip()) for number in part.split(":")]
         except InvalidOperation:
-            raise ValueError(f"{option} {text}: {part.strip()!r} is not a number; give {wanted}.") from None
+            raise RequestError(f"{option} {text}: {part.strip()!r} is not a number; give {wanted}.") from None
         if not all(number.is_finite() for number in numbers) or len(numbers) not in (1, 3):
-            raise ValueError(
+            raise RequestError(
                 f"{option} {text}: {part.strip()!r} is neither a number nor start:stop:step; give {wanted}."
             )
         if any(abs(number) >= 10**12 for number in numbers):
-            raise ValueError(f"{option} {text}: {part.strip()!r} is too large; give {wanted}.")
+            raise RequestError(f"{option} {text}: {part.strip()!r} is too large; give {wanted}.")
         values += numbers if len(numbers) == 1 else _inclusive_range(*numbers, option=option, unit=unit)
     return values
 
@@ -105,13 +107,15 @@ def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Deci
 def _inclusive_range(start: Decimal, stop: Decimal, step: Decimal, *, option: str, unit: Decimal) -> list[Decimal]:
     text = f"{start}:{stop}:{step}"
     if step <= 0 or stop < start:
-        raise ValueError(f"{option} {text}: a range runs upwards; give start:stop:step with stop ≥ start and step > 0.")
+        raise RequestError(
+            f"{option} {text}: a range runs upwards; give start:stop:step with stop ≥ start and step > 0."
+        )
     if stop - start >= _MILLION * step:
-        raise ValueError(f"{option} {text} has over a million values; give a larger step.")
+        raise RequestError(f"{option} {text} has over a million values; give a larger step.")
     count = int((stop - start) / step)
     last = start + count * step
     if last != stop:
-        raise ValueError(
+        raise RequestError(
             f"{option} {text} does not land on {stop}: the last value would be {last}. "
             f"Use a step that divides {stop - start}, such as {_dividing_step(stop - start, count, unit)}."
         )
@@ -129,6 +133,6 @@ def _distinct(values: list[Decimal], text: str, option: str) -> list[Decimal]:
     seen: set[Decimal] = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"{option} {text} names {value} twice; give each value once.")
+            raise RequestError(f"{option} {text} names {value} twice; give each value once.")
         seen.add(value)
     return values

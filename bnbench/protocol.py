@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from bnbench.errors import RequestError
 from bnbench.knobs import Section, knob, list_text
+from bnbench.wording import counted
 
 # Raised whenever the code changes the numbers that an unchanged protocol gives.
 REVISION = 1
@@ -116,7 +118,7 @@ class Protocol:
     def __post_init__(self) -> None:
         widths, strides = self.network.widths, self.network.strides
         if len(widths) != len(strides):
-            raise ValueError(
+            raise RequestError(
                 f"--widths {list_text(widths)} names {len(widths)} convolutions but "
                 f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
             )
@@ -148,7 +150,7 @@ class Protocol:
             sections = {name: _section_from(section, stored[name]) for name, section in SECTIONS.items()}
             return cls(profile=stored["profile"], revision=stored["revision"], **sections)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a protocol of this version of bnbench ({error})") from error
+            raise RequestError(f"not a protocol of this version of bnbench ({error})") from error
 
     def with_knobs(self, **changes: Any) -> Protocol:
         """A copy with the named knobs changed, whichever section they belong to.
@@ -157,7 +159,7 @@ class Protocol:
             ValueError: a name is no knob, or a value is not accepted.
         """
         if unknown := changes.keys() - dict(self.knobs()).keys():
-            raise ValueError(
+            raise RequestError(
                 f"no knob is named {', '.join(sorted(unknown))}; the knobs are {', '.join(dict(self.knobs()))}."
             )
         sections = {
@@ -219,13 +221,6 @@ class Grid:
         return f"{counted(len(self.fits()), 'fit')} = {factors}"
 
 
-def counted(number: int, word: str) -> str:
-    """A number with its word, such as ``1 arm``, ``2 arms`` or ``9 probabilities``."""
-    if number == 1:
-        return f"1 {word}"
-    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"
-
-
 SECTIONS: dict[str, Any] = {
     "data": DataProtocol,
     "network": NetworkProtocol,
@@ -233,6 +228,14 @@ SECTIONS: dict[str, Any] = {
     "training": TrainingProtocol,
     "measurement": MeasurementProtocol,
 }
+
+
+def knob_text(name: str, value: Any) -> str:
+    """A knob's value as the command line takes it: ``8,8,16`` for widths, ``30x20`` for a mask size."""
+    if not isinstance(value, tuple):
+        return str(value)
+    knobs = {knob_field.name: knob_field.metadata for section in SECTIONS.values() for knob_field in fields(section)}
+    return list_text(value, knobs[name].get("separator", ","))
 
 
 def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:
@@ -243,35 +246,3 @@ def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:
 
 def _knob_names(section: Any) -> set[str]:
     return {knob_field.name for knob_field in fields(section)}
-
-
-_COMPACT = Protocol("compact")
-
-PROFILES: dict[str, Protocol] = {
-    "smoke": Protocol(
-        "smoke",
-        data=DataProtocol(dataset="digits", pool=1, held_out=200),
-        network=NetworkProtocol(widths=(4, 4, 8, 8, 8, 8), strides=(2, 1, 2, 1, 1, 1), hidden=32),
-        mask=MaskProtocol(mask_size=(6, 6)),
-        training=TrainingProtocol(black_pixels=8, white_pixels=8, images=16, steps=300, learning_rate=5e-3),
-        measurement=MeasurementProtocol(test_images=0, train_images=400),
-    ),
-    "quick": _COMPACT.with_knobs(mask_size=(10, 10), black_pixels=32, white_pixels=32, steps=1_200),
-    "compact": _COMPACT,
-    "paper": Protocol(
-        "paper",
-        data=DataProtocol(pool=1, held_out=0),
-        network=NetworkProtocol(widths=(8, 8, 32, 32, 64, 64), strides=(1,) * 6, map_size=4, hidden=128, gain=1.0),
-        training=TrainingProtocol(
-            black_pixels=50,
-            white_pixels=50,
-            images=512,
-            minibatch="shared",
-            steps=11_800,
-            learning_rate=3e-4,
-            schedule="constant",
-        ),
-        measurement=MeasurementProtocol(test_images=0),
-    ),
-}
-PROFILES["quick"] = replace(PROFILES["quick"], profile="quick")

@@ -37,7 +37,7 @@ def provenance(slot: Slot, threads: int, chunk: int, fit_seconds: float, wall_se
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "fit_seconds": round(fit_seconds, 3),
         "wall_seconds": round(wall_seconds, 3),
-        "peak_memory_mib": round(_peak_memory_mib(slot.device), 1),
+        "process_peak_memory_mib": round(_peak_memory_mib(slot.device), 1),
     }
 
 
@@ -62,6 +62,7 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def _peak_memory_mib(device: str) -> float:
+    """The most that this process ever held, earlier fits included."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 1 if sys.platform == "darwin" else 2**10

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bnbench.protocol import FitKey, Protocol
+from bnbench.errors import RequestError
+from bnbench.protocol import FitKey, Protocol, knob_text
 
 FORMAT = 1
+# A row per pixel. test_loss and test_accuracy are of the split that the protocol measures on.
 LANDSCAPE_SCHEMA = pa.schema(
     [
         ("arm", pa.string()),
@@ -42,11 +43,10 @@ LANDSCAPE_SCHEMA = pa.schema(
         ("train_accuracy", pa.float32()),
     ]
 )
-_KEY_SCHEMA = pa.schema(list(LANDSCAPE_SCHEMA)[:3])  # arm, p, seed
 _METADATA = b"bnbench"
 
 
-class StoreError(ValueError):
+class StoreError(RequestError):
     """A file or folder of results cannot be used; the message names it and says why."""
 
 
@@ -64,6 +64,7 @@ class FitResult:
         trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
             clamped, scale, gradient_norm, learning_rate``.
         provenance: versions, device, threads, wall time and the like; changes no number.
+        source: hash of a foreign arm's source file; empty for a built-in arm.
     """
 
     key: FitKey
@@ -73,20 +74,7 @@ class FitResult:
     summary: pd.DataFrame
     trace: pd.DataFrame
     provenance: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a results folder holds, as tables keyed by ``arm, p, seed``."""
-
-    folder: Path
-    protocol: Protocol
-    landscapes: pd.DataFrame
-    summaries: pd.DataFrame
-    traces: pd.DataFrame
-    provenance: pd.DataFrame
-    failures: list[dict[str, Any]]
-    broken: list[str]
+    source: str = ""
 
 
 def fit_name(key: FitKey) -> str:
@@ -105,41 +93,58 @@ def failure_path(folder: Path, key: FitKey) -> Path:
     return folder / "failures" / f"{fit_name(key)}.json"
 
 
+def fit_paths(folder: Path) -> list[Path]:
+    """The files of finished fits, sorted by name."""
+    return sorted((folder / "fits").glob("*.parquet"))
+
+
+def failure_paths(folder: Path) -> list[Path]:
+    """The records of failed fits, sorted by name."""
+    return sorted((folder / "failures").glob("*.json"))
+
+
+def empty_landscape() -> pd.DataFrame:
+    """A landscape without pixels: the columns and their types."""
+    table: pd.DataFrame = LANDSCAPE_SCHEMA.empty_table().to_pandas()
+    return table
+
+
+def check_folder(folder: Path, protocol: Protocol) -> None:
+    """Check that a results folder is free for a protocol: not there, without fits, or its own.
+
+    Raises:
+        StoreError: it holds fits of another protocol, or a protocol that cannot be read.
+    """
+    if not (folder / "protocol.json").exists() or not fit_paths(folder):
+        return
+    stored = read_protocol(folder)
+    if stored.hash != protocol.hash:
+        differences = stored.differences(protocol).items()
+        text = ", ".join(
+            f"{name} {knob_text(name, there)} there, {knob_text(name, here)} here"
+            for name, (there, here) in differences
+        )
+        raise StoreError(
+            f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
+            f"both are kept apart: give another folder, such as --out {folder.parent / protocol.id}."
+        )
+
+
 def open_folder(folder: Path, protocol: Protocol) -> None:
-    """Make a results folder for a protocol, or check that it already is one.
+    """Make a results folder for a protocol, or go on with one that is its own.
 
     Raises:
         StoreError: it cannot be written, or it belongs to another protocol.
     """
+    check_folder(folder, protocol)
+    stored = {"format": FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
     try:
         (folder / "fits").mkdir(parents=True, exist_ok=True)
-        if (folder / "protocol.json").exists():
-            _check_same(folder, read_protocol(folder), protocol)
-        else:
-            stored = {"format": FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
-            write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
     except OSError as error:
         raise StoreError(
             f"--out {folder} cannot be written ({error.strerror}); give a folder that you may write to."
         ) from error
-
-
-def _check_same(folder: Path, stored: Protocol, asked: Protocol) -> None:
-    if stored.hash == asked.hash:
-        return
-    differences = stored.differences(asked)
-    text = ", ".join(f"{name} {_text(there)} there, {_text(here)} here" for name, (there, here) in differences.items())
-    raise StoreError(
-        f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
-        f"both are kept apart: give another folder, such as --out {folder.parent / asked.id}."
-    )
-
-
-def _text(value: Any) -> str:
-    return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def read_protocol(folder: Path) -> Protocol:
@@ -168,6 +173,7 @@ def write_fit(folder: Path, result: FitResult) -> Path:
         "summary": result.summary.to_dict(orient="records"),
         "trace": result.trace.to_dict(orient="list"),
         "provenance": result.provenance,
+        "source": result.source,
     }
     table = pa.Table.from_pandas(result.landscape, schema=LANDSCAPE_SCHEMA, preserve_index=False)
     table = table.replace_schema_metadata({_METADATA: json.dumps(details)})
@@ -198,6 +204,7 @@ def read_fit(path: Path) -> FitResult:
             summary=pd.DataFrame(details["summary"]),
             trace=pd.DataFrame(details["trace"]),
             provenance=details["provenance"],
+            source=details.get("source", ""),
         )
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         reason = (
@@ -210,24 +217,19 @@ def read_fit(path: Path) -> FitResult:
         ) from error
 
 
-def is_done(folder: Path, key: FitKey, identity: str) -> bool:
-    """Whether a fit's file exists and is whole.
+def read_details(path: Path) -> dict[str, Any]:
+    """What a fit's file says of itself, from its footer alone: key, identity, source, provenance.
 
     Raises:
-        StoreError: the file is there but broken, or belongs to another version of the arm.
+        StoreError: the file is truncated or not a bnbench fit; the message names it.
     """
-    path = fit_path(folder, key)
-    if not path.exists():
-        return False
     try:
-        stored = json.loads((pq.read_schema(path).metadata or {})[_METADATA])["identity"]
+        details: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {})[_METADATA])
     except (OSError, ValueError, KeyError, pa.ArrowException):
         raise StoreError(
             f"{path} is truncated or not a bnbench fit; delete it and run again to compute it anew."
         ) from None
-    if stored != identity:
-        raise StoreError(f"{path} was computed by another version of the arm {key.arm}; give another --out folder.")
-    return True
+    return details
 
 
 def write_failure(folder: Path, key: FitKey, kind: str, message: str, traceback: str = "") -> Path:
@@ -250,87 +252,3 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def find_sweeps(root: Path) -> list[Path]:
-    """Every results folder at or below ``root``, sorted."""
-    return sorted(path.parent for path in root.rglob("protocol.json"))
-
-
-def read_sweep(folder: Path) -> Sweep:
-    """Read a results folder, finished or not; files that cannot be read are named, not fatal.
-
-    Raises:
-        StoreError: the folder has no readable protocol.
-    """
-    protocol = read_protocol(folder)
-    results: list[FitResult] = []
-    broken: list[str] = []
-    for path in sorted((folder / "fits").glob("*.parquet")):
-        try:
-            result = read_fit(path)
-            _check_member(path, result, protocol)
-            results.append(result)
-        except StoreError as error:
-            broken.append(str(error))
-    failures: list[dict[str, Any]] = []
-    for path in sorted((folder / "failures").glob("*.json")):
-        try:
-            failures.append(json.loads(path.read_bytes()))
-        except ValueError as error:
-            broken.append(f"{path} is not a record of a failure ({error}); delete it.")
-    return Sweep(
-        folder=folder,
-        protocol=protocol,
-        landscapes=_joined((result.landscape for result in results), LANDSCAPE_SCHEMA),
-        summaries=_joined(_keyed(result.summary, result.key) for result in results),
-        traces=_joined(_keyed(result.trace, result.key) for result in results),
-        provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
-        failures=failures,
-        broken=broken,
-    )
-
-
-def load(folder: str | Path) -> pd.DataFrame:
-    """All landscapes at or below a folder as one tidy frame: a row per pixel and fit.
-
-    Args:
-        folder: a results folder, or one above several.
-
-    Returns:
-        The columns of ``LANDSCAPE_SCHEMA`` after ``protocol``, such as ``quick-3f09a1b2c4d5``.
-
-    Raises:
-        StoreError: no results there, or a file that cannot be read.
-    """
-    sweeps = [read_sweep(path) for path in find_sweeps(Path(folder))]
-    if not sweeps:
-        raise StoreError(
-            f"{folder} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
-        )
-    broken = [message for sweep in sweeps for message in sweep.broken]
-    if broken:
-        raise StoreError(broken[0])
-    tables = [sweep.landscapes.assign(protocol=sweep.protocol.id) for sweep in sweeps]
-    return pd.concat(tables, ignore_index=True)[["protocol", *LANDSCAPE_SCHEMA.names]]
-
-
-def _check_member(path: Path, result: FitResult, protocol: Protocol) -> None:
-    if result.protocol.hash != protocol.hash:
-        raise StoreError(
-            f"{path} belongs to another protocol ({result.protocol.id}, not {protocol.id}); move it to its own folder."
-        )
-    if path.stem != fit_name(result.key):
-        raise StoreError(f"{path} holds the fit {result.key}, which its name denies; delete the copy.")
-
-
-def _keyed(table: pd.DataFrame, key: FitKey) -> pd.DataFrame:
-    keyed = table.copy()
-    for position, (name, value) in enumerate(asdict(key).items()):
-        keyed.insert(position, name, value)
-    return keyed
-
-
-def _joined(tables: Iterator[pd.DataFrame], schema: pa.Schema = _KEY_SCHEMA) -> pd.DataFrame:
-    found = list(tables)
-    return pd.concat(found, ignore_index=True) if found else schema.empty_table().to_pandas()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from bnbench.models import BatchNorm
 
 Shape = tuple[int, int, int]
 
@@ -26,6 +30,12 @@ def group_norm(image_shape: Shape, classes: int) -> nn.Module:
     return nn.Sequential(
         convolution, nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * rows * columns, classes)
     )
+
+
+def with_batch_norm(image_shape: Shape, classes: int) -> nn.Module:
+    channels, rows, columns = image_shape
+    convolution = nn.Conv2d(channels, 2, 3, padding=1)
+    return nn.Sequential(convolution, BatchNorm(2), nn.Flatten(), nn.Linear(2 * rows * columns, classes))
 
 
 def running_statistics(image_shape: Shape, classes: int) -> nn.Module:
@@ -84,6 +94,38 @@ def takes_nothing() -> nn.Module:
 
 
 NUMBER = 3
+
+
+def numpy_weights(image_shape: Shape, classes: int) -> nn.Module:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes))
+    module[1].weight.data = torch.from_numpy(np.random.default_rng().normal(size=module[1].weight.shape)).float()
+    return module
+
+
+def own_batch_norm(image_shape: Shape, classes: int) -> nn.Module:
+    class Standardized(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return (images - images.mean(0)) / (images.var(0) + 1)
+
+    return nn.Sequential(Standardized(), nn.Flatten(), nn.Linear(_size(image_shape), classes))
+
+
+def frozen(image_shape: Shape, classes: int) -> nn.Module:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes))
+    module[1].bias.requires_grad_(False)
+    return module
+
+
+def varying_size(image_shape: Shape, classes: int) -> nn.Module:
+    hidden = int(torch.randint(2, 60, ()))
+    return nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), hidden), nn.Linear(hidden, classes))
+
+
+def lazy(image_shape: Shape, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+
+
+partly_given = partial(layer_norm)
 
 
 def raises_in_forward(image_shape: Shape, classes: int) -> nn.Module:

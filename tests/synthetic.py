@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from bnbench.masks import draw_mask, is_trained
-from bnbench.protocol import PROFILES, FitKey, Protocol
+from bnbench.profiles import PROFILES
+from bnbench.protocol import FitKey, Protocol
 from bnbench.store import FitResult, open_folder, write_fit
 
 SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)

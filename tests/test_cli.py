@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -15,7 +17,7 @@ import pytest
 from bnbench.cli import main
 
 TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
-TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4"]
+TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--out", "results/smoke"]
 
 
 class Answer(NamedTuple):
@@ -40,7 +42,17 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_writes_where_the_profile_says_and_reports_each_fit(swept: Path) -> None:
+def test_a_changed_profile_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    default = [*TINY[:-2], "--dry-run"]
+    planned = bnbench(*default, cwd=tmp_path)
+    assert "profile smoke, changed: mask size 4x4, images 4, steps 4 (" in planned.stderr
+    assert "results in results/smoke-" in planned.stderr
+    plain = bnbench("run", "--profile", "smoke", "--devices", "cpu", "--dry-run", cwd=tmp_path)
+    assert "profile smoke (" in plain.stderr
+    assert plain.stderr.splitlines()[0].endswith("results in results/smoke")
+
+
+def test_a_run_writes_a_file_per_fit(swept: Path) -> None:
     names = sorted(path.name for path in (swept / "results" / "smoke" / "fits").iterdir())
     assert names == ["bn_p0.500_seed1.parquet", "plain_p0.500_seed1.parquet"]
 
@@ -57,7 +69,7 @@ def test_a_dry_run_plans_and_starts_nothing(tmp_path: Path) -> None:
     planned = bnbench(*TINY, "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0
     assert "2 to run; 1 slot (cpu#0), 1 thread each; about" in planned.stderr
-    assert not list(tmp_path.rglob("*.parquet"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_report_of_the_run(swept: Path) -> None:
@@ -157,6 +169,35 @@ def test_threads_and_chunk_are_no_part_of_the_protocol(swept: Path) -> None:
     again = bnbench(*TINY, "--threads", "2", "--chunk", "5", cwd=swept)
     assert again.returncode == 0
     assert "2 done, 0 to run" in again.stderr
+
+
+def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
+    answer = bnbench(cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "Usage: bnbench" in answer.stderr
+    assert "report" in answer.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bnbench", "run", "--profile", "smoke", "--mask-size", "4", "--steps", "300"]
+    command += ["--probs", "0.5", "--seeds", "50", "--jobs", "1", "--arms", "plain", "--out", "own"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("[1/50]"):
+            break
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert said.strip().splitlines()[-1] == (
+        "bnbench: interrupted; finished fits are kept, and the same command goes on from there."
+    )
+    assert "Traceback" not in said
+    done = len(list((tmp_path / "own" / "fits").glob("*.parquet")))
+    assert 1 <= done < 50
+    assert not list((tmp_path / "own" / "fits").glob(".*"))
+    planned = bnbench(*command[3:], "--dry-run", cwd=tmp_path)
+    assert f"{done} done, {50 - done} to run" in planned.stderr
 
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:

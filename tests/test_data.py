@@ -114,7 +114,8 @@ def test_a_missing_data_set_names_the_ways_to_get_it(
     ("data", "measurement", "message"),
     [
         ({"held_out": 1296}, {}, "--held-out 1296 leaves no images to train on: digits has 1297"),
-        ({"pool": 9}, {}, "--pool 9 is larger than the 8×8 images"),
+        ({"pool": 3}, {}, "--pool 3 does not divide the 8×8 images"),
+        ({"pool": 16}, {}, "--pool 16 does not divide the 8×8 images"),
         ({}, {"test_images": 501}, "--test-images 501 is more than the 500 test images"),
         ({}, {"train_images": 1098}, "--train-images 1098 is more than the 1097 training images"),
         ({"held_out": 0}, {"split": "held-out"}, "0 held-out images that there are"),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bnbench.foreign import ArmError, arm_source, load_arm
+from bnbench.models import uses_bn
 from bnbench.mpo.plane import Plane
 from bnbench.protocol import NetworkProtocol
 
@@ -48,6 +49,11 @@ REFUSED = {
     "raises_in_forward": "this layer is broken",
     "NUMBER": r"is a int; give a function factory\(image_shape, classes\)",
     "missing": "cannot be imported",
+    "numpy_weights": "is not the same network twice from one seed",
+    "own_batch_norm": "an image's output depends on the images beside it.*bnbench.BatchNorm",
+    "frozen": r"parameter 1\.bias is frozen",
+    "varying_size": "makes networks of different sizes",
+    "lazy": "cannot be used",
 }
 
 
@@ -62,6 +68,16 @@ def test_what_cannot_work_is_refused_with_the_reason(arm: str) -> None:
 def test_a_module_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ArmError, match=r"--arms nowhere\.at_all:arm cannot be imported \(ModuleNotFoundError"):
         load("nowhere.at_all:arm")
+
+
+def test_a_partial_is_a_factory_too() -> None:
+    assert isinstance(load("tests.arms:partly_given"), nn.Module)
+    assert arm_source("tests.arms:partly_given") == arm_source("tests.arms:layer_norm")
+
+
+def test_a_foreign_arm_may_use_bnbenchs_batch_norm() -> None:
+    module = load("tests.arms:with_batch_norm")
+    assert uses_bn(module)
 
 
 def test_a_foreign_arms_source_is_part_of_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

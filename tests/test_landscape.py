@@ -14,7 +14,8 @@ from bnbench.landscape import measure_fit, measure_landscape
 from bnbench.masks import draw_mask, is_trained
 from bnbench.models import BatchNorm
 from bnbench.mpo.plane import Plane
-from bnbench.protocol import PROFILES, FitKey
+from bnbench.profiles import PROFILES
+from bnbench.protocol import FitKey
 from tests.cases import ARMS, CLASSES, make_images, make_plane
 from tests.slow import frame_by_hand, pixel_loss, position
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from bnbench.models import BUILT_IN, BatchNorm, arm_factory, recalibrated, uses_bn
-from bnbench.protocol import PROFILES, NetworkProtocol
+from bnbench.profiles import PROFILES
+from bnbench.protocol import NetworkProtocol
 
 
 def make(arm: str, network: NetworkProtocol | None = None, seed: int = 0) -> nn.Module:

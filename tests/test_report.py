@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
-from bnbench import store
+from bnbench import store, sweeps
 from bnbench.parsing import parse_probs, parse_seeds
-from bnbench.protocol import PROFILES, FitKey
+from bnbench.profiles import PROFILES
+from bnbench.protocol import FitKey
 from bnbench.report import build_report, captions, figures, landscapes, reproduce, style, tables
 from tests.synthetic import SMALL, write_sweep
 
@@ -105,7 +106,7 @@ def test_figures_on_the_page_take_its_colours(whole):
 
 def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole):
     results, out, _ = whole
-    pixels = store.load(results)
+    pixels = sweeps.load(results)
     means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
     gaps = (means[True] - means[False]).unstack()
     gaps = gaps["plain"] - gaps["bn"]
@@ -297,7 +298,7 @@ def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms():
 
 def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):
     write_sweep(tmp_path, probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(5, 7)))
-    table = store.read_sweep(tmp_path).landscapes
+    table = sweeps.read_sweep(tmp_path).landscapes
     with style.print_style():
         figure = landscapes.figure3(table.sample(frac=1, random_state=0), 0.5, 1, 2.5)
     mask, plain, bn = (axes.images[0] for axes in figure.axes[:3])
@@ -313,7 +314,7 @@ def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):
 
 def test_losses_that_are_not_numbers_still_draw(tmp_path):
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
-    table = store.read_sweep(tmp_path / "results").landscapes
+    table = sweeps.read_sweep(tmp_path / "results").landscapes
     for loss in (math.nan, math.inf):
         with style.print_style():
             figure = landscapes.figure3(table.assign(test_loss=loss), 0.5, 1, 2.5)
@@ -376,4 +377,4 @@ def test_the_paper_has_no_departure_from_itself():
 
 def test_core_time_counts_threads():
     table = pd.DataFrame({"wall_seconds": [1800.0, 1800.0], "threads": [2, 1], "device": ["cpu", "cuda:0"]})
-    assert reproduce.cost(table) == "1 h 0 min of core time and 30 min of device time"
+    assert reproduce.cost(table) == "60 min of core time and 30 min of device time"

@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnbench import runner, store
-from bnbench.cost import duration_text, estimate_seconds
+from bnbench import store, sweeps, worker
+from bnbench.cost import estimate_seconds
 from bnbench.devices import make_slots
-from bnbench.protocol import PROFILES, FitKey, Grid, Protocol
-from bnbench.runner import Execution, Outcome, check_request, fit_identity, plan_sweep, run_sweep
+from bnbench.errors import RequestError
+from bnbench.profiles import PROFILES
+from bnbench.protocol import FitKey, Grid, Protocol
+from bnbench.runner import check_request, plan_sweep, run_sweep
+from bnbench.wording import duration
+from bnbench.worker import Execution, Outcome, fit_identity
 
 TINY = PROFILES["smoke"].with_knobs(
     mask_size=(4, 4),
@@ -50,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_fit_leaves_a_file_with_its_table(finished: Path) -> None:
-    frame = store.load(finished)
+    frame = sweeps.load(finished)
     assert len(frame) == 4 * 16
     assert set(zip(frame["arm"], frame["seed"], strict=True)) == {(arm, seed) for arm in GRID.arms for seed in (1, 2)}
     masks = frame.pivot_table(index=["seed", "row", "column"], columns="arm", values="black", aggfunc="first")
@@ -65,7 +69,7 @@ def test_every_fit_leaves_a_file_with_its_table(finished: Path) -> None:
 
 def test_outcomes_say_what_the_files_say(tmp_path: Path) -> None:
     (outcome,) = sweep(tmp_path, Grid(("plain",), (0.5,), (1,)))
-    table = store.load(tmp_path)
+    table = sweeps.load(tmp_path)
     assert outcome.black == pytest.approx(table[table["black"]]["test_accuracy"].mean())
     assert outcome.white == pytest.approx(table[~table["black"]]["test_accuracy"].mean())
     assert f"difference {outcome.black - outcome.white:.3f}" in str(outcome)
@@ -81,18 +85,18 @@ def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_pat
     outcomes = list(run_sweep(plan, ONE))
     assert {str(outcome.key) for outcome in outcomes} == {"plain p=0.5 seed=2", "bn p=0.5 seed=2"}
     assert before.items() <= stamps(tmp_path).items()
-    pd.testing.assert_frame_equal(store.load(tmp_path), store.load(finished), check_exact=True)
+    pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
 
 
 def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path: Path) -> None:
     assert not any(outcome.failure for outcome in sweep(tmp_path, execution=TWO))
-    pd.testing.assert_frame_equal(store.load(tmp_path), store.load(finished), check_exact=True)
-    traces = [store.read_sweep(folder).traces for folder in (tmp_path, finished)]
+    pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
+    traces = [sweeps.read_sweep(folder).traces for folder in (tmp_path, finished)]
     pd.testing.assert_frame_equal(*traces, check_exact=True)
 
 
 def test_a_failing_fit_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = runner.fit
+    fitted = worker.fit
 
     def sometimes(plane: object, *arguments: object, **options: object) -> object:
         if sometimes.calls == 0:  # type: ignore[attr-defined]
@@ -101,16 +105,16 @@ def test_a_failing_fit_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path, mon
         return fitted(plane, *arguments, **options)  # type: ignore[arg-type]
 
     sometimes.calls = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(runner, "fit", sometimes)
+    monkeypatch.setattr(worker, "fit", sometimes)
     outcomes = sweep(tmp_path, Grid(("plain", "bn"), (0.5,), (1,)))
     assert [outcome.failure for outcome in outcomes] == ["error: RuntimeError: out of luck", ""]
-    (record,) = store.read_sweep(tmp_path).failures
+    (record,) = sweeps.read_sweep(tmp_path).failures
     assert (record["arm"], record["seed"], record["kind"]) == ("plain", 1, "error")
     assert "out of luck" in record["traceback"]
     plan = plan_sweep(tmp_path, TINY, Grid(("plain", "bn"), (0.5,), (1,)))
     assert [key.arm for key in plan.to_run] == ["plain"]
     assert not any(outcome.failure for outcome in run_sweep(plan, ONE))
-    assert store.read_sweep(tmp_path).failures == []
+    assert sweeps.read_sweep(tmp_path).failures == []
 
 
 def test_a_mask_of_one_colour_names_its_seed_and_the_sweep_goes_on(tmp_path: Path) -> None:
@@ -119,7 +123,7 @@ def test_a_mask_of_one_colour_names_its_seed_and_the_sweep_goes_on(tmp_path: Pat
     outcomes = sweep(tmp_path, grid, protocol=protocol)
     assert outcomes[0].failure.startswith("one-colour mask: the mask of p=0.001, seed 1 came out all white at 3×3")
     assert not outcomes[1].failure
-    (record,) = store.read_sweep(tmp_path).failures
+    (record,) = sweeps.read_sweep(tmp_path).failures
     assert record["kind"] == "one-colour mask"
 
 
@@ -138,12 +142,36 @@ def deadly(image_shape: tuple[int, int, int], classes: int) -> object:
     return layer_norm(image_shape, classes)
 
 
-def test_killed_workers_are_tried_again_and_then_recorded(tmp_path: Path) -> None:
-    grid = Grid(("plain", "tests.test_runner:deadly"), (0.5,), (1,))
-    outcomes = {outcome.key.arm: outcome for outcome in sweep(tmp_path, grid, TWO)}
-    assert outcomes["tests.test_runner:deadly"].failure.startswith("killed worker: its worker was killed 3 times")
-    assert set(outcomes) == set(grid.arms)
-    assert [record["kind"] for record in store.read_sweep(tmp_path).failures][-1] == "killed worker"
+def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Path) -> None:
+    grid = Grid(("plain", "tests.test_runner:deadly"), (0.5,), (1, 2))
+    outcomes = {outcome.key: outcome for outcome in sweep(tmp_path, grid, TWO)}
+    assert set(outcomes) == set(grid.fits())
+    for key, outcome in outcomes.items():
+        if key.arm == "plain":
+            assert not outcome.failure
+            assert store.fit_path(tmp_path, key).exists()
+        else:
+            assert outcome.failure.startswith("killed worker: its worker was killed 3 times")
+    assert {record["arm"] for record in sweeps.read_sweep(tmp_path).failures} == {"tests.test_runner:deadly"}
+
+
+def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) -> None:
+    store.open_folder(tmp_path, TINY)
+    (tmp_path / "failures").write_text("in the way")
+    outcomes = sweep(tmp_path, Grid(("plain",), (0.5,), (1, 2)), protocol=TINY.with_knobs(learning_rate=1e30))
+    assert len(outcomes) == 2
+    assert all("no record of it could be written" in outcome.failure for outcome in outcomes)
+
+
+def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "versioned_arm.py"
+    module.write_text("from tests.arms import layer_norm as make\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    grid = Grid(("versioned_arm:make",), (0.5,), (1,))
+    assert not sweep(tmp_path / "results", grid)[0].failure
+    module.write_text("from tests.arms import group_norm as make\n")
+    with pytest.raises(store.StoreError, match="was computed by another version of the arm versioned_arm:make"):
+        plan_sweep(tmp_path / "results", TINY, Grid(("versioned_arm:make",), (0.5,), (2,)))
 
 
 def test_a_broken_file_is_named_and_left_alone(finished: Path, tmp_path: Path) -> None:
@@ -166,14 +194,19 @@ def test_identity_hangs_on_what_changes_numbers() -> None:
 def test_a_wrong_request_ends_before_any_worker_starts() -> None:
     with pytest.raises(ValueError, match="--arms blan is unknown"):
         check_request(Grid(("blan",), (0.5,), (1,)), TINY, ONE)
-    with pytest.raises(ValueError, match="--mask-kind framed needs --mask-size 5"):
-        check_request(GRID, TINY.with_knobs(mask_kind="framed"), ONE)
+    for knobs, message in (
+        ({"mask_kind": "framed"}, "--mask-kind framed needs --mask-size 5"),
+        ({"images": 1098}, "--images 1098: there are 1,097 training images; give fewer"),
+        ({"bn_statistics": "batch:2000"}, "--bn-statistics batch:2000 is also measured as recalibrate:2000, but there"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            check_request(GRID, TINY.with_knobs(**knobs), ONE)
 
 
 def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tmp_path: Path) -> None:
     data = check_request(GRID, TINY, ONE)
     known = plan_sweep(finished, TINY, Grid(GRID.arms, GRID.probs, (1, 2, 3, 4)))
-    walls = store.read_sweep(finished).provenance.groupby("arm")["wall_seconds"].mean()
+    walls = sweeps.read_sweep(finished).provenance.groupby("arm")["wall_seconds"].mean()
     assert estimate_seconds(known, ONE, data) == pytest.approx(2 * walls.sum())
     fresh = plan_sweep(tmp_path, TINY, GRID)
     assert 0 < estimate_seconds(fresh, ONE, data) < 60
@@ -186,7 +219,7 @@ def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tm
     [(4.4, "4 s"), (89, "89 s"), (600, "10 min"), (11_400, "3 h 10 min"), (400_000, "4 days 15 h")],
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_images_and_pixels_follow_the_seed_and_not_the_arm(tmp_path: Path) -> None:
@@ -197,6 +230,6 @@ def test_images_and_pixels_follow_the_seed_and_not_the_arm(tmp_path: Path) -> No
         protocol=TINY.with_knobs(learning_rate=1e-12, widths=(2,), strides=(2,)),
     )
     assert not any(outcome.failure for outcome in outcomes)
-    traces = store.read_sweep(tmp_path).traces
+    traces = sweeps.read_sweep(tmp_path).traces
     plain, skip = (traces[traces["arm"] == arm]["black_loss"].to_numpy() for arm in ("plain", "skip"))
     assert np.allclose(plain, skip, rtol=1e-5)

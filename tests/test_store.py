@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bnbench import store
-from bnbench.protocol import PROFILES, FitKey
+from bnbench import store, sweeps
+from bnbench.profiles import PROFILES
+from bnbench.protocol import FitKey
 from bnbench.store import FitResult, StoreError
 
 SMOKE = PROFILES["smoke"]
@@ -105,18 +106,13 @@ def test_every_fit_has_a_file_of_its_own() -> None:
     assert not any(re.search(r'[:/\\*?"<>|\s]', name) for name in names)
 
 
-def test_is_done_once_written(folder: Path) -> None:
-    assert not store.is_done(folder, KEY, IDENTITY)
-    store.write_fit(folder, make_result())
-    assert store.is_done(folder, KEY, IDENTITY)
-    assert not store.is_done(folder, FitKey("bn", 0.3, 1), IDENTITY)
-
-
-def test_is_done_refuses_another_version_of_an_arm(folder: Path) -> None:
+def test_a_fit_says_what_it_is_in_its_footer(folder: Path) -> None:
+    assert store.fit_paths(folder) == []
     path = store.write_fit(folder, make_result())
-    message = f"{path} was computed by another version of the arm plain; give another --out folder."
-    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-        store.is_done(folder, KEY, "another")
+    assert store.fit_paths(folder) == [path]
+    details = store.read_details(path)
+    assert (details["identity"], details["hash"]) == (IDENTITY, SMOKE.hash)
+    assert FitKey(**details["key"]) == KEY
 
 
 def truncate(path: Path) -> None:
@@ -157,11 +153,11 @@ def test_a_broken_file_is_named_everywhere(folder: Path, damage: Any) -> None:
     with pytest.raises(StoreError, match=f"^{re.escape(str(path))} is not a whole bnbench fit .*{way_out}$"):
         store.read_fit(path)
     with pytest.raises(StoreError, match=f"^{re.escape(str(path))} is truncated or not a bnbench fit; {way_out}$"):
-        store.is_done(folder, KEY, IDENTITY)
+        store.read_details(path)
     with pytest.raises(StoreError, match=re.escape(str(path))):
-        store.load(folder)
+        sweeps.load(folder)
 
-    sweep = store.read_sweep(folder)  # the others are still read
+    sweep = sweeps.read_sweep(folder)  # the others are still read
     assert [message.split(" is not")[0] for message in sweep.broken] == [str(path)]
     assert sweep.landscapes["arm"].unique().tolist() == ["bn"]
 
@@ -192,7 +188,7 @@ def test_a_killed_write_leaves_no_partial_file(folder: Path, before: bytes | Non
     assert run.returncode == -signal.SIGKILL
     assert (path.read_bytes() if path.exists() else None) == before
     if not before:
-        assert len(store.load(folder)) == len(pd.read_parquet(folder / "fits")) == 12
+        assert len(sweeps.load(folder)) == len(pd.read_parquet(folder / "fits")) == 12
 
 
 def test_a_failed_write_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,18 +205,18 @@ def test_a_failure_is_recorded_replaced_and_gone_after_success(folder: Path) -> 
     path = store.write_failure(folder, KEY, "RuntimeError", "the first", "Traceback …")
     assert path == store.failure_path(folder, KEY) == folder / "failures" / "plain_p0.300_seed1.json"
     store.write_failure(folder, KEY, "OneColourError", "the second")
-    (record,) = store.read_sweep(folder).failures
+    (record,) = sweeps.read_sweep(folder).failures
     expected = {"arm": "plain", "p": 0.3, "seed": 1, "kind": "OneColourError", "message": "the second", "traceback": ""}
     assert {name: record[name] for name in expected} == expected
 
     store.write_fit(folder, make_result())
-    assert store.read_sweep(folder).failures == []
+    assert sweeps.read_sweep(folder).failures == []
 
 
 def test_a_broken_record_of_a_failure_is_named(folder: Path) -> None:
     path = store.write_failure(folder, KEY, "RuntimeError", "why")
     path.write_text("{")
-    sweep = store.read_sweep(folder)
+    sweep = sweeps.read_sweep(folder)
     assert sweep.failures == []
     assert len(sweep.broken) == 1
     assert sweep.broken[0].startswith(f"{path} is not a record of a failure")
@@ -235,9 +231,10 @@ def test_a_folder_is_opened_again_by_the_same_protocol(folder: Path) -> None:
 
 
 def test_a_folder_of_another_protocol_says_what_differs(folder: Path) -> None:
+    store.write_fit(folder, make_result())
     asked = SMOKE.with_knobs(steps=7, mask_size=(8, 9))
     message = (
-        f"--out {folder} holds fits of another protocol (mask_size 6×6 there, 8×9 here, steps 300 there, 7 here); "
+        f"--out {folder} holds fits of another protocol (mask_size 6x6 there, 8x9 here, steps 300 there, 7 here); "
         f"both are kept apart: give another folder, such as --out {folder.parent / asked.id}."
     )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
@@ -245,8 +242,18 @@ def test_a_folder_of_another_protocol_says_what_differs(folder: Path) -> None:
     assert store.read_protocol(folder) == SMOKE
 
 
+def test_a_folder_without_fits_is_free_for_any_protocol(folder: Path) -> None:
+    asked = SMOKE.with_knobs(steps=7)
+    store.check_folder(folder, asked)
+    assert store.read_protocol(folder) == SMOKE, "checking writes nothing"
+    store.open_folder(folder, asked)
+    assert store.read_protocol(folder) == asked
+
+
 def test_a_folder_of_an_earlier_revision_says_so(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, replace(SMOKE, revision=0))
+    earlier = replace(SMOKE, revision=0)
+    store.open_folder(tmp_path, earlier)
+    store.write_fit(tmp_path, make_result(protocol=earlier))
     with pytest.raises(StoreError, match=r"holds fits of another protocol \(another revision of bnbench\)"):
         store.open_folder(tmp_path, SMOKE)
 
@@ -262,8 +269,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, way: str) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"protocol": {"profile": "x"}}'])
 def test_a_folder_whose_protocol_cannot_be_read(folder: Path, content: str) -> None:
+    store.write_fit(folder, make_result())
     (folder / "protocol.json").write_text(content)
-    for use in (store.read_sweep, store.load, lambda path: store.open_folder(path, SMOKE)):
+    for use in (sweeps.read_sweep, sweeps.load, lambda path: store.open_folder(path, SMOKE)):
         with pytest.raises(
             StoreError, match=r"protocol\.json is not a protocol that this version reads .*move the folder"
         ):
@@ -273,7 +281,7 @@ def test_a_folder_whose_protocol_cannot_be_read(folder: Path, content: str) -> N
 def test_a_fit_of_another_protocol_is_kept_out(folder: Path) -> None:
     other = SMOKE.with_knobs(steps=7)
     path = store.write_fit(folder, make_result(protocol=other))
-    sweep = store.read_sweep(folder)
+    sweep = sweeps.read_sweep(folder)
     assert sweep.landscapes.empty
     assert sweep.broken == [
         f"{path} belongs to another protocol ({other.id}, not {SMOKE.id}); move it to its own folder."
@@ -284,16 +292,40 @@ def test_a_copied_fit_is_not_counted_twice(folder: Path) -> None:
     path = store.write_fit(folder, make_result())
     copy = path.with_name("plain_p0.300_seed2.parquet")
     copy.write_bytes(path.read_bytes())
-    sweep = store.read_sweep(folder)
+    sweep = sweeps.read_sweep(folder)
     assert len(sweep.landscapes) == 12
     assert sweep.broken == [f"{copy} holds the fit plain p=0.3 seed=1, which its name denies; delete the copy."]
+
+
+def test_two_versions_of_an_arm_are_not_mixed(folder: Path) -> None:
+    store.write_fit(folder, replace(make_result(FitKey("my:arm", 0.3, 1)), source="one"))
+    second = store.write_fit(folder, replace(make_result(FitKey("my:arm", 0.3, 2)), source="two"))
+    sweep = sweeps.read_sweep(folder)
+    assert sweep.landscapes["seed"].unique().tolist() == [1]
+    assert sweep.broken == [f"{second} was computed by another version of the arm my:arm; move it to its own folder."]
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", "3", "{", '{"arm": "plain"}'])
+def test_a_record_of_a_failure_that_is_none_is_named(folder: Path, content: str) -> None:
+    (folder / "failures").mkdir()
+    path = folder / "failures" / "plain_p0.300_seed1.json"
+    path.write_text(content)
+    sweep = sweeps.read_sweep(folder)
+    assert sweep.failures == []
+    assert len(sweep.broken) == 1
+    assert sweep.broken[0].startswith(f"{path} is not a record of a failure")
+
+
+def test_held_out_measurements_say_so(folder: Path) -> None:
+    store.write_fit(folder, make_result())
+    assert sweeps.load(folder)["split"].unique().tolist() == ["test"]
 
 
 def test_a_sweep_is_tables_keyed_by_the_fit(folder: Path) -> None:
     results = [make_result(FitKey(arm, 0.3, seed)) for arm in ("bn", "plain") for seed in (1, 2)]
     for result in reversed(results):
         store.write_fit(folder, result)
-    sweep = store.read_sweep(folder)
+    sweep = sweeps.read_sweep(folder)
     assert (sweep.folder, sweep.protocol, sweep.failures, sweep.broken) == (folder, SMOKE, [], [])
     for table, length in [(sweep.landscapes, 12), (sweep.summaries, 2), (sweep.traces, 3), (sweep.provenance, 1)]:
         assert list(table.columns[:3]) == ["arm", "p", "seed"]
@@ -305,7 +337,7 @@ def test_a_sweep_is_tables_keyed_by_the_fit(folder: Path) -> None:
 
 
 def test_an_unstarted_sweep_has_empty_tables(folder: Path) -> None:
-    sweep = store.read_sweep(folder)
+    sweep = sweeps.read_sweep(folder)
     for table in (sweep.landscapes, sweep.summaries, sweep.traces, sweep.provenance):
         assert table.empty
         assert list(table.columns[:3]) == ["arm", "p", "seed"]
@@ -319,18 +351,20 @@ def test_load_joins_the_folders_below(tmp_path: Path) -> None:
     store.write_fit(tmp_path / "first", make_result())
     store.write_fit(tmp_path / "deeper" / "second", make_result(FitKey("bn", 0.7, 2), protocol=other))
 
-    table = store.load(str(tmp_path))
-    assert list(table.columns) == ["protocol", *store.LANDSCAPE_SCHEMA.names]
+    table = sweeps.load(str(tmp_path))
+    assert list(table.columns) == ["protocol", "split", *store.LANDSCAPE_SCHEMA.names]
     assert table.groupby(["protocol", "arm", "p", "seed"]).size().to_dict() == {
         (SMOKE.id, "plain", 0.3, 1): 12,
         (other.id, "bn", 0.7, 2): 12,
     }
     types = make_result().landscape.dtypes
-    assert table.dtypes.drop("protocol").to_dict() == types.to_dict()
-    pd.testing.assert_frame_equal(store.load(tmp_path / "first").drop(columns="protocol"), make_result().landscape)
+    assert table.dtypes.drop(["protocol", "split"]).to_dict() == types.to_dict()
+    pd.testing.assert_frame_equal(
+        sweeps.load(tmp_path / "first").drop(columns=["protocol", "split"]), make_result().landscape
+    )
 
 
 def test_load_of_nothing_says_what_to_give(tmp_path: Path) -> None:
     message = f"{tmp_path} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-        store.load(tmp_path)
+        sweeps.load(tmp_path)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from bnbench import stats
+from bnbench.errors import RequestError
+from bnbench.profiles import title
 from bnbench.protocol import Protocol
 from bnbench.report import captions, figures, landscapes, reproduce, tables, training
 from bnbench.report.captions import Two
@@ -18,7 +20,8 @@ from bnbench.report.page import Picture, Section, render
 from bnbench.report.style import print_style
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
-from bnbench.store import StoreError, Sweep, find_sweeps, read_sweep, write_atomically
+from bnbench.store import StoreError, write_atomically
+from bnbench.sweeps import Sweep, find_sweeps, read_sweep
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def build_report(results: Path, out: Path, *, compare: bool = False) -> Report:
         write_atomically(index, render(sections, comparison, broken).encode())
     except OSError as error:
         reason = error.strerror or error
-        raise ValueError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
+        raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
     paths = [index, *whole.paths, *(path for writer in writers for path in writer.paths)]
     return Report(paths, broken + [message for sweep in sweeps for message in sweep.broken])
 
@@ -70,7 +73,7 @@ def _read(results: Path) -> tuple[list[Sweep], list[str]]:
             broken.append(str(error))
     if not sweeps:
         nothing = f"{results} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
-        raise ValueError(broken[0] if broken else nothing)
+        raise RequestError(broken[0] if broken else nothing)
     return sweeps, broken
 
 
@@ -92,7 +95,7 @@ def _section(sweep: Sweep, name: str, writer: Writer) -> Section:
         writer.captions([*lead, *pictures])
     return Section(
         slug=name,
-        name=protocol.profile,
+        name=title(protocol),
         answer=captions.answer(fits),
         missing=captions.missing_note(fits, len(sweep.failures)),
         facts=reproduce.run_facts(protocol, fits, sweep.provenance),

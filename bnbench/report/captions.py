@@ -11,6 +11,7 @@ import pandas as pd
 
 from bnbench import stats
 from bnbench.report.style import arm_order
+from bnbench.wording import counted
 
 AUTHORS_NOTE = (
     "Pale dashed lines with hollow points: the authors' own figure 4, read off their published plot (± 0.005), "
@@ -67,7 +68,7 @@ def answer(fits: pd.DataFrame) -> Answer:
     wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}"
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
-        "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that stayed smoother.",
+        "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that gave way less.",
     ]
     if whole.df == 0:
         sentence = f"{support}, {gap}; with one seed at each p there is no interval."
@@ -138,12 +139,17 @@ def _whisker(fits: pd.DataFrame) -> str:
 
 
 def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
+    """Each arm's means over the (p, seed) that all arms have: others would not compare."""
+    arms = arm_order(fits["arm"])
+    pairs = fits.groupby(["p", "seed"])["arm"].transform("nunique")
+    shared = fits[pairs == len(arms)] if (pairs == len(arms)).any() else fits
+    over = "" if len(shared) == len(fits) else f" over the {len(shared) // len(arms)} (p, seed) that all arms have"
     texts = []
-    for arm in arm_order(fits["arm"]):
-        mine = fits[fits["arm"] == arm]
+    for arm in arms:
+        mine = shared[shared["arm"] == arm]
         values = f"difference {mine['difference'].mean():.3f}" if panel != "b" else ""
         both = f"black {mine['black'].mean():.3f}, white {mine['white'].mean():.3f}" if "b" in panel else ""
-        texts.append(f"Mean of {arm}: {', '.join(text for text in (values, both) if text)}.")
+        texts.append(f"Mean of {arm}{over}: {', '.join(text for text in (values, both) if text)}.")
     return texts
 
 
@@ -191,8 +197,9 @@ def curves_caption(traces: pd.DataFrame, windows: int) -> str:
     """Caption of the learning curves."""
     fits = traces.groupby(["arm", "p", "seed"]).ngroups
     return (
-        f"Learning curves of {counted(fits, 'fit')}: minibatch accuracy over black pixels (the arm's colour) and "
-        f"white pixels (dotted), averaged over up to {windows} windows of steps. Thin: single fits; thick: their mean. "
+        f"Learning curves of {counted(fits, 'fit')}: accuracy on training minibatches over trained black pixels (the "
+        f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; bn under its "
+        "minibatch's own statistics, so levels differ from figure 4. Thin: single fits; thick: their mean. "
         "Last panel: black − white, mean ± one standard deviation over fits (all p and seeds). "
         "Curves that still rise at the end say that the order of the arms may depend on the number of steps."
     )
@@ -219,10 +226,3 @@ def plain_number(value: float) -> str:
 def probability(value: float) -> str:
     """A p-value after its p: ``= 0.125``, or ``< 0.0001``."""
     return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
-
-
-def counted(number: int, word: str) -> str:
-    """A number and its noun: ``1 pair``, ``9 fill probabilities``; p stays p."""
-    if number == 1 or len(word) == 1:
-        return f"{number} {word}"
-    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import fields
 from decimal import Decimal
@@ -11,16 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.protocol import PROFILES, SECTIONS, Protocol
-from bnbench.report.captions import counted, grid_size
+from bnbench.profiles import PROFILES, changes, folder_name
+from bnbench.protocol import SECTIONS, Protocol, knob_text
+from bnbench.report.captions import grid_size
 from bnbench.report.style import arm_order
+from bnbench.wording import counted, duration
 
 
 def command(protocol: Protocol, fits: pd.DataFrame) -> str:
     """The command that runs the same fits again."""
-    base = PROFILES.get(protocol.profile, PROFILES["compact"])
-    knobs = dict(protocol.knobs())
-    parts = ["bnbench", "run", "--profile", base.profile]
+    parts = ["bnbench", "run", "--profile", protocol.profile]
     if not fits.empty:
         parts += [
             "--probs",
@@ -30,8 +29,8 @@ def command(protocol: Protocol, fits: pd.DataFrame) -> str:
             "--arms",
             ",".join(arm_order(fits["arm"])),
         ]
-    for name in protocol.differences(base):
-        parts += [f"--{name.replace('_', '-')}", knob_text(name, knobs[name])]
+    for name, text in changes(protocol).items():
+        parts += [f"--{name.replace('_', '-')}", text]
     return shlex.join(parts)
 
 
@@ -47,13 +46,6 @@ def departures(protocol: Protocol) -> list[tuple[str, str, str, str]]:
 def shown(name: str, value: Any) -> str:
     """A knob's value for reading: √2 needs no 16 digits."""
     return f"{value:.5g}" if isinstance(value, float) else knob_text(name, value)
-
-
-def knob_text(name: str, value: Any) -> str:
-    """A knob's value as the command line takes it."""
-    if isinstance(value, tuple):
-        return ("x" if name == "mask_size" else ",").join(str(part) for part in value)
-    return str(value)
 
 
 def probs_text(values: pd.Series) -> str:
@@ -110,17 +102,6 @@ def cost(provenance: pd.DataFrame) -> str:
     return " and ".join(texts)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a reader says them: ``1 h 12 min``."""
-    if not math.isfinite(seconds):
-        return "an unknown amount"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def commands(protocol: Protocol, fits: pd.DataFrame) -> list[str]:
     """The commands that run the same fits and write this report again."""
-    base = PROFILES.get(protocol.profile, PROFILES["compact"])
-    return [command(protocol, fits), f"bnbench report results/{base.profile}"]
+    return [command(protocol, fits), f"bnbench report results/{folder_name(protocol)}"]

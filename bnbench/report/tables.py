@@ -13,7 +13,7 @@ import pandas as pd
 
 from bnbench import stats
 from bnbench.report.style import arm_order
-from bnbench.store import Sweep
+from bnbench.sweeps import Sweep
 
 QUANTITIES = {
     "difference": "difference, all pixels",

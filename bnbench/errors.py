@@ -1,0 +1,5 @@
+"""What a user asked for and cannot have."""
+
+
+class RequestError(ValueError):
+    """A request that cannot be met: one sentence that names the option, the value and the way out."""
