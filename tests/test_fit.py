@@ -12,7 +12,7 @@ from torch import Tensor
 from bnbench.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
-from bnbench.mpo.plane import Plane
+from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.protocol import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import step_loss
@@ -202,6 +202,13 @@ def test_a_step_uses_no_more_pixels_than_there_are() -> None:
     black = make_mask().flatten()
     assert sorted(pixels.tolist()) == list(range(20))
     assert torch.equal(weights > 0, black[pixels])
+
+
+def test_the_origin_of_a_fit_is_that_of_its_landscape() -> None:
+    black = make_mask()
+    for origin in ("centre", "corner"):
+        under_way = Fit(make_plane("plain"), black, torch.ones_like(black), make_images(), TRAINING, origin=origin)
+        assert torch.equal(under_way.coordinates, grid_coordinates((4, 5), origin))
 
 
 def test_untrained_pixels_are_never_drawn() -> None:

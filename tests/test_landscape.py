@@ -59,6 +59,18 @@ def test_every_pixel_equals_its_own_network(arm: str, batch: int) -> None:
     assert torch.equal(found.accuracy, accuracy)
 
 
+def test_the_corner_may_be_the_origin() -> None:
+    """Row r and column c then lie at α = c, β = H − 1 − r: the lower left pixel is w_O itself."""
+    plane, images = make_plane("plain"), make_images()
+    found = measure_landscape(plane, SHAPE, images, origin="corner")
+    origin, right, up = frame_by_hand(plane.vectors.detach(), plane.scale.detach())
+    for row, column in ((2, 0), (0, 0), (1, 3)):
+        weights = origin + plane.scale.detach() * (column * right + (2 - row) * up)
+        loss, accuracy = pixel_loss(plane.module, weights, images.pixels, images.labels)
+        assert found.loss[row, column].item() == pytest.approx(loss.item(), rel=1e-11)
+        assert found.accuracy[row, column].item() == accuracy
+
+
 def test_recalibration_estimates_statistics_at_each_pixel_from_the_reference() -> None:
     plane, images, reference = make_plane("bn"), make_images(), make_images(30, seed=5)
 
