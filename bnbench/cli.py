@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -81,7 +81,9 @@ def cli() -> None:
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*.")
 @click.option("--jobs", type=click.IntRange(1), help="Fits at once.  [default: one a device; on the CPU, one a core]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit.")
-@click.option("--chunk", type=click.IntRange(1), default=32, show_default=True, help="Pixels computed at once.")
+@click.option(
+    "--chunk", type=click.IntRange(1), help="Pixels computed at once.  [default: measured, once per results folder]"
+)
 @click.option(
     "--data-folder", type=click.Path(path_type=Path, file_okay=False), help="torchvision's folder of data sets."
 )
@@ -107,13 +109,17 @@ def run(**options: Any) -> None:
     plan = runner.plan_sweep(folder, protocol, grid)
     if not options["dry_run"]:
         store.open_folder(folder, protocol)
+        execution = _with_chunk(options["chunk"], plan, execution, data)
     _say(f"profile {title(protocol)} ({protocol.hash}), {protocol.data.dataset}, results in {folder}")
     for message in plan.broken:
         _say(f"skipped: {message}")
     _say(_plan_line(plan, execution, data))
     if options["dry_run"]:
         return
-    failed = _watch(plan, execution)
+    outcomes = _watch(plan, execution)
+    failed = [outcome for outcome in outcomes if outcome.failure]
+    if rates := [outcome.gflops for outcome in outcomes if not outcome.failure]:
+        _say(_speed_line(rates, execution))
     if failed or plan.broken:
         _say(
             f"{len(failed)} failed, {len(plan.broken)} unreadable; the reasons are above and in {folder / 'failures'}."
@@ -154,21 +160,37 @@ def _execution(options: dict[str, Any]) -> Execution:
     from bnbench.worker import Execution
 
     slots = make_slots(parse_devices(options["devices"]), options["jobs"], options["threads"])
-    return Execution(slots, options["threads"], options["chunk"], options["data_folder"], options["download"])
+    threads, folder, download = (options[name] for name in ("threads", "data_folder", "download"))
+    return Execution(slots, threads, data_folder=folder, download=download)
+
+
+def _with_chunk(asked: int | None, plan: Plan, execution: Execution, data: Any) -> Execution:
+    """The chunk that was asked for, else the one that the results folder was started with, else the fastest."""
+    from bnbench import store
+    from bnbench.cost import choose_chunk
+
+    kept = store.read_chunk(plan.folder)
+    if not plan.to_run:
+        return execution
+    chunk = asked or kept or choose_chunk(plan, execution, data)
+    if kept is None:
+        store.write_chunk(plan.folder, chunk)
+    return replace(execution, chunk=chunk)
 
 
 def _plan_line(plan: Plan, execution: Execution, data: Any) -> str:
     from bnbench.cost import estimate_seconds
 
     slots = ", ".join(str(slot) for slot in execution.slots)
-    line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {counted(execution.threads, 'thread')} each"
+    how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
+    line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
     if not plan.to_run:
         return f"{line}; nothing to do"
     return f"{line}; about {duration(estimate_seconds(plan, execution, data))}"
 
 
 def _watch(plan: Plan, execution: Execution) -> list[Outcome]:
-    """Run what is left: a bar on a terminal, a line per fit elsewhere; return what failed."""
+    """Run what is left: a bar on a terminal, a line per fit elsewhere."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -183,15 +205,28 @@ def _watch(plan: Plan, execution: Execution) -> list[Outcome]:
 
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("fits"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    failed: list[Outcome] = []
+    outcomes: list[Outcome] = []
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("fits", total=len(plan.to_run))
         for done, outcome in enumerate(run_sweep(plan, execution), start=1):
             progress.advance(task)
             console.print(f"[{done}/{len(plan.to_run)}] {outcome}", markup=False, soft_wrap=True)
-            if outcome.failure:
-                failed.append(outcome)
-    return failed
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _speed_line(rates: list[float], execution: Execution) -> str:
+    """How near the fits came to what the device can do at best."""
+    from statistics import median
+
+    from bnbench.devices import prepare_process
+    from bnbench.mpo.flops import matmul_gflops
+
+    prepare_process(execution.threads)
+    peak, rate = matmul_gflops(execution.slots[0].device), median(rates)
+    return (
+        f"while training, a fit ran at {rate:.0f} GFLOP/s (median), {rate / peak:.0%} of the matmul peak of {peak:.0f}"
+    )
 
 
 _say = partial(click.echo, err=True)

@@ -1,4 +1,4 @@
-"""What a sweep will cost: from its finished fits, or from timing a few pixels of a step."""
+"""What a sweep will cost, and which chunk makes it cheapest: from finished fits, or from a short measurement."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from bnbench.protocol import FitKey, Protocol
 from bnbench.runner import Plan
 from bnbench.worker import Execution, make_plane
 
-_VISITS = 512  # (pixel, image) visits of a timed step
-_LONG = 1.0  # seconds
+_VISITS = 1_024  # (pixel, image) visits of a timed step
+_LONG = 0.5  # seconds
+_CHUNKS = (1, 4, 8, 16, 32, 64, 128)
+_WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
 
 def estimate_seconds(plan: Plan, execution: Execution, data: DataSet) -> float:
@@ -44,31 +46,53 @@ def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
     return sum(times) / len(times) if times else None
 
 
+def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
+    """The number of pixels at once at which a step of all arms together is fastest, by trying.
+
+    The best number hangs on the shapes and the processor: at wide layers one pixel at a time is
+    best, at narrow ones some dozens. It changes rounding, so that a results folder keeps its first one.
+    """
+    times: dict[int, float] = {}
+    for chunk in _CHUNKS:
+        tried = replace(execution, chunk=chunk)
+        times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
+        if times[chunk] > _WORSE * min(times.values()):
+            break
+    return min(times, key=times.__getitem__)
+
+
 def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
     """Seconds that a fit of this arm takes, from a few pixels of a few steps."""
     training = protocol.training
-    colour = max(1, min(_VISITS // (2 * training.images), training.black_pixels, training.white_pixels))
+    pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)
+    return pixel * training.steps * (training.black_pixels + training.white_pixels)
+
+
+def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
+    """A step's time per pixel, with about ``pixels`` pixels in it and nothing clamped."""
+    training, device = protocol.training, execution.slots[0].device
+    black, white = (max(1, min(pixels // 2, asked)) for asked in (training.black_pixels, training.white_pixels))
     # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
-    few = replace(training, black_pixels=colour, white_pixels=colour, learning_rate=1e-12)
+    few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
     prepare_process(execution.threads)
-    moved = data.to(execution.slots[0].device)
+    moved = data.to(device)
     mask = draw_mask(0.5, 1, (30, 30))
-    plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, execution.slots[0].device)
+    plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
     under_way = Fit(
         plane, torch.from_numpy(mask), torch.from_numpy(is_trained(mask)), moved.train, few, chunk=execution.chunk
     )
-    step = _seconds_of_a_step(under_way)
-    return step * training.steps * (training.black_pixels + training.white_pixels) / (2 * colour)
+    return _seconds_of_a_step(under_way) / (black + white)
 
 
 def _seconds_of_a_step(under_way: Fit) -> float:
-    """The second step's time, or the first's where that already takes too long to wait for another."""
-    for _ in range(2):
+    """The fastest of some steps after the first; the first where that already takes too long to wait for more."""
+    times: list[float] = []
+    while len(times) < 2 or (len(times) < 6 and sum(times) < _LONG):
         start = time.perf_counter()
         under_way.advance()
         if under_way.plane.vectors.is_cuda:
             torch.cuda.synchronize(under_way.plane.vectors.device)
-        seconds = time.perf_counter() - start
-        if seconds > _LONG:
-            break
-    return seconds
+        times.append(time.perf_counter() - start)
+        if times[0] > _LONG:
+            return times[0]
+    return min(times[1:])

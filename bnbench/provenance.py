@@ -17,8 +17,8 @@ import torch
 from bnbench.devices import Slot, device_name
 
 
-def provenance(slot: Slot, threads: int, chunk: int, fit_seconds: float, wall_seconds: float) -> dict[str, Any]:
-    """What is stored beside a finished fit; seconds are wall time."""
+def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
+    """What is stored beside a finished fit."""
     revision, dirty = git_state()
     return {
         "bnbench": version("bnbench"),
@@ -35,8 +35,6 @@ def provenance(slot: Slot, threads: int, chunk: int, fit_seconds: float, wall_se
         "threads": threads,
         "chunk": chunk,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fit_seconds": round(fit_seconds, 3),
-        "wall_seconds": round(wall_seconds, 3),
         "process_peak_memory_mib": round(_peak_memory_mib(slot.device), 1),
     }
 

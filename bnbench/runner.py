@@ -151,7 +151,8 @@ def _after_a_kill(
     kills.update(in_flight or [key for key in silent if key not in finished][: len(execution.slots)])
     for key in finished:
         result = store.read_fit(store.fit_path(plan.folder, key))
-        yield Outcome(key, result.provenance["wall_seconds"], *headline(result.summary))
+        seconds, gflops = (result.provenance[name] for name in ("wall_seconds", "gflops"))
+        yield Outcome(key, seconds, gflops, *headline(result.summary))
     for key in silent:
         in_flight_path(key, locks).unlink(missing_ok=True)
         if kills[key] >= _TRIES:

@@ -4,6 +4,7 @@ A results folder belongs to one protocol::
 
     results/quick/
       protocol.json                            the protocol and its hash
+      execution.json                           the chunk that its fits are computed with
       fits/plain_p0.100_seed1.parquet          landscape; summary, trace, provenance in its metadata
       failures/bn_p0.300_seed2.json            a fit that failed, and why
 
@@ -145,6 +146,20 @@ def open_folder(folder: Path, protocol: Protocol) -> None:
         raise StoreError(
             f"--out {folder} cannot be written ({error.strerror}); give a folder that you may write to."
         ) from error
+
+
+def read_chunk(folder: Path) -> int | None:
+    """The number of pixels computed at once that a results folder was started with, if it was."""
+    try:
+        chunk = json.loads((folder / "execution.json").read_bytes())["chunk"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return chunk if isinstance(chunk, int) and chunk > 0 else None
+
+
+def write_chunk(folder: Path, chunk: int) -> None:
+    """Keep the number of pixels computed at once for every later fit of a results folder."""
+    write_atomically(folder / "execution.json", (json.dumps({"format": FORMAT, "chunk": chunk}) + "\n").encode())
 
 
 def read_protocol(folder: Path) -> Protocol:

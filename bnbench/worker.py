@@ -19,7 +19,7 @@ from bnbench.devices import Slot, lease, prepare_process
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import measure_fit
 from bnbench.masks import OneColourError, draw_mask, is_trained
-from bnbench.mpo.fit import DivergedError, TraceRow, fit
+from bnbench.mpo.fit import DivergedError, Fit, TraceRow
 from bnbench.mpo.gradient import CHUNK
 from bnbench.mpo.plane import Plane
 from bnbench.protocol import FitKey, Protocol
@@ -45,6 +45,7 @@ class Outcome:
     Attributes:
         key: which fit it is.
         seconds: wall time.
+        gflops: 10⁹ operations a second while it trained.
         black: mean accuracy over black pixels, in [0, 1].
         white: mean accuracy over white pixels.
         failure: one sentence, if it failed.
@@ -52,6 +53,7 @@ class Outcome:
 
     key: FitKey
     seconds: float
+    gflops: float = float("nan")
     black: float = float("nan")
     white: float = float("nan")
     failure: str = ""
@@ -130,8 +132,7 @@ def _compute(key: FitKey, protocol: Protocol, folder: Path, execution: Execution
     trained = is_trained(mask)
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download).to(slot.device)
     plane = make_plane(key, protocol, data, slot.device)
-    fit_start = time.perf_counter()
-    trace = fit(
+    under_way = Fit(
         plane,
         torch.from_numpy(mask),
         torch.from_numpy(trained),
@@ -142,7 +143,11 @@ def _compute(key: FitKey, protocol: Protocol, folder: Path, execution: Execution
         images=torch_generator("images", key.permille, key.seed),
         chunk=execution.chunk,
     )
+    fit_start = time.perf_counter()
+    while not under_way.is_done:
+        under_way.advance()
     fit_seconds = time.perf_counter() - fit_start
+    gflops = under_way.engine.flops(data.image_shape) / fit_seconds / 1e9
     table, summary = measure_fit(plane, key, mask, trained, data, protocol)
     seconds = time.perf_counter() - start
     store.write_fit(
@@ -153,12 +158,17 @@ def _compute(key: FitKey, protocol: Protocol, folder: Path, execution: Execution
             protocol=protocol,
             landscape=table,
             summary=summary,
-            trace=trace_table(trace),
-            provenance=provenance(slot, execution.threads, execution.chunk, fit_seconds, seconds),
+            trace=trace_table(under_way.rows),
+            provenance={
+                **provenance(slot, execution.threads, execution.chunk),
+                "fit_seconds": round(fit_seconds, 3),
+                "wall_seconds": round(seconds, 3),
+                "gflops": round(gflops, 2),
+            },
             source=arm_source(key.arm),
         ),
     )
-    return Outcome(key, seconds, *headline(summary))
+    return Outcome(key, seconds, gflops, *headline(summary))
 
 
 def headline(summary: pd.DataFrame) -> tuple[float, float]:

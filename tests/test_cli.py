@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from bnbench.cli import main
+from bnbench.sweeps import read_sweep
 
 TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
 TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--out", "results/smoke"]
@@ -68,8 +69,20 @@ def test_the_same_command_again_does_nothing(swept: Path) -> None:
 def test_a_dry_run_plans_and_starts_nothing(tmp_path: Path) -> None:
     planned = bnbench(*TINY, "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0
-    assert "2 to run; 1 slot (cpu#0), 1 thread each; about" in planned.stderr
+    assert "2 to run; 1 slot (cpu#0), 1 thread each, 32 pixels at once; about" in planned.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_results_folder_keeps_its_first_chunk(tmp_path: Path) -> None:
+    first = bnbench(*TINY, "--chunk", "5", "--out", "own", cwd=tmp_path)
+    assert "5 pixels at once" in first.stderr
+    assert "GFLOP/s (median)" in first.stderr.splitlines()[-1]
+    more = bnbench(*TINY, "--seeds", "2", "--out", "own", cwd=tmp_path)
+    assert "2 done, 2 to run" in more.stderr
+    assert "5 pixels at once" in more.stderr
+    table = read_sweep(tmp_path / "own").provenance
+    assert table["chunk"].tolist() == [5] * 4
+    assert (table["gflops"] > 0).all()
 
 
 def test_a_report_of_the_run(swept: Path) -> None:

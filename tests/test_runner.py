@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnbench import store, sweeps, worker
-from bnbench.cost import estimate_seconds
+from bnbench import store, sweeps
+from bnbench.cost import choose_chunk, estimate_seconds
 from bnbench.devices import make_slots
 from bnbench.errors import RequestError
+from bnbench.mpo.fit import Fit
 from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey, Grid, Protocol
 from bnbench.runner import check_request, plan_sweep, run_sweep
@@ -95,17 +96,20 @@ def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path:
     pd.testing.assert_frame_equal(*traces, check_exact=True)
 
 
+def test_the_chosen_chunk_is_one_that_was_tried(tmp_path: Path) -> None:
+    plan = plan_sweep(tmp_path, TINY, GRID)
+    assert choose_chunk(plan, ONE, check_request(GRID, TINY, ONE)) in (1, 4, 8, 16, 32, 64, 128)
+
+
 def test_a_failing_fit_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = worker.fit
+    advance, calls = Fit.advance, iter([True])
 
-    def sometimes(plane: object, *arguments: object, **options: object) -> object:
-        if sometimes.calls == 0:  # type: ignore[attr-defined]
-            sometimes.calls += 1  # type: ignore[attr-defined]
+    def fails_once(self: Fit) -> None:
+        if next(calls, False):
             raise RuntimeError("out of luck")
-        return fitted(plane, *arguments, **options)  # type: ignore[arg-type]
+        advance(self)
 
-    sometimes.calls = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(worker, "fit", sometimes)
+    monkeypatch.setattr(Fit, "advance", fails_once)
     outcomes = sweep(tmp_path, Grid(("plain", "bn"), (0.5,), (1,)))
     assert [outcome.failure for outcome in outcomes] == ["error: RuntimeError: out of luck", ""]
     (record,) = sweeps.read_sweep(tmp_path).failures

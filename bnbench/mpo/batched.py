@@ -30,6 +30,8 @@ def batched_logits(module: nn.Module, names: Sequence[str], weights: Sequence[Te
         return result
 
     shared = images.dim() == 4
+    if len(weights[0]) == 1:  # One network needs no vmap, which costs up to 10 % at wide layers.
+        return logits(tuple(weight[0] for weight in weights), images if shared else images[0]).unsqueeze(0)
     each: Tensor = vmap(logits, in_dims=(0, None if shared else 0), randomness="error")(tuple(weights), images)
     return each
 

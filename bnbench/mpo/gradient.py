@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bnbench.data import Images
 from bnbench.mpo.batched import batched_logits, losses_and_hits
+from bnbench.mpo.flops import count_flops
 from bnbench.mpo.objective import is_clamped, weighted_objective
 from bnbench.mpo.plane import Plane, with_origin
 
@@ -33,6 +34,8 @@ class ObjectiveGradient:
         self.plane, self.data, self.coordinates = plane, data, coordinates
         self.threshold, self.chunk = threshold, chunk
         self.names = [layer.name for layer in plane.layers]
+        self.forward_visits = 0  # (pixel, image) pairs that only a forward pass saw
+        self.gradient_visits = 0  # and those that a forward and a backward pass saw
 
     def add(
         self, frame: Tensor, gradient: Tensor, pixels: Tensor, weights: Tensor, images: Tensor, *, find_clamped: bool
@@ -57,7 +60,9 @@ class ObjectiveGradient:
             for part in torch.split(live[weights < 0], self.chunk):
                 with torch.no_grad():
                     losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), images, part)
+            self.forward_visits += int((weights < 0).sum()) * images.shape[-1]
             live = live[~is_clamped(losses, weights, self.threshold)]
+        self.gradient_visits += len(live) * images.shape[-1]
         for part in torch.split(live, self.chunk):
             own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
             loss, hit = self._forward(own, images, part)
@@ -65,6 +70,11 @@ class ObjectiveGradient:
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
             losses[part], hits[part] = loss.detach(), hit
         return losses, hits
+
+    def flops(self, image_shape: tuple[int, int, int]) -> float:
+        """Floating-point operations of all calls so far."""
+        one = count_flops(self.plane, image_shape)
+        return self.forward_visits * one.forward + self.gradient_visits * one.gradient
 
     def _own_weights(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
         return self.plane.network_weights(frame, self.coordinates[pixels])

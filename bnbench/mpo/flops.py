@@ -1,0 +1,50 @@
+"""A cost model: what a network's arithmetic is, and what this machine can do at best."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from bnbench.mpo.plane import Plane
+
+_SIZE = 2_048
+_ROUNDS = 5
+
+
+class Flops(NamedTuple):
+    """Floating-point operations for one image at one pixel; matrix products and convolutions alone."""
+
+    forward: float
+    gradient: float
+
+
+def count_flops(plane: Plane, image_shape: tuple[int, int, int]) -> Flops:
+    """Count a network's operations, forward alone and forward with backward, by torch's own counter."""
+    module, images = plane.module, 2
+    pixels = torch.zeros(images, *image_shape, dtype=plane.vectors.dtype, device=plane.vectors.device)
+    counts: list[float] = []
+    for backward in (False, True):
+        with FlopCounterMode(display=False) as counter:
+            loss = F.cross_entropy(module(pixels), torch.zeros(images, dtype=torch.int64, device=pixels.device))
+            if backward:
+                torch.autograd.backward(loss)
+        module.zero_grad(set_to_none=True)
+        counts.append(counter.get_total_flops() / images)
+    return Flops(*counts)
+
+
+def matmul_gflops(device: str = "cpu") -> float:
+    """The peak that everything is held to: a float32 matrix product, 10⁹ operations a second."""
+    a, b = torch.randn(_SIZE, _SIZE, device=device), torch.randn(_SIZE, _SIZE, device=device)
+    times: list[float] = []
+    for _ in range(1 + _ROUNDS):
+        start = time.perf_counter()
+        product = a @ b
+        product[0, 0].item()  # waits for the device
+        times.append(time.perf_counter() - start)
+    return 2 * _SIZE**3 / statistics.median(times[1:]) / 1e9
