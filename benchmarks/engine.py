@@ -30,7 +30,10 @@ PIXELS = {"compact": 64, "paper": 4}
 IMAGE_SHAPE = {"compact": (1, 7, 7), "paper": (1, 28, 28)}
 IMAGES = 5_000
 HEADER = "shape   arm    threads  naive ms/pixel  engine ms/pixel  ratio  GFLOP/s  % of matmul peak  peak MiB"
-ROW = "{shape:7} {arm:6} {threads:7} {naive_ms:15.2f} {engine_ms:16.2f} {ratio:6.2f} {gflops:8.1f} {percent:17.0f} {mib:9.0f}"
+ROW = (
+    "{shape:7} {arm:6} {threads:7} {naive_ms:15.2f} {engine_ms:16.2f} {ratio:6.2f} "
+    "{gflops:8.1f} {percent:17.0f} {mib:9.0f}"
+)
 
 
 def main() -> None:
