@@ -138,7 +138,7 @@ def _pictures(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer)
     if "wall_seconds" in fits:
         pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits)))
     if "step" in sweep.traces:
-        caption = captions.curves_caption(sweep.traces, training.WINDOWS)
+        caption = captions.curves_caption(sweep.traces, training.WINDOWS, sweep.protocol.training.schedule)
         pictures.append(writer.picture(training.learning_curves(sweep.traces), "learning_curves", caption, wide=True))
     return pictures
 

@@ -193,15 +193,17 @@ def comparison_caption(sweeps: Sequence[tuple[str, pd.DataFrame]]) -> str:
     )
 
 
-def curves_caption(traces: pd.DataFrame, windows: int) -> str:
-    """Caption of the learning curves."""
+def curves_caption(traces: pd.DataFrame, windows: int, schedule: str) -> str:
+    """Caption of the learning curves; a schedule that ends at zero bends every curve flat."""
+    flat = " The learning rate falls to zero along a cosine: every curve ends flat, settled or not."
     fits = traces.groupby(["arm", "p", "seed"]).ngroups
     return (
         f"Learning curves of {counted(fits, 'fit')}: accuracy on training minibatches over trained black pixels (the "
         f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; bn under its "
         "minibatch's own statistics, so levels differ from figure 4. Thin: single fits; thick: their mean. "
         "Last panel: black − white, mean ± one standard deviation over fits (all p and seeds). "
-        "Curves that still rise at the end say that the order of the arms may depend on the number of steps."
+        "Curves that still rise or cross say that the order of the arms may depend on the number of steps."
+        f"{flat if schedule == 'cosine' else ''}"
     )
 
 
