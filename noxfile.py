@@ -72,6 +72,13 @@ def smoke(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def gpu(session: nox.Session) -> None:
+    """Measure the engine on a GPU: right, fast, and where the time goes; after --: --device cuda:1 and the like."""
+    install(session)
+    session.run(sys.executable, "benchmarks/gpu.py", *session.posargs)
+
+
+@nox.session(python=False)
 def build(session: nox.Session) -> None:
     """Build the wheel and check that it holds every file of the package."""
     install(session)

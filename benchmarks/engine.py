@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def child(**request: Any) -> dict[str, Any]:
 def measure(kind: str, threads: int, **request: Any) -> dict[str, Any]:
     import torch
 
+    from bnbench.mpo.flops import matmul_gflops
+
     torch.set_num_threads(threads)
     if kind == "matmul":
         return {"gflops": matmul_gflops()}
@@ -124,57 +127,70 @@ def measure(kind: str, threads: int, **request: Any) -> dict[str, Any]:
     return {"seconds": seconds, "gradient": gradient, "flops": flops, "mib": peak}
 
 
-def matmul_gflops(size: int = 2048) -> float:
-    """Float32 matrix product, the peak that everything is held to."""
-    import torch
-
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    a @ b
-    return 2 * size**3 / median_seconds(lambda: a @ b) / 1e9
-
-
 def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[float, float, float]:
     """Median seconds of a step, the norm of its gradient, and the FLOPs that it takes."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from bnbench.data import Images
     from bnbench.devices import keep_freed_memory
-    from bnbench.models import arm_factory
-    from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
-    from bnbench.mpo.objective import objective_weights
-    from bnbench.mpo.plane import Plane, grid_coordinates
-    from bnbench.profiles import PROFILES
+    from bnbench.mpo.flops import count_flops
 
-    protocol, generator = PROFILES[shape], torch.Generator().manual_seed(0)
-    image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], protocol.training.images
-    plane = Plane.from_factory(arm_factory(arm, image_shape, 10, protocol.network), generator)
-    labels = torch.randint(10, (IMAGES,), generator=generator)
-    data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels)
-    coordinates = grid_coordinates((size, size)).float()
-    chosen = torch.randperm(size * size, generator=generator)[:pixels]
-    weights = objective_weights(torch.arange(pixels) < pixels // 2)
-    minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
-    images = torch.randint(IMAGES, minibatches, generator=generator)
-
-    def with_engine() -> torch.Tensor:
-        frame = plane.frame().detach()
-        gradient = torch.zeros_like(frame)
-        engine.add(frame, gradient, chosen, weights, images, find_clamped=False)
-        return gradient
-
-    def with_loop() -> torch.Tensor:
-        return naive(plane, data, coordinates[chosen], weights, images)
-
-    with FlopCounterMode(display=False) as counter:
-        naive(plane, data, coordinates[chosen[:1]], weights[:1], images[:seen] if images.dim() == 1 else images[:1])
     if kind == "engine":
         keep_freed_memory()
-        # A threshold that no loss reaches: both do the same work.
-        engine = ObjectiveGradient(plane, data, coordinates, threshold=1e9, chunk=chunk or CHUNK)
-    step = with_engine if kind == "engine" else with_loop
+    case = Case(shape, arm, size=size)
+    step = partial(case.engine, chunk) if kind == "engine" else case.naive
     norm = float(step().double().norm())
-    return median_seconds(step), norm, pixels * counter.get_total_flops()
+    visits = PIXELS[shape] * case.images.shape[-1]
+    return median_seconds(step), norm, visits * count_flops(case.plane, IMAGE_SHAPE[shape]).gradient
+
+
+class Case:
+    """A step's pixels and images at one of the two shapes, the same on every device."""
+
+    def __init__(self, shape: str, arm: str, *, size: int = 30, device: str = "cpu", double: bool = False) -> None:
+        import torch
+
+        from bnbench.data import Images
+        from bnbench.models import arm_factory
+        from bnbench.mpo.objective import objective_weights
+        from bnbench.mpo.plane import Plane, grid_coordinates
+        from bnbench.profiles import PROFILES
+
+        protocol, generator = PROFILES[shape], torch.Generator().manual_seed(0)
+        image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], protocol.training.images
+        dtype = torch.float64 if double else torch.float32
+        factory = arm_factory(arm, image_shape, 10, protocol.network)
+        self.plane = Plane.from_factory(factory, generator).to(device, dtype)
+        labels = torch.randint(10, (IMAGES,), generator=generator)
+        self.data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels).to(device, dtype)
+        self.coordinates = grid_coordinates((size, size)).to(device, dtype)
+        self.pixels = torch.randperm(size * size, generator=generator)[:pixels].to(device)
+        self.weights = objective_weights(torch.arange(pixels) < pixels // 2).to(device)
+        minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
+        self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
+
+    def engine(self, chunk: int) -> Any:
+        """A step's gradient by the engine, nothing clamped: both do the same work."""
+        import torch
+
+        from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
+
+        engine = ObjectiveGradient(self.plane, self.data, self.coordinates, threshold=1e9, chunk=chunk or CHUNK)
+        frame = self.plane.frame().detach()
+        gradient = torch.zeros_like(frame)
+        engine.add(frame, gradient, self.pixels, self.weights, self.images, find_clamped=False)
+        return gradient
+
+    def naive(self) -> Any:
+        """The same gradient: one pixel after another, its whole minibatch, autograd through eq. 1."""
+        import torch.nn.functional as F
+        from torch.func import functional_call
+
+        frame = self.plane.frame().detach().requires_grad_()
+        for index, (pixel, weight) in enumerate(zip(self.pixels, self.weights, strict=True)):
+            own = frame[0] + self.coordinates[pixel] @ frame[1:]
+            parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in self.plane.layers}
+            seen = self.images if self.images.dim() == 1 else self.images[index]
+            logits = functional_call(self.plane.module, parameters, (self.data.pixels[seen],))
+            (weight.to(frame) * F.cross_entropy(logits, self.data.labels[seen])).backward()
+        return frame.grad
 
 
 def median_seconds(work: Callable[[], object]) -> float:
@@ -185,21 +201,6 @@ def median_seconds(work: Callable[[], object]) -> float:
         work()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def naive(plane: Any, data: Any, coordinates: Any, weights: Any, images: Any) -> Any:
-    """One pixel after another, its whole minibatch, autograd through eq. 1."""
-    import torch.nn.functional as F
-    from torch.func import functional_call
-
-    frame = plane.frame().detach().requires_grad_()
-    for pixel, (position, weight) in enumerate(zip(coordinates, weights, strict=True)):
-        own = frame[0] + position @ frame[1:]
-        parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in plane.layers}
-        seen = images if images.dim() == 1 else images[pixel]
-        loss = F.cross_entropy(functional_call(plane.module, parameters, (data.pixels[seen],)), data.labels[seen])
-        (weight.float() * loss).backward()
-    return frame.grad
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bnbench.data import Images
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
-from bnbench.mpo.objective import is_clamped, objective_weights
+from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.protocol import TrainingProtocol
@@ -84,6 +84,8 @@ class Fit:
         pixels = pixels or torch.Generator().manual_seed(0)
         self.black_cycle = Cycle(len(self.black_pixels), pixels)
         self.white_cycle = Cycle(len(self.white_pixels), pixels)
+        self.black_count = min(training.black_pixels, self.black_cycle.count)
+        self.white_count = min(training.white_pixels, self.white_cycle.count)
         self.image_cycle = Cycle(len(data), images or torch.Generator().manual_seed(1))
         self.rates = (training.learning_rate, training.learning_rate * training.scale_rate)
         groups = [{"params": [plane.vectors]}, {"params": [plane.scale]}]
@@ -112,7 +114,7 @@ class Fit:
         norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
         self.optimizer.step()
         self.step += 1
-        self._record(weights, losses, hits, norm)
+        self._record(losses, hits, norm)
 
     def _set_learning_rate(self) -> None:
         factor = 1.0
@@ -123,9 +125,9 @@ class Fit:
 
     def _draw_pixels(self) -> tuple[Tensor, Tensor]:
         """Pixels of this step, black ones first, and their weights in eq. 3, both of shape (P,)."""
-        black = self.black_pixels[self.black_cycle.draw(min(self.training.black_pixels, self.black_cycle.count))]
-        white = self.white_pixels[self.white_cycle.draw(min(self.training.white_pixels, self.white_cycle.count))]
-        is_black = torch.arange(len(black) + len(white)) < len(black)
+        black = self.black_pixels[self.black_cycle.draw(self.black_count)]
+        white = self.white_pixels[self.white_cycle.draw(self.white_count)]
+        is_black = torch.arange(self.black_count + self.white_count) < self.black_count
         device = self.coordinates.device
         return torch.cat([black, white]).to(device), objective_weights(is_black).to(device)
 
@@ -136,12 +138,13 @@ class Fit:
             return self.image_cycle.draw(count).to(self.coordinates.device)
         return self.image_cycle.draw(pixels * count).view(pixels, count).to(self.coordinates.device)
 
-    def _record(self, weights: Tensor, losses: Tensor, hits: Tensor, norm: Tensor) -> None:
-        black, white = weights > 0, weights < 0
-        clamped = is_clamped(losses, weights, self.training.threshold)[white].double().mean()
+    def _record(self, losses: Tensor, hits: Tensor, norm: Tensor) -> None:
+        """Add a step to the means of a row; black pixels come first, so that no mask makes a GPU wait."""
+        colours = slice(None, self.black_count), slice(self.black_count, None)
+        clamped = (losses[colours[1]] >= self.training.threshold).double().mean()
         if not self.sums.is_cuda:
             self.clamped_share += 0.1 * (float(clamped) - self.clamped_share)
-        means = [values[colour].double().mean() for values in (losses, hits) for colour in (black, white)]
+        means = [values[colour].double().mean() for values in (losses, hits) for colour in colours]
         self.sums += torch.stack([*means, clamped, norm.double()])
         every = max(1, self.training.steps // 100)
         if self.step % every == 0 or self.is_done:
