@@ -22,7 +22,7 @@ PROFILES: dict[str, Protocol] = {
         "smoke",
         data=DataProtocol(dataset="digits", pool=1, held_out=200),
         network=NetworkProtocol(widths=(4, 4, 8, 8, 8, 8), strides=(2, 1, 2, 1, 1, 1), hidden=32),
-        mask=MaskProtocol(mask_size=(6, 6)),
+        mask=MaskProtocol(mask_size=(8, 8)),
         training=TrainingProtocol(black_pixels=8, white_pixels=8, images=16, steps=300, learning_rate=5e-3),
         measurement=MeasurementProtocol(test_images=0, train_images=400),
     ),

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from bnbench.masks import Mask, OneColourError, draw_mask, is_trained, picture_to_mask
+from bnbench.parsing import parse_probs
+from bnbench.profiles import PROFILES
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=3, max_side=9))
 
@@ -203,3 +205,10 @@ def test_a_mask_read_as_a_picture_is_itself(mask: Mask) -> None:
 def test_refused_pictures(grey: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         picture_to_mask(grey)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_mask_of_a_profiles_default_grid_has_one_colour(profile: str) -> None:
+    for p in parse_probs("0.1:0.9:0.1"):
+        for seed in range(1, 6):
+            draw_mask(p, seed, PROFILES[profile].mask.mask_size)
