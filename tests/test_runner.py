@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,9 +148,11 @@ def deadly(image_shape: tuple[int, int, int], classes: int) -> object:
 
 
 def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Path) -> None:
-    grid = Grid(("plain", "tests.test_runner:deadly"), (0.5,), (1, 2))
-    outcomes = {outcome.key: outcome for outcome in sweep(tmp_path, grid, TWO)}
-    assert set(outcomes) == set(grid.fits())
+    store.open_folder(tmp_path, TINY)
+    keys = [FitKey("plain", 0.5, 1), FitKey("tests.test_runner:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
+    plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=keys)
+    outcomes = {outcome.key: outcome for outcome in run_sweep(plan, TWO)}
+    assert set(outcomes) == set(keys)
     for key, outcome in outcomes.items():
         if key.arm == "plain":
             assert not outcome.failure
