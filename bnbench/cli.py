@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bnbench.worker import Execution, Outcome
 
 Command = Callable[..., Any]
+_NAMED = 8  # slots that the plan names one by one
 
 
 class Text(click.ParamType[Any]):
@@ -38,6 +39,15 @@ class Text(click.ParamType[Any]):
             return self.parse(value, option) if isinstance(value, str) else value
         except RequestError as error:
             raise click.ClickException(str(error)) from error
+
+
+def _folder(text: str, option: str) -> Path:
+    if not text.strip():
+        raise RequestError(f"{option} is empty; give a folder, such as results/own.")
+    return Path(text)
+
+
+FOLDER = Text("FOLDER", _folder)
 
 
 def knob_options(command: Command) -> Command:
@@ -75,18 +85,14 @@ def cli() -> None:
     "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
 )
 @click.option("--arms", default="plain,bn", show_default=True, help="plain, bn, skip or package.module:factory.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Results folder.  [default: results/PROFILE]"
-)
+@click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*.")
 @click.option("--jobs", type=click.IntRange(1), help="Fits at once.  [default: one a device; on the CPU, one a core]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit.")
 @click.option(
     "--chunk", type=click.IntRange(1), help="Pixels computed at once.  [default: measured, once per results folder]"
 )
-@click.option(
-    "--data-folder", type=click.Path(path_type=Path, file_okay=False), help="torchvision's folder of data sets."
-)
+@click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets.")
 @click.option("--download", is_flag=True, help="Let torchvision download a missing data set.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and start nothing.")
 @knob_options
@@ -107,6 +113,7 @@ def run(**options: Any) -> None:
     store.check_folder(folder, protocol)
     data = runner.check_request(grid, protocol, execution)
     plan = runner.plan_sweep(folder, protocol, grid)
+    execution = replace(execution, chunk=options["chunk"] or store.read_chunk(folder) or execution.chunk)
     if not options["dry_run"]:
         store.open_folder(folder, protocol)
         execution = _with_chunk(options["chunk"], plan, execution, data)
@@ -115,7 +122,7 @@ def run(**options: Any) -> None:
         _say(f"skipped: {message}")
     _say(_plan_line(plan, execution, data))
     if options["dry_run"]:
-        return
+        sys.exit(1 if plan.broken else 0)
     outcomes = _watch(plan, execution)
     failed = [outcome for outcome in outcomes if outcome.failure]
     if rates := [outcome.gflops for outcome in outcomes if not outcome.failure]:
@@ -129,11 +136,7 @@ def run(**options: Any) -> None:
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write.  [default: reports/ and the name of RESULTS]",
-)
+@click.option("--out", type=FOLDER, help="Folder to write.  [default: reports/ and the name of RESULTS]")
 @click.option("--compare", is_flag=True, help="Draw the sweeps of several protocols into one figure 4.")
 def report(results: Path, out: Path | None, compare: bool) -> None:
     """Statistics, figures and a page for every sweep below RESULTS, finished or not."""
@@ -181,7 +184,8 @@ def _with_chunk(asked: int | None, plan: Plan, execution: Execution, data: Any) 
 def _plan_line(plan: Plan, execution: Execution, data: Any) -> str:
     from bnbench.cost import estimate_seconds
 
-    slots = ", ".join(str(slot) for slot in execution.slots)
+    names = [str(slot) for slot in execution.slots]
+    slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
     how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
     line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
     if not plan.to_run:
@@ -224,9 +228,8 @@ def _speed_line(rates: list[float], execution: Execution) -> str:
 
     prepare_process(execution.threads)
     peak, rate = matmul_gflops(execution.slots[0].device), median(rates)
-    return (
-        f"while training, a fit ran at {rate:.0f} GFLOP/s (median), {rate / peak:.0%} of the matmul peak of {peak:.0f}"
-    )
+    share = f"{rate / peak:.0%} of the matmul peak of {peak:.0f}"
+    return f"while training, a fit ran at {rate:.2g} GFLOP/s (median), {share}"
 
 
 _say = partial(click.echo, err=True)

@@ -82,7 +82,9 @@ def _import(arm: str) -> Callable[..., object]:
             f"give {', '.join(BUILT_IN)} or package.module:factory."
         ) from error
     if not callable(factory):
-        raise ArmError(f"--arms {arm} is a {type(factory).__name__}; give a function factory(image_shape, classes).")
+        raise ArmError(
+            f"--arms {arm} is of type {type(factory).__name__}; give a function factory(image_shape, classes)."
+        )
     found: Callable[..., object] = factory
     return found
 
@@ -91,12 +93,14 @@ def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int,
     try:
         module = factory(image_shape, classes)
     except Exception as error:
+        advice = "; make it accept image shape and number of classes" if isinstance(error, TypeError) else ""
         raise ArmError(
-            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({_first_line(error)}); "
-            "make it accept image shape and number of classes."
+            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({_first_line(error)}){advice}."
         ) from error
     if not isinstance(module, nn.Module):
-        raise ArmError(f"--arms {arm} made a {type(module).__name__}; make it return a torch.nn.Module.")
+        raise ArmError(
+            f"--arms {arm} made something of type {type(module).__name__}; make it return a torch.nn.Module."
+        )
     return module
 
 

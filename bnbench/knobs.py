@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import field, fields
@@ -39,7 +40,7 @@ def _wanted(value: Any, limits: Mapping[str, Any], *, is_list: bool) -> str:
     """What a knob would accept; empty if it accepts this value."""
     if "choices" in limits and value not in limits["choices"]:
         return f"use {', '.join(limits['choices'][:-1])} or {limits['choices'][-1]}"
-    if "above" in limits and not (isinstance(value, int | float) and value > limits["above"]):
+    if "above" in limits and not (isinstance(value, int | float) and limits["above"] < value < math.inf):
         return f"give a number above {limits['above']:g}"
     if "pattern" in limits and not re.fullmatch(limits["pattern"], str(value)):
         return f"give text that matches {limits['pattern']}"

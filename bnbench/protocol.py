@@ -79,7 +79,7 @@ class TrainingProtocol(Section):
     minibatch: str = knob("An own minibatch for each pixel, or one shared by a step.", "own", choices=("own", "shared"))
     steps: int = knob("Training steps.", 6_000, minimum=1)
     learning_rate: float = knob("Adam's learning rate.", 2e-3, above=0.0)
-    scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple.", 1.0, above=0.0)
+    scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple of --learning-rate.", 1.0, above=0.0)
     schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
     initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)
     clip: float = knob("Largest gradient norm.", 100.0, above=0.0)
@@ -91,7 +91,9 @@ class MeasurementProtocol(Section):
 
     split: str = knob("Images that the accuracies are measured on.", "test", choices=SPLITS)
     test_images: int = knob("First images of that split to measure on; 0 takes all.", 1_000, minimum=0)
-    train_images: int = knob("First training images to measure on beside.", 1_000, minimum=2)
+    train_images: int = knob(
+        "First training images on which training loss and accuracy are measured.", 1_000, minimum=2
+    )
     bn_statistics: str = knob(
         "BN statistics at evaluation: batch:N or recalibrate:N images.",
         "batch:512",

@@ -13,7 +13,7 @@ def counted(number: int, word: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: ``40 s``, ``12 min``, ``3 h 10 min``, ``5 days 2 h``."""
+    """A duration as people say it: ``40 s``, ``12 min``, ``3 h 10 min``, ``5 days 2 h``, ``10 years``."""
     if not math.isfinite(seconds):
         return "an unknown time"
     if seconds < 90:
@@ -24,4 +24,5 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
         return f"{hours} h {minutes} min"
-    return f"{hours // 24:,} days {hours % 24} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours} h" if days < 730 else f"{days / 365.25:.0f} years"

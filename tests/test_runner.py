@@ -223,7 +223,14 @@ def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tm
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(4.4, "4 s"), (89, "89 s"), (600, "10 min"), (11_400, "3 h 10 min"), (400_000, "4 days 15 h")],
+    [
+        (4.4, "4 s"),
+        (89, "89 s"),
+        (600, "10 min"),
+        (11_400, "3 h 10 min"),
+        (400_000, "4 days 15 h"),
+        (3.26e8, "10 years"),
+    ],
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -234,7 +234,7 @@ def test_a_folder_of_another_protocol_says_what_differs(folder: Path) -> None:
     store.write_fit(folder, make_result())
     asked = SMOKE.with_knobs(steps=7, mask_size=(8, 9))
     message = (
-        f"--out {folder} holds fits of another protocol (mask_size 8x8 there, 8x9 here, steps 300 there, 7 here); "
+        f"--out {folder} holds fits of another protocol (mask_size 7x7 there, 8x9 here, steps 300 there, 7 here); "
         f"both are kept apart: give another folder, such as --out {folder.parent / asked.id}."
     )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):

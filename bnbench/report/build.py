@@ -133,9 +133,9 @@ def _pictures(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer)
     figure = landscapes.figure3(sweep.landscapes, p, seed, threshold, split)
     caption = captions.figure3_caption(sweep.landscapes, p, seed, threshold, split)
     pictures = [writer.picture(figure, "figure3", caption, wide=True)]
-    if two:
+    if two and len(two.pairs) > 1:
         pictures.append(writer.picture(figures.paired_figure(*two), "paired", captions.paired_caption(*two)))
-    if "wall_seconds" in fits:
+    if "wall_seconds" in fits and len(fits) > len(set(fits["arm"])):
         pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits)))
     if "step" in sweep.traces:
         caption = captions.curves_caption(sweep.traces, training.WINDOWS, sweep.protocol.training.schedule)

@@ -19,6 +19,9 @@ AUTHORS_NOTE = (
 )
 
 
+_FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a reader sees first.
@@ -70,6 +73,9 @@ def answer(fits: pd.DataFrame) -> Answer:
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that gave way less.",
     ]
+    seeds = two.pairs["seed"].nunique()
+    if seeds < _FEW_SEEDS:
+        notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
     if whole.df == 0:
         sentence = f"{support}, {gap}; with one seed at each p there is no interval."
         return Answer(f"{first} or {second}: it cannot be said yet", sentence, [*notes, "Run at least two seeds."])
@@ -160,7 +166,8 @@ def paired_caption(pairs: pd.DataFrame, first: str, second: str) -> str:
     if whole.df == 0:
         return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
     return (
-        f"{head}Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1; small points: every pair. "
+        f"{head}Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1 (with few pairs they may run out "
+        "of the frame; the table has them whole); small points: every pair. "
         f"Dashed line and band: mean of all {whole.pairs} pairs, {signed(whole.mean)}, and its 95 % interval "
         f"{signed(whole.low)} to {signed(whole.high)} (variance pooled within p, df = {whole.df})."
     )

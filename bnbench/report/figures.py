@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -87,6 +88,9 @@ def paired_figure(pairs: pd.DataFrame, first: str, second: str) -> Figure:
     if several:
         axes.plot(pairs["p"] - 0.16 * unit, pairs["gap"], **_PAIR)
     half = (per_p["high"] - per_p["mean"]).to_numpy()
+    spread = float(np.ptp([0, *pairs["gap"]]))
+    if several and np.nanmax(half) > _WIDE * spread:
+        axes.set_ylim(min(0, pairs["gap"].min()) - spread, max(0, pairs["gap"].max()) + spread)
     axes.errorbar(per_p["p"], per_p["mean"], half, fmt="D", color=INK, capsize=1.6, linewidth=0.9, markersize=3)
     labels = arm_labels([first, second])
     axes.set_ylabel(f"{labels[first].strip()} − {labels[second].strip()}, paired difference")
@@ -100,6 +104,7 @@ def paired_figure(pairs: pd.DataFrame, first: str, second: str) -> Figure:
     return figure
 
 
+_WIDE = 1.5  # Intervals of two pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
 _PAIR: dict[str, Any] = {
     "linestyle": "",
     "marker": "o",

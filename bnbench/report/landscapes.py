@@ -129,6 +129,8 @@ def _loss_bar(figure: Figure, row: NDArray[np.object_], colours: Colours, thresh
     bar.set_label(f"{split} loss (log)")
     low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 1)
     ticks = [tick for tick in _LOSS_TICKS if low <= tick <= high and abs(math.log(tick / threshold)) > 0.25]
+    if len(ticks) < 2:  # A narrow range: its own ends, rounded inwards enough to lie on the bar.
+        ticks = [float(f"{end:.2g}") for end in (1.03 * low, 0.97 * high) if abs(math.log(end / threshold)) > 0.05]
     bar.ax.yaxis.set_major_locator(FixedLocator([*ticks, threshold]))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.yaxis.set_minor_locator(NullLocator())
