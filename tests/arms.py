@@ -58,7 +58,7 @@ def wrong_outputs(image_shape: Shape, classes: int) -> nn.Module:
 
 def constant_weights(image_shape: Shape, classes: int) -> nn.Module:
     module = nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes))
-    nn.init.constant_(module[1].weight, 0.25)  # type: ignore[arg-type]
+    nn.init.constant_(module[1].weight, 0.25)
     return module
 
 

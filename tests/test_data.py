@@ -125,4 +125,4 @@ def test_what_the_data_cannot_give_is_refused(
     data: dict[str, int], measurement: dict[str, int | str], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        load_data(replace(DIGITS, **data), replace(MEASURED, **measurement))  # type: ignore[arg-type]
+        load_data(replace(DIGITS, **data), replace(MEASURED, **measurement))

@@ -171,7 +171,7 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
         under_way.advance()
         norms.append(
             float(torch.cat([under_way.plane.vectors.grad.flatten(), under_way.plane.scale.grad.view(1)]).norm())
-        )  # type: ignore[union-attr]
+        )
     assert [row.step for row in under_way.rows] == [2, 4]
     assert [row.black_loss for row in under_way.rows] == pytest.approx([sum(seen[:2]) / 2, sum(seen[2:]) / 2])
     assert under_way.rows[0].gradient_norm == pytest.approx(sum(norms[:2]) / 2)

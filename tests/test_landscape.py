@@ -83,9 +83,9 @@ def test_recalibration_estimates_statistics_at_each_pixel_from_the_reference() -
 
         def use(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
             mean, variance = statistics.pop(0)
-            scale = (layer.scale + layer.offset).view(-1, 1, 1)  # type: ignore[operator, union-attr]
+            scale = (layer.scale + layer.offset).view(-1, 1, 1)
             normal = (inputs[0] - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + 1e-5).sqrt()
-            return normal * scale + layer.shift.view(-1, 1, 1)  # type: ignore[operator, union-attr]
+            return normal * scale + layer.shift.view(-1, 1, 1)
 
         layers = [layer for layer in plane.module.modules() if isinstance(layer, BatchNorm)]
         hooks = [layer.register_forward_pre_hook(record) for layer in layers]

@@ -36,7 +36,7 @@ def test_parts_of_chunks_add_up(drawn: list[tuple[float, bool]], threshold: floa
     parts = [
         weighted_objective(losses[part], weights[part], threshold) for part in torch.arange(len(losses)).split(chunk)
     ]
-    assert sum(parts).item() == pytest.approx(objective(losses, black, threshold).item(), abs=1e-12)  # type: ignore[union-attr]
+    assert sum(parts).item() == pytest.approx(objective(losses, black, threshold).item(), abs=1e-12)
 
 
 @given(pixels, st.floats(0.1, 5))

@@ -157,7 +157,7 @@ def test_with_knobs_refuses_an_unknown_name() -> None:
 
 def test_protocols_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        BASE.training.steps = 3  # type: ignore[misc]
+        BASE.training.steps = 3
 
 
 @pytest.mark.parametrize(

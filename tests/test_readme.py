@@ -23,7 +23,7 @@ def test_the_python_example_runs_and_leaves_its_picture(tmp_path: Path, monkeypa
     assert (tmp_path / "landscape.png").read_bytes().startswith(b"\x89PNG")
     found = names["found"]
     mask = names["mask"]
-    assert found.accuracy.numpy()[mask].mean() > found.accuracy.numpy()[~mask].mean() + 0.2  # type: ignore[attr-defined, operator, index]
+    assert found.accuracy.numpy()[mask].mean() > found.accuracy.numpy()[~mask].mean() + 0.2
 
 
 def test_every_command_and_option_that_it_names_exists() -> None:
