@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import torch
 
+from bnbench.compute import make_plane
 from bnbench.data import DataSet
 from bnbench.devices import prepare_process
+from bnbench.execution import Execution
 from bnbench.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
+from bnbench.plan import Plan
 from bnbench.protocol import FitKey, Protocol
-from bnbench.runner import Plan
-from bnbench.worker import Execution, make_plane
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
 _LONG = 0.5  # seconds
@@ -21,15 +22,32 @@ _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
 _WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
 
-def estimate_seconds(plan: Plan, execution: Execution, data: DataSet) -> float:
+def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
     """Wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device with as many threads tell best; for an arm that has none,
     a few pixels of a step are timed and scaled up (the measurement at the end is not counted).
+
+    Args:
+        plan: what is left to run.
+        execution: on which slots, and how.
+        data: to time steps with; None if nothing should be timed.
+
+    Returns:
+        None where only timing could tell, or an arm failed while it was timed.
     """
     slots = execution.slots
-    seconds = {arm: _measured(plan, arm, execution) for arm in plan.grid.arms}
-    timed = {arm: known or _timed(arm, plan.protocol, execution, data) for arm, known in seconds.items()}
+    timed: dict[str, float] = {}
+    for arm in {key.arm for key in plan.to_run}:
+        known = _measured(plan, arm, execution)
+        if known is None:
+            if data is None:
+                return None
+            try:
+                known = _timed(arm, plan.protocol, execution, data)
+            except Exception:  # an arm that fails: its fits will find out and leave a record
+                return None
+        timed[arm] = known
     total = sum(timed[key.arm] for key in plan.to_run)
     longest = max((timed[key.arm] for key in plan.to_run), default=0.0)
     return max(longest, total / len(slots))
@@ -49,16 +67,19 @@ def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
 def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
     """The number of pixels at once at which a step of all arms together is fastest, by trying.
 
-    The best number hangs on the shapes and the processor: at wide layers one pixel at a time is
+    The best number depends on the shapes and the processor: at wide layers one pixel at a time is
     best, at narrow ones some dozens. It changes rounding, so that a results folder keeps its first one.
     """
     times: dict[int, float] = {}
     for chunk in _CHUNKS:
         tried = replace(execution, chunk=chunk)
-        times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
+        try:
+            times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
+        except Exception:  # an arm that fails, or too little memory: the fits will find out and leave a record
+            break
         if times[chunk] > _WORSE * min(times.values()):
             break
-    return min(times, key=times.__getitem__)
+    return min(times, key=times.__getitem__, default=execution.chunk)
 
 
 def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
@@ -74,7 +95,7 @@ def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data
     black, white = (max(1, min(pixels // 2, asked)) for asked in (training.black_pixels, training.white_pixels))
     # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
     few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
-    prepare_process(execution.threads)
+    prepare_process(execution.threads, protocol.training.precision)
     moved = data.to(device)
     mask = draw_mask(0.5, 1, (30, 30))
     plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)

@@ -105,8 +105,9 @@ def load_data(
             f"--held-out {data.held_out} leaves no images to train on: {data.dataset} has {len(train_labels)}."
         )
     pooled = [_pooled(pixels, data.pool) for pixels in (train_pixels, test_pixels)]
-    mean = pooled[0][:trained].mean((0, 2, 3), keepdim=True)
-    deviation = pooled[0][:trained].std((0, 2, 3), keepdim=True)
+    exact = pooled[0][:trained].double()  # float32 sums depend on the number of threads
+    mean = exact.mean((0, 2, 3), keepdim=True).float()
+    deviation = exact.std((0, 2, 3), keepdim=True).float()
     train, test = (
         Images((pixels - mean) / deviation, torch.from_numpy(labels))
         for pixels, labels in zip(pooled, (train_labels, test_labels), strict=True)

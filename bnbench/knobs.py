@@ -18,7 +18,9 @@ def knob(text: str, default: Any, **constraints: Any) -> Any:
         text: that sentence.
         default: its value in the ``compact`` profile.
         constraints: ``choices``, ``minimum`` (whole numbers), ``above`` (any number) or ``pattern``; for a
-            tuple also ``length`` and ``separator``; ``wanted`` where the error should say it better.
+            tuple also ``length`` and ``separator``; ``wanted`` where the error should say it better. A knob
+            added after results exist gives ``neutral``: the value at which they stay as they are. A protocol
+            that was stored without the knob has that value, and the hash leaves it out.
     """
     return field(default=default, metadata={"help": text, **constraints})
 

@@ -21,7 +21,7 @@ from bnbench.protocol import FitKey, Protocol
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
 _VISITS = 2_048
-_BATCH = 64  # Images at once where the result does not hang on it.
+_BATCH = 64  # Images at once where the result does not depend on it.
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ def measure_landscape(
             each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
         origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+
+    Returns:
+        Loss and accuracy over all images of ``data``, each of shape (rows, columns).
 
     Raises:
         ValueError: an unknown policy, or too few reference images.
@@ -143,11 +146,11 @@ def measure_fit(
     )
     split = protocol.measurement.split
     headline, *others = policies(protocol) if uses_bn(plane.module) else ["none"]
-    rows = _summary_rows(found["test"], mask, trained, policy=headline, split=split)
-    rows += _summary_rows(found["train"], mask, trained, policy=headline, split="train")
+    rows = summary_rows(found["test"], mask, trained, policy=headline, split=split)
+    rows += summary_rows(found["train"], mask, trained, policy=headline, split="train")
     for policy in others:
         measured = _landscape(plane, data.measured, policy, data, protocol)
-        rows += _summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)
+        rows += summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)
     return table, pd.DataFrame(rows)
 
 
@@ -157,16 +160,29 @@ def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protoco
 
 
 def policies(protocol: Protocol) -> list[str]:
-    """Policies that a bn fit's summary is kept under, the headline's first: does the answer hang on them?"""
+    """Policies that a bn fit's summary is kept under, the headline's first: does the answer depend on them?"""
     headline = protocol.measurement.bn_statistics
     _, _, count = headline.partition(":")
     others = (f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}")
     return list(dict.fromkeys((headline, *others)))
 
 
-def _summary_rows(
+def summary_rows(
     found: Landscape, mask: Mask, trained: Mask, *, policy: str, split: str, headline: bool = True
 ) -> list[dict[str, object]]:
+    """Means over black and over white pixels: one row for all pixels, one for those that were trained.
+
+    Args:
+        found: what was measured, shape (rows, columns).
+        mask: True where black, same shape.
+        trained: True where trained, same shape.
+        policy: BN statistics that it was measured under; ``none`` for networks without BN.
+        split: which images it was measured on.
+        headline: whether this is what the protocol asks for.
+
+    Returns:
+        Rows of the summary that :class:`bnbench.store.FitResult` describes.
+    """
     rows: list[dict[str, object]] = []
     for pixels, counted in (("all", np.ones_like(mask)), ("trained", trained)):
         black, white = torch.from_numpy(mask & counted), torch.from_numpy(~mask & counted)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from bnbench.seeds import seed_sequence
 
@@ -100,6 +99,8 @@ def is_trained(mask: Mask) -> Mask:
     Returns:
         True where trained, same shape.
     """
+    from scipy.ndimage import maximum_filter, minimum_filter  # a plan draws no mask and need not wait for it
+
     colours = mask.astype(np.uint8)
     darkest = maximum_filter(colours, size=3, mode="nearest")
     lightest = minimum_filter(colours, size=3, mode="nearest")

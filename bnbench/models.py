@@ -27,7 +27,7 @@ class BatchNorm(nn.Module):
 
     No running averages exist: a point of the plane was never trained by itself. Usually the
     statistics are those of the whole batch; with ``reference`` > 0 they are those of its first
-    ``reference`` images (see :func:`recalibrated`).
+    ``reference`` images (see :func:`~bnbench.models.recalibrated`).
 
     Args:
         channels: number of channels C of the maps, shape (B, C, H, W) or (B, C).

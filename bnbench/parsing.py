@@ -12,6 +12,7 @@ from bnbench.errors import RequestError
 
 _THOUSANDTH = Decimal("0.001")
 _MILLION = 1_000_000
+FORMATS = ("html", "pdf", "png", "svg", "csv", "md", "json")  # what a report can be written as
 _LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
 
 
@@ -60,6 +61,18 @@ def parse_seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
     return tuple(range(1, seeds[0] + 1))
 
 
+def parse_arms(text: str, option: str = "--arms") -> tuple[str, ...]:
+    """Read names of arms: ``plain,bn,package.module:factory``.
+
+    Raises:
+        ValueError: an empty name, or one that stands there twice.
+    """
+    arms = tuple(arm.strip() for arm in text.split(","))
+    if not all(arms) or len(set(arms)) < len(arms):
+        raise RequestError(f"{option} {text}: give each arm once, such as plain,bn.")
+    return arms
+
+
 def parse_size(text: str, option: str = "--mask-size") -> tuple[int, int]:
     """Read rows and columns: ``30`` or ``30x20``.
 
@@ -85,6 +98,52 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     if not all(re.fullmatch(r"\s*[1-9]\d*\s*", part) for part in parts):
         raise RequestError(f"{option} {text}: give whole numbers of at least 1 separated by commas, such as 8,8,16.")
     return tuple(int(part) for part in parts)
+
+
+def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[str, ...]:
+    """Read BN policies: ``batch:64,recalibrate:512``; plain ``recalibrate`` means ``recalibrate:512``.
+
+    Raises:
+        ValueError: not a policy, or one that is named twice.
+    """
+    policies: list[str] = []
+    for part in text.split(","):
+        policy = "recalibrate:512" if part.strip() == "recalibrate" else part.strip()
+        if not re.fullmatch(r"(batch|recalibrate):[1-9]\d{0,8}", policy):
+            raise RequestError(
+                f"{option} {text}: {part.strip()!r} is not a policy; "
+                "give batch:N or recalibrate:N with N images, such as batch:64,recalibrate:512."
+            )
+        if policy in policies:
+            raise RequestError(f"{option} {text} names {policy} twice; give each policy once.")
+        policies.append(policy)
+    return tuple(policies)
+
+
+def parse_formats(text: str, option: str = "--format") -> tuple[str, ...]:
+    """Read the formats of a report: ``html,csv``; in the order of :data:`FORMATS`, each once.
+
+    Raises:
+        ValueError: none, or one that a report is not written as.
+    """
+    wanted = {part.strip().lower() for part in text.split(",")}
+    if unknown := sorted(wanted - set(FORMATS)):
+        raise RequestError(
+            f"{option} {text}: {unknown[0]!r} is no format of a report; give one or more of {','.join(FORMATS)}."
+        )
+    return tuple(name for name in FORMATS if name in wanted)
+
+
+def parse_pair(text: str, option: str) -> tuple[float, int]:
+    """Read a fill probability and a seed: ``0.5,1``.
+
+    Raises:
+        ValueError: not two numbers, or a probability that is none.
+    """
+    p, comma, seed = text.partition(",")
+    if not comma or ":" in p or not re.fullmatch(r"\s*\d+\s*", seed):
+        raise RequestError(f"{option} {text}: give a fill probability and a seed, such as 0.5,1.")
+    return parse_probs(p, option)[0], int(seed)
 
 
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:

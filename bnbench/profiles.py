@@ -15,7 +15,7 @@ from bnbench.protocol import (
 )
 
 _COMPACT = Protocol("compact")
-_QUICK = _COMPACT.with_knobs(mask_size=(10, 10), black_pixels=32, white_pixels=32, steps=1_200)
+_QUICK = _COMPACT.with_knobs(mask_size=(10, 10), black_pixels=32, white_pixels=32, images=32, steps=1_200)
 
 PROFILES: dict[str, Protocol] = {
     "smoke": Protocol(

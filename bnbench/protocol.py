@@ -22,6 +22,7 @@ REVISION = 1
 
 DATASETS = ("digits", "fashion-mnist", "mnist", "cifar10")
 SPLITS = ("test", "held-out")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 _COUNTS = "give whole numbers of at least 1 separated by commas, such as 8,8,16"
 
 
@@ -77,12 +78,18 @@ class TrainingProtocol(Section):
     white_pixels: int = knob("White pixels per step.", 64, minimum=1)
     images: int = knob("Training images in a pixel's minibatch.", 16, minimum=2)
     minibatch: str = knob("An own minibatch for each pixel, or one shared by a step.", "own", choices=("own", "shared"))
-    steps: int = knob("Training steps.", 6_000, minimum=1)
+    steps: int = knob("Training steps.", 12_000, minimum=1)
     learning_rate: float = knob("Adam's learning rate.", 2e-3, above=0.0)
     scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple of --learning-rate.", 1.0, above=0.0)
     schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
     initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)
     clip: float = knob("Largest gradient norm.", 100.0, above=0.0)
+    precision: str = knob(
+        "Arithmetic of training: float32; tf32 or bfloat16 round products and are faster on a GPU.",
+        "float32",
+        choices=PRECISIONS,
+        neutral="float32",
+    )
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,12 @@ class Protocol:
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits over every field that changes numbers (the name does not)."""
-        text = json.dumps({**self.as_dict(), "profile": None}, sort_keys=True)
+        plain = {**self.as_dict(), "profile": None}
+        for name, section in SECTIONS.items():
+            for knob_name, neutral in _neutral_values(section).items():
+                if getattr(getattr(self, name), knob_name) == neutral:
+                    del plain[name][knob_name]
+        text = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -241,9 +253,15 @@ def knob_text(name: str, value: Any) -> str:
 
 
 def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:
-    if stored.keys() != _knob_names(section):
-        raise KeyError(", ".join(sorted(stored.keys() ^ _knob_names(section))))
-    return section(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+    values = {**_neutral_values(section), **stored}
+    if values.keys() != _knob_names(section):
+        raise KeyError(", ".join(sorted(values.keys() ^ _knob_names(section))))
+    return section(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _neutral_values(section: Any) -> dict[str, Any]:
+    """Knobs that were added later: the value at which they change nothing, which a hash leaves out."""
+    return {field.name: field.metadata["neutral"] for field in fields(section) if "neutral" in field.metadata}
 
 
 def _knob_names(section: Any) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 
 
 def counted(number: int, word: str) -> str:
@@ -26,3 +27,33 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min"
     days, hours = divmod(hours, 24)
     return f"{days} days {hours} h" if days < 730 else f"{days / 365.25:.0f} years"
+
+
+def plan_time(seconds: float | None) -> str:
+    """How long a plan will take and until when: ``about 3 h 10 min, until 17:40``; beyond a day with the date."""
+    if seconds is None:
+        return "how long it takes is measured when it runs"
+    if not seconds < 2 * 365 * 86_400:
+        return f"about {duration(seconds)}"
+    end = datetime.now() + timedelta(seconds=seconds)
+    return f"about {duration(seconds)}, until {end:%H:%M}" + (f" on {end:%d %B}" if seconds > 72_000 else "")
+
+
+def signed(value: float) -> str:
+    """Three decimals with the sign written out."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def plain_number(value: float) -> str:
+    """Three decimals with a true minus sign."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """A p-value after its p: ``= 0.125``, or ``< 0.0001``."""
+    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share as whole percents, with a decimal where it is near none or all."""
+    return f"{100 * share:.0f} %" if 0.05 <= share <= 0.95 or share in (0, 1) else f"{100 * share:.1f} %"

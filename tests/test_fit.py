@@ -17,6 +17,7 @@ from bnbench.protocol import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import step_loss
 
+PRECISE = ("float32", "bfloat16")
 TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=8, learning_rate=1e-2, clip=1e9)
 
 
@@ -65,6 +66,16 @@ def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, sk
     assert twin.scale.grad is not None
     assert relative(vectors, twin.vectors.grad) < 1e-12
     assert relative(scale, twin.scale.grad) < 1e-12
+
+
+@pytest.mark.parametrize("arm", ["plain", "bn"])
+def test_bfloat16_rounds_the_networks_and_nothing_else(arm: str) -> None:
+    exact, rounded = (start(make_plane(arm).float(), replace(TRAINING, precision=name), chunk=5) for name in PRECISE)
+    for under_way in (exact, rounded):
+        under_way.engine.data = Images(under_way.engine.data.pixels.float(), under_way.engine.data.labels)
+    (expected, _), (actual, _) = first_gradient(exact), first_gradient(rounded)
+    assert actual.dtype == torch.float32
+    assert 1e-4 < relative(actual, expected) < 0.1
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 100])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bnbench.data import DataSet, Images
 from bnbench.landscape import measure_fit, measure_landscape
-from bnbench.masks import draw_mask, is_trained
+from bnbench.masks import Mask, draw_mask, is_trained
 from bnbench.models import BatchNorm
 from bnbench.mpo.plane import Plane
 from bnbench.profiles import PROFILES
@@ -138,7 +138,7 @@ PROTOCOL = PROFILES["smoke"].with_knobs(mask_size=(6, 7), bn_statistics="batch:2
 
 
 def test_the_table_of_a_fit_and_its_summary_agree() -> None:
-    mask = draw_mask(0.5, 1, (6, 7))
+    mask: Mask = np.indices((6, 7)).sum(0) < 5  # a corner: either colour has pixels far from the other
     trained = is_trained(mask)
     table, summary = measure_fit(make_plane("bn"), FitKey("bn", 0.5, 1), mask, trained, make_data(), PROTOCOL)
     assert list(table["row"] * 7 + table["column"]) == list(range(42))
@@ -153,6 +153,14 @@ def test_the_table_of_a_fit_and_its_summary_agree() -> None:
             assert row[colour] == pytest.approx(of_colour[f"{row['split']}_accuracy"].mean())
             assert row[f"{colour}_loss"] == pytest.approx(of_colour[f"{row['split']}_loss"].mean())
         assert row["difference"] == pytest.approx(row["black"] - row["white"])
+
+
+def test_a_table_measures_test_and_training_images_apart() -> None:
+    mask, plane, data = draw_mask(0.5, 1, (6, 7)), make_plane("plain"), make_data()
+    table, _ = measure_fit(plane, FitKey("plain", 0.5, 1), mask, is_trained(mask), data, PROTOCOL)
+    for column, images in (("test_loss", data.measured), ("train_loss", data.train_sample)):
+        expected = measure_landscape(plane, (6, 7), images).loss.flatten().tolist()
+        assert table[column].tolist() == pytest.approx(expected)
 
 
 def test_arms_without_bn_have_one_policy() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bnbench.parsing import parse_counts, parse_probs, parse_seeds, parse_size
+from bnbench.parsing import FORMATS, parse_counts, parse_formats, parse_pair, parse_probs, parse_seeds, parse_size
 
 thousandths = st.integers(min_value=1, max_value=999)
 
@@ -197,6 +197,19 @@ def test_counts_refuse_the_rest(text: str) -> None:
         parse_counts(text, "--widths")
 
 
+@given(st.lists(st.sampled_from(FORMATS), min_size=1))
+def test_formats_come_once_and_in_order(names: list[str]) -> None:
+    read = parse_formats(" , ".join(names).upper())
+    assert set(read) == set(names)
+    assert list(read) == sorted(set(names), key=FORMATS.index)
+
+
+@pytest.mark.parametrize("text", ["htm", "html,docx", "", "html,"])
+def test_an_unknown_format_names_those_there_are(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^--format .* give one or more of html,pdf,png,svg,csv,md,json\.$"):
+        parse_formats(text)
+
+
 @pytest.mark.parametrize("parse", [parse_probs, parse_seeds, parse_size, parse_counts])
 @given(text=st.text(alphabet="0123456789.,:-+eE xninfNa_", max_size=14))
 def test_any_text_is_read_or_refused_by_the_name_of_the_option(
@@ -210,3 +223,10 @@ def test_any_text_is_read_or_refused_by_the_name_of_the_option(
     else:
         assert min(values) > 0
         assert parse is not parse_probs or max(values) < 1
+
+
+def test_a_pair_is_a_probability_and_a_seed() -> None:
+    assert parse_pair(" 0.25, 3", "--figure3") == (0.25, 3)
+    for wrong in ("0.5", "0.5,", "0.5,1,2", "0.5,-1", "1.5,1", "x,1", "0.3:0.5:0.1,2", ""):
+        with pytest.raises(ValueError, match="--figure3"):
+            parse_pair(wrong, "--figure3")

@@ -78,7 +78,7 @@ class Fit:
         device = plane.vectors.device
         rows, columns = black.shape
         self.coordinates = grid_coordinates((rows, columns), origin).to(device, plane.vectors.dtype)  # (H · W, 2)
-        self.engine = ObjectiveGradient(plane, data, self.coordinates, training.threshold, chunk)
+        self.engine = ObjectiveGradient(plane, data, self.coordinates, training.threshold, chunk, training.precision)
         self.black_pixels = (black & trained).flatten().nonzero().squeeze(1).cpu()
         self.white_pixels = (~black & trained).flatten().nonzero().squeeze(1).cpu()
         pixels = pixels or torch.Generator().manual_seed(0)
@@ -171,6 +171,7 @@ class Fit:
             "clamped_share": self.clamped_share,
             "sums": self.sums,
             "rows": [tuple(row) for row in self.rows],
+            "visits": (self.engine.forward_visits, self.engine.gradient_visits),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -183,6 +184,7 @@ class Fit:
         self.step, self.clamped_share = state["step"], state["clamped_share"]
         self.sums.copy_(state["sums"])
         self.rows = [TraceRow(*row) for row in state["rows"]]
+        self.engine.forward_visits, self.engine.gradient_visits = state["visits"]
 
 
 def fit(
@@ -200,7 +202,7 @@ def fit(
 ) -> list[TraceRow]:
     """Train a plane in place until its landscape shows the picture, as far as it can.
 
-    Arguments are those of :class:`Fit`; ``on_row`` is called with each row of the trace.
+    Arguments are those of :class:`~bnbench.mpo.fit.Fit`; ``on_row`` is called with each row of the trace.
 
     Returns:
         The training trace, about 100 rows.

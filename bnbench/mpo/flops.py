@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from bnbench.mpo.plane import Plane
 
@@ -25,6 +24,8 @@ class Flops(NamedTuple):
 
 def count_flops(plane: Plane, image_shape: tuple[int, int, int]) -> Flops:
     """Count a network's operations, forward alone and forward with backward, by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode  # a tenth of a second that a plan need not wait for
+
     module, images = plane.module, 2
     pixels = torch.zeros(images, *image_shape, dtype=plane.vectors.dtype, device=plane.vectors.device)
     counts: list[float] = []

@@ -28,11 +28,22 @@ class ObjectiveGradient:
         coordinates: position of every pixel of the grid, shape (H · W, d).
         threshold: white pixels above it are clamped.
         chunk: pixels computed at once.
+        precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks
+            run under autocast, while plane, losses and sums stay as they are.
     """
 
-    def __init__(self, plane: Plane, data: Images, coordinates: Tensor, threshold: float, chunk: int = CHUNK) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        data: Images,
+        coordinates: Tensor,
+        threshold: float,
+        chunk: int = CHUNK,
+        precision: str = "float32",
+    ) -> None:
         self.plane, self.data, self.coordinates = plane, data, coordinates
         self.threshold, self.chunk = threshold, chunk
+        self.is_autocast = precision == "bfloat16"
         self.names = [layer.name for layer in plane.layers]
         self.forward_visits = 0  # (pixel, image) pairs that only a forward pass saw
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
@@ -81,8 +92,9 @@ class ObjectiveGradient:
 
     def _forward(self, weights: list[Tensor], images: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
         chosen = images[part] if images.dim() == 2 else images
-        logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[chosen])
-        losses, hits = losses_and_hits(logits, self.data.labels[chosen])
+        with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=self.is_autocast):
+            logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[chosen])
+        losses, hits = losses_and_hits(logits.to(weights[0].dtype), self.data.labels[chosen])
         return losses.mean(1), hits.to(losses.dtype).mean(1)
 
     def _add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
