@@ -20,10 +20,12 @@ from nox.command import CommandFailed
 
 ROOT = Path(__file__).parent.resolve()
 DEMO = Path("demo")  # git-ignored
+SITE = Path("docs/_build")  # the same
 WORKERS = 4  # tests at once, at most; each works on one thread
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "tests", "smoke"]
+nox.options.sessions = ["tests", "lint", "types", "check", "smoke", "docs", "build"]  # those of .ci/run
 
 
 @nox.session(python=False)
@@ -40,9 +42,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite; arguments after -- go to pytest, such as: nox -s tests -- -k masks."""
     install(session)
-    workers = min(WORKERS, os.cpu_count() or 1)
-    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    python(session, "pytest", "-n", str(workers), *session.posargs, env=one_thread)
+    python(session, "pytest", "-n", str(test_workers()), *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(python=False)
@@ -72,6 +72,29 @@ def smoke(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def check(session: nox.Session) -> None:
+    """Hold this checkout to the committed baseline: exact checks in float64, and small fits."""
+    install(session)
+    python(session, "bnbench", "check", "benchmarks/baseline.json")
+
+
+@nox.session(python=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site, without a network; a warning is an error."""
+    install(session)
+    python(session, "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html", "docs", str(SITE))
+    session.log(f"the site: {SITE / 'index.html'}")
+
+
+@nox.session(python=False)
+def torture(session: nox.Session) -> None:
+    """Kill sweeps at 20 random moments, or as many as after -- with a seed: nox -s torture -- 50 7."""
+    install(session)
+    python(session, "tests.torture", *session.posargs)
+    python(session, "pytest", "-n", str(test_workers()), "-m", "torture", env=ONE_THREAD)
+
+
+@nox.session(python=False)
 def gpu(session: nox.Session) -> None:
     """Measure the engine on a GPU: right, fast, and where the time goes; after --: --device cuda:1 and the like."""
     install(session)
@@ -97,6 +120,11 @@ def pipeline(session: nox.Session, results: Path, report: Path, *grid: str) -> N
     """Fits, then their report."""
     python(session, "bnbench", "run", "--profile", "smoke", "--out", str(results), *grid)
     python(session, "bnbench", "report", str(results), "--out", str(report))
+
+
+def test_workers() -> int:
+    """How many tests run at once."""
+    return min(WORKERS, os.cpu_count() or 1)
 
 
 def python(session: nox.Session, module: str, *arguments: str, env: dict[str, str] | None = None) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bnbench.mpo.fit import fit
     from bnbench.mpo.objective import objective
     from bnbench.mpo.plane import Plane
+    from bnbench.planes import load_plane
     from bnbench.profiles import PROFILES
     from bnbench.protocol import Protocol
     from bnbench.report import build_report
@@ -34,6 +35,7 @@ _HOMES = {
     "is_trained": "bnbench.masks",
     "load": "bnbench.sweeps",
     "load_data": "bnbench.data",
+    "load_plane": "bnbench.planes",
     "measure_landscape": "bnbench.landscape",
     "objective": "bnbench.mpo.objective",
     "picture_to_mask": "bnbench.masks",
@@ -52,6 +54,7 @@ __all__ = [
     "is_trained",
     "load",
     "load_data",
+    "load_plane",
     "measure_landscape",
     "objective",
     "picture_to_mask",

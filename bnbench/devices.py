@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import gc
 import os
 import platform
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,17 +60,21 @@ def parse_devices(text: str, option: str = "--devices") -> tuple[str, ...]:
     return tuple(names)
 
 
-def make_slots(devices: Sequence[str], jobs: int | None, threads: int) -> tuple[Slot, ...]:
+def make_slots(
+    devices: Sequence[str], jobs: int | None, threads: int, per_device: int | None = None
+) -> tuple[Slot, ...]:
     """Spread jobs over devices in turn.
 
     Args:
         devices: names as :func:`parse_devices` gives them; a name may stand more than once.
-        jobs: fits at once. By default one for each name, and on the CPU alone as many as have
-            ``threads`` cores each.
+        jobs: fits at once. By default ``per_device`` for each name.
         threads: processor threads of a fit.
+        per_device: fits at once on each device. By default one, and on the CPU alone as many as have
+            ``threads`` cores each.
     """
     if jobs is None:
-        jobs = max(1, available_cores() // threads) if tuple(devices) == ("cpu",) else len(devices)
+        is_processor = tuple(devices) == ("cpu",)
+        jobs = len(devices) * (per_device or (max(1, available_cores() // threads) if is_processor else 1))
     used: Counter[str] = Counter()
     slots: list[Slot] = []
     for job in range(jobs):
@@ -84,15 +89,49 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class DeviceRequest:
+    """Which devices were asked for, whatever a machine has: each machine of a cluster makes slots of its own.
+
+    Attributes:
+        devices: as :func:`parse_devices` reads them.
+        jobs: fits at once.
+        per_device: fits at once on each device.
+        threads: processor threads of a fit.
+    """
+
+    devices: str = "auto"
+    jobs: int | None = None
+    per_device: int | None = None
+    threads: int = 1
+
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots of the machine that asks.
+
+        Raises:
+            RequestError: it lacks one of the devices.
+        """
+        return make_slots(parse_devices(self.devices), self.jobs, self.threads, self.per_device)
+
+
+class LeaseGivenUpError(Exception):
+    """Whoever waited for a slot was told to stop."""
+
+
 @contextmanager
-def lease(slots: Sequence[Slot], folder: Path) -> Iterator[Slot]:
+def lease(slots: Sequence[Slot], folder: Path, gives_up: Callable[[], bool] = lambda: False) -> Iterator[Slot]:
     """Hold a free slot; wait while all are taken.
 
     Args:
         slots: the slots of a sweep.
-        folder: where its lock files lie, on this machine's own disk.
+        folder: where its lock files lie, on this machine's own disk; made if it is not there.
+        gives_up: asked while waiting; whether to wait no longer.
+
+    Raises:
+        LeaseGivenUpError: it was.
     """
-    while True:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while not gives_up():
         for slot in slots:
             with (folder / str(slot).replace(":", "-")).open("w") as file:
                 try:
@@ -102,17 +141,18 @@ def lease(slots: Sequence[Slot], folder: Path) -> Iterator[Slot]:
                 yield slot
                 return
         time.sleep(_WAIT)
+    raise LeaseGivenUpError
 
 
-def prepare_process(threads: int) -> None:
-    """Set what a fit's numbers and speed hang on, inside the process that computes it.
+def prepare_process(threads: int, precision: str = "float32") -> None:
+    """Set what a fit's numbers and speed depend on, inside the process that computes it.
 
-    joblib passes none of it on. Float32 means float32 on a GPU too (cuDNN would round to TF32), and
-    its kernels are the deterministic ones.
+    joblib passes none of it on. Float32 means float32 on a GPU too (cuDNN would round to TF32) unless the
+    protocol asks for ``tf32``, and its kernels are the deterministic ones.
     """
     torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     keep_freed_memory()
@@ -133,6 +173,13 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return all(mallopt(option, value) for option, value in _MALLOC_OPTIONS.items())
+
+
+def free_cached_memory(device: str) -> None:
+    """Hand back what a failed attempt has left, so that a smaller one finds room."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def device_name(device: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import re
 import resource
 import subprocess
 import sys
+import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
@@ -34,8 +38,9 @@ def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
         "device_name": device_name(slot.device),
         "threads": threads,
         "chunk": chunk,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "process_peak_memory_mib": round(_peak_memory_mib(slot.device), 1),
+        "host": host_hash(),
+        "finished": now(),
+        "peak_memory_mib": round(_peak_memory_mib(slot.device), 1),
     }
 
 
@@ -59,9 +64,34 @@ def git_state() -> tuple[str | None, bool | None]:
     return git("rev-parse", "HEAD"), None if changes is None else bool(changes)
 
 
+def now() -> str:
+    """This moment, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@lru_cache(maxsize=1)
+def host_hash() -> str:
+    """Eight hexadecimal digits that tell machines apart and name none."""
+    identity = Path("/etc/machine-id")
+    machine = identity.read_text() if identity.exists() else str(uuid.getnode())
+    return hashlib.sha256(f"bnbench {machine} {platform.node()}".encode()).hexdigest()[:8]
+
+
+def forget_peak_memory(device: str) -> None:
+    """Start to count a fit's own peak memory, where the system lets a process do so."""
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory_mib(device: str) -> float:
-    """The most that this process ever held, earlier fits included."""
+    """The most that this process held since :func:`forget_peak_memory`; where Linux does not tell, ever."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(found[1]) / 2**10
     unit = 1 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -2,159 +2,224 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
+import time
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bnbench import store
-from bnbench.data import DataSet, load_data
+from bnbench import layout, store
+from bnbench.claims import discard_left_behind, is_claimed, was_left_behind
+from bnbench.compute import stored_outcome
 from bnbench.errors import RequestError
-from bnbench.foreign import arm_source, load_arm
-from bnbench.landscape import policies
-from bnbench.protocol import FitKey, Grid, Protocol
-from bnbench.wording import counted
-from bnbench.worker import Execution, Outcome, headline, in_flight_path, record_failure, run_fit
+from bnbench.execution import Execution, Job, Outcome
+from bnbench.failures import read_failure
+from bnbench.interrupts import (
+    Interrupted,
+    Stop,
+    end_with_runner,
+    runner_signals,
+    sweep_markers,
+    without_interrupts,
+)
+from bnbench.plan import Plan
+from bnbench.protocol import FitKey
+from bnbench.worker import TRIES, record_killed, run_fit
 
-_TRIES = 3
+_WAIT = 1.0  # seconds between two looks at fits that another runner computes
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Backend = Callable[[Sequence[FitKey], Job, Stop], Iterator[Outcome]]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep has done and has yet to do.
+class Sweeping:
+    """A sweep under way: what is left of a plan, and why.
 
-    Attributes:
-        folder: the results folder.
-        protocol: what its fits have in common.
-        grid: which fits are asked for.
-        done: finished fits of the grid, with their provenance.
-        to_run: the others.
-        broken: a sentence for each file that is in the way; its fit is not run.
+    Args:
+        plan: what is to run.
+        execution: how.
+        backend: computes a batch of fits; see :func:`in_processes`.
+        fail_fast: stop at the first fit that fails.
+        is_remote: whether workers may be on other machines.
     """
 
-    folder: Path
-    protocol: Protocol
-    grid: Grid
-    done: dict[FitKey, dict[str, Any]]
-    to_run: list[FitKey]
-    broken: list[str]
+    def __init__(
+        self,
+        plan: Plan,
+        execution: Execution,
+        backend: Backend,
+        *,
+        fail_fast: bool = False,
+        is_remote: bool = False,
+    ) -> None:
+        self.plan, self.backend, self.fail_fast = plan, backend, fail_fast
+        token = uuid.uuid4().hex[:12]
+        self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, is_remote)
+        self.stop = Stop(self.job.stop_markers)
+        self.left = list(plan.to_run)
+        self.elsewhere: list[FitKey] = []  # fits that another runner computes at the moment
+        self.kills: Counter[FitKey] = Counter()
+        self.started = time.time()
 
-    def __str__(self) -> str:
-        broken = f", {len(self.broken):,} unreadable" if self.broken else ""
-        return f"{self.grid}; {len(self.done):,} done{broken}, {len(self.to_run):,} to run"
+    def outcomes(self) -> Iterator[Outcome]:
+        """Compute what is left, as many fits at once as there are slots.
 
+        A fit that fails leaves a record and an outcome, and the sweep goes on. When a worker is killed,
+        joblib loses every fit in flight: each of them is suspected and later run alone from its
+        checkpoint, so that the one that kills its worker is found out and costs the others little.
 
-def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet:
-    """Load the data and every arm once, in the parent: a wrong request ends before any worker starts.
+        Yields:
+            The outcome of each fit, in the order in which joblib reports them; also of those that
+            another runner has finished in the meantime.
 
-    Raises:
-        RequestError: a data set or an arm cannot be used, or the protocol asks for what they cannot give.
-    """
-    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
-    for arm in grid.arms:
-        load_arm(arm, data.image_shape, data.classes, protocol.network)
-    there = f"there are {len(data.train):,} training images"
-    if protocol.training.images > len(data.train):
-        raise RequestError(f"--images {protocol.training.images}: {there}; give fewer.")
-    for policy in policies(protocol):
-        kind, _, count = policy.partition(":")
-        if kind == "recalibrate" and int(count) > len(data.train):
-            asked = protocol.measurement.bn_statistics
-            raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
-    if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
-        raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
-    return data
-
-
-def plan_sweep(folder: Path, protocol: Protocol, grid: Grid) -> Plan:
-    """Find out which fits of a grid are done; reads no more than each file's footer.
-
-    Raises:
-        StoreError: a fit in the folder was computed by another version of one of the grid's arms.
-    """
-    sources = {arm: arm_source(arm) for arm in grid.arms}
-    found: dict[Path, dict[str, Any]] = {}
-    broken: dict[Path, str] = {}
-    for path in store.fit_paths(folder):
+        Raises:
+            Interrupted: SIGINT or SIGTERM; the workers have written their checkpoints, or were killed.
+        """
         try:
-            found[path] = store.read_details(path)
-        except store.StoreError as error:
-            broken[path] = str(error)
-            continue
-        arm, source = found[path]["key"]["arm"], found[path].get("source", "")
-        if sources.get(arm, source) != source:
-            raise store.StoreError(
-                f"--out {folder}: {path.name} was computed by another version of the arm {arm}; give another folder."
-            )
-        if found[path]["hash"] != protocol.hash:
-            broken[path] = f"{path} belongs to another protocol; move it to its own folder."
-    paths = {key: store.fit_path(folder, key) for key in grid.fits()}
-    done = {key: found[path]["provenance"] for key, path in paths.items() if path in found and path not in broken}
-    to_run = [key for key, path in paths.items() if path not in found and path not in broken]
-    return Plan(folder, protocol, grid, done, to_run, [broken[path] for path in paths.values() if path in broken])
+            with runner_signals(self.stop):
+                discard_left_behind(self.plan.folder, (*self.plan.done, *self.left))
+                sweep_markers(self.plan.folder / "running")
+                while self.left and not self.stop.is_requested:
+                    yield from self._round()
+                discard_left_behind(self.plan.folder, self.plan.to_run)
+            if self.stop.number is not None:
+                raise Interrupted(self.stop.number)
+        finally:
+            if not (self.job.is_remote and self.stop.is_requested):  # another machine has yet to see it
+                self.stop.withdraw()
+            shutil.rmtree(self.job.local_folder, ignore_errors=True)
+
+    def _round(self) -> Iterator[Outcome]:
+        """One batch through the backend: all that nobody suspects, or one suspect alone."""
+        yield from self._finished_elsewhere()
+        free = [key for key in self.left if key not in self.elsewhere]
+        batch = [key for key in free if not self.kills[key]] or free[:1]
+        if not batch:
+            time.sleep(_WAIT)
+            return
+        try:
+            for outcome in self.backend(batch, self.job, self.stop):
+                if outcome.state == "killed":
+                    yield from self._suspect(outcome.key, is_alone=len(batch) == 1)
+                else:
+                    yield from self._ended(outcome)
+        except BrokenProcessPool:
+            yield from self._after_a_kill(batch)
+
+    def _suspect(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
+        """A cluster has lost several workers that held a fit, of which some had not begun it: run it alone, once."""
+        self.kills[key] += 1
+        if is_alone:
+            yield from self._ended(record_killed(key, self.job, TRIES))
+
+    def _ended(self, outcome: Outcome) -> Iterator[Outcome]:
+        if outcome.state == "taken":
+            self.elsewhere.append(outcome.key)
+        if outcome.state in ("taken", "stopped"):
+            return
+        self.left.remove(outcome.key)
+        if outcome.state == "failed" and (self.fail_fast or outcome.is_fatal):
+            self.stop.request()
+        yield outcome
+
+    def _finished_elsewhere(self) -> Iterator[Outcome]:
+        """What other runners are done with; what they have given up is ours again."""
+        folder = self.plan.folder
+        for key in [key for key in self.elsewhere if not is_claimed(folder, key)]:
+            self.elsewhere.remove(key)
+            if layout.fit_path(folder, key).exists():
+                yield from self._ended(_found(key, folder))
+            elif (path := layout.failure_path(folder, key)).exists() and path.stat().st_mtime > self.started:
+                yield from self._ended(_found_failure(key, path))
+
+    def _after_a_kill(self, batch: Sequence[FitKey]) -> Iterator[Outcome]:
+        """Report what had finished, count a kill for what was in flight, give up on what was killed too often."""
+        folder = self.plan.folder
+        silent = [key for key in batch if key in self.left and key not in self.elsewhere]
+        left_behind = {key for key in silent if was_left_behind(folder, key)}
+        discard_left_behind(folder, left_behind)
+        for key in [key for key in silent if layout.fit_path(folder, key).exists()]:
+            yield from self._ended(_found(key, folder))
+        silent = [key for key in silent if key in self.left]
+        in_flight = [key for key in silent if key in left_behind]
+        # Killed before the first line of its task: then it was one of those that joblib had handed out.
+        self.kills.update(in_flight or silent[: len(self.job.execution.slots)])
+        for key in silent:
+            if self.kills[key] >= TRIES:
+                yield from self._ended(record_killed(key, self.job, TRIES))
 
 
-def run_sweep(plan: Plan, execution: Execution) -> Iterator[Outcome]:
-    """Compute what a plan has left, as many fits at once as there are slots.
+def _found(key: FitKey, folder: Path) -> Outcome:
+    """The outcome of a fit whose file is there; a damaged file is the failure of this fit alone."""
+    try:
+        return stored_outcome(key, folder)
+    except store.StoreError as error:
+        return Outcome(key, "failed", message=str(error))
 
-    A fit that fails leaves a record and an outcome, and the sweep goes on. When a worker is killed,
-    joblib loses every fit in flight: each of them is suspected and later run alone, so that the one
-    that kills its worker is found out and costs no other fit more than its time.
 
-    Yields:
-        The outcome of each fit, in the order in which joblib reports them.
+def _found_failure(key: FitKey, path: Path) -> Outcome:
+    try:
+        return Outcome(key, "failed", message=f"{read_failure(path)} (in another runner)")
+    except store.StoreError as error:
+        return Outcome(key, "failed", message=str(error))
+
+
+def in_processes(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    """Fits in processes of their own, one for each slot.
+
+    With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
+    sweep: a single slot gets two workers, of which one waits.
     """
-    kills: Counter[FitKey] = Counter()
-    left = list(plan.to_run)
-    with tempfile.TemporaryDirectory(prefix="bnbench-") as folder:
-        locks = Path(folder)
-        while left:
-            batch = [key for key in left if not kills[key]] or left[:1]
-            ended: set[FitKey] = set()
-            try:
-                for outcome in _in_parallel(batch, plan, execution, locks):
-                    ended.add(outcome.key)
-                    yield outcome
-            except TerminatedWorkerError:
-                for outcome in _after_a_kill([key for key in batch if key not in ended], plan, execution, locks, kills):
-                    ended.add(outcome.key)
-                    yield outcome
-            left = [key for key in left if key not in ended]
-
-
-def _in_parallel(batch: Sequence[FitKey], plan: Plan, execution: Execution, locks: Path) -> Iterator[Outcome]:
-    """Outcomes as joblib reports them.
-
-    With several slots even a single fit gets a worker of its own, so that what kills the worker
-    leaves the sweep alive; with one slot joblib computes in this process.
-    """
-    folder = plan.folder.resolve()
-    tasks = (delayed(run_fit)(key, plan.protocol, folder, execution, locks) for key in batch)
+    slots = len(job.execution.slots)
     parallel = Parallel(
-        n_jobs=len(execution.slots), return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
+        n_jobs=max(2, slots),
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch=slots,
+        backend="loky",
+        initializer=end_with_runner,
+        initargs=(job.runner,),
     )
-    yield from parallel(tasks)
+    with without_interrupts():  # workers start with Ctrl-C blocked: it is this process's business
+        outcomes = parallel(delayed(run_fit)(key, job) for key in batch if not stop.is_requested)
+    yield from outcomes
 
 
-def _after_a_kill(
-    silent: Sequence[FitKey], plan: Plan, execution: Execution, locks: Path, kills: Counter[FitKey]
-) -> Iterator[Outcome]:
-    """Report what had finished, count a kill for what was in flight, and give up on what was killed too often."""
-    finished = [key for key in silent if store.fit_path(plan.folder, key).exists()]
-    in_flight = [key for key in silent if key not in finished and in_flight_path(key, locks).exists()]
-    # Killed before the first line of its task: then it was one of those that joblib had handed out.
-    kills.update(in_flight or [key for key in silent if key not in finished][: len(execution.slots)])
-    for key in finished:
-        result = store.read_fit(store.fit_path(plan.folder, key))
-        seconds, gflops = (result.provenance[name] for name in ("wall_seconds", "gflops"))
-        yield Outcome(key, seconds, gflops, *headline(result.summary))
-    for key in silent:
-        in_flight_path(key, locks).unlink(missing_ok=True)
-        if kills[key] >= _TRIES:
-            message = f"its worker was killed {counted(_TRIES, 'time')} (out of memory?)"
-            yield record_failure(key, plan.folder, 0.0, "killed worker", message)
+def each_in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
+    """Pieces of work that know nothing of each other, in processes of their own, in the order in which they end.
+
+    Args:
+        work: called with each item; what it raises ends everything.
+        items: whatever pickle can send.
+        jobs: pieces at once; a single one is done in this process.
+
+    Raises:
+        RequestError: a process was killed; what the others had finished is kept.
+    """
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs, backend="loky")
+    try:
+        with without_interrupts():
+            results = parallel(delayed(work)(item) for item in items)
+        yield from results
+    except BrokenProcessPool:
+        raise RequestError(
+            f"one of {jobs} processes was killed (out of memory?); what was finished is kept, "
+            "and the same command goes on: --jobs 1 needs least memory."
+        ) from None
+
+
+def in_this_process(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    """Fits one after another in this process: for a debugger, and for tests."""
+    for key in batch:
+        if stop.is_requested:
+            return
+        yield run_fit(key, job)

@@ -1,21 +1,9 @@
-"""Results on disk: one parquet file per fit. The only module that knows the file layout.
-
-A results folder belongs to one protocol::
-
-    results/quick/
-      protocol.json                            the protocol and its hash
-      execution.json                           the chunk that its fits are computed with
-      fits/plain_p0.100_seed1.parquet          landscape; summary, trace, provenance in its metadata
-      failures/bn_p0.300_seed2.json            a fit that failed, and why
-
-A fit is done when its file exists: files appear whole (temporary file, fsync, rename) or not at all.
-"""
+"""Results on disk: a folder for each protocol, one parquet file per fit. Where files lie is in layout.py."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bnbench import layout
 from bnbench.errors import RequestError
 from bnbench.protocol import FitKey, Protocol, knob_text
 
@@ -45,6 +34,8 @@ LANDSCAPE_SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"bnbench"
+_BRIEF = b"bnbench.brief"  # the same without what is long: a plan over thousands of fits reads no more
+_LONG = ("protocol", "summary", "trace")
 
 
 class StoreError(RequestError):
@@ -78,32 +69,6 @@ class FitResult:
     source: str = ""
 
 
-def fit_name(key: FitKey) -> str:
-    """File name of a fit, without its ending; an arm keeps its name, with ``-`` for the colon of a foreign one."""
-    arm = re.sub(r"[^\w.-]", "-", key.arm)
-    return f"{arm}_p{key.p:.3f}_seed{key.seed}"
-
-
-def fit_path(folder: Path, key: FitKey) -> Path:
-    """Where a fit's file lies, whether it exists or not."""
-    return folder / "fits" / f"{fit_name(key)}.parquet"
-
-
-def failure_path(folder: Path, key: FitKey) -> Path:
-    """Where a failed fit's record lies, whether it exists or not."""
-    return folder / "failures" / f"{fit_name(key)}.json"
-
-
-def fit_paths(folder: Path) -> list[Path]:
-    """The files of finished fits, sorted by name."""
-    return sorted((folder / "fits").glob("*.parquet"))
-
-
-def failure_paths(folder: Path) -> list[Path]:
-    """The records of failed fits, sorted by name."""
-    return sorted((folder / "failures").glob("*.json"))
-
-
 def empty_landscape() -> pd.DataFrame:
     """A landscape without pixels: the columns and their types."""
     table: pd.DataFrame = LANDSCAPE_SCHEMA.empty_table().to_pandas()
@@ -116,7 +81,7 @@ def check_folder(folder: Path, protocol: Protocol) -> None:
     Raises:
         StoreError: it holds fits of another protocol, or a protocol that cannot be read.
     """
-    if not (folder / "protocol.json").exists() or not fit_paths(folder):
+    if not (folder / "protocol.json").exists() or not layout.fit_paths(folder):
         return
     stored = read_protocol(folder)
     if stored.hash != protocol.hash:
@@ -140,8 +105,9 @@ def open_folder(folder: Path, protocol: Protocol) -> None:
     check_folder(folder, protocol)
     stored = {"format": FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
     try:
-        (folder / "fits").mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
+        for name in ("fits", "running"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        layout.write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
     except OSError as error:
         raise StoreError(
             f"--out {folder} cannot be written ({error.strerror}); give a folder that you may write to."
@@ -157,9 +123,20 @@ def read_chunk(folder: Path) -> int | None:
     return chunk if isinstance(chunk, int) and chunk > 0 else None
 
 
-def write_chunk(folder: Path, chunk: int) -> None:
-    """Keep the number of pixels computed at once for every later fit of a results folder."""
-    write_atomically(folder / "execution.json", (json.dumps({"format": FORMAT, "chunk": chunk}) + "\n").encode())
+def keep_chunk(folder: Path, chunk: int) -> int:
+    """Keep the number of pixels computed at once for every later fit of a results folder.
+
+    Returns:
+        The one that is kept: of two runners that start at the same moment, the first one's choice.
+    """
+    content = (json.dumps({"format": FORMAT, "chunk": chunk}) + "\n").encode()
+    with layout.locked(folder):  # of two that find it damaged, the second finds it mended
+        if read_chunk(folder) is None:
+            path = folder / "execution.json"
+            # In this order: a file that is there is whole, so one that then cannot be read is not being written.
+            damaged = path.exists() and read_chunk(folder) is None
+            layout.write_atomically(path, content, replace=damaged)
+    return read_chunk(folder) or chunk
 
 
 def read_protocol(folder: Path) -> Protocol:
@@ -191,12 +168,16 @@ def write_fit(folder: Path, result: FitResult) -> Path:
         "source": result.source,
     }
     table = pa.Table.from_pandas(result.landscape, schema=LANDSCAPE_SCHEMA, preserve_index=False)
-    table = table.replace_schema_metadata({_METADATA: json.dumps(details)})
+    brief = {name: value for name, value in details.items() if name not in _LONG}
+    table = table.replace_schema_metadata({_METADATA: json.dumps(details), _BRIEF: json.dumps(brief)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    path = fit_path(folder, result.key)
-    write_atomically(path, sink.getvalue().to_pybytes())
-    failure_path(folder, result.key).unlink(missing_ok=True)
+    path = layout.fit_path(folder, result.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layout.write_atomically(path, sink.getvalue().to_pybytes())
+    for outdated in (layout.failure_path(folder, result.key), layout.checkpoint_path(folder, result.key)):
+        with suppress(OSError):  # the fit is done, whatever is in the way there
+            outdated.unlink()
     return path
 
 
@@ -239,31 +220,12 @@ def read_details(path: Path) -> dict[str, Any]:
         StoreError: the file is truncated or not a bnbench fit; the message names it.
     """
     try:
-        details: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {})[_METADATA])
-    except (OSError, ValueError, KeyError, pa.ArrowException):
+        metadata = pq.read_metadata(path).metadata or {}
+        details: dict[str, Any] = json.loads(metadata.get(_BRIEF) or metadata[_METADATA])
+        if not {"key", "hash", "provenance"} <= details.keys():
+            raise ValueError("incomplete")
+    except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException):
         raise StoreError(
             f"{path} is truncated or not a bnbench fit; delete it and run again to compute it anew."
         ) from None
     return details
-
-
-def write_failure(folder: Path, key: FitKey, kind: str, message: str, traceback: str = "") -> Path:
-    """Record a fit that failed: one JSON file, replaced when it fails again, gone when it succeeds."""
-    record = {"format": FORMAT, **asdict(key), "kind": kind, "message": message, "traceback": traceback}
-    path = failure_path(folder, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
-    return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all, even if the machine stops."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

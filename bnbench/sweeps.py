@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from bnbench import store
+from bnbench import layout, store
+from bnbench.failures import Failure, read_failure
 from bnbench.protocol import FitKey, Protocol
 from bnbench.store import FitResult, StoreError
-
-_FAILURE_FIELDS = {*FitKey.__dataclass_fields__, "kind", "message"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Sweep:
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.store.FitResult`.
         traces: rows of training.
         provenance: a row per fit.
+        identities: hash of all that a fit's numbers depend on, see :class:`bnbench.store.FitResult`.
         failures: the record of each fit that failed.
         broken: a sentence for each file that could not be used.
     """
@@ -38,7 +36,8 @@ class Sweep:
     summaries: pd.DataFrame
     traces: pd.DataFrame
     provenance: pd.DataFrame
-    failures: list[dict[str, Any]]
+    identities: dict[FitKey, str]
+    failures: list[Failure]
     broken: list[str]
 
 
@@ -57,17 +56,17 @@ def read_sweep(folder: Path) -> Sweep:
     results: list[FitResult] = []
     broken: list[str] = []
     sources: dict[str, str] = {}
-    for path in store.fit_paths(folder):
+    for path in layout.fit_paths(folder):
         try:
             result = store.read_fit(path)
             _check_member(path, result, protocol, sources)
             results.append(result)
         except StoreError as error:
             broken.append(str(error))
-    failures: list[dict[str, Any]] = []
-    for path in store.failure_paths(folder):
+    failures: list[Failure] = []
+    for path in layout.failure_paths(folder):
         try:
-            failures.append(_read_failure(path))
+            failures.append(read_failure(path))
         except StoreError as error:
             broken.append(str(error))
     return Sweep(
@@ -77,6 +76,7 @@ def read_sweep(folder: Path) -> Sweep:
         summaries=_joined(_keyed(result.summary, result.key) for result in results),
         traces=_joined(_keyed(result.trace, result.key) for result in results),
         provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
+        identities={result.key: result.identity for result in results},
         failures=failures,
         broken=broken,
     )
@@ -115,22 +115,12 @@ def _check_member(path: Path, result: FitResult, protocol: Protocol, sources: di
         raise StoreError(
             f"{path} belongs to another protocol ({result.protocol.id}, not {protocol.id}); move it to its own folder."
         )
-    if path.stem != store.fit_name(result.key):
+    if path.stem != layout.fit_name(result.key):
         raise StoreError(f"{path} holds the fit {result.key}, which its name denies; delete the copy.")
     if sources.setdefault(result.key.arm, result.source) != result.source:
         raise StoreError(
             f"{path} was computed by another version of the arm {result.key.arm}; move it to its own folder."
         )
-
-
-def _read_failure(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is not a record of a failure ({error}); delete it.") from error
-    if not isinstance(record, dict) or not record.keys() >= _FAILURE_FIELDS:
-        raise StoreError(f"{path} is not a record of a failure; delete it.")
-    return record
 
 
 def _keyed(table: pd.DataFrame, key: FitKey) -> pd.DataFrame:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import time
 from functools import partial
 from typing import Any
 
@@ -138,3 +142,73 @@ def raises_in_forward(image_shape: Shape, classes: int) -> nn.Module:
             raise RuntimeError("this layer is broken")
 
     return Broken()
+
+
+# What follows passes every check and fails in training alone, which it knows by its number of images.
+TRAINED_ON = 5
+
+
+class _Faulty(nn.Module):
+    """A network that does something bad to the images that it is trained on."""
+
+    def __init__(self, image_shape: Shape, classes: int) -> None:
+        super().__init__()
+        self.network = layer_norm(image_shape, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return self.spoilt(logits) if len(images) == TRAINED_ON else logits
+
+    def spoilt(self, logits: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def raises_in_training(image_shape: Shape, classes: int) -> nn.Module:
+    class Raising(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            raise ValueError("this layer gave up")
+
+    return Raising(image_shape, classes)
+
+
+def not_a_number(image_shape: Shape, classes: int) -> nn.Module:
+    class Lost(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            return logits * float("nan")
+
+    return Lost(image_shape, classes)
+
+
+def allocates_too_much(image_shape: Shape, classes: int) -> nn.Module:
+    class Greedy(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            torch.empty(2**58)  # an exbibyte
+            return logits
+
+    return Greedy(image_shape, classes)
+
+
+def allocates_too_much_for_many_pixels(image_shape: Shape, classes: int) -> nn.Module:
+    class Greedy(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            pixels = torch._C._functorch.get_unwrapped(logits).shape[0]
+            if pixels > 2:
+                torch.empty(2**58)
+            return logits
+
+    return Greedy(image_shape, classes)
+
+
+def kills_its_worker(image_shape: Shape, classes: int) -> nn.Module:
+    if multiprocessing.current_process().name.startswith("Loky"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return layer_norm(image_shape, classes)
+
+
+def takes_its_time(image_shape: Shape, classes: int) -> nn.Module:
+    class Slow(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            time.sleep(60)
+            return logits
+
+    return Slow(image_shape, classes)

@@ -69,7 +69,7 @@ def test_the_same_command_again_does_nothing(swept: Path) -> None:
 def test_a_dry_run_plans_and_starts_nothing(tmp_path: Path) -> None:
     planned = bnbench(*TINY, "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0
-    assert "2 to run; 1 slot (cpu#0), 1 thread each, 32 pixels at once; about" in planned.stderr
+    assert "2 to run; 1 slot (cpu#0), 1 thread each, 32 pixels at once; how long it takes is measured" in planned.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,11 +85,38 @@ def test_a_results_folder_keeps_its_first_chunk(tmp_path: Path) -> None:
     assert (table["gflops"] > 0).all()
 
 
+def test_the_plan_says_which_fits_were_done_without_keeping_their_planes(tmp_path: Path) -> None:
+    small = [*TINY, "--arms", "plain", "--out", "own"]
+    assert bnbench(*small, cwd=tmp_path).returncode == 0
+    late = bnbench(*small, "--keep-planes", cwd=tmp_path)
+    assert "1 fit done without keeping the plane, left as it is; --force runs it again" in late.stderr
+    assert not (tmp_path / "own" / "planes").exists()
+    forced = bnbench(*small, "--keep-planes", "--force", cwd=tmp_path)
+    assert "without keeping" not in forced.stderr
+    assert (tmp_path / "own" / "planes" / "plain_p0.500_seed1.safetensors").exists()
+
+
 def test_a_report_of_the_run(swept: Path) -> None:
     built = bnbench("report", "results/smoke", cwd=swept)
     assert built.returncode == 0, built.stderr
     assert built.stdout.strip() == "reports/smoke/index.html"
     assert (swept / "reports" / "smoke" / "index.html").stat().st_size > 10_000
+
+
+def test_a_report_in_other_formats(swept: Path, tmp_path: Path) -> None:
+    results = str(swept / "results" / "smoke")
+    built = bnbench("report", results, "--format", "json,csv", "--out", "own", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    assert built.stdout.strip() == "own"
+    assert (tmp_path / "own" / "report.json").exists()
+    for options, words in (
+        (("--format", "docx"), "'docx' is no format of a report; give one or more of html,pdf"),
+        (("--format", "csv", "--open"), "add html to it"),
+    ):
+        refused = bnbench("report", results, *options, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
 
 
 def test_a_report_names_a_broken_file_and_exits_1(swept: Path, tmp_path: Path) -> None:
@@ -175,7 +202,14 @@ def test_a_failed_fit_gives_exit_1(tmp_path: Path) -> None:
     answer = bnbench(*TINY, "--learning-rate", "1e30", "--arms", "plain", cwd=tmp_path)
     assert answer.returncode == 1
     assert "FAILED, diverged" in answer.stderr
-    assert "1 failed" in answer.stderr
+    assert "failed: plain p=0.5 seed=1: diverged: the loss or its gradient" in answer.stderr
+    assert "1 fit failed; the same command with --retry-failed runs it again." in answer.stderr
+    again = bnbench(*TINY, "--learning-rate", "1e30", "--arms", "plain", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "0 done, 1 failed, 0 to run" in again.stderr
+    assert "FAILED" not in again.stderr
+    third = bnbench(*TINY, "--learning-rate", "1e30", "--arms", "plain", "--retry-failed", cwd=tmp_path)
+    assert "FAILED, diverged" in third.stderr
 
 
 def test_threads_and_chunk_are_no_part_of_the_protocol(swept: Path) -> None:
@@ -191,7 +225,8 @@ def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
     assert "report" in answer.stderr
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "bnbench", "run", "--profile", "smoke", "--mask-size", "4", "--steps", "300"]
     command += ["--probs", "0.5", "--seeds", "50", "--jobs", "1", "--arms", "plain", "--out", "own"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -199,11 +234,11 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path) -> Non
     for line in running.stderr:
         if line.startswith("[1/50]"):
             break
-    os.killpg(running.pid, signal.SIGINT)
+    os.killpg(running.pid, number)
     _, said = running.communicate(timeout=30)
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert said.strip().splitlines()[-1] == (
-        "bnbench: interrupted; finished fits are kept, and the same command goes on from there."
+        "bnbench: interrupted; all that was computed is kept, and the same command goes on from there."
     )
     assert "Traceback" not in said
     done = len(list((tmp_path / "own" / "fits").glob("*.parquet")))

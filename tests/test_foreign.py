@@ -26,7 +26,7 @@ def test_scales_of_other_normalizations_are_reparametrized_as_bns_are(arm: str, 
     layer = module.get_submodule(norm)
     stored = module.get_parameter(f"{norm}.parametrizations.weight.original")
     assert stored.abs().max() <= 0.5
-    assert stored.std() > 0.1
+    assert len(stored.unique()) == len(stored)  # drawn, no longer constant
     assert torch.equal(layer.weight, stored + 0.5)
     plane = Plane.from_factory(
         load_arm(f"tests.arms:{arm}", SHAPE, 3, NetworkProtocol()), torch.Generator().manual_seed(0)

@@ -12,35 +12,36 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnbench import store, sweeps
+from bnbench import layout, store, sweeps
+from bnbench.compute import fit_identity
 from bnbench.cost import choose_chunk, estimate_seconds
 from bnbench.devices import make_slots
 from bnbench.errors import RequestError
+from bnbench.execution import Execution, Outcome
 from bnbench.mpo.fit import Fit
-from bnbench.profiles import PROFILES
+from bnbench.plan import Plan, check_request, plan_sweep
 from bnbench.protocol import FitKey, Grid, Protocol
-from bnbench.runner import check_request, plan_sweep, run_sweep
+from bnbench.runner import Sweeping, in_processes, in_this_process
 from bnbench.wording import duration
-from bnbench.worker import Execution, Outcome, fit_identity
+from tests.fits import TINY
 
-TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(4, 4),
-    steps=6,
-    black_pixels=3,
-    white_pixels=3,
-    images=4,
-    test_images=60,
-    train_images=60,
-    bn_statistics="batch:60",
-)
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2))
 ONE = Execution(make_slots(("cpu",), 1, 1))
 TWO = Execution(make_slots(("cpu", "cpu"), None, 1))
 
 
+def run(plan: Plan, execution: Execution = ONE) -> list[Outcome]:
+    backend = in_this_process if execution is ONE else in_processes
+    return list(Sweeping(plan, execution, backend).outcomes())
+
+
 def sweep(folder: Path, grid: Grid = GRID, execution: Execution = ONE, protocol: Protocol = TINY) -> list[Outcome]:
     store.open_folder(folder, protocol)
-    return list(run_sweep(plan_sweep(folder, protocol, grid), execution))
+    return run(plan_sweep(folder, protocol, grid), execution)
+
+
+def messages(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.message for outcome in outcomes if outcome.state != "done"]
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -51,7 +52,7 @@ def stamps(folder: Path) -> dict[str, int]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     outcomes = sweep(folder)
-    assert [outcome.failure for outcome in outcomes] == [""] * 4
+    assert [outcome.state for outcome in outcomes] == ["done"] * 4
     return folder
 
 
@@ -61,7 +62,7 @@ def test_every_fit_leaves_a_file_with_its_table(finished: Path) -> None:
     assert set(zip(frame["arm"], frame["seed"], strict=True)) == {(arm, seed) for arm in GRID.arms for seed in (1, 2)}
     masks = frame.pivot_table(index=["seed", "row", "column"], columns="arm", values="black", aggfunc="first")
     assert (masks["plain"] == masks["bn"]).all(), "the arms are paired on the same masks"
-    result = store.read_fit(store.fit_path(finished, FitKey("bn", 0.5, 1)))
+    result = store.read_fit(layout.fit_path(finished, FitKey("bn", 0.5, 1)))
     assert result.provenance["device"] == "cpu"
     assert result.provenance["threads"] == 1
     assert result.provenance["chunk"] == ONE.chunk
@@ -84,14 +85,14 @@ def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_pat
     plan = plan_sweep(tmp_path, TINY, GRID)
     assert str(plan) == "4 fits = 2 arms × 1 probability × 2 seeds; 2 done, 2 to run"
     assert [key.seed for key in plan.to_run] == [2, 2]
-    outcomes = list(run_sweep(plan, ONE))
+    outcomes = run(plan)
     assert {str(outcome.key) for outcome in outcomes} == {"plain p=0.5 seed=2", "bn p=0.5 seed=2"}
     assert before.items() <= stamps(tmp_path).items()
     pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
 
 
 def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path: Path) -> None:
-    assert not any(outcome.failure for outcome in sweep(tmp_path, execution=TWO))
+    assert not messages(sweep(tmp_path, execution=TWO))
     pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
     traces = [sweeps.read_sweep(folder).traces for folder in (tmp_path, finished)]
     pd.testing.assert_frame_equal(*traces, check_exact=True)
@@ -112,13 +113,16 @@ def test_a_failing_fit_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path, mon
 
     monkeypatch.setattr(Fit, "advance", fails_once)
     outcomes = sweep(tmp_path, Grid(("plain", "bn"), (0.5,), (1,)))
-    assert [outcome.failure for outcome in outcomes] == ["error: RuntimeError: out of luck", ""]
+    assert [outcome.message for outcome in outcomes] == ["error: RuntimeError: out of luck", ""]
     (record,) = sweeps.read_sweep(tmp_path).failures
-    assert (record["arm"], record["seed"], record["kind"]) == ("plain", 1, "error")
-    assert "out of luck" in record["traceback"]
+    assert (record.key, record.kind, record.tries) == (FitKey("plain", 0.5, 1), "error", 1)
+    assert "out of luck" in record.traceback
     plan = plan_sweep(tmp_path, TINY, Grid(("plain", "bn"), (0.5,), (1,)))
-    assert [key.arm for key in plan.to_run] == ["plain"]
-    assert not any(outcome.failure for outcome in run_sweep(plan, ONE))
+    assert (list(plan.failed), plan.to_run) == ([FitKey("plain", 0.5, 1)], [])
+    assert "1 done, 1 failed, 0 to run" in str(plan)
+    again = plan_sweep(tmp_path, TINY, Grid(("plain", "bn"), (0.5,), (1,)), retry_failed=True)
+    assert [key.arm for key in again.to_run] == ["plain"]
+    assert not messages(run(again))
     assert sweeps.read_sweep(tmp_path).failures == []
 
 
@@ -126,16 +130,16 @@ def test_a_mask_of_one_colour_names_its_seed_and_the_sweep_goes_on(tmp_path: Pat
     protocol = TINY.with_knobs(mask_size=(3, 3))
     grid = Grid(("plain",), (0.001, 0.5), (1,))
     outcomes = sweep(tmp_path, grid, protocol=protocol)
-    assert outcomes[0].failure.startswith("one-colour mask: the mask of p=0.001, seed 1 came out all white at 3×3")
-    assert not outcomes[1].failure
+    assert outcomes[0].message.startswith("one-colour mask: the mask of p=0.001, seed 1 came out all white at 3×3")
+    assert outcomes[1].state == "done"
     (record,) = sweeps.read_sweep(tmp_path).failures
-    assert record["kind"] == "one-colour mask"
+    assert record.kind == "one-colour mask"
 
 
 def test_divergence_is_recorded(tmp_path: Path) -> None:
     (outcome,) = sweep(tmp_path, Grid(("plain",), (0.5,), (1,)), protocol=TINY.with_knobs(learning_rate=1e30))
-    assert outcome.failure.startswith("diverged: the loss or its gradient was not a finite number at step")
-    assert not store.fit_path(tmp_path, outcome.key).exists()
+    assert outcome.message.startswith("diverged: the loss or its gradient was not a finite number at step")
+    assert not layout.fit_path(tmp_path, outcome.key).exists()
 
 
 def deadly(image_shape: tuple[int, int, int], classes: int) -> object:
@@ -151,15 +155,15 @@ def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Pat
     store.open_folder(tmp_path, TINY)
     keys = [FitKey("plain", 0.5, 1), FitKey("tests.test_runner:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
     plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=keys)
-    outcomes = {outcome.key: outcome for outcome in run_sweep(plan, TWO)}
+    outcomes = {outcome.key: outcome for outcome in run(plan, TWO)}
     assert set(outcomes) == set(keys)
     for key, outcome in outcomes.items():
         if key.arm == "plain":
-            assert not outcome.failure
-            assert store.fit_path(tmp_path, key).exists()
+            assert outcome.state == "done"
+            assert layout.fit_path(tmp_path, key).exists()
         else:
-            assert outcome.failure.startswith("killed worker: its worker was killed 3 times")
-    assert {record["arm"] for record in sweeps.read_sweep(tmp_path).failures} == {"tests.test_runner:deadly"}
+            assert outcome.message.startswith("killed worker: its worker was killed 3 times")
+    assert {record.key.arm for record in sweeps.read_sweep(tmp_path).failures} == {"tests.test_runner:deadly"}
 
 
 def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) 
     (tmp_path / "failures").write_text("in the way")
     outcomes = sweep(tmp_path, Grid(("plain",), (0.5,), (1, 2)), protocol=TINY.with_knobs(learning_rate=1e30))
     assert len(outcomes) == 2
-    assert all("no record of it could be written" in outcome.failure for outcome in outcomes)
+    assert all("no record of it could be written" in outcome.message for outcome in outcomes)
 
 
 def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +179,7 @@ def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch
     module.write_text("from tests.arms import layer_norm as make\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     grid = Grid(("versioned_arm:make",), (0.5,), (1,))
-    assert not sweep(tmp_path / "results", grid)[0].failure
+    assert sweep(tmp_path / "results", grid)[0].state == "done"
     module.write_text("from tests.arms import group_norm as make\n")
     with pytest.raises(store.StoreError, match="was computed by another version of the arm versioned_arm:make"):
         plan_sweep(tmp_path / "results", TINY, Grid(("versioned_arm:make",), (0.5,), (2,)))
@@ -183,7 +187,7 @@ def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch
 
 def test_a_broken_file_is_named_and_left_alone(finished: Path, tmp_path: Path) -> None:
     sweep(tmp_path, Grid(("plain",), (0.5,), (1,)))
-    path = store.fit_path(tmp_path, FitKey("plain", 0.5, 1))
+    path = layout.fit_path(tmp_path, FitKey("plain", 0.5, 1))
     path.write_bytes(path.read_bytes()[:200])
     plan = plan_sweep(tmp_path, TINY, GRID)
     assert len(plan.broken) == 1
@@ -243,7 +247,7 @@ def test_images_and_pixels_follow_the_seed_and_not_the_arm(tmp_path: Path) -> No
         Grid(("plain", "skip"), (0.5,), (1,)),
         protocol=TINY.with_knobs(learning_rate=1e-12, widths=(2,), strides=(2,)),
     )
-    assert not any(outcome.failure for outcome in outcomes)
+    assert not messages(outcomes)
     traces = sweeps.read_sweep(tmp_path).traces
     plain, skip = (traces[traces["arm"] == arm]["black_loss"].to_numpy() for arm in ("plain", "skip"))
     assert np.allclose(plain, skip, rtol=1e-5)

@@ -1,0 +1,73 @@
+"""Checkpoints: where a fit that is cut off goes on from, bit for bit on the same machine."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bnbench import layout, store
+from bnbench.protocol import FitKey
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A fit cut off between two steps.
+
+    Attributes:
+        identity: of the fit, see :func:`bnbench.compute.fit_identity`.
+        state: of the training, see :meth:`bnbench.mpo.fit.Fit.state_dict`.
+        seconds: spent on it so far.
+        parts: processes that have worked on it.
+    """
+
+    identity: str
+    state: dict[str, Any]
+    seconds: float
+    parts: int
+
+
+def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:
+    """Write a fit's checkpoint, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; an earlier one is still there.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **vars(checkpoint)}, buffer)
+    layout.write_atomically(layout.checkpoint_path(folder, key), buffer.getvalue())
+
+
+def load_checkpoint(folder: Path, key: FitKey, identity: str, device: str) -> Checkpoint | None:
+    """A fit's checkpoint, if there is one that belongs to it.
+
+    Args:
+        folder: the results folder.
+        key: which fit.
+        identity: what the fit is now; a checkpoint of another one is left out.
+        device: where its tensors go.
+
+    Raises:
+        StoreError: the file is damaged; the message names it.
+    """
+    path = layout.checkpoint_path(folder, key)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch.load does not look at the checksums that torch.save writes
+                raise ValueError(f"{damaged} is damaged")
+        stored = torch.load(path, map_location=device, weights_only=True)
+        found = stored.pop("format"), Checkpoint(**stored)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # an unpickler that reads damaged bytes may raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise store.StoreError(
+            f"{path} is not a whole checkpoint ({reason}); the fit starts from its first step."
+        ) from error
+    return found[1] if found[0] == FORMAT and found[1].identity == identity else None

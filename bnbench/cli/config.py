@@ -1,0 +1,83 @@
+"""``--config``: options read from a file, which the command line overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from bnbench.errors import RequestError
+from bnbench.protocol import SECTIONS
+
+_KNOBS = {knob.name for section in SECTIONS.values() for knob in fields(section)}
+_ALWAYS = {"profile", "probs", "seeds", "arms"}  # of the effective configuration, whether given or not
+
+
+class ConfiguredCommand(click.Command):
+    """A command with ``--config``: what is wrong with a value of the file names the file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options."""
+        with _naming_the_file(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _naming_the_file(ctx):
+            return super().invoke(ctx)
+
+
+def config_option(command: Any) -> Any:
+    """Give a command ``--config``, whose file stands in for options that are not on the command line."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        callback=_read,
+        help="Options from a TOML file; those on the command line win.",
+    )(command)
+
+
+def given_options(ctx: click.Context) -> dict[str, Any]:
+    """Options given on the command line or in a file that are neither knobs nor the grid's nor of a single run."""
+    from bnbench.config import ONE_RUN
+
+    default = (ParameterSource.DEFAULT, None)
+    given = {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) not in default}
+    left_out = {*ONE_RUN, "as_json", *_KNOBS, *_ALWAYS}
+    return {name: value for name, value in given.items() if name not in left_out}
+
+
+def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    from bnbench.config import ONE_RUN, read_config
+
+    if path is not None:
+        options = {
+            option.name: option.is_flag
+            for option in ctx.command.params
+            if isinstance(option, click.Option) and option.name and option.opts[0].strip("-") not in ONE_RUN
+        }
+        try:
+            ctx.default_map = read_config(path, options)
+        except RequestError as error:
+            raise RequestError(f"--config {error}") from error
+    return path
+
+
+@contextmanager
+def _naming_the_file(ctx: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except (RequestError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        option = re.search(r"--([a-z-]+)", message)
+        name = option[1].replace("-", "_") if option else ""
+        if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT_MAP:
+            raise
+        raise RequestError(f"--config {ctx.params['config']}: {message}") from error

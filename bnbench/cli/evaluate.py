@@ -1,0 +1,119 @@
+"""``bnbench evaluate``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bnbench import layout
+from bnbench.cli.options import FOLDER, Text, execution_of, machine_options, say
+from bnbench.errors import RequestError
+from bnbench.parsing import parse_policies
+from bnbench.protocol import SPLITS
+from bnbench.wording import counted, duration
+
+if TYPE_CHECKING:
+    from bnbench.evaluation_plan import EvaluationPlan, EvaluationRequest
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--bn-statistics",
+    type=Text("LIST", parse_policies),
+    default=(),
+    help="batch:N and recalibrate:N, such as batch:64,recalibrate:512.  [default: those of the fits' own summaries]",
+)
+@click.option("--arms", default="", help="Arms to evaluate; a user's own has to be named.  [default: plain,bn,skip]")
+@click.option("--split", type=click.Choice(SPLITS), help="Images to measure on.  [default: as the protocol]")
+@click.option(
+    "--test-images",
+    type=click.IntRange(0),
+    help="First images of that split to measure on; 0 takes all.  [default: as the protocol]",
+)
+@click.option("--landscapes", is_flag=True, help="Keep loss and accuracy of every pixel too.")
+@click.option("--out", type=FOLDER, help="Folder to write.  [default: RESULTS/evaluations]")
+@machine_options
+def evaluate(results: Path, **options: Any) -> None:
+    """Measure the stored planes of every sweep below RESULTS again, without training.
+
+    The planes are those that bnbench run --keep-planes kept. What is done is skipped: the same command goes on where
+    it was stopped. Prints the mean difference under each policy.
+    """
+    from bnbench.evaluation_plan import plan_evaluation
+
+    request = _request(results, options)
+    plan = plan_evaluation(results, request)
+    _announce(results, plan, request)
+    failed = _compute(plan, request)
+    _print_table(plan, request)
+    if failed:
+        say(f"{counted(failed, 'plane')} could not be measured; the same command tries again.")
+    if failed or plan.broken or plan.without_plane:
+        sys.exit(1)
+
+
+def _request(results: Path, options: dict[str, Any]) -> EvaluationRequest:
+    from bnbench.evaluation_plan import EvaluationRequest
+
+    arms = tuple(arm.strip() for arm in options["arms"].split(",")) if options["arms"] else ()
+    return EvaluationRequest(
+        out=options["out"] or layout.evaluations_folder(results),
+        execution=execution_of(options),
+        policies=options["bn_statistics"],
+        arms=arms,
+        split=options["split"],
+        test_images=options["test_images"],
+        with_landscapes=options["landscapes"],
+    )
+
+
+def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -> None:
+    """Say what will be measured, and what cannot be and why."""
+    for message in plan.broken:
+        say(f"skipped: {message}")
+    if plan.left_out:
+        named = ", ".join(f"{arm} ({counted(fits, 'fit')})" for arm, fits in plan.left_out.items())
+        arms = ",".join([*{task.key.arm: None for task in plan.tasks}, *plan.left_out])
+        say(f"left out: {named}; --arms {arms} measures them, which imports their code")
+    bare = len(plan.without_plane)
+    if not plan.tasks and not plan.broken:
+        raise RequestError(
+            f"{results} holds no planes that were asked for; bnbench run --keep-planes keeps them, "
+            "for fits that are done together with --force."
+        )
+    if bare:
+        say(f"skipped: {counted(bare, 'fit')} without a plane; bnbench run --keep-planes --force computes them anew")
+    done = len(plan.tasks) - len(plan.to_run)
+    slots = counted(len(request.execution.slots), "slot")
+    say(f"{counted(len(plan.tasks), 'plane')}; {done} done, {len(plan.to_run)} to measure; {slots}; to {request.out}")
+
+
+def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
+    """Measure what is left, with a line for each plane; the number of those that failed."""
+    from bnbench.evaluating import evaluate_planes
+
+    tasks, start, failed = plan.to_run, time.monotonic(), 0
+    for number, evaluated in enumerate(evaluate_planes(tasks, request) if tasks else (), 1):
+        seconds = (time.monotonic() - start) / number * (len(tasks) - number)
+        rest = f"; {len(tasks) - number} left, {duration(seconds)}" if number < len(tasks) else ""
+        say(f"[{number}/{len(tasks)}] {evaluated}{rest}")
+        failed += bool(evaluated.message)
+    return failed
+
+
+def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
+    """The mean difference under each policy that was asked for, one block for each protocol."""
+    from bnbench.evaluations import mean_differences, read_asked
+
+    table = read_asked([one for task in plan.tasks for one in task.evaluations], request.out)
+    if table.empty:
+        return
+    for (protocol, split, images), means in mean_differences(table).groupby(["protocol", "split", "images"]):
+        click.echo(f"{protocol}: mean accuracies over all pixels and fits, {images:,} {split} images")
+        shown = means[["policy", "arm", "fits", "black", "white", "difference"]]
+        click.echo(shown.to_string(index=False, float_format="{:.3f}".format))

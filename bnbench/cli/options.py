@@ -1,0 +1,125 @@
+"""What options accept, and one option for each knob of a protocol."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from bnbench.errors import RequestError
+from bnbench.parsing import parse_arms, parse_counts, parse_size
+from bnbench.protocol import SECTIONS
+
+if TYPE_CHECKING:
+    from bnbench.cluster import Cluster
+    from bnbench.execution import Execution
+
+Command = Callable[..., Any]
+say = partial(click.echo, err=True)
+_ARMS = ("plain", "bn", "skip")  # bnbench.models.BUILT_IN; importing it would import torch
+
+
+class Text(click.ParamType[Any]):
+    """An option whose text one of bnbench's own parsers reads."""
+
+    def __init__(self, name: str, parse: Callable[[str, str], Any]) -> None:
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text; what is wrong with it becomes one sentence."""
+        option = param.opts[0] if param else ""
+        try:
+            return self.parse(value, option) if isinstance(value, str) else value
+        except RequestError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _folder(text: str, option: str) -> Path:
+    if not text.strip():
+        raise RequestError(f"{option} is empty; give a folder, such as results/own.")
+    return Path(text)
+
+
+def _shard(text: str, option: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise RequestError(f"{option} {text}: give the shard's number and how many there are, such as 3/10.")
+    return int(found[1]), int(found[2])
+
+
+class Arms(Text):
+    """A list of arms, whose last name the shell can complete."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The built-in arms that go on with what is typed after the last comma."""
+        before, comma, start = incomplete.rpartition(",")
+        free = (arm for arm in _ARMS if arm.startswith(start) and arm not in before.split(","))
+        return [CompletionItem(f"{before}{comma}{arm}") for arm in free]
+
+
+ARMS = Arms("LIST", parse_arms)
+FOLDER = Text("FOLDER", _folder)
+SHARD = Text("N/M", _shard)
+
+
+_MACHINE = (
+    click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*."),
+    click.option(
+        "--per-device",
+        type=click.IntRange(1),
+        help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
+    ),
+    click.option("--jobs", type=click.IntRange(1), help="Fits at once, all devices together."),
+    click.option(
+        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit."
+    ),
+    click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets."),
+    click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
+)
+
+
+def machine_options(command: Command) -> Command:
+    """Give a command the options that say where fits run, and where their images come from."""
+    for option in reversed(_MACHINE):
+        command = option(command)
+    return command
+
+
+def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more: Any) -> Execution:
+    """What :func:`machine_options` asked for, on this machine or on those of a cluster.
+
+    Raises:
+        RequestError: a machine lacks a device that was asked for.
+    """
+    from bnbench.devices import DeviceRequest
+    from bnbench.execution import Execution
+
+    request = DeviceRequest(**{knob.name: options[knob.name] for knob in fields(DeviceRequest)})
+    slots = cluster.slots(request) if cluster else request.slots()
+    kept = {name: options[name] for name in ("threads", "data_folder", "download")}
+    return Execution(slots, **kept, **more, request=request)
+
+
+def knob_options(command: Command) -> Command:
+    """Give a command one option for each knob of a protocol, with the knob's own help."""
+    kinds: dict[str, Any] = {
+        "int": int,
+        "float": float,
+        "str": str,
+        "tuple[int, ...]": Text("LIST", parse_counts),
+        "tuple[int, int]": Text("SIZE", parse_size),
+    }
+    for section in reversed(SECTIONS.values()):
+        for knob in reversed(fields(section)):
+            choices = knob.metadata.get("choices")
+            kind = click.Choice(choices) if choices else kinds[str(knob.type)]
+            option = click.option(f"--{knob.name.replace('_', '-')}", knob.name, type=kind, help=knob.metadata["help"])
+            command = option(command)
+    return command

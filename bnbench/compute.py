@@ -1,0 +1,224 @@
+"""One fit: drawn, trained, measured and written; resumed from its checkpoint where there is one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from bnbench import layout, store
+from bnbench.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.claims import Progress, write_progress
+from bnbench.data import DataSet, Images, load_data
+from bnbench.devices import Slot, prepare_process
+from bnbench.execution import Job, Outcome
+from bnbench.failures import identity_of
+from bnbench.foreign import arm_source, load_arm
+from bnbench.interrupts import StopWatch
+from bnbench.landscape import measure_fit
+from bnbench.masks import Mask, draw_mask, is_trained
+from bnbench.mpo.fit import Fit, TraceRow
+from bnbench.mpo.gradient import CHUNK
+from bnbench.mpo.plane import Plane
+from bnbench.planes import save_plane
+from bnbench.protocol import FitKey, Protocol
+from bnbench.provenance import forget_peak_memory, host_hash, provenance
+from bnbench.seeds import torch_generator
+
+_PROGRESS_EVERY = 0.5  # seconds
+_PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one file system
+
+
+class FitStoppedError(Exception):
+    """The fit was told to stop; its checkpoint is written."""
+
+
+def fit_identity(key: FitKey, protocol: Protocol) -> str:
+    """Hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
+    return identity_of(key, protocol, arm_source(key.arm))
+
+
+def make_plane(key: FitKey, protocol: Protocol, data: DataSet, device: str) -> Plane:
+    """The plane that a fit starts from; its random stream is shared by the arms."""
+    factory = load_arm(key.arm, data.image_shape, data.classes, protocol.network)
+    generator = torch_generator("weights", key.permille, key.seed)
+    return Plane.from_factory(factory, generator, scale=protocol.training.initial_scale).to(device)
+
+
+def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:
+    """Which pixels are black, and which are trained on; the same for all arms of a pair."""
+    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
+    return mask, is_trained(mask)
+
+
+def start_fit(
+    key: FitKey, protocol: Protocol, plane: Plane, masks: tuple[Mask, Mask], data: Images, chunk: int = CHUNK
+) -> Fit:
+    """A fit before its first step, its pixels and images in the order that all arms of a pair share."""
+    black, trained = (torch.from_numpy(mask) for mask in masks)
+    return Fit(
+        plane,
+        black,
+        trained,
+        data,
+        protocol.training,
+        origin=protocol.mask.origin,
+        pixels=torch_generator("pixels", key.permille, key.seed),
+        images=torch_generator("images", key.permille, key.seed),
+        chunk=chunk,
+    )
+
+
+def headline(summary: pd.DataFrame) -> tuple[float, float]:
+    """Mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
+    row = summary[summary["headline"] & (summary["split"] != "train") & (summary["pixels"] == "all")].iloc[0]
+    return float(row["black"]), float(row["white"])
+
+
+def stored_outcome(key: FitKey, folder: Path) -> Outcome:
+    """The outcome of a fit whose file is there.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    result = store.read_fit(layout.fit_path(folder, key))
+    seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
+    return Outcome(key, "done", seconds, gflops, *headline(result.summary))
+
+
+def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
+    """A trace as a table, one row per interval of steps."""
+    return pd.DataFrame(trace, columns=TraceRow._fields)
+
+
+class FitUnderWay:
+    """One fit in this process, from its first step or its checkpoint to its file.
+
+    Args:
+        key: which fit.
+        job: what is asked, how, and where results go.
+        slot: where it runs.
+        chunk: pixels computed at once.
+        folder: where its files go: the job's results folder, or one of this machine that stands in for it.
+
+    Raises:
+        RequestError: its data or its arm cannot be used.
+        OneColourError: its mask has one colour.
+    """
+
+    def __init__(self, key: FitKey, job: Job, slot: Slot, chunk: int, folder: Path) -> None:
+        execution, protocol = job.execution, job.protocol
+        self.start, self.started = time.perf_counter(), time.time()
+        prepare_process(execution.threads, protocol.training.precision)
+        forget_peak_memory(slot.device)
+        self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, folder
+        self.mask, self.trained = draw_masks(key, protocol)
+        data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+        self.data = data.to(slot.device)
+        self.plane = make_plane(key, protocol, self.data, slot.device)
+        self.fit = start_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
+        self.identity = fit_identity(key, protocol)
+        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
+        self._resume()
+        self.first_step = self.fit.step
+
+    def run(self, stop: StopWatch) -> Outcome:
+        """Train what is left, measure and write.
+
+        Raises:
+            FitStoppedError: told to stop; the checkpoint is written.
+            DivergedError: a loss stopped being finite.
+        """
+        self._train(stop)
+        trained_seconds = self._seconds()
+        table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
+        gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
+        origin = {
+            **provenance(self.slot, self.job.execution.threads, self.chunk),
+            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            "parts": self.parts,
+            "fit_seconds": round(trained_seconds, 3),
+            "wall_seconds": round(self._seconds(), 3),
+            "gflops": round(gflops, 2),
+            "note": self.note,
+        }
+        trace, source = trace_table(self.fit.rows), arm_source(self.key.arm)
+        if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
+            save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
+        result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
+        store.write_fit(self.folder, result)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline(summary), message=self.note)
+
+    def _train(self, stop: StopWatch) -> None:
+        now = time.monotonic()
+        next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
+        progress_every = _PROGRESS_EVERY_AFAR if self.job.is_remote else _PROGRESS_EVERY
+        while not self.fit.is_done:
+            if stop.is_requested:
+                self._checkpoint()
+                raise FitStoppedError
+            now = time.monotonic()
+            if now >= next_progress:
+                self._say_progress()
+                next_progress = now + progress_every
+            if now >= next_checkpoint:
+                self._checkpoint()
+                next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
+            self.fit.advance()
+        self._say_progress()
+        if self._seconds() > self.job.execution.checkpoint_every:
+            self._checkpoint()  # measuring a large plane takes long, too
+
+    def add_note(self, note: str) -> None:
+        """Say something of this fit in its provenance, once."""
+        if note not in self.note:
+            self.note = f"{self.note}; {note}" if self.note else note
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint, if there is one; a damaged one costs its steps and is said."""
+        try:
+            found = load_checkpoint(self.folder, self.key, self.identity, self.slot.device)
+        except store.StoreError as error:
+            self.add_note(str(error).replace(f"{self.folder}/", ""))  # a whole path may hold somebody's name
+            return
+        if found is not None:
+            self.fit.load_state_dict(found.state)
+            self.earlier_seconds, self.parts = found.seconds, found.parts + 1
+
+    def _checkpoint(self) -> None:
+        if self.fit.step == self.first_step:
+            return  # nothing new
+        checkpoint = Checkpoint(self.identity, self.fit.state_dict(), self._seconds(), self.parts)
+        try:
+            save_checkpoint(self.folder, self.key, checkpoint)
+        except OSError as error:
+            self.add_note(f"a checkpoint could not be written ({error.strerror})")
+
+    def _say_progress(self) -> None:
+        last = self.fit.rows[-1] if self.fit.rows else None
+        write_progress(
+            self.folder,
+            Progress(
+                arm=self.key.arm,
+                p=self.key.p,
+                seed=self.key.seed,
+                slot=str(self.slot),
+                host=host_hash(),
+                pid=os.getpid(),
+                token=self.job.token,
+                started=self.started,
+                first_step=self.first_step,
+                step=self.fit.step,
+                steps=self.fit.training.steps,
+                black=last.black_accuracy if last else None,
+                white=last.white_accuracy if last else None,
+            ),
+        )
+
+    def _seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.start

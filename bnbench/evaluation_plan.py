@@ -1,0 +1,186 @@
+"""What there is to evaluate below a folder: which stored planes, and what is left to measure on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bnbench import layout, store
+from bnbench.data import load_data
+from bnbench.errors import RequestError
+from bnbench.evaluations import Evaluation, plane_hash
+from bnbench.execution import Execution
+from bnbench.foreign import arm_source, load_arm
+from bnbench.landscape import policies
+from bnbench.models import BUILT_IN, uses_bn
+from bnbench.mpo.plane import fresh_network
+from bnbench.planes import read_plane_details
+from bnbench.protocol import FitKey, MeasurementProtocol, Protocol
+from bnbench.sweeps import find_sweeps
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is asked of every stored plane, and how it is computed.
+
+    Attributes:
+        out: folder of evaluations.
+        execution: where and how.
+        policies: BN statistics; without any, those that the sweep's own summaries are kept under.
+        arms: which arms; without any, the built-in ones. A user's own is imported only when it is named.
+        split: ``test`` or ``held-out``; None means the protocol's.
+        test_images: how many images of it, 0 for all; None means the protocol's number.
+        with_landscapes: also keep loss and accuracy of every pixel.
+    """
+
+    out: Path
+    execution: Execution
+    policies: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    split: str | None = None
+    test_images: int | None = None
+    with_landscapes: bool = False
+
+    def measurement(self, protocol: Protocol) -> MeasurementProtocol:
+        """A protocol's measurement with the images that are asked for."""
+        there = protocol.measurement
+        images = there.test_images if self.test_images is None else self.test_images
+        return replace(there, split=self.split or there.split, test_images=images)
+
+
+@dataclass(frozen=True)
+class PlaneTask:
+    """One stored plane and what is to be measured on it.
+
+    Attributes:
+        folder: its results folder.
+        key: which fit it is of.
+        evaluations: what is asked of it, done or not.
+        to_do: those of them that are not done.
+    """
+
+    folder: Path
+    key: FitKey
+    evaluations: tuple[Evaluation, ...]
+    to_do: tuple[Evaluation, ...]
+
+
+@dataclass
+class EvaluationPlan:
+    """What there is to evaluate below a folder.
+
+    Attributes:
+        tasks: planes that can be measured.
+        without_plane: finished fits whose plane was not kept.
+        left_out: user's own arms that were not named, with the number of their fits.
+        broken: a sentence for each file that is in the way.
+    """
+
+    tasks: list[PlaneTask] = field(default_factory=list)
+    without_plane: list[FitKey] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def to_run(self) -> list[PlaneTask]:
+        """Planes on which something is left to measure."""
+        return [task for task in self.tasks if task.to_do]
+
+
+def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
+    """Find the stored planes of every sweep below a folder, and what is left to measure on them.
+
+    Raises:
+        RequestError: no sweep is there, or its images or arms cannot be used, or are fewer than asked for.
+    """
+    plan, sweeps = EvaluationPlan(), find_sweeps(root)
+    if not sweeps:
+        raise RequestError(f"{root} holds no results of bnbench; give a folder that bnbench run wrote.")
+    there: set[str] = set()
+    for folder in sweeps:
+        try:
+            protocol = store.read_protocol(folder)
+        except store.StoreError as error:
+            plan.broken.append(str(error))
+            continue
+        fits = _fits(folder, protocol, plan)
+        there |= {key.arm for key, _ in fits}
+        if not request.arms:
+            plan.left_out.update(key.arm for key, _ in fits if ":" in key.arm)
+        asked = [(key, identity) for key, identity in fits if key.arm in (request.arms or BUILT_IN)]
+        if found := _planes(folder, asked, plan):
+            _plan_sweep(folder, protocol, found, request, plan)
+    if missing := [arm for arm in request.arms if arm not in there]:
+        raise RequestError(f"--arms {missing[0]}: {root} has no fits of it, only of {', '.join(sorted(there))}.")
+    return plan
+
+
+def _fits(folder: Path, protocol: Protocol, plan: EvaluationPlan) -> list[tuple[FitKey, str]]:
+    """Key and identity of each finished fit of a sweep; files that cannot be read go on record."""
+    fits: list[tuple[FitKey, str]] = []
+    for path in layout.fit_paths(folder):
+        try:
+            details = store.read_details(path)
+            if details["hash"] != protocol.hash:
+                raise store.StoreError(f"{path} belongs to another protocol; move it to its own folder.")
+            fits.append((FitKey(**details["key"]), details["identity"]))
+        except store.StoreError as error:
+            plan.broken.append(str(error))
+        except (KeyError, TypeError):
+            plan.broken.append(f"{path} is not a whole bnbench fit; delete it and run again to compute it anew.")
+    return fits
+
+
+def _planes(folder: Path, fits: list[tuple[FitKey, str]], plan: EvaluationPlan) -> dict[FitKey, tuple[str, str]]:
+    """Identity and hash of each plane that belongs to its fit; what does not goes on record."""
+    found: dict[FitKey, tuple[str, str]] = {}
+    for key, identity in fits:
+        path = layout.plane_path(folder, key)
+        try:
+            if not path.exists():
+                plan.without_plane.append(key)
+                continue
+            _check_plane(path, key, identity)
+            found[key] = identity, plane_hash(path)
+        except (store.StoreError, OSError) as error:
+            plan.broken.append(str(error))
+    return found
+
+
+def _check_plane(path: Path, key: FitKey, identity: str) -> None:
+    stored = read_plane_details(path)
+    if (stored.key, stored.identity) != (key, identity):
+        raise store.StoreError(
+            f"{path} is the plane of another fit ({stored.key}, identity {stored.identity}) than the one that the "
+            f"folder holds ({key}, identity {identity}); move it away."
+        )
+    if arm_source(key.arm) != stored.source:
+        raise store.StoreError(f"{path} was computed by another version of the arm {key.arm}; evaluate it with that.")
+
+
+def _plan_sweep(
+    folder: Path,
+    protocol: Protocol,
+    found: dict[FitKey, tuple[str, str]],
+    request: EvaluationRequest,
+    plan: EvaluationPlan,
+) -> None:
+    asked, execution = request.measurement(protocol), request.execution
+    data = load_data(protocol.data, asked, execution.data_folder, execution.download)
+    names = request.policies or tuple(policies(protocol))
+    for name in names:
+        kind, _, count = name.partition(":")
+        if kind == "recalibrate" and int(count) > len(data.train):
+            raise RequestError(
+                f"--bn-statistics {name}: {folder} has {len(data.train):,} training images; ask for fewer."
+            )
+    factories = {arm: load_arm(arm, data.image_shape, data.classes, protocol.network) for arm in {k.arm for k in found}}
+    bn = {arm for arm, factory in factories.items() if uses_bn(fresh_network(factory, 0))}
+    for key, (identity, plane) in found.items():
+        evaluations = tuple(
+            Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), name)
+            for name in (names if key.arm in bn else ("none",))
+        )
+        done = {one for one in evaluations if one.is_done(request.out, with_landscape=request.with_landscapes)}
+        plan.tasks.append(PlaneTask(folder, key, evaluations, tuple(one for one in evaluations if one not in done)))

@@ -1,0 +1,188 @@
+"""Stopping: a signal to the runner becomes a word to its workers, who write a checkpoint and end.
+
+A worker is told by a marker file, since it may run on another machine. It also stops when its runner
+has died, so that nobody computes for a sweep that is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import current_process
+from pathlib import Path
+from types import FrameType
+
+_LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
+_DAY = 86_400.0  # seconds
+_PATIENCE = 4.0  # seconds that workers get to write their checkpoints
+
+
+class StopWatch:
+    """Whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
+
+    Args:
+        markers: files whose presence means stop.
+        runner: process that must stay this one's parent; None where the runner is elsewhere.
+    """
+
+    def __init__(self, markers: Sequence[Path], runner: int | None = None) -> None:
+        self.markers, self.runner = markers, runner
+        self.was_terminated = False
+        self._is_requested = False
+        self._next_look = 0.0
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether to stop; looks at the disk at most five times a second."""
+        if self.was_terminated:
+            return True
+        if not self._is_requested and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_EVERY
+            is_orphan = self.runner is not None and os.getppid() != self.runner
+            self._is_requested = is_orphan or any(marker.exists() for marker in self.markers)
+        return self._is_requested
+
+    def is_told_by_runner(self, seconds: float) -> bool:
+        """Whether the runner wants all its workers to stop; waits a moment for its word.
+
+        SIGTERM to a process group reaches workers and runner at once. A worker that then ended by itself would
+        make joblib kill the others before they have written their checkpoints.
+        """
+        end = time.monotonic() + seconds
+        while not any(marker.exists() for marker in self.markers):
+            if time.monotonic() >= end or (self.runner is not None and os.getppid() != self.runner):
+                return False
+            time.sleep(_LOOK_EVERY / 10)
+        return True
+
+
+def end_with_runner(runner: int) -> None:
+    """Make this worker end when its runner dies: a fit under way gets the time for a checkpoint.
+
+    joblib's idle workers would hold their memory for minutes, and those that are still importing would
+    take up a fit. So this runs when a worker starts, before anything is imported.
+    """
+
+    def watch() -> None:
+        while os.getppid() == runner:
+            time.sleep(_LOOK_EVERY)
+        time.sleep(_PATIENCE)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def is_worker_process() -> bool:
+    """Whether this process was started by joblib to compute fits."""
+    return current_process().name.startswith("Loky")
+
+
+@contextmanager
+def worker_signals(stop: StopWatch) -> Iterator[None]:
+    """While a worker computes, SIGTERM lets it write a checkpoint."""
+    if not is_worker_process() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        stop.was_terminated = True
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Hold SIGINT back; threads and processes that start within hold it back for good."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Interrupted(BaseException):
+    """The runner was told to stop by a signal, and its workers have ended.
+
+    Attributes:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def sweep_markers(folder: Path) -> None:
+    """Clear away the markers of runners that ended more than a day ago.
+
+    A worker of theirs may have been out of reach for a while; a live runner's own marker is never so old.
+    """
+    for path in [*folder.glob("stop-*"), *folder.glob("here-*")]:
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
+
+
+class Stop:
+    """The runner's side: whether it was told to stop, and by what.
+
+    Args:
+        markers: files that tell the workers.
+    """
+
+    def __init__(self, markers: Sequence[Path]) -> None:
+        self.markers = markers
+        self.number: int | None = None
+        self.is_requested = False
+
+    def request(self, number: int | None = None) -> None:
+        """Tell every worker to write a checkpoint and end."""
+        self.is_requested, self.number = True, number
+        for marker in self.markers:
+            with suppress(OSError):
+                marker.parent.mkdir(parents=True, exist_ok=True)
+                marker.touch()
+
+    def withdraw(self) -> None:
+        """Take the markers away once nobody needs them."""
+        for marker in self.markers:
+            with suppress(OSError):
+                marker.unlink(missing_ok=True)
+
+
+@contextmanager
+def runner_signals(stop: Stop) -> Iterator[None]:
+    """SIGINT and SIGTERM stop a sweep; workers that are not done after four seconds, or a second signal, end it.
+
+    Raises:
+        Interrupted: within the block, once patience is at its end, or at a second signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def told(number: int, frame: FrameType | None) -> None:
+        if stop.number is not None:
+            raise Interrupted(stop.number)
+        stop.request(number)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+
+    def waited(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(stop.number or signal.SIGTERM)
+
+    handlers = {signal.SIGINT: told, signal.SIGTERM: told, signal.SIGALRM: waited}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

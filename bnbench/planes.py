@@ -1,0 +1,202 @@
+"""Fitted planes on disk: one safetensors file per fit, which runs no code when it is read.
+
+A file holds ``vectors``, float32, shape (1 + d, n): origin, right (φ, before eq. 2) and up; and ``scale``,
+shape (): s as it was trained. Its metadata has one entry, ``bnbench``, JSON: format, revision, key, identity,
+protocol, image shape, classes, layers (name, shape, start and stop among the n weights), initial and trained
+scale, and the source of a user's own arm.
+
+Letters: n weights, d directions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from bnbench import layout, store
+from bnbench.data import DataSet
+from bnbench.errors import RequestError
+from bnbench.foreign import arm_source, load_arm
+from bnbench.mpo.plane import Layer, Plane, fresh_network
+from bnbench.protocol import FitKey, Protocol
+
+FORMAT = 1
+_METADATA = "bnbench"
+
+
+@dataclass(frozen=True)
+class PlaneDetails:
+    """What a plane's file says of itself.
+
+    Attributes:
+        key: which fit it is of.
+        identity: of that fit, see :func:`bnbench.compute.fit_identity`.
+        protocol: of that fit.
+        image_shape: channels, rows and columns of the images that its networks take.
+        classes: number of classes.
+        layers: each parameter's name, shape and place among the n weights.
+        scale: the scale s as it was trained.
+        source: hash of a foreign arm's source file; empty for a built-in arm.
+    """
+
+    key: FitKey
+    identity: str
+    protocol: Protocol
+    image_shape: tuple[int, int, int]
+    classes: int
+    layers: tuple[Layer, ...]
+    scale: float
+    source: str = ""
+
+
+def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol: Protocol, data: DataSet) -> Path:
+    """Keep a fitted plane in its results folder, whole or not at all.
+
+    Args:
+        folder: the results folder.
+        plane: the fitted plane, on any device.
+        key: which fit it is of.
+        identity: of that fit.
+        protocol: of that fit.
+        data: tells the shape of an image and the number of classes.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    details = {
+        "format": FORMAT,
+        "revision": protocol.revision,
+        "key": asdict(key),
+        "identity": identity,
+        "protocol": protocol.as_dict(),
+        "image_shape": list(data.image_shape),
+        "classes": data.classes,
+        "layers": [layer._asdict() for layer in plane.layers],
+        "initial_scale": protocol.training.initial_scale,
+        "scale": plane.scale.item(),
+        "source": arm_source(key.arm),
+    }
+    tensors = {"vectors": plane.vectors.detach().cpu().contiguous(), "scale": plane.scale.detach().cpu()}
+    path = layout.plane_path(folder, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layout.write_atomically(path, save(tensors, {_METADATA: json.dumps(details)}))
+    return path
+
+
+def read_plane_details(path: Path) -> PlaneDetails:
+    """What a plane's file says of itself; the whole file is checked.
+
+    Raises:
+        StoreError: the file is not there, damaged, or no plane of bnbench; the message names it.
+    """
+    return _read(path)[0]
+
+
+def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu") -> Plane:
+    """A fitted plane, ready for :func:`bnbench.measure_landscape`.
+
+    Args:
+        path: what ``bnbench run --keep-planes`` wrote: ``planes/….safetensors`` in a results folder.
+        arm: a user's own arm, ``package.module:factory``, whose network the plane needs. It has to be named:
+            otherwise a file could choose which code is imported. Not needed for built-in arms.
+        device: where the plane goes.
+
+    Returns:
+        The plane with its trained vectors, shape (1 + d, n), and scale.
+
+    Raises:
+        StoreError: the file is not there, damaged, no plane of bnbench, or of another version of the arm.
+        RequestError: its arm is a user's own and is not named, or cannot be imported.
+    """
+    path = Path(path)
+    details, vectors, scale = _read(path)
+    if ":" in details.key.arm and arm != details.key.arm:
+        raise RequestError(
+            f"{path} is a plane of the arm {details.key.arm}, which is imported only when it is named: "
+            f"load_plane(path, arm={details.key.arm!r})."
+        )
+    if arm_source(details.key.arm) != details.source:
+        raise store.StoreError(
+            f"{path} was computed by another version of the arm {details.key.arm}; load it with that version."
+        )
+    plane = Plane(_network(path, details), vectors, float(scale))
+    if tuple(plane.layers) != details.layers:
+        raise store.StoreError(
+            f"{path} names other layers than the arm {details.key.arm} has; load it with the version that wrote it."
+        )
+    return plane.to(device)
+
+
+def _network(path: Path, details: PlaneDetails) -> nn.Module:
+    """A network of the plane's arm, of as many weights as the file says; its own weights are not used."""
+    factory = load_arm(details.key.arm, details.image_shape, details.classes, details.protocol.network)
+    try:
+        network = fresh_network(factory, 0)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise store.StoreError(
+            f"{path} asks for networks that cannot be made ({_first_line(error)}); give an unchanged file."
+        ) from error
+    size, stored = sum(weights.numel() for weights in network.parameters()), details.layers[-1].stop
+    if size != stored:
+        raise store.StoreError(
+            f"{path} holds planes of {stored:,} weights, but the arm {details.key.arm} has {size:,}; "
+            "load it with the version that wrote it."
+        )
+    return network
+
+
+def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor]:
+    """Details, vectors (1 + d, n) and scale () of a file, after every check that needs no network."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            details = _details((file.metadata() or {})[_METADATA])
+            vectors, scale = file.get_tensor("vectors"), file.get_tensor("scale")
+        _check_tensors(details, vectors, scale)
+    except FileNotFoundError as error:
+        raise store.StoreError(f"{path} is not there; bnbench run --keep-planes keeps a fit's plane.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        reason = "no bnbench metadata" if isinstance(error, KeyError) else _first_line(error)
+        raise store.StoreError(
+            f"{path} is not a whole plane of bnbench ({reason}); "
+            "bnbench run --force --keep-planes computes its fit anew."
+        ) from error
+    return details, vectors, scale
+
+
+def _details(text: str) -> PlaneDetails:
+    stored: dict[str, Any] = json.loads(text)
+    if stored["format"] != FORMAT:
+        raise ValueError(f"its format is {stored['format']}, this version reads {FORMAT}")
+    channels, rows, columns = (int(size) for size in stored["image_shape"])
+    layers = [Layer(**{**layer, "shape": torch.Size(layer["shape"])}) for layer in stored["layers"]]
+    return PlaneDetails(
+        key=FitKey(**stored["key"]),
+        identity=str(stored["identity"]),
+        protocol=Protocol.from_dict(stored["protocol"]),
+        image_shape=(channels, rows, columns),
+        classes=int(stored["classes"]),
+        layers=tuple(layers),
+        scale=float(stored["scale"]),
+        source=str(stored["source"]),
+    )
+
+
+def _check_tensors(details: PlaneDetails, vectors: Tensor, scale: Tensor) -> None:
+    size = details.layers[-1].stop if details.layers else 0
+    if vectors.dim() != 2 or len(vectors) < 2 or vectors.shape[1] != size or scale.dim() != 0:
+        raise ValueError(f"vectors {tuple(vectors.shape)} and scale {tuple(scale.shape)} for {size:,} weights")
+    if not (vectors.dtype == scale.dtype == torch.float32):
+        raise ValueError(f"its numbers are {vectors.dtype} and {scale.dtype}, not torch.float32")
+    if not (vectors.isfinite().all() and scale.isfinite()):
+        raise ValueError("not all of its numbers are finite")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

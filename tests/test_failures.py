@@ -1,0 +1,180 @@
+"""Fits that fail: each leaves one record, costs no other fit, and can be run again."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bnbench import claims, layout, store
+from bnbench.devices import make_slots
+from bnbench.execution import Execution, Outcome
+from bnbench.failures import Failure, read_failure
+from bnbench.plan import plan_sweep
+from bnbench.profiles import PROFILES
+from bnbench.protocol import FitKey, Grid
+from bnbench.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweeps import read_sweep
+from tests.arms import TRAINED_ON
+from tests.test_cli import bnbench
+
+KNOBS = {"mask_size": (4, 4), "steps": 6, "black_pixels": 4, "white_pixels": 4, "images": TRAINED_ON}
+TINY = PROFILES["smoke"].with_knobs(**KNOBS, test_images=60, train_images=60, bn_statistics="batch:60")
+ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
+COMMAND = [
+    "run",
+    "--profile",
+    "smoke",
+    "--mask-size",
+    "4",
+    "--steps",
+    "6",
+    "--black-pixels",
+    "4",
+    "--white-pixels",
+    "4",
+]
+COMMAND += ["--images", str(TRAINED_ON), "--devices", "cpu", "--jobs", "1", "--probs", "0.5", "--seeds", "1"]
+COMMAND += ["--out", "results"]
+
+
+def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bool = False) -> list[Outcome]:
+    """One fit of each arm, one after another; a name without a colon that is no built-in arm is a fake one."""
+    names = tuple(arm if arm in ("plain", "bn") else f"tests.arms:{arm}" for arm in arms)
+    store.open_folder(folder, TINY)
+    plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
+    backend = in_this_process if len(execution.slots) == 1 else in_processes
+    return list(Sweeping(plan, execution, backend).outcomes())
+
+
+def records(folder: Path) -> list[Failure]:
+    return [read_failure(path) for path in layout.failure_paths(folder)]
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind", "message"),
+    [
+        ("raises_in_training", "error", "ValueError: this layer gave up"),
+        ("not_a_number", "diverged", "the loss or its gradient was not a finite number at step 1"),
+        ("allocates_too_much", "out of memory", "can't allocate memory"),
+    ],
+)
+def test_an_arm_that_fails_leaves_one_record_and_the_others_go_on(
+    tmp_path: Path, arm: str, kind: str, message: str
+) -> None:
+    failed, done = sweep(tmp_path, arm, "plain")
+    assert (failed.state, done.state) == ("failed", "done")
+    (record,) = records(tmp_path)
+    assert (record.key.arm, record.kind, record.tries, record.slot) == (f"tests.arms:{arm}", kind, 1, "cpu#0")
+    assert message in record.message
+    assert ("this layer gave up" in record.traceback) == (kind == "error")
+    assert list((tmp_path / "running").iterdir()) == []
+
+
+def test_memory_that_suffices_for_half_as_many_pixels_gives_a_fit_that_says_so(tmp_path: Path) -> None:
+    (outcome,) = sweep(tmp_path, "allocates_too_much_for_many_pixels")
+    assert outcome.state == "done"
+    origin = read_sweep(tmp_path).provenance.iloc[0]
+    assert origin["note"] == "out of memory with 4 pixels at once, computed with 2"
+    assert origin["chunk"] == 2
+    assert records(tmp_path) == []
+
+
+def test_a_retry_counts_tries_and_success_takes_the_record_away(tmp_path: Path) -> None:
+    for tries in (1, 2, 3):
+        sweep(tmp_path, "raises_in_training", "plain", retry_failed=True)
+        assert [record.tries for record in records(tmp_path)] == [tries]
+    assert sweep(tmp_path, "raises_in_training") == [], "without being told to, a failed fit is left alone"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"arm": 1}', b"\xff\x00", b'"text"'])
+def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    key = FitKey("tests.arms:raises_in_training", 0.5, 1)
+    layout.failure_path(tmp_path, key).parent.mkdir(parents=True)
+    layout.failure_path(tmp_path, key).write_bytes(content)
+    (outcome,) = sweep(tmp_path, "raises_in_training")
+    assert "this layer gave up" in outcome.message
+    assert [record.tries for record in records(tmp_path)] == [1]
+
+
+def test_the_command_line_plans_and_runs_past_arms_that_cannot_be_timed(tmp_path: Path) -> None:
+    arms = "tests.arms:raises_in_training,plain,tests.arms:not_a_number,tests.arms:allocates_too_much"
+    ran = bnbench(*COMMAND, "--arms", arms, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "how long it takes is measured when it runs" in ran.stderr
+    assert "failed: tests.arms:raises_in_training p=0.5 seed=1: error: ValueError: this layer gave up" in ran.stderr
+    assert "3 fits failed; the same command with --retry-failed runs them again." in ran.stderr.splitlines()[-1]
+    assert len(layout.fit_paths(tmp_path / "results")) == 1
+    assert len(records(tmp_path / "results")) == 3
+
+
+def test_fail_fast_stops_at_the_first_failure_and_the_others_in_mid_fit(tmp_path: Path) -> None:
+    long = [*COMMAND, "--arms", "tests.arms:raises_in_training,plain", "--chunk", "4", "--steps", "100000"]
+    ran = bnbench(*long, "--fail-fast", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert layout.fit_paths(tmp_path / "results") == []
+    assert len(records(tmp_path / "results")) == 1
+    assert "0 done, 1 failed, 1 to run" in bnbench(*long, "--dry-run", cwd=tmp_path).stderr
+
+
+def test_force_moves_aside_and_deletes_nothing(tmp_path: Path) -> None:
+    arms = ("--arms", "plain,tests.arms:raises_in_training", "--chunk", "4")
+    bnbench(*COMMAND, *arms, cwd=tmp_path)
+    folder = tmp_path / "results"
+    there = [*layout.fit_paths(folder), *layout.failure_paths(folder)]
+    before = {path: path.read_bytes() for path in there}
+    assert len(before) == 2
+    planned = bnbench(*COMMAND, *arms, "--force", "--dry-run", cwd=tmp_path)
+    assert "0 done, 2 to run" in planned.stderr
+    assert {path: path.read_bytes() for path in there} == before
+    assert not (folder / "superseded").exists()
+    forced = bnbench(*COMMAND, *arms, "--force", cwd=tmp_path)
+    assert "what was there is in results/superseded/" in forced.stderr
+    (aside,) = (folder / "superseded").iterdir()
+    assert {path: (aside / path.parent.name / path.name).read_bytes() for path in there} == before
+    assert records(folder)[0].tries == 1
+    assert bnbench(*COMMAND, *arms, cwd=tmp_path).stderr.count("1 done, 1 failed, 0 to run") == 1
+
+
+def test_lines_of_json_are_the_plan_and_the_outcomes(tmp_path: Path) -> None:
+    arms = ("--arms", "plain,tests.arms:not_a_number", "--chunk", "4", "--json")
+    ran = bnbench(*COMMAND, *arms, cwd=tmp_path)
+    plan, *outcomes = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert (plan["to_run"], plan["done"], plan["slots"], plan["chunk"]) == (2, 0, ["cpu#0"], 4)
+    assert {outcome["state"] for outcome in outcomes} == {"done", "failed"}
+    assert all(outcome["message"].startswith("diverged") for outcome in outcomes if outcome["state"] == "failed")
+    (done,) = (outcome for outcome in outcomes if outcome["state"] == "done")
+    assert done["difference"] == pytest.approx(done["black"] - done["white"])
+    again = [json.loads(line) for line in bnbench(*COMMAND, *arms, cwd=tmp_path).stdout.splitlines()]
+    assert len(again) == 1
+    assert (again[0]["done"], again[0]["to_run"], len(again[0]["failed"])) == (1, 0, 1)
+
+
+def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None:
+    protocol = TINY.with_knobs(steps=1_000_000)
+    three = Execution(make_slots(("cpu", "cpu", "cpu"), None, 1), chunk=4)
+    store.open_folder(tmp_path, protocol)
+    plan = plan_sweep(tmp_path, protocol, Grid(("plain",), (0.5,), (1, 2, 3, 4)))
+    sweeping = Sweeping(plan, three, in_processes)
+    seen: list[list[claims.Progress]] = [[]]
+
+    def stop_when_there_are_three() -> None:
+        end = time.monotonic() + 120
+        while len(seen[-1]) < 3 and time.monotonic() < end:
+            seen.append(claims.running(tmp_path))
+            time.sleep(0.05)
+        sweeping.stop.request()
+
+    watching = threading.Thread(target=stop_when_there_are_three)
+    watching.start()
+    assert list(sweeping.outcomes()) == []
+    watching.join()
+    assert max(map(len, seen)) == 3
+    for fits in seen:
+        assert len({fit.slot for fit in fits}) == len({fit.pid for fit in fits}) == len(fits), "two fits on one slot"
+    assert {fit.slot for fit in seen[-1]} == {"cpu#0", "cpu#1", "cpu#2"}
+    assert len(list((tmp_path / "running").iterdir())) == 3, "a checkpoint of each is all that is left"

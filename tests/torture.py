@@ -1,0 +1,131 @@
+"""SIGKILL at random moments, and the same command again: nothing lost, nothing double, the same bits.
+
+    python -m tests.torture                20 moments from a seed of today
+    python -m tests.torture 50 1234        50 moments from seed 1234
+
+The seed is printed first, and each moment before it comes, so that a failure can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from bnbench.sweeps import read_sweep
+from tests.shell import SWEEP, Running, Stamps, assert_same, assert_tidy, bnbench
+
+
+class Torture:
+    """Kills sweeps one after another, each until it ends all the same.
+
+    Args:
+        root: holds a folder for each sweep.
+        undisturbed: results of the sweep that nobody disturbed.
+        seed: of the moments.
+        tell: told of each moment before it comes.
+    """
+
+    def __init__(self, root: Path, undisturbed: Path, seed: int, tell: Callable[[str], None] = print) -> None:
+        self.root, self.undisturbed = root, undisturbed
+        self.random, self.tell = random.Random(seed), tell
+        self.sweeps = 0
+        self.counts: Counter[str] = Counter()
+        self._next_sweep()
+
+    def _next_sweep(self) -> None:
+        self.folder = self.root / f"sweep{self.sweeps}"
+        self.folder.mkdir()
+        self.stamps = Stamps(self.folder / "results")
+
+    def moment(self, victim: str | None = None) -> None:
+        """One SIGKILL: of the runner, whose workers must then end by themselves, or of one worker."""
+        victim = victim or self.random.choice(("runner", "runner", "worker"))
+        is_early = victim == "runner" and self.random.random() < 0.2
+        after = self.random.uniform(0.0, 4.0 if is_early else 1.5)
+        since = "its start" if is_early else "a worker has begun a fit"
+        self.tell(f"sweep {self.sweeps}: SIGKILL to {victim} {after:.3f} s after {since}")
+        self.counts[victim] += 1
+        running = Running(SWEEP, self.folder)
+        try:
+            if not is_early:
+                running.wait_until(lambda: list((running.folder / "running").glob("*.json")))
+            self._watch(running, after)
+            if victim == "runner":
+                running.process.kill()
+            else:
+                self._kill_a_worker(running)
+                self._watch(running, 300.0)
+            code = running.wait()
+            running.wait_for_everyone()
+        finally:
+            running.end()
+        self.stamps.look()
+        assert "Traceback" not in running.said, running.said
+        if code != 128 + signal.SIGKILL:
+            assert code == 0, running.said
+            self._check()
+
+    def end(self) -> None:
+        """Let the sweep at hand end undisturbed, if it was disturbed at all."""
+        if not self.folder.joinpath("results").exists():
+            return
+        code, said = bnbench(SWEEP, self.folder)
+        self.stamps.look()
+        assert code == 0, said
+        self._check()
+
+    def _watch(self, running: Running, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not running.is_over and time.monotonic() < end:
+            self.stamps.look()
+            time.sleep(min(0.05, max(0.0, end - time.monotonic())))
+
+    def _kill_a_worker(self, running: Running) -> None:
+        if workers := running.workers():
+            with suppress(ProcessLookupError):
+                os.kill(self.random.choice(sorted(workers)), signal.SIGKILL)
+
+    def _check(self) -> None:
+        """The sweep has ended: it is whole, the same as the undisturbed one, and nothing else is left."""
+        results = self.folder / "results"
+        assert_same(results, self.undisturbed)
+        assert_tidy(results)
+        parts = read_sweep(results).provenance["parts"]
+        self.counts["fits"] += len(parts)
+        self.counts["resumed"] += int((parts > 1).sum())
+        self.sweeps += 1
+        self._next_sweep()
+
+
+def main() -> None:
+    moments = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
+    print(f"{moments} moments from seed {seed}; the same again: python -m tests.torture {moments} {seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        root = Path(name)
+        (root / "undisturbed").mkdir()
+        code, said = bnbench(SWEEP, root / "undisturbed")
+        assert code == 0, said
+        torture = Torture(root, root / "undisturbed" / "results", seed)
+        for _ in range(moments):
+            torture.moment()
+            sys.stdout.flush()
+        torture.end()
+    counts = torture.counts
+    print(
+        f"{counts['runner']} runners and {counts['worker']} workers killed in {torture.sweeps} sweeps: "
+        f"{counts['fits']} fits, {counts['resumed']} of them resumed, all tables as in the undisturbed sweep"
+    )
+    assert counts["resumed"], "no fit went on from a checkpoint: more moments are needed"
+
+
+if __name__ == "__main__":
+    main()
