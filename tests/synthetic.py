@@ -19,6 +19,7 @@ SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)
 # (black accuracy, white accuracy, blur in pixels) that a made-up arm settles at.
 LEVELS = {"plain": (0.79, 0.33, 0.45), "bn": (0.83, 0.43, 0.6), "skip": (0.80, 0.30, 0.4)}
 FRESH = (0.75, 0.40, 0.55)
+CLAMPED = 0.6  # share of white pixels past the threshold in the end
 
 
 def write_sweep(
@@ -136,7 +137,7 @@ def _trace(key: FitKey, protocol: Protocol, generator: np.random.Generator) -> p
             "white_loss": 2.3 + 0.6 * rise,
             "black_accuracy": black_accuracy,
             "white_accuracy": white_accuracy,
-            "clamped": 0.6 * rise,
+            "clamped": CLAMPED * rise,
             "scale": 0.1 + 0.05 * rise,
             "gradient_norm": 1.0 + noise[0],
             "learning_rate": protocol.training.learning_rate

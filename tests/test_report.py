@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,20 +13,25 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
-from bnbench import store, sweeps
-from bnbench.parsing import parse_probs, parse_seeds
-from bnbench.profiles import PROFILES
+from bnbench import layout, settling, store, sweeps, wording
+from bnbench.failures import Failure, write_failure
 from bnbench.protocol import FitKey
-from bnbench.report import build_report, captions, figures, landscapes, reproduce, style, tables
+from bnbench.report import bn_statistics, build_report, evidence, fitted, manifest, style
+from tests import synthetic
 from tests.synthetic import SMALL, write_sweep
 
-FIGURES = ["figure4", "figure4a", "figure4b", "figure3", "paired", "wall_time", "learning_curves"]
-TABLES = ["quantities", "paired", "per_p", "policies", "fits"]
+FIGURES = [
+    *("figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
+    *("difference_over_steps", "paired", "policies"),
+]
+WIDE = ["figure3", "learning_curves", "difference_over_steps"]  # drawn again for a narrow screen
+TABLES = [
+    *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
+    *("learning_curves", "difference_over_steps", "authors"),
+]
 
 
 class Page(HTMLParser):
@@ -36,19 +42,31 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.fetched: list[str] = []
         self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self.script: str | None = None
         self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
+        self.script = dict(attributes).get("type", "text/javascript") if tag == "script" else None
         for name, value in attributes:
             if name == "id":
                 self.ids.append(value)
+            if name == "href" and tag == "a":
+                self.addresses.append(value)
             if name in ("src", "href", "xlink:href", "data", "srcset") and tag != "a" and not value.startswith("#"):
                 self.fetched.append(value)
 
+    def handle_endtag(self, tag):
+        self.script = None
+
     def handle_data(self, data):
-        self.text += data
+        if self.script:
+            self.scripts[self.script] = self.scripts.get(self.script, "") + data
+        else:
+            self.text += data
 
 
 def page_of(out: Path) -> Page:
@@ -71,7 +89,8 @@ def svg_only(monkeypatch):
 
 def test_every_figure_and_table_is_written(whole):
     _, out, report = whole
-    expected = {out / "index.html", out / "figures" / "captions.md"}
+    expected = {out / "index.html", out / "report.json", out / manifest.NAME, out / "figures" / "captions.md"}
+    expected |= {out / "tables" / "figure3.csv"}
     expected |= {out / "figures" / f"{name}.{ending}" for name in FIGURES for ending in ("pdf", "png", "svg")}
     expected |= {out / "tables" / f"{name}.{ending}" for name in TABLES for ending in ("csv", "md")}
     assert set(report.paths) == expected == {path for path in out.rglob("*") if path.is_file()}
@@ -90,11 +109,69 @@ def test_the_page_stands_alone(whole):
     _, out, _ = whole
     page = page_of(out)
     assert all(address.startswith("data:image/png;base64,") for address in page.fetched)
-    assert not {"script", "link", "iframe", "object", "embed", "img"} & set(page.tags)
+    assert not {"link", "iframe", "object", "embed", "img"} & set(page.tags)
+    assert page.tags.count("script") == 2  # the explorer and its data, both inline
     assert "@import" not in page.text
     assert "url(http" not in page.text
-    assert page.tags.count("svg") == len(FIGURES) - 1  # figure 4 stands there as its two panels
+    assert page.tags.count("svg") == len(FIGURES) - 1 + len(WIDE)  # figure 4 stands there as its two panels
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_every_link_leads_somewhere_and_every_figure_to_its_numbers(whole):
+    _, out, _ = whole
+    page = page_of(out)
+    for address in page.addresses:
+        assert address[1:] in page.ids if address.startswith("#") else (out / address).is_file(), address
+    for table in ("per_p", "figure3", "paired", "fits", "learning_curves", "difference_over_steps"):
+        assert f"tables/{table}.csv" in page.addresses
+
+
+def test_the_record_holds_the_tables_with_all_their_digits(whole):
+    _, out, _ = whole
+    text = (out / "report.json").read_text(encoding="utf-8")
+    (protocol,) = json.loads(text, parse_constant=pytest.fail)["protocols"]
+    assert protocol["answer"]["sentence"] in page_of(out).text
+    assert protocol["protocol"]["id"] == SMALL.id
+    assert protocol["provenance"]["device_name"] == "a processor"
+    assert set(protocol["captions"]) == set(FIGURES)
+    assert list(protocol["chapters"]) == [fitted.TITLE, bn_statistics.TITLE, evidence.TITLE]
+    assert all(sentence in page_of(out).text for sentences in protocol["chapters"].values() for sentence in sentences)
+    assert {"low", "high", "holm"} <= set(protocol["tables"]["paired"]["rows"][0])
+    for name in TABLES:
+        written = pd.read_csv(out / "tables" / f"{name}.csv").select_dtypes("number")
+        rows = pd.DataFrame(protocol["tables"][name]["rows"])[written.columns].astype(float)
+        pd.testing.assert_frame_equal(rows, written.astype(float), rtol=1e-12)
+
+
+@pytest.mark.parametrize("formats", [("html",), ("pdf", "json"), ("csv",), ("svg", "md"), ("png",)])
+def test_a_report_has_the_formats_asked_for_and_no_others(tmp_path, formats):
+    write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
+    report = build_report(tmp_path / "results", tmp_path / "report", formats=formats)
+    found = {path for path in (tmp_path / "report").rglob("*") if path.is_file()}
+    assert found == set(report.paths)
+    assert {path.suffix.removeprefix(".") for path in found} == {*formats, "sha256"}
+    if "html" in formats:
+        page = page_of(tmp_path / "report")
+        assert page.tags.count("svg") > 2
+        assert all(address[1:] in page.ids for address in page.addresses)
+
+
+def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path):
+    results, out = tmp_path / "results", tmp_path / "report"
+    write_sweep(results, arms=["plain"], probs=[0.5], seeds=[1])
+    build_report(results, out, formats=("csv", "md", "json"))
+    (out / "tables" / "mine.csv").write_text("mine")
+    (out / "tables" / "fits.csv").write_text("changed by hand")
+    listed = (out / manifest.NAME).read_text()
+    outside = tmp_path / "outside.txt"
+    outside.write_text("not the report's")
+    digest = hashlib.sha256(outside.read_bytes()).hexdigest()
+    (out / manifest.NAME).write_text(f"{listed}{digest}  ../outside.txt\n{digest}  {outside}\n")
+    build_report(results, out, formats=("json",))
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert left == {"report.json", manifest.NAME, "tables/mine.csv", "tables/fits.csv"}
+    assert outside.exists()
+    assert not (out / "figures").exists()
 
 
 def test_figures_on_the_page_take_its_colours(whole):
@@ -167,9 +244,19 @@ def test_a_single_fit_gives_a_page_that_says_what_it_lacks(tmp_path):
 
 
 @pytest.mark.usefixtures("svg_only")
+def test_a_single_pair_is_not_tested(tmp_path):
+    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
+    report = build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "One pair: nothing can be tested, and there is no interval." in text
+    assert not re.search(r"\bnan\b|Spearman's ρ over", text)
+    assert "paired.svg" not in {path.name for path in report.paths}
+
+
+@pytest.mark.usefixtures("svg_only")
 def test_an_unfinished_sweep_says_n_for_each_point(tmp_path):
     write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=[("bn", 0.3, 2), ("plain", 0.5, 3), ("plain", 0.5, 1)])
-    store.write_failure(tmp_path / "results", FitKey("bn", 0.3, 2), "Diverged", "the loss is <b>nan</b>")
+    write_failure(tmp_path / "results", Failure(FitKey("bn", 0.3, 2), "id", "Diverged", "the loss is <b>nan</b>"))
     build_report(tmp_path / "results", tmp_path / "report")
     page = page_of(tmp_path / "report")
     assert "Unfinished: 9 of 12 fits are done (1 failed)." in page.text
@@ -190,7 +277,11 @@ def test_hostile_names_are_text(tmp_path):
     )
     report = build_report(tmp_path / "results", tmp_path / "report")
     page = page_of(tmp_path / "report")
-    assert not {"script", "img"} & set(page.tags)
+    assert "img" not in page.tags
+    assert page.tags.count("script") == 2
+    explored = json.loads(page.scripts["application/json"])
+    assert arm in [known["name"] for known in explored["arms"]]
+    assert f"0.5|1|{arm}" in explored["fits"]
     assert arm in page.text
     assert device in page.text
     assert "&amp;" in page.text
@@ -213,7 +304,7 @@ def test_a_hostile_profile_name_stays_in_its_folder(tmp_path):
 @pytest.mark.usefixtures("svg_only")
 def test_broken_files_are_named_and_the_rest_is_reported(tmp_path):
     write_sweep(tmp_path / "results", seeds=(1, 2, 3))
-    path = store.fit_path(tmp_path / "results", FitKey("bn", 0.5, 1))
+    path = layout.fit_path(tmp_path / "results", FitKey("bn", 0.5, 1))
     path.write_bytes(path.read_bytes()[:100])
     report = build_report(tmp_path / "results", tmp_path / "report")
     assert len(report.broken) == 1
@@ -224,12 +315,32 @@ def test_broken_files_are_named_and_the_rest_is_reported(tmp_path):
 
 def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path):
     store.open_folder(tmp_path / "results", SMALL)
-    store.write_failure(tmp_path / "results", FitKey("bn", 0.5, 1), "OneColourError", "all pixels have one colour")
+    write_failure(
+        tmp_path / "results", Failure(FitKey("bn", 0.5, 1), "id", "one-colour mask", "all pixels have one colour")
+    )
     report = build_report(tmp_path / "results", tmp_path / "report")
-    assert [path.name for path in report.paths] == ["index.html"]
+    assert [path.name for path in report.paths] == ["index.html", "report.json", manifest.NAME]
     text = page_of(tmp_path / "report").text
     assert "No fit to report" in text
     assert "all pixels have one colour" in text
+
+
+def test_figure_3_shows_the_p_and_seed_that_were_asked_for(whole, tmp_path):
+    results, default, _ = whole
+    build_report(results, tmp_path / "report", formats=("html", "json", "csv"), figure3=(0.3, 2))
+    (mine,) = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
+    assert "p = 0.3, seed 2" in mine["captions"]["figure3"]
+    assert "p = 0.3, seed 2" in mine["captions"]["training_against_test"]
+    assert mine["commands"][1].endswith("--figure3 0.3,2")
+    drawn, otherwise = (pd.read_csv(out / "tables" / "figure3.csv") for out in (tmp_path / "report", default))
+    landscape = sweeps.read_sweep(results).landscapes.query("arm == 'bn' and p == 0.3 and seed == 2")
+    assert drawn["bn test_loss"].to_numpy() == pytest.approx(landscape["test_loss"].to_numpy())
+    assert not drawn.equals(otherwise)
+    explorer = json.loads(page_of(tmp_path / "report").scripts["application/json"])
+    assert explorer["start"] == {"p": 0.3, "seed": 2}
+    with pytest.raises(ValueError, match=r"--figure3 0\.4,9: .* no such fit; it has p 0\.3, 0\.5 and seeds 1, 2, 3"):
+        build_report(results, tmp_path / "other", figure3=(0.4, 9))
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.usefixtures("svg_only")
@@ -242,9 +353,90 @@ def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path):
     assert len(report.broken) == 1
     assert (tmp_path / "report" / "figures" / "comparison.svg") in report.paths
     page = page_of(tmp_path / "report")
+    assert "quick: mask size 6x6, steps 200 (4 fits)" in page.text  # the other two share their knobs, not their names
     assert page.tags.count("article") == 3
     assert len(set(report.paths)) == len(report.paths)
     assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_fits_that_diverged_are_counted_and_other_failures_are_not(tmp_path):
+    lost = [("bn", 0.3, 2), ("bn", 0.5, 1), ("plain", 0.3, 1)]
+    write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=lost)
+    for key, kind in zip(lost, ("diverged", "diverged", "out of memory"), strict=True):
+        write_failure(tmp_path / "results", Failure(FitKey(*key), "id", kind, "it failed"))
+    build_report(tmp_path / "results", tmp_path / "report")
+    assert "Diverged: 0 of plain, 2 of bn. Such a fit has no value" in page_of(tmp_path / "report").text
+    table = pd.read_csv(tmp_path / "report" / "tables" / "sensitivity.csv")
+    assert table["pairs"].tolist() == [3, 5, 5, 5]
+    assert table["gap"][1] > table["gap"][0]
+    assert table["gap"][2] == table["gap"][1] > table["gap"][3]
+
+
+def test_the_page_says_what_else_a_smaller_difference_could_be(whole):
+    results, out, _ = whole
+    text = page_of(out).text
+    assert "Less bendable, or just less fitted?" in text
+    assert "every curve ends flat, settled or not" in text
+    table = pd.read_csv(out / "tables" / "training_end.csv", index_col="arm")
+    traces = sweeps.read_sweep(results).traces
+    late = traces[(traces["arm"] == "bn") & (traces["step"] > 0.9 * traces["step"].max())]
+    np.testing.assert_allclose(table.loc["bn", "clamped"], late["clamped"].mean())
+    for arm in ("plain", "bn"):
+        assert f"{wording.percent(table.loc[arm, 'clamped'])} of {arm}'s" in text
+        assert f"{arm} by {wording.signed(table.loc[arm, 'moved'])}" in text
+
+
+def test_the_page_says_why_no_rank_test_stands_at_a_single_p(whole):
+    _, out, _ = whole
+    text = page_of(out).text
+    assert "cannot fall below 2/2⁵ = 0.0625" in text
+    assert "about 84 times in 100 where it claims 95" in text
+    assert "2 p tested one by one" in text
+
+
+def test_nearly_satisfied_objectives_are_called_so():
+    end = pd.DataFrame({"arm": ["plain", "bn"], "clamped": [0.97, 0.95], "beyond_threshold": [1.0, 0.99]})
+    assert "nearly every white pixel, in every arm" in fitted.clamped_words(end, 2.5)
+    assert "nearly every" not in fitted.clamped_words(end.assign(clamped=[0.97, 0.6]), 2.5)
+    assert "97.0 % of plain's (on the measured images 100 %)" in fitted.clamped_words(end, 2.5)
+
+
+@pytest.mark.usefixtures("svg_only")
+@pytest.mark.parametrize(("reached", "is_said"), [(0.97, True), (0.6, False)])
+def test_the_first_screen_says_when_the_threshold_was_passed_nearly_everywhere(tmp_path, monkeypatch, reached, is_said):
+    monkeypatch.setattr(synthetic, "CLAMPED", reached)
+    write_sweep(tmp_path / "results")
+    build_report(tmp_path / "results", tmp_path / "report", formats=("html", "json"))
+    page = page_of(tmp_path / "report")
+    first_screen = page.text.partition("Explore the landscapes")[0]
+    assert ("nearly every sampled white pixel of every arm (plain 9" in first_screen) is is_said
+    (protocol,) = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["protocols"]
+    assert bool(protocol["caution"]) is is_said
+
+
+def test_the_difference_against_steps_is_what_its_table_says(whole):
+    results, out, _ = whole
+    traces = sweeps.read_sweep(results).traces
+    traces = traces.assign(difference=traces["black_accuracy"] - traces["white_accuracy"])
+    table = pd.read_csv(out / "tables" / "difference_over_steps.csv")
+    assert table["arm"].unique().tolist() == ["plain", "bn", "gap plain − bn"]
+    last = table.groupby("arm").last()
+    window = traces[traces["step"] >= traces["step"].max() + 1 - 300 / settling.WINDOWS]
+    means = window.groupby(["arm", "p", "seed"])["difference"].mean()
+    np.testing.assert_allclose(last["mean"][["plain", "bn"]], means.groupby("arm").mean()[["plain", "bn"]])
+    np.testing.assert_allclose(last["sd"][["plain", "bn"]], means.groupby("arm").std()[["plain", "bn"]])
+    gap = last.loc["gap plain − bn"]
+    np.testing.assert_allclose(gap["mean"], last["mean"]["plain"] - last["mean"]["bn"])
+    assert gap["low"] < gap["mean"] < gap["high"]
+
+
+def test_only_the_same_images_are_set_against_the_authors(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "_METADATA", {"svg": {"Date": None}})
+    write_sweep(tmp_path / "results", protocol=SMALL.with_knobs(dataset="digits", pool=1))
+    report = build_report(tmp_path / "results", tmp_path / "report")
+    assert not {"authors.csv", "agreement.csv"} & {path.name for path in report.paths}
+    assert "no replication" not in page_of(tmp_path / "report").text
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
@@ -260,121 +452,3 @@ def test_an_output_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be written"):
         build_report(tmp_path / "results", tmp_path / "file" / "report")
-
-
-def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plain", "bn")) -> pd.DataFrame:
-    rows = [
-        {"arm": arm, "p": p, "seed": seed, "difference": 0.4 - (number * gap)}
-        for (p, seed), gap in gaps.items()
-        for number, arm in enumerate(arms)
-    ]
-    return pd.DataFrame(rows)
-
-
-@pytest.mark.parametrize(
-    ("fits", "words"),
-    [
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "plain bends its landscape further than bn"),
-        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "bn bends its landscape further than plain"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "these fits cannot say which bends further"),
-        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "it cannot be said yet"),
-        (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "skip alone, nothing to compare it with"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "bn bends its landscape further than"),
-        (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "No pair to compare yet"),
-        (fits_of({}), "No fit to report"),
-    ],
-)
-def test_the_headline_claims_no_more_than_the_interval(fits, words):
-    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference"])
-    assert words in captions.answer(fits).headline
-
-
-def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms():
-    rows = [("plain", 0.3, 1), ("bn", 0.3, 1), ("plain", 0.6, 1), ("plain", 0.6, 2), ("bn", 0.6, 2), ("bn", 0.6, 3)]
-    table = pd.DataFrame(rows, columns=["arm", "p", "seed"])
-    assert landscapes.choose(table) == (0.6, 2)
-    assert landscapes.choose(pd.DataFrame([("bn", 0.4, 5), ("bn", 0.6, 1)], columns=["arm", "p", "seed"])) == (0.4, 5)
-
-
-def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):
-    write_sweep(tmp_path, probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(5, 7)))
-    table = sweeps.read_sweep(tmp_path).landscapes
-    with style.print_style():
-        figure = landscapes.figure3(table.sample(frac=1, random_state=0), 0.5, 1, 2.5)
-    mask, plain, bn = (axes.images[0] for axes in figure.axes[:3])
-    expected = table[table["arm"] == "plain"].pivot(index="row", columns="column", values="black")
-    np.testing.assert_array_equal(mask.get_array(), expected.to_numpy(dtype=float))
-    assert mask.origin == plain.origin == "upper"
-    assert mask.cmap(1.0)[:3] == (0, 0, 0)
-    assert plain.norm is bn.norm
-    assert plain.norm.vmin <= 2.5 <= plain.norm.vmax
-    with pytest.raises(ValueError, match=r"no fit has p=0\.5 and seed 9"):
-        landscapes.figure3(table, 0.5, 9, 2.5)
-
-
-def test_losses_that_are_not_numbers_still_draw(tmp_path):
-    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
-    table = sweeps.read_sweep(tmp_path / "results").landscapes
-    for loss in (math.nan, math.inf):
-        with style.print_style():
-            figure = landscapes.figure3(table.assign(test_loss=loss), 0.5, 1, 2.5)
-            style.save(figure, tmp_path, "figure3")
-
-
-def test_the_authors_curve_is_theirs():
-    authors = figures.authors_figure4()
-    assert len(authors) == 27
-    assert set(authors["arm"]) == {"plain", "bn", "skip"}
-    np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
-
-
-def test_arms_keep_their_colours_whoever_stands_beside_them():
-    few, many = style.arm_colours(["bn", "plain"]), style.arm_colours(["z:z", "skip", "bn", "plain", "a:a"])
-    assert all(many[arm] == colour for arm, colour in few.items())
-    assert len(set(many.values())) == 5
-    assert style.arm_order(many) == ["plain", "bn", "skip", "a:a", "z:z"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.12345, "0.123"), (-0.5, "−0.5"), (45, "45"), (1e-5, "0.00001"), (float("nan"), "–"), (0.1, "0.1"), ("a", "a")],
-)
-def test_cells_are_short(value, text):
-    assert tables.cell(value) == text
-
-
-@given(st.lists(st.integers(1, 999), min_size=1, max_size=12, unique=True))
-def test_the_command_names_the_same_probabilities(permille):
-    values = pd.Series([number / 1000 for number in permille])
-    assert parse_probs(reproduce.probs_text(values)) == tuple(sorted(values))
-
-
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=12, unique=True))
-def test_the_command_names_the_same_seeds(seeds):
-    assert parse_seeds(reproduce.seeds_text(pd.Series(seeds))) == tuple(sorted(seeds))
-
-
-def test_the_command_names_what_differs_from_the_profile():
-    fits = pd.DataFrame([("plain", 0.1 * p, 1) for p in range(1, 10)], columns=["arm", "p", "seed"])
-    protocol = PROFILES["quick"].with_knobs(mask_size=(12, 8), learning_rate=0.001, widths=(4, 4, 8, 8, 8, 8))
-    words = shlex.split(reproduce.command(protocol, fits))
-    assert words[:4] == ["bnbench", "run", "--profile", "quick"]
-    options = dict(zip(words[4::2], words[5::2], strict=True))
-    assert options == {
-        "--probs": "0.1:0.9:0.1",
-        "--seeds": "1",
-        "--arms": "plain",
-        "--mask-size": "12x8",
-        "--learning-rate": "0.001",
-        "--widths": "4,4,8,8,8,8",
-    }
-
-
-def test_the_paper_has_no_departure_from_itself():
-    assert reproduce.departures(PROFILES["paper"]) == []
-    assert {"images", "steps", "pool"} <= {name for name, *_ in reproduce.departures(PROFILES["quick"])}
-
-
-def test_core_time_counts_threads():
-    table = pd.DataFrame({"wall_seconds": [1800.0, 1800.0], "threads": [2, 1], "device": ["cpu", "cuda:0"]})
-    assert reproduce.cost(table) == "60 min of core time and 30 min of device time"

@@ -1,4 +1,4 @@
-"""Statistics against slow loops, against scipy, and by simulation."""
+"""Statistics against slow loops, against scipy and statsmodels; by simulation: see test_stats_simulated.py."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats as scipy_stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.multitest import multipletests
 
 from bnbench import stats
+from bnbench.significance import holm, sign_flip
 
 PROBS = [round(0.1 * number, 1) for number in range(1, 10)]
 
@@ -49,7 +52,7 @@ def test_one_seed_has_no_deviation_and_no_interval():
     fits = make_fits(seeds=[3])
     assert stats.per_p(fits)["sd"].isna().all()
     pairs = stats.paired(fits)
-    assert stats.paired_per_p(pairs)[["sd", "low", "high"]].isna().all(axis=None)
+    assert stats.paired_per_p(pairs)[["sd", "low", "high", "t", "p_value", "holm"]].isna().all(axis=None)
     whole = stats.overall(pairs)
     assert whole.df == 0
     assert math.isnan(whole.low)
@@ -86,6 +89,59 @@ def test_the_interval_at_one_p_is_scipys_paired_t_interval():
         first, second = (np.array(values_of(fits, arm=arm, p=p)) for arm in ("plain", "bn"))
         expected = scipy_stats.ttest_rel(first, second).confidence_interval(0.95)
         assert_allclose([table.loc[p, "low"], table.loc[p, "high"]], [expected.low, expected.high])
+
+
+def test_the_test_at_one_p_is_scipys_paired_t_test():
+    fits = make_fits()
+    table = stats.paired_per_p(stats.paired(fits)).set_index("p")
+    for p in PROBS:
+        expected = scipy_stats.ttest_rel(values_of(fits, arm="plain", p=p), values_of(fits, arm="bn", p=p))
+        assert_allclose([table.loc[p, "t"], table.loc[p, "p_value"]], [expected.statistic, expected.pvalue])
+
+
+def test_one_pair_at_a_p_is_no_test_and_does_not_count_for_holm():
+    fits = make_fits()
+    fits = fits[(fits["p"] > 0.15) | (fits["seed"] == 1)]
+    table = stats.paired_per_p(stats.paired(fits))
+    assert math.isnan(table.loc[0, "holm"])
+    assert_allclose(table["holm"][1:], slow_holm(list(table["p_value"][1:])))
+
+
+def slow_holm(p_values: list[float]) -> list[float]:
+    """The smallest level at which the step-down procedure rejects each hypothesis."""
+    corrected = []
+    for own in p_values:
+        smaller = sorted(value for value in p_values if value <= own)
+        corrected.append(min(1.0, max(value * (len(p_values) - place) for place, value in enumerate(smaller))))
+    return corrected
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_is_the_step_down_procedure(p_values):
+    assert_allclose(holm(p_values), slow_holm(p_values))
+
+
+def test_holm_agrees_with_statsmodels():
+    generator = np.random.default_rng(9)
+    for count in range(1, 40):
+        p_values = generator.random(count).round(2) ** 3  # with ties
+        assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1])
+
+
+def test_the_pooled_interval_is_that_of_a_linear_model_with_a_mean_for_every_p():
+    pairs = stats.paired(make_fits())
+    cells = pd.get_dummies(pairs["p"]).to_numpy(dtype=float)  # (45, 9)
+    model = OLS(pairs["gap"].to_numpy(), cells).fit()
+    low, high = model.t_test(np.full((1, 9), 1 / 9)).conf_int(0.05)[0]
+    whole = stats.overall(pairs)
+    assert_allclose([whole.low, whole.high, whole.df], [low, high, model.df_resid])
+
+
+def test_many_samples_at_once_have_the_intervals_of_each_alone():
+    values, strata = np.random.default_rng(8).normal(size=(4, 3, 10)), [1, 1, 1, 2, 2, 3, 3, 3, 3, 4]
+    together = stats.pooled_interval(values, strata)
+    for place in np.ndindex(4, 3):
+        assert_allclose([ends[place] for ends in together], stats.pooled_interval(values[place], strata))
 
 
 def test_overall_pools_the_variance_within_p():
@@ -135,7 +191,7 @@ def test_the_exact_sign_flip_test_counts_every_pattern(gaps):
     patterns = list(itertools.product([-1, 1], repeat=len(gaps)))
     sums = [abs(sum(sign * gap for sign, gap in zip(pattern, gaps, strict=True))) for pattern in patterns]
     near = sum(abs(total - abs(sum(gaps))) < 1e-9 for total in sums)  # ties count, however they round
-    found = stats.sign_flip(gaps) * len(patterns)
+    found = sign_flip(gaps) * len(patterns)
     assert sum(total >= limit for total in sums) - near <= found <= sum(total >= limit for total in sums)
     assert found >= min(2, len(patterns)) - 1e-9
 
@@ -143,7 +199,7 @@ def test_the_exact_sign_flip_test_counts_every_pattern(gaps):
 def test_the_exact_sign_flip_test_agrees_with_scipy():
     gaps = np.random.default_rng(4).normal(0.4, 1, 10)
     expected = scipy_stats.permutation_test((gaps,), np.sum, permutation_type="samples", n_resamples=np.inf)
-    assert_allclose(stats.sign_flip(gaps), expected.pvalue)
+    assert_allclose(sign_flip(gaps), expected.pvalue)
 
 
 def test_drawn_sign_patterns_come_near_the_exact_test():
@@ -152,8 +208,8 @@ def test_drawn_sign_patterns_come_near_the_exact_test():
     for gap in gaps:
         sums = np.concatenate([sums - gap, sums + gap])
     exact = np.mean(np.abs(sums) >= abs(gaps.sum()) - 1e-12)
-    assert_allclose(stats.sign_flip(gaps), exact, atol=4 * math.sqrt(exact / 100_000))
-    assert stats.sign_flip(gaps) == stats.sign_flip(gaps)
+    assert_allclose(sign_flip(gaps), exact, atol=4 * math.sqrt(exact / 100_000))
+    assert sign_flip(gaps) == sign_flip(gaps)
 
 
 def test_five_seeds_cannot_fall_below_a_sixteenth():
@@ -164,29 +220,10 @@ def test_five_seeds_cannot_fall_below_a_sixteenth():
 
 
 def test_a_gap_that_is_not_a_number_has_no_p_value():
-    assert math.isnan(stats.sign_flip([0.1, math.nan]))
+    assert math.isnan(sign_flip([0.1, math.nan]))
 
 
 def test_nothing_touches_the_global_random_state():
     state = np.random.get_state()[1].copy()
     stats.overall(stats.paired(make_fits()))
     assert (np.random.get_state()[1] == state).all()
-
-
-def test_the_pooled_interval_covers_the_truth_as_often_as_it_says():
-    generator = np.random.default_rng(6)
-    strata, level = np.repeat(PROBS, 5), np.repeat(np.linspace(0.02, 0.1, 9), 5)
-    intervals = np.array(
-        [stats.pooled_interval(level + generator.normal(0, 0.03, 45), strata) for _ in range(2_000)]
-    )  # (2000, 2)
-    covered = (intervals[:, 0] <= level.mean()) & (level.mean() <= intervals[:, 1])
-    assert 0.93 < covered.mean() < 0.97
-
-
-def test_the_sign_flip_test_keeps_its_level_and_finds_a_true_gap():
-    generator = np.random.default_rng(7)
-    quiet = [stats.sign_flip(generator.normal(0, 1, 12)) for _ in range(1_500)]
-    assert 0.03 < np.mean(np.array(quiet) <= 0.05) < 0.07
-    loud = [stats.sign_flip(generator.normal(1, 1, 12)) for _ in range(300)]
-    t_test_power = 1 - scipy_stats.nct.cdf(scipy_stats.t.ppf(0.975, 11), 11, math.sqrt(12))
-    assert_allclose(np.mean(np.array(loud) <= 0.05), t_test_power, atol=0.08)

@@ -2,65 +2,105 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from bnbench import stats
+from bnbench import layout
 from bnbench.errors import RequestError
+from bnbench.evaluations import find_evaluations
+from bnbench.parsing import FORMATS
 from bnbench.profiles import title
 from bnbench.protocol import Protocol
-from bnbench.report import captions, figures, landscapes, reproduce, tables, training
+from bnbench.report import bn_statistics, captions, evidence, figures, fitted, gallery, reproduce, tables
 from bnbench.report.captions import Two
-from bnbench.report.page import Picture, Section, render
+from bnbench.report.drawn import drawn_tables, pixels_table
+from bnbench.report.explorer import explorer_data
+from bnbench.report.landscapes import arms_at, choose
+from bnbench.report.manifest import settle
+from bnbench.report.page import Chapter, Comparison, Section, render
+from bnbench.report.record import render_record
 from bnbench.report.style import print_style
 from bnbench.report.tables import Table
-from bnbench.report.writer import Writer
-from bnbench.store import StoreError, write_atomically
+from bnbench.report.writer import Drawing, Writer
+from bnbench.store import StoreError
 from bnbench.sweeps import Sweep, find_sweeps, read_sweep
+
+PAGE = "index.html"
+Pair = tuple[float, int]  # fill probability and seed
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, ``index.html`` first, and a sentence for each file that could not be read."""
+    """What was written, the page first if there is one, and a sentence for each file that could not be read."""
 
     paths: list[Path]
     broken: list[str]
 
 
-def build_report(results: Path, out: Path, *, compare: bool = False) -> Report:
+def build_report(
+    results: Path,
+    out: Path,
+    *,
+    compare: bool = False,
+    formats: Collection[str] = FORMATS,
+    evaluations: Path | None = None,
+    figure3: Pair | None = None,
+) -> Report:
     """Write the report of every sweep at or below a folder: page, figures and tables.
 
-    The same results give byte-identical files within one environment.
+    The same results give byte-identical files within one environment. What an earlier report wrote there
+    and this one does not is removed.
 
     Args:
         results: a results folder, or one above several; finished or not.
         out: where to write; made if it is not there.
         compare: overlay figure 4a of all sweeps.
+        formats: what to write, of :data:`bnbench.parsing.FORMATS`.
+        evaluations: where planes were measured again; by default ``evaluations`` in ``results`` and in every
+            sweep's own folder.
+        figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.
 
     Raises:
         ValueError: no sweep there, or ``out`` cannot be written.
     """
     sweeps, broken = _read(results)
+    folders = [evaluations] if evaluations else [layout.evaluations_folder(one) for one in _above(results, sweeps)]
+    evaluated, unreadable = find_evaluations(folders)
+    if evaluations and not set(evaluated["protocol"]) & {sweep.protocol.id for sweep in sweeps}:
+        raise RequestError(
+            f"--evaluations {evaluations} holds none of these sweeps; give a folder that bnbench evaluate wrote."
+        )
+    broken += unreadable
+    if figure3 and not any(arms_at(sweep.landscapes, *figure3) for sweep in sweeps):
+        raise RequestError(f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_has(sweeps)}.")
     names = _names([sweep.protocol for sweep in sweeps])
-    writers = [Writer(out, name if len(sweeps) > 1 else "") for name in names]
-    whole = Writer(out, "")
-    index = out / "index.html"
+    writers = [Writer(out, name if len(sweeps) > 1 else "", formats) for name in names]
+    whole = Writer(out, "", formats)
     try:
         with print_style():
-            sections = [_section(*parts) for parts in zip(sweeps, names, writers, strict=True)]
-            comparison = _comparison(sweeps, names, whole) if compare else None
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(index, render(sections, comparison, broken).encode())
+            sections = [_section(*parts, evaluated, figure3) for parts in zip(sweeps, names, writers, strict=True)]
+            comparison = _comparison(sweeps, _labels(sweeps, names), whole) if compare else None
+        if "html" in formats:
+            whole.write(out / PAGE, render(sections, comparison, broken, formats))
+        if "json" in formats:
+            whole.write(out / "report.json", render_record(sections, broken))
+        paths = [path for writer in (whole, *writers) for path in writer.paths]
+        paths.append(settle(out, paths))
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
-    paths = [index, *whole.paths, *(path for writer in writers for path in writer.paths)]
-    return Report(paths, broken + [message for sweep in sweeps for message in sweep.broken])
+    return Report(
+        sorted(paths, key=lambda path: path.name != PAGE),
+        broken + [message for sweep in sweeps for message in sweep.broken],
+    )
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
@@ -77,6 +117,18 @@ def _read(results: Path) -> tuple[list[Sweep], list[str]]:
     return sweeps, broken
 
 
+def _above(results: Path, sweeps: Sequence[Sweep]) -> list[Path]:
+    """The folders that bnbench evaluate may have been given, each once."""
+    return list(dict.fromkeys([results, *(sweep.folder for sweep in sweeps)]))
+
+
+def _has(sweeps: Sequence[Sweep]) -> str:
+    """The fill probabilities and seeds that there are, all sweeps together."""
+    fits = pd.concat([sweep.landscapes[["p", "seed"]] for sweep in sweeps])
+    probs, seeds = (", ".join(f"{value:g}" for value in sorted(fits[name].unique())) for name in ("p", "seed"))
+    return f"p {probs} and seeds {seeds}" if len(fits) else "none"
+
+
 def _names(protocols: Sequence[Protocol]) -> list[str]:
     """A distinct name for each sweep, fit for a folder: its profile, with the hash where two share it."""
     profiles = Counter(protocol.profile for protocol in protocols)
@@ -85,104 +137,91 @@ def _names(protocols: Sequence[Protocol]) -> list[str]:
     return [name if wanted.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(wanted, start=1)]
 
 
-def _section(sweep: Sweep, name: str, writer: Writer) -> Section:
+def _labels(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[str]:
+    """What a legend calls each sweep: its profile and what was changed in it; its name where two share that."""
+    titles = [title(sweep.protocol).replace(", changed: ", ": ") for sweep in sweeps]
+    return [text if titles.count(text) == 1 else name for text, name in zip(titles, names, strict=True)]
+
+
+def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, wanted: Pair | None) -> Section:
     protocol, fits = sweep.protocol, tables.fits_table(sweep)
+    pair = choose(sweep.landscapes, wanted) if len(fits) else (math.nan, 0)
     two = captions.headline_arms(fits)
-    lead = _figure4(protocol, fits, writer) if len(fits) else []
-    pictures = _pictures(sweep, fits, two, writer) if len(fits) else []
-    shown = [writer.table(table) for table in _tables(sweep, fits, two)] if len(fits) else []
+    lead = gallery.lead(protocol, fits, writer) if len(fits) else []
+    pictures = gallery.gallery(sweep, fits, pair, writer) if len(fits) else []
+    chapters = _chapters(sweep, fits, two, writer, evaluated) if len(fits) else []
+    shown = [writer.table(table) for table in _tables(sweep, fits)] if len(fits) else []
+    behind = [writer.table(table) for table in drawn_tables(sweep, fits, two)] if len(fits) else []
     if len(fits):
-        writer.captions([*lead, *pictures])
+        writer.table(pixels_table(sweep, *pair), ["csv"])  # nobody reads 900 rows: the page has the explorer
+        writer.captions([*lead, *pictures, *(picture for chapter in chapters for picture in chapter.pictures)])
     return Section(
         slug=name,
         name=title(protocol),
+        protocol=protocol,
         answer=captions.answer(fits),
+        caution=fitted.caution(sweep),
         missing=captions.missing_note(fits, len(sweep.failures)),
         facts=reproduce.run_facts(protocol, fits, sweep.provenance),
         figure4=lead[0] if lead else None,
         panels=lead[1:],
+        explorer=_explorer(sweep, pair) if len(fits) else None,
         pictures=pictures,
+        chapters=chapters,
         tables=[table for table in shown if table.name != "fits"],
-        long_tables=[table for table in shown if table.name == "fits"],
+        long_tables=[table for table in shown if table.name == "fits"] + behind,
         departures=reproduce.departures(protocol),
         knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
         failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
         broken=sweep.broken,
-        commands=reproduce.commands(protocol, fits),
+        commands=reproduce.commands(protocol, fits, wanted if wanted == pair else None),
     )
 
 
-def _figure4(protocol: Protocol, fits: pd.DataFrame, writer: Writer) -> list[Picture]:
-    """Figure 4 across two columns for print, then its panels, which a narrow screen can stack."""
-    split = protocol.measurement.split
-    authors = figures.authors_figure4() if protocol.data.dataset == "fashion-mnist" else None
-    has_authors = authors is not None and bool(set(authors["arm"]) & set(fits["arm"]))
-    drawn = {"figure4": figures.figure4, "figure4a": figures.figure4a, "figure4b": figures.figure4b}
-    pictures = []
-    for name, draw in drawn.items():
-        caption = captions.figure4_caption(fits, split, name.removeprefix("figure4") or "ab", authors=has_authors)
-        pictures.append(writer.picture(draw(fits, authors, split), name, caption))
-    return pictures
+def _explorer(sweep: Sweep, pair: Pair) -> dict[str, Any]:
+    return explorer_data(sweep.landscapes, sweep.protocol.training.threshold, sweep.protocol.measurement.split, pair)
 
 
-def _pictures(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer) -> list[Picture]:
-    """Everything but figure 4, in the order of the page."""
-    split, threshold = sweep.protocol.measurement.split, sweep.protocol.training.threshold
-    p, seed = landscapes.choose(sweep.landscapes)
-    figure = landscapes.figure3(sweep.landscapes, p, seed, threshold, split)
-    caption = captions.figure3_caption(sweep.landscapes, p, seed, threshold, split)
-    pictures = [writer.picture(figure, "figure3", caption, wide=True)]
-    if two and len(two.pairs) > 1:
-        pictures.append(writer.picture(figures.paired_figure(*two), "paired", captions.paired_caption(*two)))
-    if "wall_seconds" in fits and len(fits) > len(set(fits["arm"])):
-        pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits)))
-    if "step" in sweep.traces:
-        caption = captions.curves_caption(sweep.traces, training.WINDOWS, sweep.protocol.training.schedule)
-        pictures.append(writer.picture(training.learning_curves(sweep.traces), "learning_curves", caption, wide=True))
-    return pictures
+def _chapters(
+    sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer, evaluated: pd.DataFrame
+) -> list[Chapter]:
+    """What the answer rests on, and what else it could be."""
+    found = [
+        fitted.chapter(sweep, fits, two, writer),
+        bn_statistics.chapter(sweep, evaluated, writer),
+        evidence.chapter(fits, sweep.failures, gallery.authors_of(sweep.protocol, fits), two, writer),
+    ]
+    return [chapter for chapter in found if chapter is not None]
 
 
 _NOTES = {
-    "quantities": (
-        "Less bendable, or less fitted? {two} in all that was measured",
-        "Gap: mean paired difference; low, high: its 95 % t interval, variance pooled within p, df degrees of freedom; "
-        "effect size: Cohen's d_z; wins: pairs with a positive gap; sign flip p: test over pairs; "
-        "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds",
-    ),
-    "comparisons": ("Every two arms: first − second", "Columns as above"),
-    "paired": ("Paired difference {two} at every p", "Mean over n pairs with the 95 % t interval, df = n − 1"),
+    "comparisons": ("Every two arms: first − second", "Columns as in the table of all quantities"),
     "per_p": ("Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)"),
-    "policies": (
-        "Batch-norm statistics",
-        "How far the answer depends on the statistics that batch normalization uses at evaluation; all pixels",
-    ),
     "fits": ("Every fit", "Trained: over trained pixels only; losses are means over all pixels of a colour"),
 }
 
 
-def _tables(sweep: Sweep, fits: pd.DataFrame, two: Two | None) -> list[Table]:
-    """Every table that these fits allow, in the order of the page."""
-    arms = set(fits["arm"])
+def _tables(sweep: Sweep, fits: pd.DataFrame) -> list[Table]:
+    """Every table that these fits allow and no chapter has, in the order of the page."""
     frames = {
-        "quantities": tables.quantities_table(fits, two.first, two.second) if two else None,
-        "comparisons": tables.comparisons_table(fits) if len(arms) > 2 else None,
-        "paired": stats.paired_per_p(two.pairs) if two else None,
+        "comparisons": tables.comparisons_table(fits) if fits["arm"].nunique() > 2 else None,
         "per_p": tables.per_p_table(fits),
-        "policies": tables.policies_table(sweep, "plain" if "plain" in arms else None),
         "fits": fits,
     }
-    names = f"{two.first} − {two.second}" if two else ""
-    titles = {name: (title.replace("{two}", names), note) for name, (title, note) in _NOTES.items()}
-    return [Table(name, *titles[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]
+    return [Table(name, *_NOTES[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]
 
 
-def _comparison(sweeps: Sequence[Sweep], names: Sequence[str], writer: Writer) -> Picture | None:
+def _comparison(sweeps: Sequence[Sweep], labels: Sequence[str], writer: Writer) -> Comparison | None:
     """Figure 4a of every sweep that has a fit, overlaid; the authors' curve where all are on their images."""
-    found = [(name, tables.fits_table(sweep)) for sweep, name in zip(sweeps, names, strict=True)]
+    found = [(name, tables.fits_table(sweep)) for sweep, name in zip(sweeps, labels, strict=True)]
     found = [(name, fits) for name, fits in found if len(fits)]
     if not found:
         return None
     same_images = {sweep.protocol.data.dataset for sweep in sweeps} == {"fashion-mnist"}
-    figure = figures.comparison_figure(found, figures.authors_figure4() if same_images else None)
-    return writer.picture(figure, "comparison", captions.comparison_caption(found), wide=True)
+    authors = figures.authors_figure4() if same_images else None
+    draw: Drawing = partial(figures.comparison_figure, found, authors)
+    per_p = pd.concat([tables.per_p_table(fits).assign(protocol=name) for name, fits in found], ignore_index=True)
+    table = Table("comparison", "All protocols at every fill probability", _NOTES["per_p"][1], per_p)
+    caption = captions.comparison_caption(found)
+    return Comparison(writer.picture(draw(), table.name, caption, table.name, narrow=draw), writer.table(table))

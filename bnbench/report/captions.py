@@ -11,7 +11,7 @@ import pandas as pd
 
 from bnbench import stats
 from bnbench.report.style import arm_order
-from bnbench.wording import counted
+from bnbench.wording import counted, plain_number, probability, signed
 
 AUTHORS_NOTE = (
     "Pale dashed lines with hollow points: the authors' own figure 4, read off their published plot (± 0.005), "
@@ -159,17 +159,18 @@ def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
     return texts
 
 
-def paired_caption(pairs: pd.DataFrame, first: str, second: str) -> str:
+def paired_caption(pairs: pd.DataFrame, first: str, second: str, *, authors: bool) -> str:
     """Caption of the paired difference."""
+    theirs = f" {AUTHORS_NOTE}; one arm minus the other." if authors else ""
     whole = stats.overall(pairs)
     head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
     if whole.df == 0:
-        return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
+        return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}.{theirs}"
     return (
         f"{head}Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1 (with few pairs they may run out "
         "of the frame; the table has them whole); small points: every pair. "
         f"Dashed line and band: mean of all {whole.pairs} pairs, {signed(whole.mean)}, and its 95 % interval "
-        f"{signed(whole.low)} to {signed(whole.high)} (variance pooled within p, df = {whole.df})."
+        f"{signed(whole.low)} to {signed(whole.high)} (variance pooled within p, df = {whole.df}).{theirs}"
     )
 
 
@@ -184,33 +185,44 @@ def figure3_caption(landscapes: pd.DataFrame, p: float, seed: int, threshold: fl
     return (
         f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
         "one pixel is one weight vector of the plane. "
-        f"Above: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked; "
+        f"Above, or left: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked; "
         "arrows: the 1 % of pixels beyond either end. "
-        f"Below: {split} accuracy: {'; '.join(texts)}. "
+        f"Below, or right: {split} accuracy: {'; '.join(texts)}. "
         "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
+    )
+
+
+def training_caption(landscapes: pd.DataFrame, p: float, seed: int, split: str) -> str:
+    """Caption of training against test, with what every shown arm loses from one to the other."""
+    shown = landscapes[(landscapes["p"] == p) & (landscapes["seed"] == seed)]
+    texts = []
+    for arm in arm_order(shown["arm"]):
+        mine = shown[shown["arm"] == arm]
+        apart = (mine["train_accuracy"] - mine["test_accuracy"]).groupby(mine["black"]).mean()
+        texts.append(f"{arm} {signed(apart[True])} on black and {signed(apart[False])} on white pixels")
+    return (
+        f"Training against {split} images, p = {p:g}, seed {seed}; a point is a pixel of figure 3, filled where black, "
+        "hollow where white; dashed line: equal. Mean loss, on logarithmic axes, and accuracy. "
+        f"Mean accuracy, training − {split}: {'; '.join(texts)}."
     )
 
 
 def comparison_caption(sweeps: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """Caption of figure 4a of several sweeps."""
-    counts = [f"{name} {counted(len(fits), 'fit')}" for name, fits in sweeps]
+    counts = [f"{name} ({counted(len(fits), 'fit')})" for name, fits in sweeps]
     return (
-        "Figure 4a of all protocols. Colour: arm; kind of line: protocol. "
-        f"Mean over seeds ± one standard deviation (ddof = 1) of {', '.join(counts)}."
+        "Figure 4a of all protocols. Colour: arm; marker and kind of line: protocol. "
+        f"Mean over seeds ± one standard deviation (ddof = 1) of {'; '.join(counts)}."
     )
 
 
-def curves_caption(traces: pd.DataFrame, windows: int, schedule: str) -> str:
-    """Caption of the learning curves; a schedule that ends at zero bends every curve flat."""
-    flat = " The learning rate falls to zero along a cosine: every curve ends flat, settled or not."
+def curves_caption(traces: pd.DataFrame, windows: int) -> str:
+    """Caption of the learning curves."""
     fits = traces.groupby(["arm", "p", "seed"]).ngroups
     return (
         f"Learning curves of {counted(fits, 'fit')}: accuracy on training minibatches over trained black pixels (the "
         f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; bn under its "
-        "minibatch's own statistics, so levels differ from figure 4. Thin: single fits; thick: their mean. "
-        "Last panel: black − white, mean ± one standard deviation over fits (all p and seeds). "
-        "Curves that still rise or cross say that the order of the arms may depend on the number of steps."
-        f"{flat if schedule == 'cosine' else ''}"
+        "minibatch's own statistics, so levels differ from figure 4. Thin: single fits; thick: their mean."
     )
 
 
@@ -220,18 +232,3 @@ def time_caption(fits: pd.DataFrame) -> str:
     texts = [f"{arm} {medians[arm]:.3g} min" for arm in arm_order(fits["arm"])]
     medians_text = f"Wall time of every fit, a point each; bar: median ({', '.join(texts)})."
     return f"{medians_text} Fits that ran side by side share the machine."
-
-
-def signed(value: float) -> str:
-    """Three decimals with the sign written out."""
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def plain_number(value: float) -> str:
-    """Three decimals with a true minus sign."""
-    return f"{value:.3f}".replace("-", "−")
-
-
-def probability(value: float) -> str:
-    """A p-value after its p: ``= 0.125``, or ``< 0.0001``."""
-    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,7 +20,10 @@ from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_la
 
 AUTHORS_NAME = "authors' figure 4"
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
+# A sweep's line and marker: one cycle is not a multiple of the other, so 20 sweeps look different.
 _SWEEP_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), "-.")
+_SWEEP_MARKERS = ("o", "s", "^", "D", "v")
+_LEGEND_BESIDE = 24  # letters: a longer name leaves no room for the axes beside it
 
 
 def authors_figure4() -> pd.DataFrame:
@@ -68,83 +70,39 @@ def figure4b(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str
     return figure
 
 
-def paired_figure(pairs: pd.DataFrame, first: str, second: str) -> Figure:
-    """The gap ``first − second`` over p with its 95 % t intervals, and the mean over all pairs as a band.
-
-    Args:
-        pairs: a row per (p, seed): ``p, seed, gap``.
-        first: the arm counted positive.
-        second: the arm subtracted.
-    """
-    figure = new_figure(SINGLE, 6.4 / 2.54)
-    axes = figure.subplots()
-    per_p, whole = stats.paired_per_p(pairs), stats.overall(pairs)
-    unit = dodge_unit(pairs["p"])
-    axes.axhline(0, color=INK, linewidth=0.7)
-    if whole.df > 0:
-        axes.axhspan(whole.low, whole.high, color=INK, alpha=0.1, linewidth=0)
-    axes.axhline(whole.mean, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
-    several = per_p["n"].max() > 1
-    if several:
-        axes.plot(pairs["p"] - 0.16 * unit, pairs["gap"], **_PAIR)
-    half = (per_p["high"] - per_p["mean"]).to_numpy()
-    spread = float(np.ptp([0, *pairs["gap"]]))
-    if several and np.nanmax(half) > _WIDE * spread:
-        axes.set_ylim(min(0, pairs["gap"].min()) - spread, max(0, pairs["gap"].max()) + spread)
-    axes.errorbar(per_p["p"], per_p["mean"], half, fmt="D", color=INK, capsize=1.6, linewidth=0.9, markersize=3)
-    labels = arm_labels([first, second])
-    axes.set_ylabel(f"{labels[first].strip()} − {labels[second].strip()}, paired difference")
-    probability_axis(axes, {"pairs": per_p.set_index("p")["n"]}, pairs["p"], "pair")
-    name = "mean, 95 % interval" if several else "a pair"
-    handles: list[Any] = [
-        Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label=name),
-        Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (4, 2)), label="all pairs"),
-    ]
-    legend_above(figure, [Line2D([], [], label="a pair", **_PAIR), *handles] if several else handles)
-    return figure
-
-
-_WIDE = 1.5  # Intervals of two pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
-_PAIR: dict[str, Any] = {
-    "linestyle": "",
-    "marker": "o",
-    "color": INK,
-    "markersize": 2.2,
-    "alpha": 0.5,
-    "markeredgewidth": 0,
-}
-
-
-def comparison_figure(sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.DataFrame | None = None) -> Figure:
-    """Figure 4a of several sweeps in one: an arm keeps its colour, a sweep has its kind of line.
+def comparison_figure(
+    sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.DataFrame | None = None, *, narrow: bool = False
+) -> Figure:
+    """Figure 4a of several sweeps in one: an arm keeps its colour, a sweep has its kind of line and marker.
 
     Args:
         sweeps: name and fits of each sweep.
         authors: their curves, or None.
+        narrow: for one column of print.
     """
-    figure = new_figure(DOUBLE, 8.4 / 2.54)
+    figure = new_figure(SINGLE if narrow else DOUBLE, 8.4 / 2.54)
     axes = figure.subplots()
     everything = pd.concat([fits for _, fits in sweeps])
-    unit, colours, markers = dodge_unit(everything["p"]), arm_colours(everything["arm"]), arm_markers(everything["arm"])
+    unit, colours, labels = dodge_unit(everything["p"]), arm_colours(everything["arm"]), arm_labels(everything["arm"])
     _draw_authors(axes, everything, authors, ("difference",))
-    for number, (_, fits) in enumerate(sweeps):
+    handles: list[Any] = [Line2D([], [], color=colours[arm], label=labels[arm]) for arm in labels]
+    for number, (name, fits) in enumerate(sweeps):
+        look: dict[str, Any] = {
+            "linestyle": _SWEEP_LINES[number % len(_SWEEP_LINES)],
+            "marker": _SWEEP_MARKERS[number % len(_SWEEP_MARKERS)],
+        }
+        handles.append(Line2D([], [], color=INK, label=name, **look))
         for arm in arm_order(fits["arm"]):
             table = stats.per_p(fits[fits["arm"] == arm])
             place = table["p"] + 0.5 * unit * ((number + 0.5) / len(sweeps) - 0.5)
-            line = _SWEEP_LINES[number % len(_SWEEP_LINES)]
-            axes.errorbar(
-                place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], linestyle=line, **_WHISKER
-            )
+            axes.errorbar(place, table["mean"], table["sd"], color=colours[arm], **look, **_WHISKER)
     axes.set_ylabel("accuracy, black − white")
     probability_axis(axes, {}, _places(everything, authors), "seed")
-    names = [name for name, _ in sweeps]
-    lines: list[Any] = [
-        Line2D([], [], color=INK, linestyle=_SWEEP_LINES[number % len(_SWEEP_LINES)], label=name)
-        for number, name in enumerate(names)
-    ]
-    figure.legend(
-        handles=[*_arm_handles(everything), *lines, *_authors_handle(everything, authors)], loc="outside right upper"
-    )
+    handles += _authors_handle(everything, authors)
+    if narrow or max(len(name) for name, _ in sweeps) > _LEGEND_BESIDE:
+        legend_above(figure, handles)
+    else:
+        figure.legend(handles=handles, loc="outside right upper")
     return figure
 
 
@@ -200,10 +158,10 @@ def _draw_authors(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, 
     for arm in arm_order(set(fits["arm"]) & set(authors["arm"])):
         curve = authors[authors["arm"] == arm]
         for value in values:
-            axes.plot(curve["p"], curve[value], color=colours[arm], zorder=2, **_AUTHORS)
+            axes.plot(curve["p"], curve[value], color=colours[arm], zorder=2, **AUTHORS_LINE)
 
 
-_AUTHORS: dict[str, Any] = {
+AUTHORS_LINE: dict[str, Any] = {
     "linestyle": (0, (4, 2)),
     "linewidth": 0.7,
     "marker": "o",
@@ -230,7 +188,7 @@ def _colour_handles() -> list[Any]:
 
 def _authors_handle(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
     shown = authors is not None and bool(set(fits["arm"]) & set(authors["arm"]))
-    return [Line2D([], [], color=INK, label=AUTHORS_NAME, **_AUTHORS)] if shown else []
+    return [Line2D([], [], color=INK, label=AUTHORS_NAME, **AUTHORS_LINE)] if shown else []
 
 
 def _counts(fits: pd.DataFrame) -> dict[str, pd.Series]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bnbench.protocol import Protocol
 from bnbench.report.captions import Answer
 from bnbench.report.style import css_colours
 from bnbench.report.tables import Table
@@ -24,16 +26,27 @@ class Picture:
     Attributes:
         name: of its files, without the ending.
         caption: what it shows.
-        folder: where its files lie, relative to the page.
-        svg: the drawing, fit to stand inside HTML.
-        wide: whether it needs both columns of the page.
+        links: its files, each as a word and an address relative to the page.
+        table: the table that holds its numbers.
+        drawings: fit to stand inside HTML; a second one is for narrow screens, and the first needs both columns.
     """
 
     name: str
     caption: str
-    folder: str
-    svg: Markup
-    wide: bool
+    links: list[tuple[str, str]]
+    table: str
+    drawings: list[Markup]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A question with what the fits say to it: sentences, then figures, then tables."""
+
+    name: str
+    title: str
+    sentences: list[str]
+    pictures: list[Picture]
+    tables: list[Table]
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,16 @@ class Section:
 
     slug: str
     name: str
+    protocol: Protocol
     answer: Answer
+    caution: str
     missing: str
     facts: list[tuple[str, str]]
     figure4: Picture | None
     panels: list[Picture]
+    explorer: dict[str, Any] | None
     pictures: list[Picture]
+    chapters: list[Chapter]
     tables: list[Table]
     long_tables: list[Table]
     departures: list[tuple[str, str, str, str]]
@@ -57,34 +74,64 @@ class Section:
     broken: list[str]
     commands: list[str]
 
+    @property
+    def all_pictures(self) -> list[Picture]:
+        """Every figure, figure 4 first."""
+        in_chapters = [picture for chapter in self.chapters for picture in chapter.pictures]
+        return [*([self.figure4] if self.figure4 else []), *self.panels, *self.pictures, *in_chapters]
 
-def render(sections: Sequence[Section], comparison: Picture | None, broken: Sequence[str]) -> str:
+    @property
+    def all_tables(self) -> list[Table]:
+        """Every table of numbers that the page holds, in its order."""
+        in_chapters = [table for chapter in self.chapters for table in chapter.tables]
+        return [*in_chapters, *self.tables, *self.long_tables]
+
+    @property
+    def tables_shown(self) -> set[str]:
+        """Names of the tables that the page itself holds."""
+        return {table.name for table in self.all_tables}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All protocols in one figure, and its numbers."""
+
+    picture: Picture
+    table: Table
+
+
+def render(
+    sections: Sequence[Section],
+    comparison: Comparison | None,
+    broken: Sequence[str],
+    formats: Collection[str],
+) -> str:
     """Fill the template; every text is escaped, whatever an arm is called.
 
     Args:
         sections: one for each protocol, at least one.
         comparison: the overlay of all of them, if asked for.
         broken: folders that could not be read at all.
+        formats: what is written beside the page.
     """
-    folder = FileSystemLoader(Path(__file__).parent)
+    loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template("template.html")
-    return template.render(sections=sections, comparison=comparison, broken=broken) + "\n"
+    return template.render(sections=sections, comparison=comparison, broken=broken, formats=formats) + "\n"
 
 
-def inline_svg(path: Path, name: str, title: str) -> Markup:
+def inline_svg(text: str, name: str, title: str) -> Markup:
     """A saved SVG as a part of HTML: it scales, and its colours are the page's, so that it follows dark mode.
 
     Identifiers get the figure's name in front: two figures on one page may share them otherwise.
 
     Args:
-        path: what ``style.save`` wrote.
+        text: what ``style.as_svg`` gave.
         name: of this figure alone on its page.
         title: what a screen reader says.
     """
-    text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', lambda match: match[1] or "", text, count=2)

@@ -102,6 +102,7 @@ def cost(provenance: pd.DataFrame) -> str:
     return " and ".join(texts)
 
 
-def commands(protocol: Protocol, fits: pd.DataFrame) -> list[str]:
-    """The commands that run the same fits and write this report again."""
-    return [command(protocol, fits), f"bnbench report results/{folder_name(protocol)}"]
+def commands(protocol: Protocol, fits: pd.DataFrame, wanted: tuple[float, int] | None = None) -> list[str]:
+    """The commands that run the same fits and write this report again, with the (p, seed) wanted for figure 3."""
+    figure3 = f" --figure3 {wanted[0]:g},{wanted[1]}" if wanted else ""
+    return [command(protocol, fits), f"bnbench report results/{folder_name(protocol)}{figure3}"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -78,20 +79,34 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write PDF, PNG (300 dpi) and SVG; equal figures give equal bytes, so no date goes in.
+def save(figure: Figure, folder: Path, name: str, endings: Collection[str] = ("pdf", "svg", "png")) -> list[Path]:
+    """Write PDF, SVG and PNG (300 dpi), or some of them; equal figures give equal bytes, so no date goes in.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once: formats agree, and saving takes half the time
+    _lay_out(figure)
     paths = []
     for ending, metadata in _METADATA.items():
-        path = folder / f"{name}.{ending}"
-        figure.savefig(path, metadata=metadata)
-        paths.append(path)
+        if ending in endings:
+            paths.append(folder / f"{name}.{ending}")
+            figure.savefig(paths[-1], metadata=metadata)
     return paths
+
+
+def as_svg(figure: Figure) -> str:
+    """A figure as the text of an SVG file, the same as :func:`save` writes."""
+    _lay_out(figure)
+    content = BytesIO()
+    figure.savefig(content, format="svg", metadata=_METADATA["svg"])
+    return content.getvalue().decode()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Lay out once: formats agree, and saving takes half the time."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def arm_order(arms: Iterable[str]) -> list[str]:

@@ -1,17 +1,18 @@
-"""The report's tables: what was measured, a row per fit, per p, per quantity, per BN policy."""
+"""The report's tables: what was measured, a row per fit, per p, per quantity."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bnbench import stats
+from bnbench.failures import Failure
 from bnbench.report.style import arm_order
 from bnbench.sweeps import Sweep
 
@@ -122,7 +123,7 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
     for value, name in QUANTITIES.items():
         pairs = stats.paired(fits, first, second, value)
         means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
-        rows.append({"quantity": name, **means, **_compared(pairs)})
+        rows.append({"quantity": name, **means, **compared(pairs)})
     return pd.DataFrame(rows)
 
 
@@ -132,35 +133,7 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
     for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
         pairs = stats.paired(fits, first, second)
         if len(pairs):
-            rows.append({"first": first, "second": second, **_compared(pairs)})
-    return pd.DataFrame(rows)
-
-
-def policies_table(sweep: Sweep, reference: str | None) -> pd.DataFrame:
-    """Every BN policy that was measured, all pixels: a row per arm with BN and policy.
-
-    Args:
-        sweep: what was read.
-        reference: the arm to subtract from, or None to leave the comparison out.
-    """
-    table = sweep.summaries
-    if table.empty:
-        return pd.DataFrame()
-    table = table[(table["split"] == sweep.protocol.measurement.split) & (table["pixels"] == "all")]
-    base = table[(table["arm"] == reference) & table["headline"].astype(bool)]
-    rows = []
-    for arm in arm_order(table["arm"]):
-        mine = table[(table["arm"] == arm) & (table["policy"] != "none")]
-        for policy, chosen in mine.groupby("policy", sort=False):
-            row: dict[str, Any] = {"arm": arm, "policy": policy, "headline": "yes" if chosen["headline"].any() else ""}
-            row |= {"n": len(chosen), **chosen[["black", "white", "difference"]].mean()}
-            if reference is not None and reference != arm:
-                pairs = stats.paired(pd.concat([base, chosen]), reference, arm)
-                row |= {f"{reference} − {arm}": math.nan, "low": math.nan, "high": math.nan}
-                if len(pairs):
-                    whole = stats.overall(pairs)
-                    row |= {f"{reference} − {arm}": whole.mean, "low": whole.low, "high": whole.high}
-            rows.append(row)
+            rows.append({"first": first, "second": second, **compared(pairs)})
     return pd.DataFrame(rows)
 
 
@@ -182,13 +155,14 @@ def provenance_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def failures_table(failures: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def failures_table(failures: Sequence[Failure]) -> pd.DataFrame:
     """Fits that failed and why, without their tracebacks."""
-    columns = ["arm", "p", "seed", "kind", "message"]
-    return pd.DataFrame([{column: record.get(column) for column in columns} for record in failures], columns=columns)
+    rows = [(*astuple(failure.key), failure.kind, failure.message, failure.tries) for failure in failures]
+    return pd.DataFrame(rows, columns=["arm", "p", "seed", "kind", "message", "tries"])
 
 
-def _compared(pairs: pd.DataFrame) -> dict[str, Any]:
+def compared(pairs: pd.DataFrame) -> dict[str, Any]:
+    """The columns that sum up a set of pairs, at least one: the gap, how sure, and how often it is positive."""
     whole = stats.overall(pairs)
     return {
         "pairs": whole.pairs,

@@ -11,57 +11,65 @@ from matplotlib.lines import Line2D
 
 from bnbench.report.axes import legend_above
 from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_order, new_figure
-
-WINDOWS = 60  # a trace is averaged over so many windows: its noise and the file shrink, its shape stays
-
-
-def smooth(traces: pd.DataFrame) -> pd.DataFrame:
-    """Average each fit's trace over equal windows of steps.
-
-    Args:
-        traces: ``arm, p, seed, step, black_accuracy, white_accuracy`` and more, a row per traced step.
-
-    Returns:
-        The same columns with ``difference`` = black − white accuracy, at most ``WINDOWS`` rows per fit.
-    """
-    values = ["black_accuracy", "white_accuracy"]
-    table = traces[["arm", "p", "seed", "step", *values]].astype({"step": float})
-    width = max((table["step"].max() + 1) / WINDOWS, 1.0)
-    table = table.assign(window=(table["step"] // width).astype(int))
-    table = table.groupby(["arm", "p", "seed", "window"], as_index=False)[["step", *values]].mean()
-    return table.assign(difference=table["black_accuracy"] - table["white_accuracy"])
+from bnbench.settling import gap_course, smooth
+from bnbench.wording import counted
 
 
-def learning_curves(traces: pd.DataFrame) -> Figure:
-    """A panel of thin lines for each arm, and the mean difference of all arms in the last panel.
+def learning_curves(traces: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """A panel of thin lines for each arm.
 
     Args:
-        traces: as :func:`smooth` takes them.
+        traces: as :func:`bnbench.settling.smooth` takes them.
+        narrow: for one column of print, with the panels below each other.
     """
     table = smooth(traces)
     order = arm_order(table["arm"])
     colours, labels = arm_colours(order), arm_labels(order)
-    panels = len(order) + 1
-    columns = 2 if panels in (2, 4) else 3
-    rows = -(-panels // columns)
-    figure = new_figure(DOUBLE, 5.4 / 2.54 * rows + 0.2)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-    for axes in grid[panels:]:
+    columns = 1 if narrow else 2 if len(order) in (2, 4) else min(len(order), 3)
+    rows = -(-len(order) // columns)
+    figure = new_figure(DOUBLE if columns > 1 else SINGLE, 5.4 / 2.54 * rows + 0.2)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in grid[len(order) :]:
         axes.set_visible(False)
     for axes, arm in zip(grid, order, strict=False):
         mine = table[table["arm"] == arm]
         _draw_fits(axes, mine, colours[arm])
-        fits = mine.groupby(["p", "seed"]).ngroups
-        axes.set_title(f"{labels[arm].strip()}, {fits} fit{'' if fits == 1 else 's'}", loc="left")
-        axes.sharey(grid[0])
+        axes.set_title(f"{labels[arm].strip()}, {counted(mine.groupby(['p', 'seed']).ngroups, 'fit')}", loc="left")
     grid[0].set_ylim(0, 1)
-    for axes in grid[0:panels:columns]:
+    for axes in grid[0 : len(order) : columns]:
         axes.set_ylabel("minibatch accuracy")
-    _draw_differences(grid[len(order)], table)
-    for axes in grid[max(0, panels - columns) : panels]:
+    for axes in grid[max(0, len(order) - columns) : len(order)]:
         axes.set_xlabel("training step")
         axes.tick_params(labelbottom=True)
     legend_above(figure, _handles(order))
+    return figure
+
+
+def difference_over_steps(traces: pd.DataFrame, arms: tuple[str, str] | None = None, *, narrow: bool = False) -> Figure:
+    """How far every arm was bent at each step of training and, where two are compared, the gap between them.
+
+    Args:
+        traces: as :func:`bnbench.settling.smooth` takes them.
+        arms: the two arms of the gap, first − second; None leaves its panel out.
+        narrow: for one column of print, with the panels below each other.
+    """
+    table = smooth(traces)
+    course = gap_course(table, *arms) if arms else pd.DataFrame()
+    panels = 1 + bool(len(course))
+    rows, columns = (panels, 1) if narrow else (1, panels)
+    figure = new_figure(DOUBLE if columns > 1 else SINGLE, 6.0 / 2.54 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    _draw_differences(grid[0], table)
+    if arms and len(course):
+        _draw_gap(grid[1], course, *arms)
+    last = table["step"].max()
+    for axes in grid:
+        axes.axvspan(0.75 * last, last, color=INK, alpha=0.05, linewidth=0)
+    for axes in grid[-columns:]:
+        axes.set_xlabel("training step (shaded: the last quarter)")
+    order = arm_order(table["arm"])
+    colours, labels = arm_colours(order), arm_labels(order)
+    legend_above(figure, [Line2D([], [], color=colours[arm], label=labels[arm]) for arm in order])
     return figure
 
 
@@ -117,9 +125,16 @@ def _draw_differences(axes: Axes, table: pd.DataFrame) -> None:
         step, mean, sd = groups["step"].mean(), groups["difference"].mean(), groups["difference"].std().fillna(0.0)
         axes.fill_between(step, mean - sd, mean + sd, color=colours[arm], alpha=0.14, linewidth=0)
         axes.plot(step, mean, color=colours[arm], linewidth=1.2)
-    axes.set_title("difference, all arms", loc="left")
-    axes.set_ylabel("black − white")
+    axes.set_ylabel("minibatch accuracy, black − white")
     axes.set_ylim(*_limits(table["difference"].to_numpy(dtype=float)))
+
+
+def _draw_gap(axes: Axes, course: pd.DataFrame, first: str, second: str) -> None:
+    axes.axhline(0, color=INK, linewidth=0.7)
+    axes.fill_between(course["step"], course["low"], course["high"], color=INK, alpha=0.14, linewidth=0)
+    axes.plot(course["step"], course["mean"], color=INK, linewidth=1.2)
+    labels = arm_labels([first, second])
+    axes.set_ylabel(f"{labels[first].strip()} − {labels[second].strip()}, mean of pairs")
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

@@ -1,0 +1,175 @@
+"""How sure is it? Tests, sensitivity and the authors' curve, in a chapter of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bnbench import agreement, sensitivity, stats
+from bnbench.failures import Failure
+from bnbench.report import captions, tables
+from bnbench.report.captions import Two
+from bnbench.report.page import Chapter, Picture
+from bnbench.report.paired import paired_figure
+from bnbench.report.style import arm_order
+from bnbench.report.tables import Table
+from bnbench.report.writer import Writer
+from bnbench.wording import counted, plain_number, probability, signed
+
+NAME = "evidence"
+TITLE = "How sure is it?"
+_WHY = (
+    "At a single p there is a t interval and, for exploring, a paired t test with Holm's correction over all p. "
+    "No rank or sign test is offered there: with five pairs a two-sided one cannot fall below 2/2⁵ = 0.0625. "
+    "Nor is a percentile bootstrap: of five points it covers the truth about 84 times in 100 where it claims 95, "
+    "and stratified, over 9 × 5 pairs, about 91 times."
+)
+_NOTES = {
+    "paired": (
+        "Paired difference {two} at every p (exploratory)",
+        "Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: the same corrected "
+        "for all p by Holm's method",
+    ),
+    "sensitivity": (
+        "The gap {two}, counted otherwise",
+        "The first row is the headline; columns as in the table of all quantities; each set is summed up alone",
+    ),
+    "agreement": (
+        "Against the authors' own figure 4",
+        "Means over the p that both have; level: ours − theirs; lowest, highest: its extremes over p; rho: Spearman's "
+        "rank correlation of the two curves over p",
+    ),
+}
+
+
+def chapter(
+    fits: pd.DataFrame, failures: Sequence[Failure], authors: pd.DataFrame | None, two: Two | None, writer: Writer
+) -> Chapter:
+    """What these fits allow of the chapter: sentences, the paired difference, tables.
+
+    Args:
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
+        failures: fits that failed.
+        authors: their curves, where they are of the same images.
+        two: the arms to compare, or None.
+        writer: of the figure and tables.
+    """
+    diverged = diverged_fits(fits, failures)
+    sentences, frames = [], {}
+    if two:
+        frames["paired"] = stats.paired_per_p(two.pairs)
+        sentences += [seeds_words(two), exploratory_words(frames["paired"]), _WHY]
+        frames["sensitivity"] = sensitivity_table(fits, diverged, two)
+    sentences.append(diverged_words(sensitivity.counts(fits, diverged)))
+    if authors is not None:
+        frames["agreement"] = agreement_table(fits, authors, two)
+        sentences.append(agreement_words(frames["agreement"]))
+    names = f"{two.first} − {two.second}" if two else ""
+    shown = [
+        writer.table(Table(name, _NOTES[name][0].replace("{two}", names), _NOTES[name][1], frame))
+        for name, frame in frames.items()
+    ]
+    pictures = [_paired_picture(two, authors, writer)] if two and len(two.pairs) > 1 else []
+    return Chapter(NAME, TITLE, [text for text in sentences if text], pictures, shown)
+
+
+def _paired_picture(two: Two, authors: pd.DataFrame | None, writer: Writer) -> Picture:
+    has_gap = authors is not None and {two.first, two.second} <= set(authors["arm"])
+    caption = captions.paired_caption(*two, authors=has_gap)
+    return writer.picture(paired_figure(*two, authors), "paired", caption, "paired")
+
+
+def diverged_fits(fits: pd.DataFrame, failures: Sequence[Failure]) -> pd.DataFrame:
+    """The fits that diverged and have no value: ``arm, p, seed``; those that ran out of memory are not among them."""
+    keys = [(one.key.arm, one.key.p, one.key.seed) for one in failures if one.kind == "diverged"]
+    done = set(fits[["arm", "p", "seed"]].itertuples(index=False, name=None))
+    found = pd.DataFrame([key for key in keys if key not in done], columns=["arm", "p", "seed"])
+    return found.astype({"p": float, "seed": int})
+
+
+def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, two: Two) -> pd.DataFrame:
+    """The gap under every way of counting: a row each, see :func:`bnbench.sensitivity.cases`."""
+    cases = sensitivity.cases(fits, diverged, two.first, two.second)
+    return pd.DataFrame([{"what": words, **tables.compared(pairs)} for words, pairs in cases])
+
+
+def seeds_words(two: Two) -> str:
+    """The tests over all pairs, and the one that trusts whole seeds only."""
+    whole, seeds = stats.overall(two.pairs), two.pairs["seed"].nunique()
+    if whole.pairs == 1:
+        return "One pair: nothing can be tested, and there is no interval."
+    effect = f" Effect size d_z = {plain_number(whole.d_z)}: the mean gap over the deviation of all gaps."
+    return (
+        f"Sign-flip test over {counted(whole.pairs, 'pair')}: p {probability(whole.sign_flip)}. "
+        f"Sensitivity, the signs of whole seeds flipped together: p {probability(whole.seed_flip)}, and with "
+        f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:.2g}."
+        f"{'' if math.isnan(whole.d_z) else effect}"
+    )
+
+
+def exploratory_words(per_p: pd.DataFrame) -> str:
+    """How many single p stand out, before and after the correction."""
+    tested = per_p.dropna(subset=["p_value"])
+    if tested.empty:
+        return "No test at a single p: each has one pair." if len(per_p) > 1 else ""
+    if len(tested) == 1:
+        (one,) = tested.to_dict("records")
+        return f"Exploratory: the paired t test at p = {one['p']:g}, n = {one['n']}: p {probability(one['p_value'])}."
+    low, held = ((tested[name] <= 0.05).sum() for name in ("p_value", "holm"))
+    return (
+        f"Exploratory: of {counted(len(tested), 'p')} tested one by one, {low} {'falls' if low == 1 else 'fall'} at or "
+        f"below 0.05 uncorrected and {held} after Holm's correction, with n = {_range(tested['n'])} pairs at each."
+    )
+
+
+def diverged_words(counts: pd.DataFrame) -> str:
+    """How many fits diverged, how many are weak, and what was done about them."""
+    table = counts.set_index("arm")
+    diverged, weak = (
+        ", ".join(f"{int(table[name][arm])} of {arm}" for arm in arm_order(table.index))
+        for name in ("diverged", "weak")
+    )
+    weak = f"Fits that ran to their end with a difference below {sensitivity.WEAK:g}: {weak}; all stay in."
+    if not table["diverged"].any():
+        return f"No fit diverged. {weak}"
+    return (
+        f"Diverged: {diverged}. Such a fit has no value; the headline is over the pairs that have both, and the table "
+        f"says what follows if it counts as 0, or as either arm would have it. {weak}"
+    )
+
+
+def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, two: Two | None) -> pd.DataFrame:
+    """Every arm's curves against the authors', and the gap of two arms: see :func:`bnbench.agreement.against`."""
+    arms = [arm for arm in arm_order(fits["arm"]) if arm in set(authors["arm"])]
+    table = agreement.against(fits, authors, arms, ["difference", "black", "white"])
+    if two is None or not {two.first, two.second} <= set(arms):
+        return table
+    gap = agreement.gap_against(two.pairs, authors, two.first, two.second, "difference")
+    row = {"arm": f"gap {two.first} − {two.second}", "value": "difference", **gap}
+    return pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+
+
+def agreement_words(table: pd.DataFrame) -> str:
+    """Level and course against the authors' curves, and what that does not show."""
+    rows = table[(table["value"] == "difference") & (table["probabilities"] > 0)]
+    if rows.empty:
+        return ""
+    texts = []
+    for row in rows.to_dict("records"):
+        course = "" if pd.isna(row["rho"]) else f", ρ = {plain_number(row['rho'])}"
+        texts.append(f"{row['arm']} {signed(row['level'])}{course}")
+    course = "" if rows["rho"].isna().all() else " and Spearman's ρ"
+    return (
+        f"Against the authors' figure 4, mean level of the difference (ours − theirs){course} over "
+        f"{counted(int(rows['probabilities'].max()), 'p')}: {'; '.join(texts)}. "
+        "Theirs is one sweep read off a plot (± 0.005), on 30×30 masks, by their code on trained pixels only, under "
+        "another protocol: levels need not agree, neighbouring p are not independent, and so no test is made. "
+        "This sets two curves side by side; it is no replication."
+    )
+
+
+def _range(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -1,0 +1,246 @@
+// Draws the landscapes of each section: a canvas for the mask and for every arm, one pixel of it per point of the plane.
+"use strict";
+
+const GREY = [154, 154, 160]; // no number, as in figure 3
+const MASK = [[214, 214, 218], [62, 62, 68], [255, 255, 255], [0, 0, 0]]; // white and black, skipped then trained
+const MOST_PANELS = 4; // beside each other on a wide screen
+const PLACES = ["test_loss", "test_accuracy", "train_loss", "train_accuracy"]; // the order of a fit's four strings
+
+const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+const codes = text => new Uint16Array(bytes(text).buffer); // little endian, as every browser's machine is
+
+function make(tag, content = "", className = "") {
+  const element = document.createElement(tag);
+  element.append(content);
+  if (className) element.className = className;
+  return element;
+}
+
+function number(value) {
+  if (Number.isNaN(value)) return "not a number";
+  if (!Number.isFinite(value)) return "∞";
+  if (value !== 0 && (value < 0.001 || value >= 10000)) return value.toExponential(1).replace("-", "−");
+  return value.toFixed(value >= 100 ? 1 : value >= 10 ? 2 : 3).replace("-", "−");
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+class Explorer {
+  constructor(root, data) {
+    this.root = root;
+    this.data = data;
+    this.pixel = null; // [row, column] under the pointer or the arrow keys
+    this.find = selector => root.querySelector(selector);
+    const slider = this.find("[name=p]");
+    slider.max = data.probabilities.length - 1;
+    slider.value = data.probabilities.indexOf(data.start.p);
+    slider.disabled = data.probabilities.length < 2;
+    const arms = data.arms.length > 1 ? [new Option("all, side by side", "")] : [];
+    this.find("[name=arm]").append(...arms, ...data.arms.map(arm => new Option(arm.name, arm.name)));
+    this.find("[name=seed]").append(...data.seeds.map(seed => new Option(seed)));
+    this.find("[name=seed]").selectedIndex = data.seeds.indexOf(data.start.seed);
+    this.listen();
+    root.hidden = false;
+    this.draw();
+  }
+
+  get p() { return this.data.probabilities[this.find("[name=p]").value]; }
+  get seed() { return this.data.seeds[this.find("[name=seed]").selectedIndex]; }
+  choice(name) { return this.find(`[data-name=${name}]:checked`).value; }
+  get key() { return `${this.p}|${this.seed}`; }
+
+  get arms() {
+    const chosen = this.find("[name=arm]").value;
+    return this.data.arms.filter(arm => !chosen || arm.name === chosen);
+  }
+
+  // One fit's values of a quantity on one kind of images; undefined where the fit is missing.
+  values(arm, quantity, split = this.choice("split")) {
+    const fit = this.data.fits[`${this.key}|${arm.name}`];
+    if (!fit) return undefined;
+    const { leastLoss, stepsPerDecade, accuracySteps, infinite, missing } = this.data.codes;
+    const decode = quantity === "loss" ? code => leastLoss * 10 ** (code / stepsPerDecade) : code => code / accuracySteps;
+    return Array.from(codes(fit[PLACES.indexOf(`${split}_${quantity}`)]), code =>
+      code === missing ? NaN : code === infinite ? Infinity : decode(code));
+  }
+
+  // Where a value lies on the colour bar, 0 to 1.
+  place(value) {
+    const quantity = this.choice("quantity");
+    const [low, high] = this.data.scales[quantity];
+    const share = quantity === "loss" && this.choice("scale") === "log"
+      ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+    return Math.min(Math.max(share, 0), 1);
+  }
+
+  colour(value) {
+    if (Number.isNaN(value)) return GREY;
+    const table = this.table;
+    const start = 3 * Math.round(this.place(value) * (table.length / 3 - 1));
+    return table.subarray(start, start + 3);
+  }
+
+  draw() {
+    const quantity = this.choice("quantity");
+    this.table = bytes(this.data.colours[quantity]);
+    const mask = this.data.masks[this.key];
+    this.mask = mask && bytes(mask);
+    this.shown = this.arms.map(arm => ({ arm, loss: this.values(arm, "loss"), accuracy: this.values(arm, "accuracy") }));
+    this.find("output").textContent = `= ${this.p}`;
+    this.find("[name=p]").setAttribute("aria-valuetext", `p = ${this.p}`);
+    for (const radio of this.root.querySelectorAll("[data-name=scale]")) radio.closest("fieldset").disabled = quantity !== "loss";
+    const panels = this.shown.map(({ arm, ...fit }) => {
+      const caption = make("figcaption", make("b", arm.name));
+      caption.firstChild.style.color = `var(${arm.colour})`;
+      return this.panel(caption, fit[quantity], value => this.colour(value));
+    });
+    const caption = make("figcaption", make("b", "mask"));
+    for (const old of this.root.querySelectorAll(".landscapes figure")) old.remove(); // the live line stays where it is
+    this.find(".landscapes").prepend(this.panel(caption, this.mask, code => MASK[code]), ...panels);
+    this.find(".landscapes").style.setProperty("--panels", Math.min(panels.length + 1, MOST_PANELS));
+    this.drawBar();
+    this.fillTable();
+    this.point();
+  }
+
+  panel(caption, values, colour) {
+    const { rows, columns } = this.data;
+    const figure = make("figure", caption), frame = make("div", "", "frame");
+    figure.append(frame);
+    if (!values) {
+      const nothing = make("div", `no fit at p = ${this.p}, seed ${this.seed}`, "nothing");
+      nothing.style.aspectRatio = `${columns} / ${rows}`;
+      frame.append(nothing);
+      return figure;
+    }
+    const canvas = make("canvas"), picture = new ImageData(columns, rows);
+    canvas.width = columns;
+    canvas.height = rows;
+    values.forEach((value, place) => picture.data.set([...colour(value), 255], 4 * place));
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+    const cursor = make("div", "", "cursor");
+    cursor.hidden = true;
+    cursor.style.width = `${100 / columns}%`;
+    cursor.style.height = `${100 / rows}%`;
+    frame.append(canvas, cursor);
+    return figure;
+  }
+
+  drawBar() {
+    const canvas = this.find(".bar canvas"), picture = new ImageData(256, 1);
+    for (let step = 0; step < 256; step += 1) picture.data.set([...this.table.subarray(3 * step, 3 * step + 3), 255], 4 * step);
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+    const quantity = this.choice("quantity"), split = this.choice("split") === "train" ? "train" : this.data.split;
+    const [low, high] = this.data.scales[quantity];
+    const ticks = this.ticks(low, high).map(value => this.tick(value, String(Number(value.toPrecision(3)))));
+    if (quantity === "loss") ticks.push(this.tick(this.data.threshold, `threshold ${this.data.threshold}`, "threshold"));
+    this.find(".ticks").replaceChildren(...ticks);
+    const scale = quantity === "loss" ? `, ${this.choice("scale")} scale` : "";
+    this.find(".explorer > .note").textContent =
+      `Colours: ${split} ${quantity}${scale}, the same for all fits${quantity === "loss" ? "; 1 % of pixels lie beyond either end" : ""}.` +
+      (this.mask?.some(code => code < 2) ? " Softer tones of the mask: not trained on, since all neighbours have the same colour." : "");
+  }
+
+  ticks(low, high) {
+    const log = this.choice("quantity") === "loss" && this.choice("scale") === "log";
+    const step = [1, 2, 5].flatMap(digit => [-3, -2, -1, 0, 1, 2, 3, 4].map(power => digit * 10 ** power))
+      .sort((a, b) => a - b).find(size => (high - low) / size <= 6) || high - low;
+    const round = log
+      ? [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5].flatMap(power => [1, 2, 5].map(digit => digit * 10 ** power))
+      : Array.from({ length: 8 }, (_, place) => (Math.ceil(low / step) + place) * step);
+    const inside = round.filter(value => value > low && value < high && this.place(value) > 0.12 && this.place(value) < 0.88);
+    const apart = [];
+    for (const value of inside) {
+      if (!apart.length || this.place(value) - this.place(apart.at(-1)) > 0.07) apart.push(value);
+    }
+    return [low, ...apart, high];
+  }
+
+  tick(value, text, className = "") {
+    const tick = make("span", text, className), place = this.place(value);
+    tick.style.left = `${100 * place}%`;
+    if (!className && (place === 0 || place === 1)) tick.className = place ? "last" : "first";
+    return tick;
+  }
+
+  fillTable() {
+    const heads = ["arm", "black pixels", "white pixels", "black accuracy", "white accuracy", "difference",
+      "black loss", "white loss", "over the threshold"];
+    const row = (tag, cells) => {
+      const line = make("tr");
+      line.append(...cells.map((text, place) => make(tag, text, place ? "number" : "")));
+      return line;
+    };
+    const head = row("th", heads);
+    for (const cell of head.children) cell.scope = "col";
+    this.find(".chosen thead").replaceChildren(head);
+    this.find(".chosen tbody").replaceChildren(...this.shown.map(({ arm, loss, accuracy }) => {
+      if (!loss) return row("td", [arm.name, ...heads.slice(1).map(() => "–")]);
+      const of = (values, black) => values.filter((_, place) => (this.mask[place] & 1) === black);
+      const black = mean(of(accuracy, 1)), white = mean(of(accuracy, 0)), whiteLoss = of(loss, 0);
+      const over = mean(whiteLoss.map(value => Number(!(value < this.data.threshold))));
+      const means = [black, white, black - white, mean(of(loss, 1)), mean(whiteLoss), over];
+      return row("td", [arm.name, of(loss, 1).length, whiteLoss.length, ...means.map(number)]);
+    }));
+  }
+
+  // Show one pixel in words, and mark it in every picture.
+  point() {
+    const line = this.find(".pixel");
+    for (const cursor of this.root.querySelectorAll(".cursor")) {
+      cursor.hidden = !this.pixel;
+      if (!this.pixel) continue;
+      cursor.style.top = `${100 * this.pixel[0] / this.data.rows}%`;
+      cursor.style.left = `${100 * this.pixel[1] / this.data.columns}%`;
+    }
+    if (!this.pixel || !this.mask) {
+      line.textContent = "Point at a pixel, or move over them with the arrow keys, for its loss and accuracy.";
+      return;
+    }
+    const [row, column] = this.pixel, place = row * this.data.columns + column, code = this.mask[place];
+    const where = `Row ${row}, column ${column}: ${code & 1 ? "black" : "white"}, ${code & 2 ? "trained" : "not trained"}. `;
+    line.replaceChildren(make("span", where, "value"), ...this.shown.filter(fit => fit.loss).map(({ arm, loss, accuracy }) => {
+      const value = make("span", make("b", arm.name), "value");
+      value.firstChild.style.color = `var(${arm.colour})`;
+      value.append(` loss ${number(loss[place])}, accuracy ${number(accuracy[place])} `);
+      return value;
+    }));
+  }
+
+  listen() {
+    const pictures = this.find(".landscapes");
+    this.find(".controls").addEventListener("input", () => this.draw());
+    const hover = event => {
+      const canvas = event.target.closest(".frame")?.querySelector("canvas");
+      if (!canvas) return;
+      const box = canvas.getBoundingClientRect(), { rows, columns } = this.data;
+      this.move(Math.floor((event.clientY - box.top) / box.height * rows), Math.floor((event.clientX - box.left) / box.width * columns));
+    };
+    pictures.addEventListener("pointermove", hover);
+    pictures.addEventListener("pointerdown", hover);
+    pictures.addEventListener("keydown", event => {
+      const [row, column] = this.pixel || [0, -1], last = this.data.columns - 1;
+      const targets = {
+        ArrowUp: [row - 1, Math.max(column, 0)], ArrowDown: [row + (this.pixel ? 1 : 0), Math.max(column, 0)],
+        ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1], Home: [row, 0], End: [row, last],
+      };
+      if (!targets[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      this.move(...targets[event.key]);
+    });
+  }
+
+  move(row, column) {
+    const within = (value, size) => Math.min(Math.max(value, 0), size - 1);
+    const pixel = [within(row, this.data.rows), within(column, this.data.columns)];
+    if (this.pixel && pixel[0] === this.pixel[0] && pixel[1] === this.pixel[1]) return;
+    this.pixel = pixel;
+    this.point();
+  }
+}
+
+for (const root of document.querySelectorAll(".explorer")) {
+  new Explorer(root, JSON.parse(document.getElementById(root.id.replace(/body$/, "data")).textContent));
+}

@@ -1,0 +1,181 @@
+"""Less bendable, or just less fitted? What else may lie behind a smaller difference, in a chapter of the page."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pandas as pd
+
+from bnbench import settling, stats
+from bnbench.report import tables, training
+from bnbench.report.captions import Two
+from bnbench.report.page import Chapter
+from bnbench.report.style import arm_order
+from bnbench.report.tables import Table
+from bnbench.report.writer import Drawing, Writer
+from bnbench.sweeps import Sweep
+from bnbench.wording import counted, percent, plain_number, signed
+
+NAME = "fitted"
+TITLE = "Less bendable, or just less fitted?"
+_NEARLY_ALL = 0.9  # from this share of clamped pixels in every arm on the objective is as good as satisfied
+_QUANTITIES_NOTE = (
+    "Gap: mean paired difference; low, high: its 95 % t interval, variance pooled within p, df degrees of freedom; "
+    "effect size: Cohen's d_z; wins: pairs with a positive gap; sign flip p: test over pairs; "
+    "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds"
+)
+_END_NOTE = (
+    "Means over fits. Clamped: share of sampled white pixels whose minibatch loss lay above the threshold, over the "
+    "last tenth of the steps; beyond threshold: share of all white pixels whose loss on the measured images does; "
+    "before, end: minibatch accuracy, black − white, over the tenth before the last quarter and over the last tenth; "
+    "moved: end − before; low, high: its 95 % t interval, variance pooled within p. "
+    "The last row of two arms: their paired gap"
+)
+
+
+def chapter(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer) -> Chapter:
+    """What these fits allow of the chapter: sentences, the difference against steps, two tables.
+
+    Args:
+        sweep: what was read, at least one fit.
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
+        two: the arms to compare, or None.
+        writer: of the figure and tables.
+    """
+    threshold = sweep.protocol.training.threshold
+    sentences, pictures, shown = [], [], []
+    if two:
+        sentences.append(where_from(fits, two))
+        frame = tables.quantities_table(fits, two.first, two.second)
+        title = f"{two.first} − {two.second} in all that was measured"
+        shown.append(writer.table(Table("quantities", title, _QUANTITIES_NOTE, frame)))
+    if "step" in sweep.traces:
+        end = end_table(sweep, two)
+        shown.append(writer.table(Table("training_end", "Where training stopped", _END_NOTE, end)))
+        sentences += [clamped_words(end, threshold), moved_words(end, sweep.protocol.training.schedule)]
+        if two:
+            sentences.append(order_words(sweep.traces, two))
+        arms = (two.first, two.second) if two else None
+        caption = steps_caption(sweep.traces, two)
+        draw: Drawing = partial(training.difference_over_steps, sweep.traces, arms)
+        name = "difference_over_steps"
+        pictures.append(writer.picture(draw(), name, caption, name, narrow=draw if two else None))
+    return Chapter(NAME, TITLE, [text for text in sentences if text], pictures, shown)
+
+
+def caution(sweep: Sweep) -> str:
+    """A sentence for the first screen where nearly all white pixels of all arms were past the threshold; else empty."""
+    if "step" not in sweep.traces:
+        return ""
+    end = settling.settled(settling.ends(sweep.traces)).set_index("arm")
+    end = end.loc[arm_order(end.index)].reset_index()
+    if not is_nearly_satisfied(end):
+        return ""
+    shares = ", ".join(f"{row['arm']} {percent(row['clamped'])}" for row in end.to_dict("records"))
+    return (
+        f"When training stopped, nearly every sampled white pixel of every arm ({shares}) was past the threshold and "
+        "pushed no further: the gap on white pixels lies beyond what the fits were asked for."
+    )
+
+
+def is_nearly_satisfied(end: pd.DataFrame) -> bool:
+    """Whether several arms were trained and each had at least 90 % of its sampled white pixels clamped at the end."""
+    return len(end) > 1 and bool((end["clamped"] >= _NEARLY_ALL).all())
+
+
+def end_table(sweep: Sweep, two: Two | None) -> pd.DataFrame:
+    """Where training stopped, see :func:`bnbench.settling.settled`: a row per arm, and one for the gap of two."""
+    ends = settling.ends(sweep.traces)
+    table = settling.settled(ends).set_index("arm")
+    white = sweep.landscapes[~sweep.landscapes["black"].astype(bool)]
+    beyond = (white["test_loss"] >= sweep.protocol.training.threshold).groupby(white["arm"]).mean()
+    table.insert(2, "beyond_threshold", beyond.reindex(table.index))
+    table = table.loc[arm_order(table.index)].reset_index()
+    if two is None:
+        return table
+    gap = settling.gap_moved(ends, two.first, two.second)
+    return pd.concat([table, pd.DataFrame([{"arm": f"gap {two.first} − {two.second}", **gap}])], ignore_index=True)
+
+
+def where_from(fits: pd.DataFrame, two: Two) -> str:
+    """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
+    first, second = two.first, two.second
+    gap, black, white = (
+        stats.paired(fits, first, second, value)["gap"].mean() for value in ("difference", "black", "white")
+    )
+    return (
+        f"The gap {first} − {second} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} on white "
+        "ones. An arm that was merely trained less would as a rule be worse on black pixels too; the table sets both "
+        "colours, in accuracy and in loss, side by side."
+    )
+
+
+def clamped_words(end: pd.DataFrame, threshold: float) -> str:
+    """How many white pixels had all the loss that the objective asks for."""
+    rows = end.dropna(subset=["clamped"])
+    if rows.empty:
+        return ""
+    shares = ", ".join(
+        f"{percent(row['clamped'])} of {row['arm']}'s (on the measured images {percent(row['beyond_threshold'])})"
+        for row in rows.to_dict("records")
+    )
+    text = (
+        f"White pixels are pushed up to a loss of {threshold:g} and no further. When training stopped, {shares} were "
+        "beyond it and gave no gradient: what accuracy is left there, the objective no longer asks to lower."
+    )
+    if is_nearly_satisfied(rows):
+        text += (
+            " So nearly every white pixel, in every arm, had what the objective wants: a gap in white accuracy "
+            "says how far beyond the threshold the arms came to rest, not how far they could have been pushed."
+        )
+    return text
+
+
+def moved_words(end: pd.DataFrame, schedule: str) -> str:
+    """How far the last quarter of the steps still moved every arm."""
+    rows = end.dropna(subset=["moved"])
+    if rows.empty:
+        return "The traces are too short to say how far the fits still moved when training stopped."
+    texts = [
+        f"{row['arm']} by {signed(row['moved'])}{_between(row['low'], row['high'])}" for row in rows.to_dict("records")
+    ]
+    text = f"The last quarter of the steps moved the difference on training minibatches of {', '.join(texts)}."
+    if schedule == "cosine":
+        text += (
+            " The learning rate falls to zero along a cosine, so every curve ends flat, settled or not: only longer "
+            "fits tell."
+        )
+    return text
+
+
+def order_words(traces: pd.DataFrame, two: Two) -> str:
+    """Since when the gap has had its sign."""
+    course = settling.gap_course(settling.smooth(traces), two.first, two.second)
+    if course.empty or not (ahead := course["mean"].iloc[-1]):
+        return ""
+    arm, step, last = two.first if ahead > 0 else two.second, settling.ahead_since(course), traces["step"].max()
+    if step == course["step"].iloc[0]:
+        return f"On training minibatches {arm} was ahead, on the mean of the pairs, from the start."
+    return (
+        f"On training minibatches {arm} has been ahead, on the mean of the pairs, since step {step:,.0f} of {last:,}."
+    )
+
+
+def steps_caption(traces: pd.DataFrame, two: Two | None) -> str:
+    """Caption of the difference against steps."""
+    fits = traces[["arm", "p", "seed"]].drop_duplicates()["arm"].value_counts()
+    counts = ", ".join(f"{arm} {counted(int(fits[arm]), 'fit')}" for arm in arm_order(fits.index))
+    text = (
+        "Difference, black − white accuracy on training minibatches, against steps: "
+        f"mean ± one standard deviation over fits, all p and seeds ({counts})."
+    )
+    if two:
+        text += f" Right, or below: mean paired gap {two.first} − {two.second} over {counted(len(two.pairs), 'pair')}"
+        several = two.pairs.groupby("p").size().max() > 1
+        text += " with its 95 % t interval, variance pooled within p, at each step by itself." if several else "."
+    return text
+
+
+def _between(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" (95 % interval {plain_number(low)} to {plain_number(high)})"

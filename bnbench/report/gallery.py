@@ -1,0 +1,55 @@
+"""The figures that answer no question of their own: figure 4, the landscapes, training against test, cost, curves."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from bnbench import settling
+from bnbench.protocol import Protocol
+from bnbench.report import captions, figures, landscapes, training
+from bnbench.report.page import Picture
+from bnbench.report.writer import Drawing, Writer
+from bnbench.sweeps import Sweep
+
+
+def authors_of(protocol: Protocol, fits: pd.DataFrame) -> pd.DataFrame | None:
+    """The authors' curves, where they are of the same images and of an arm that was fitted."""
+    authors = figures.authors_figure4()
+    same = protocol.data.dataset == "fashion-mnist" and bool(set(authors["arm"]) & set(fits["arm"]))
+    return authors if same else None
+
+
+def lead(protocol: Protocol, fits: pd.DataFrame, writer: Writer) -> list[Picture]:
+    """Figure 4 across two columns for print, then its panels, which a narrow screen can stack."""
+    split, authors = protocol.measurement.split, authors_of(protocol, fits)
+    drawn = {"figure4": figures.figure4, "figure4a": figures.figure4a, "figure4b": figures.figure4b}
+    pictures = []
+    for name, draw in drawn.items():
+        panels = name.removeprefix("figure4") or "ab"
+        caption = captions.figure4_caption(fits, split, panels, authors=authors is not None)
+        pictures.append(writer.picture(draw(fits, authors, split), name, caption, "per_p"))
+    return pictures
+
+
+def gallery(sweep: Sweep, fits: pd.DataFrame, pair: tuple[float, int], writer: Writer) -> list[Picture]:
+    """What is neither figure 4 nor in a chapter, in the order of the page; landscapes are those of one (p, seed)."""
+    split, threshold = sweep.protocol.measurement.split, sweep.protocol.training.threshold
+    shown, arms = sweep.landscapes, fits["arm"].nunique()
+    p, seed = pair
+    draw: Drawing = partial(landscapes.figure3, shown, p, seed, threshold, split)
+    caption = captions.figure3_caption(shown, p, seed, threshold, split)
+    pictures = [writer.picture(draw(), "figure3", caption, "figure3", narrow=draw)]
+    draw = partial(landscapes.training_against_test, shown, p, seed, split)
+    caption = captions.training_caption(shown, p, seed, split)
+    is_wide = landscapes.arms_at(shown, p, seed) > landscapes.ARMS_IN_A_COLUMN
+    name = "training_against_test"
+    pictures.append(writer.picture(draw(), name, caption, "figure3", narrow=draw if is_wide else None))
+    if "wall_seconds" in fits and len(fits) > arms:
+        pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits), "fits"))
+    if "step" in sweep.traces:
+        draw, name = partial(training.learning_curves, sweep.traces), "learning_curves"
+        caption = captions.curves_caption(sweep.traces, settling.WINDOWS)
+        pictures.append(writer.picture(draw(), name, caption, name, narrow=draw if arms > 1 else None))
+    return pictures

@@ -1,0 +1,61 @@
+"""Which files a report wrote, so that the next one in the same folder can take away what it no longer writes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bnbench.layout import write_atomically
+
+NAME = "bnbench-files.sha256"  # as ``sha256sum --check`` reads it
+
+
+def settle(out: Path, written: Iterable[Path]) -> Path:
+    """Remove what an earlier report left and this one did not write, then list what is there now.
+
+    A file goes only if the earlier list names it and it still has the bytes that the report gave it:
+    what anyone else put or changed there stays. Folders that become empty go too.
+
+    Args:
+        out: the report's folder.
+        written: every file of this report, at or below ``out``.
+
+    Returns:
+        The list's own path.
+    """
+    files = {path.relative_to(out).as_posix(): path for path in written}
+    for name, digest in _listed(out / NAME).items():
+        path = out / name
+        if name not in files and _is_below(path, out) and _digest(path) == digest:
+            path.unlink()
+            _remove_empty(path.parent, out)
+    lines = [f"{_digest(files[name])}  {name}\n" for name in sorted(files)]
+    write_atomically(out / NAME, "".join(lines).encode())
+    return out / NAME
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """Name and digest of each file in an earlier list; nothing if there is none or it cannot be read."""
+    try:
+        lines = manifest.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
+    return {match[2]: match[1] for match in found if match}
+
+
+def _is_below(path: Path, out: Path) -> bool:
+    """Whether a listed name leads to a plain file of this folder: no ``..``, no link out of it."""
+    return path.is_file() and not path.is_symlink() and out.resolve() in path.resolve().parents
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _remove_empty(folder: Path, out: Path) -> None:
+    while folder != out and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

@@ -1,0 +1,52 @@
+"""report.json: the answer, the tables, the protocol and the provenance for another program to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from bnbench.report.page import Section
+
+LAYOUT = 1  # raised when a reader of the file would have to change
+
+
+def render_record(sections: Sequence[Section], broken: Sequence[str]) -> str:
+    """The report as JSON: what has no number is null, every number has all of its digits.
+
+    Args:
+        sections: one for each protocol, at least one.
+        broken: a sentence for each folder or file that could not be read.
+    """
+    record = {
+        "bnbench_report": LAYOUT,
+        "protocols": [_section(section) for section in sections],
+        "unreadable": list(broken),
+    }
+    return json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "name": section.name,
+        "answer": asdict(section.answer),
+        "caution": section.caution,
+        "missing": section.missing,
+        "run": dict(section.facts),
+        "protocol": {"id": section.protocol.id, **section.protocol.as_dict()},
+        "chapters": {chapter.title: chapter.sentences for chapter in section.chapters},
+        "tables": {table.name: {"title": table.title, "rows": _rows(table.frame)} for table in section.all_tables},
+        "captions": {picture.name: picture.caption for picture in section.all_pictures},
+        "provenance": dict(section.provenance.rows),
+        "failures": _rows(section.failures.frame),
+        "unreadable_files": section.broken,
+        "commands": section.commands,
+    }
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return rows

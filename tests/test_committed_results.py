@@ -1,0 +1,85 @@
+"""The report over a committed sweep, held to a computation by hand from its parquet files."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from bnbench.report import build_report, style
+
+RESULTS, REPORTS = (Path(__file__).parents[1] / name for name in ("results", "reports"))
+SWEEPS = [RESULTS / "quick", RESULTS / "sensitivity" / "images16-steps4800-threshold2.5"]
+SWEEP = next(folder for folder in SWEEPS if any(folder.glob("fits/*.parquet")))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_METADATA", {"svg": {"Date": None}})  # the other formats are most of the time
+        out = tmp_path_factory.mktemp("committed")
+        build_report(SWEEP, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def gaps() -> pd.Series:
+    """plain − bn of every (p, seed), straight from the pixels."""
+    pixels = pd.concat(map(pd.read_parquet, sorted((SWEEP / "fits").glob("*.parquet"))))
+    means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
+    wide = (means[True] - means[False]).unstack("arm")
+    return (wide["plain"] - wide["bn"]).dropna()
+
+
+def test_the_headline_is_what_ten_lines_by_hand_say(report, gaps):
+    d, by_p = gaps, gaps.groupby("p")
+    df = len(d) - by_p.ngroups
+    sd = math.sqrt(((d - by_p.transform("mean")) ** 2).sum() / df)
+    half = stats.t.ppf(0.975, df) * sd / math.sqrt(len(d))
+    signs = np.random.default_rng(1).choice([-1, 1], (100_000, len(d)))
+    flip = np.mean(np.abs(signs @ d.to_numpy()) >= abs(d.sum()) - 1e-12)
+    per_p = by_p.apply(lambda x: stats.ttest_1samp(x, 0).pvalue if len(x) > 1 else math.nan)
+    row = pd.read_csv(report / "tables" / "quantities.csv").iloc[0]
+    assert (row["pairs"], row["df"], row["wins"]) == (len(d), df, (d > 0).sum())
+    assert_allclose(row[["gap", "low", "high"]].to_list(), [d.mean(), d.mean() - half, d.mean() + half], rtol=1e-5)
+    assert_allclose(row["effect_size"], d.mean() / d.std(), rtol=1e-5)
+    assert_allclose(row["sign_flip_p"], flip, atol=5 * math.sqrt(max(flip, 1e-4) / 100_000))
+    single = pd.read_csv(report / "tables" / "paired.csv", index_col="p")
+    assert_allclose(single["p_value"], per_p, rtol=1e-4)
+    assert_allclose(single["mean"], by_p.mean(), rtol=1e-4)
+    text = (report / "index.html").read_text(encoding="utf-8")
+    low, high = sorted([abs(d.mean()) - half, abs(d.mean()) + half])
+    numbers = f"is {abs(d.mean()):.3f} larger for {'plain' if d.mean() > 0 else 'bn'}.*?"
+    numbers += f"interval {low:.3f} to {high:.3f}".replace("-", "−")
+    assert re.search(numbers, text)
+
+
+def test_the_other_statistics_by_hand(report, gaps):
+    theirs = pd.read_csv(Path(style.__file__).with_name("authors.csv")).pivot(index="p", columns="arm")["difference"]
+    ours, theirs = gaps.groupby("p").mean().align(theirs["plain"] - theirs["bn"], join="inner")
+    row = pd.read_csv(report / "tables" / "agreement.csv").iloc[-1]
+    assert_allclose(row["level"], (ours - theirs).mean(), rtol=1e-4)
+    rho = stats.spearmanr(ours, theirs).statistic if len(ours) > 2 else math.nan
+    assert_allclose(row["rho"], rho, rtol=1e-4)
+    seeds = gaps.groupby("seed").sum().to_numpy()
+    flips = np.array(np.meshgrid(*[[-1, 1]] * len(seeds))).reshape(len(seeds), -1).T  # every pattern
+    flipped = np.mean(np.abs(flips @ seeds) >= abs(seeds.sum()) - 1e-12)
+    assert_allclose(pd.read_csv(report / "tables" / "quantities.csv")["seed_flip_p"][0], flipped)
+
+
+def test_the_committed_report_is_one_of_today(report):
+    (here,), (kept,) = (
+        json.loads((folder / "report.json").read_text())["protocols"] for folder in (report, REPORTS / "quick")
+    )
+    assert kept["answer"] == here["answer"]
+    for part in ("chapters", "captions", "tables"):
+        assert list(kept[part]) == list(here[part])
+    for name, table in here["tables"].items():
+        assert [list(row) for row in kept["tables"][name]["rows"][:1]] == [list(row) for row in table["rows"][:1]]

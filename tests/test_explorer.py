@@ -1,0 +1,68 @@
+"""What the page's script is given: every pixel of every fit, within the error that it states."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnbench import sweeps
+from bnbench.report import explorer
+from bnbench.report.explorer import accuracy_codes, explorer_data, loss_codes
+from tests.synthetic import SMALL, write_sweep
+
+
+def losses_of(codes: np.ndarray) -> np.ndarray:
+    """What the script makes of a loss's codes."""
+    values = explorer.LEAST_LOSS * 10.0 ** (codes.astype(float) / explorer.STEPS_PER_DECADE)
+    return np.where(codes == explorer.MISSING, np.nan, np.where(codes == explorer.INFINITE, np.inf, values))
+
+
+@given(st.lists(st.floats(1e-6, 9e11), min_size=1))
+def test_a_loss_is_within_0_032_percent(losses):
+    np.testing.assert_allclose(losses_of(loss_codes(np.array(losses))), losses, rtol=3.2e-4)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_an_accuracy_is_within_0_00001(accuracies):
+    decoded = accuracy_codes(np.array(accuracies)) / explorer.ACCURACY_STEPS
+    np.testing.assert_allclose(decoded, accuracies, rtol=0, atol=1e-5)
+
+
+def test_what_is_no_number_stays_none():
+    decoded = losses_of(loss_codes(np.array([np.nan, np.inf, 1e30, 0.0, 1e-9])))
+    np.testing.assert_allclose(decoded, [np.nan, np.inf, 1e12, 1e-6, 1e-6], rtol=1e-3)
+    assert accuracy_codes(np.array([np.nan, 0, 1])).tolist() == [explorer.MISSING, 0, explorer.ACCURACY_STEPS]
+
+
+def test_pixels_keep_their_places_whatever_their_order(tmp_path):
+    write_sweep(tmp_path, probs=[0.5], seeds=[1, 2], protocol=SMALL.with_knobs(mask_size=(5, 7)))
+    table = sweeps.read_sweep(tmp_path).landscapes
+    data = explorer_data(table.sample(frac=1, random_state=0), 2.5, "test")
+    assert (data["rows"], data["columns"]) == (5, 7)
+    mine = table[(table["arm"] == "bn") & (table["seed"] == 2)].sort_values(["row", "column"])
+    loss = np.frombuffer(base64.b64decode(data["fits"]["0.5|2|bn"][0]), "<u2")
+    np.testing.assert_allclose(losses_of(loss), mine["test_loss"], rtol=3.2e-4)
+    mask = np.frombuffer(base64.b64decode(data["masks"]["0.5|2"]), np.uint8)
+    np.testing.assert_array_equal(mask, mine["black"] + 2 * mine["trained"])
+    assert json.dumps(data) == json.dumps(explorer_data(table, 2.5, "test"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_sweep_without_any_number_still_has_scales(tmp_path, value):
+    write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1])
+    table = sweeps.read_sweep(tmp_path).landscapes
+    data = explorer_data(table.assign(test_loss=value, train_loss=value, test_accuracy=np.nan), 2.5, "test")
+    low, high = data["scales"]["loss"]
+    assert 0 < low < 2.5 < high
+    json.dumps(data, allow_nan=False)
+
+
+def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path):
+    write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(30, 30)))
+    data = explorer_data(sweeps.read_sweep(tmp_path).landscapes, 2.5, "test")
+    assert 90 * (len(json.dumps(data["fits"])) + len(json.dumps(data["masks"]))) < 1_100_000

@@ -1,0 +1,136 @@
+"""What the report draws and says, piece by piece: headlines, figures, cells, commands."""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnbench import sweeps
+from bnbench.parsing import parse_probs, parse_seeds
+from bnbench.profiles import PROFILES
+from bnbench.report import captions, figures, landscapes, reproduce, style, tables
+from tests.synthetic import SMALL, write_sweep
+
+
+def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plain", "bn")) -> pd.DataFrame:
+    rows = [
+        {"arm": arm, "p": p, "seed": seed, "difference": 0.4 - (number * gap)}
+        for (p, seed), gap in gaps.items()
+        for number, arm in enumerate(arms)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("fits", "words"),
+    [
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "plain bends its landscape further than bn"),
+        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "bn bends its landscape further than plain"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "these fits cannot say which bends further"),
+        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "it cannot be said yet"),
+        (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "skip alone, nothing to compare it with"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "bn bends its landscape further than"),
+        (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "No pair to compare yet"),
+        (fits_of({}), "No fit to report"),
+    ],
+)
+def test_the_headline_claims_no_more_than_the_interval(fits, words):
+    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference"])
+    assert words in captions.answer(fits).headline
+
+
+def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms():
+    rows = [("plain", 0.3, 1), ("bn", 0.3, 1), ("plain", 0.6, 1), ("plain", 0.6, 2), ("bn", 0.6, 2), ("bn", 0.6, 3)]
+    table = pd.DataFrame(rows, columns=["arm", "p", "seed"])
+    assert landscapes.choose(table) == (0.6, 2)
+    assert landscapes.choose(pd.DataFrame([("bn", 0.4, 5), ("bn", 0.6, 1)], columns=["arm", "p", "seed"])) == (0.4, 5)
+
+
+def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):
+    write_sweep(tmp_path, probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(5, 7)))
+    table = sweeps.read_sweep(tmp_path).landscapes
+    with style.print_style():
+        figure = landscapes.figure3(table.sample(frac=1, random_state=0), 0.5, 1, 2.5)
+    mask, plain, bn = (axes.images[0] for axes in figure.axes[:3])
+    expected = table[table["arm"] == "plain"].pivot(index="row", columns="column", values="black")
+    np.testing.assert_array_equal(mask.get_array(), expected.to_numpy(dtype=float))
+    assert mask.origin == plain.origin == "upper"
+    assert mask.cmap(1.0)[:3] == (0, 0, 0)
+    assert plain.norm is bn.norm
+    assert plain.norm.vmin <= 2.5 <= plain.norm.vmax
+    with pytest.raises(ValueError, match=r"no fit has p=0\.5 and seed 9"):
+        landscapes.figure3(table, 0.5, 9, 2.5)
+
+
+def test_losses_that_are_not_numbers_still_draw(tmp_path):
+    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
+    table = sweeps.read_sweep(tmp_path / "results").landscapes
+    for loss in (math.nan, math.inf):
+        with style.print_style():
+            figure = landscapes.figure3(table.assign(test_loss=loss), 0.5, 1, 2.5)
+            style.save(figure, tmp_path, "figure3")
+
+
+def test_the_authors_curve_is_theirs():
+    authors = figures.authors_figure4()
+    assert len(authors) == 27
+    assert set(authors["arm"]) == {"plain", "bn", "skip"}
+    np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
+
+
+def test_arms_keep_their_colours_whoever_stands_beside_them():
+    few, many = style.arm_colours(["bn", "plain"]), style.arm_colours(["z:z", "skip", "bn", "plain", "a:a"])
+    assert all(many[arm] == colour for arm, colour in few.items())
+    assert len(set(many.values())) == 5
+    assert style.arm_order(many) == ["plain", "bn", "skip", "a:a", "z:z"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.12345, "0.123"), (-0.5, "−0.5"), (45, "45"), (1e-5, "0.00001"), (float("nan"), "–"), (0.1, "0.1"), ("a", "a")],
+)
+def test_cells_are_short(value, text):
+    assert tables.cell(value) == text
+
+
+@given(st.lists(st.integers(1, 999), min_size=1, max_size=12, unique=True))
+def test_the_command_names_the_same_probabilities(permille):
+    values = pd.Series([number / 1000 for number in permille])
+    assert parse_probs(reproduce.probs_text(values)) == tuple(sorted(values))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12, unique=True))
+def test_the_command_names_the_same_seeds(seeds):
+    assert parse_seeds(reproduce.seeds_text(pd.Series(seeds))) == tuple(sorted(seeds))
+
+
+def test_the_command_names_what_differs_from_the_profile():
+    fits = pd.DataFrame([("plain", 0.1 * p, 1) for p in range(1, 10)], columns=["arm", "p", "seed"])
+    protocol = PROFILES["quick"].with_knobs(mask_size=(12, 8), learning_rate=0.001, widths=(4, 4, 8, 8, 8, 8))
+    words = shlex.split(reproduce.command(protocol, fits))
+    assert words[:4] == ["bnbench", "run", "--profile", "quick"]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    assert options == {
+        "--probs": "0.1:0.9:0.1",
+        "--seeds": "1",
+        "--arms": "plain",
+        "--mask-size": "12x8",
+        "--learning-rate": "0.001",
+        "--widths": "4,4,8,8,8,8",
+    }
+
+
+def test_the_paper_has_no_departure_from_itself():
+    assert reproduce.departures(PROFILES["paper"]) == []
+    assert {"images", "steps", "pool"} <= {name for name, *_ in reproduce.departures(PROFILES["quick"])}
+
+
+def test_core_time_counts_threads():
+    table = pd.DataFrame({"wall_seconds": [1800.0, 1800.0], "threads": [2, 1], "device": ["cpu", "cuda:0"]})
+    assert reproduce.cost(table) == "60 min of core time and 30 min of device time"

@@ -1,0 +1,177 @@
+"""The page in a browser: nothing goes wrong, the explorer answers to hand and keyboard, phones need not scroll."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from bnbench import sweeps
+from bnbench.report import build_report
+from tests.browser import MISSING, Browser, find_chromium
+from tests.synthetic import SMALL, write_sweep
+
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
+
+HOSTILE = "pkg.nets:make</script><script>document.title='taken'</script>"
+PROTOCOL = SMALL.with_knobs(mask_size=(8, 11), steps=300)
+FORMATS = ("html",)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Three arms, one of them hostile, three p, two seeds; one fit is missing."""
+    root = tmp_path_factory.mktemp("page")
+    arms = ["plain", "bn", HOSTILE]
+    write_sweep(root / "results", arms=arms, probs=[0.2, 0.5, 0.8], skip=[("bn", 0.8, 2)], protocol=PROTOCOL)
+    build_report(root / "results", root / "report", formats=FORMATS)
+    return sweeps.read_sweep(root / "results")
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    browser = Browser(find_chromium(), tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(chromium, sweep):
+    """The page, freshly opened; whatever a test does with it must not make it complain."""
+    chromium.open(sweep.folder.parent / "report" / "index.html")
+    yield chromium
+    assert chromium.complaints == []
+    assert chromium.run("document.title").startswith("bnbench")
+
+
+def fit_of(sweep, arm, p, seed, value):
+    """One measured value of a fit as a picture."""
+    table = sweep.landscapes
+    mine = table[(table["arm"] == arm) & (table["p"] == p) & (table["seed"] == seed)]
+    return mine.pivot(index="row", columns="column", values=value).to_numpy()
+
+
+def choose(page, name, place):
+    """Set a slider or a list as a user's browser reports it."""
+    page.run(
+        f"(() => {{ const input = document.querySelector('[name={name}]');"
+        f"if (input.options) input.selectedIndex = {place}; else input.value = {place};"
+        "input.dispatchEvent(new Event('input', { bubbles: true })); })()"
+    )
+
+
+def drawn(page, panel):
+    """The colours of a panel's pixels, shape (rows, columns, 3)."""
+    script = (
+        f"(() => {{ const canvas = document.querySelector('.landscapes figure:nth-of-type({panel}) canvas');"
+        "const [w, h] = [canvas.width, canvas.height];"
+        "return [h, w, ...canvas.getContext('2d').getImageData(0, 0, w, h).data]; })()"
+    )
+    rows, columns, *values = page.run(script)
+    return np.array(values).reshape(rows, columns, 4)[..., :3]
+
+
+def test_the_explorer_starts_with_figure_3(page, sweep):
+    captions = "[...document.querySelectorAll('.landscapes figcaption')].map(caption => caption.textContent)"
+    assert page.run(captions) == ["mask", "plain", "bn", HOSTILE]
+    assert page.text(".explorer output") == "= 0.5"
+    mask = drawn(page, 1)[..., 0] < 128
+    np.testing.assert_array_equal(mask, fit_of(sweep, "plain", 0.5, 1, "black"))
+    loss, colours = fit_of(sweep, "plain", 0.5, 1, "test_loss"), drawn(page, 2).sum(axis=-1)
+    assert np.corrcoef(np.log(loss).ravel(), colours.ravel())[0, 1] > 0.9  # dark is low
+
+
+def test_p_seed_and_arm_choose_what_is_drawn(page, sweep):
+    choose(page, "p", 2)
+    assert page.text(".explorer output") == "= 0.8"
+    np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 1, "black"))
+    choose(page, "seed", 1)
+    np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 2, "black"))
+    assert page.text(".landscapes figure:nth-of-type(3) .nothing") == "no fit at p = 0.8, seed 2"
+    choose(page, "arm", 1)
+    assert page.run("document.querySelectorAll('.landscapes figure').length") == 2
+    black = fit_of(sweep, "plain", 0.8, 2, "black")
+    accuracy = fit_of(sweep, "plain", 0.8, 2, "test_accuracy")
+    cells = page.run("[...document.querySelectorAll('.chosen td')].map(cell => cell.textContent)")
+    assert cells[:3] == ["plain", str(black.sum()), str((~black).sum())]
+    assert float(cells[3]) == pytest.approx(accuracy[black].mean(), abs=6e-4)
+    assert float(cells[5]) == pytest.approx(accuracy[black].mean() - accuracy[~black].mean(), abs=6e-4)
+
+
+def test_the_slider_and_the_buttons_answer_to_keys(page):
+    page.run("document.querySelector('[name=p]').focus()")
+    page.press("ArrowLeft")
+    assert page.text(".explorer output") == "= 0.2"
+    page.run("document.querySelector('[data-name=quantity]').focus()")
+    page.press("ArrowRight")
+    assert "test accuracy" in page.text(".explorer > .note")
+    assert page.run("document.querySelector('[data-name=scale]').closest('fieldset').disabled") is True
+
+
+def test_hovering_a_pixel_says_everything_about_it(page, sweep):
+    page.point(".landscapes figure:nth-of-type(3) canvas", (4 + 0.5) / 11, (6 + 0.5) / 8)
+    text = page.text(".pixel")
+    black, trained = (fit_of(sweep, "bn", 0.5, 1, name)[6, 4] for name in ("black", "trained"))
+    assert text.startswith(f"Row 6, column 4: {'black' if black else 'white'}, {'' if trained else 'not '}trained.")
+    said = re.findall(r"loss ([\d.]+), accuracy ([\d.]+)", text)
+    for (loss, accuracy), arm in zip(said, ["plain", "bn", HOSTILE], strict=True):
+        assert float(loss) == pytest.approx(fit_of(sweep, arm, 0.5, 1, "test_loss")[6, 4], rel=1e-3, abs=6e-4)
+        assert float(accuracy) == pytest.approx(fit_of(sweep, arm, 0.5, 1, "test_accuracy")[6, 4], abs=6e-4)
+    assert page.run("document.querySelectorAll('.cursor:not([hidden])').length") == 4
+    page.point("[data-name=split][value=train]", press=True)
+    loss = re.search(r"loss ([\d.]+)", page.text(".pixel"))[1]
+    assert float(loss) == pytest.approx(fit_of(sweep, "plain", 0.5, 1, "train_loss")[6, 4], rel=1e-3, abs=6e-4)
+
+
+def test_arrow_keys_move_over_the_pixels(page):
+    page.run("document.querySelector('.landscapes').focus()")
+    page.press("ArrowRight")
+    assert page.text(".pixel").startswith("Row 0, column 0:")
+    page.press("ArrowDown", "ArrowRight", "ArrowRight")
+    assert page.text(".pixel").startswith("Row 1, column 2:")
+    page.press("End", "ArrowRight", "ArrowUp", "ArrowUp")
+    assert page.text(".pixel").startswith("Row 0, column 10:")
+    assert page.run("document.querySelector('.pixel').getAttribute('aria-live')") == "polite"
+    page.press("Tab")
+    assert page.run("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_log_and_linear_move_the_threshold_and_the_colours(page):
+    left = "parseFloat(document.querySelector('.ticks .threshold').style.left)"
+    log, before = page.run(left), drawn(page, 2)
+    page.point("[data-name=scale][value=linear]", press=True)
+    assert page.run("document.querySelector('[data-name=scale][value=linear]').checked") is True
+    assert abs(page.run(left) - log) > 3
+    assert (drawn(page, 2) != before).any()
+    assert page.text(".ticks .threshold") == "threshold 2.5"
+    page.point("[data-name=quantity][value=accuracy]", press=True)
+    assert page.run("document.querySelector('.ticks .threshold')") is None
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_no_width_scrolls_sideways(chromium, sweep, width, dark):
+    chromium.open(sweep.folder.parent / "report" / "index.html", width, dark=dark)
+    assert chromium.complaints == []
+    for panels in range(3):
+        choose(chromium, "arm", panels)
+        assert chromium.run("document.documentElement.scrollWidth") == width
+    figures = "[...document.querySelectorAll('figure svg')].filter(svg => svg.getClientRects().length)"
+    shown = chromium.run(f"{figures}.map(svg => svg.getBoundingClientRect().right)")
+    # Figure 4 as two panels, figure 3, training and test, time, two of steps, statistics, pairs: each once.
+    assert len(shown) == 9
+    assert max(shown) <= width
+    light = chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert light is not dark
+
+
+def test_without_a_script_a_sentence_says_so(chromium, sweep):
+    seen = "[...document.querySelectorAll('noscript, .explorer')].map(part => part.getClientRects().length > 0)"
+    try:
+        chromium.order("Emulation.setScriptExecutionDisabled", value=True)
+        chromium.open(sweep.folder.parent / "report" / "index.html")
+        assert "needs JavaScript" in chromium.text("noscript")
+        assert chromium.run(seen) == [True, False]
+    finally:
+        chromium.order("Emulation.setScriptExecutionDisabled", value=False)
