@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Does the order of the arms hang on the images per pixel, the steps or the threshold?
+# Does the order of the arms depend on the images per pixel, the steps or the threshold?
 # 72 fits at 10×10, p = 0.5, on held-out images and on seeds that no benchmark uses: about three hours on
 # two cores. Each setting is a protocol with a folder of its own; the same command goes on where it stopped.
 #

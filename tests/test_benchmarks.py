@@ -12,6 +12,7 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
+@pytest.mark.torture
 def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--shapes", "compact", "--arms", "bn"]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, capture_output=True)
@@ -21,6 +22,7 @@ def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
 
+@pytest.mark.torture
 def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "engine.py"), "--shapes", "compact", "--arms", "plain"]
     options = ["--threads", "1", "--rounds", "1", "--json", str(tmp_path / "engine.json")]
@@ -28,3 +30,11 @@ def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
     (row,) = json.loads((tmp_path / "engine.json").read_text())["rows"]
     assert row["ratio"] == pytest.approx(row["naive_ms"] / row["engine_ms"])
     assert row["gflops"] > 0
+
+
+def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "runner.py"), "--only", "plan", "--done", "40"]
+    subprocess.run([*command, "--json", str(tmp_path / "runner.json")], check=True, capture_output=True)
+    found = json.loads((tmp_path / "runner.json").read_text())["plan"]
+    assert found["done"] == 40
+    assert found["processor_seconds"] > 0

@@ -1,0 +1,125 @@
+"""The evidence for the profiles: how each arm's difference depends on steps, images, threshold, rate and pixels.
+
+    python benchmarks/evidence.py [--results results] [--out docs/figures]
+
+Reads what settling.sh, sensitivity.sh and the search left below results/ (held-out images, seeds from 101
+on), prints one Markdown table for each and draws two figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib.ticker
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnbench.profiles import title
+from bnbench.report.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
+from bnbench.sweeps import find_sweeps, read_sweep
+
+ARMS = ("plain", "bn")
+
+
+def read_fits(root: Path) -> pd.DataFrame:
+    """A row per fit: its knobs, difference, black and white accuracy, and what it cost."""
+    tables = []
+    for folder in find_sweeps(root):
+        sweep = read_sweep(folder)
+        summaries = sweep.summaries
+        chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
+        keys = ["arm", "p", "seed"]
+        table = summaries.loc[chosen, [*keys, "difference", "black", "white"]]
+        table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys)
+        knobs = dict(sweep.protocol.knobs())
+        names = ("steps", "images", "threshold", "learning_rate", "black_pixels", "mask_size", "split")
+        tables.append(table.assign(title=title(sweep.protocol), **{name: str(knobs[name]) for name in names}))
+    if not tables:
+        raise SystemExit(f"{root} holds no results")
+    fits = pd.concat(tables, ignore_index=True)
+    return fits.astype({"steps": int, "images": int, "threshold": float})
+
+
+def markdown(fits: pd.DataFrame) -> str:
+    """One row per protocol: each arm's difference over its seeds, and the seconds of a fit."""
+    lines = ["| protocol | seeds | plain | bn | plain − bn | s a fit (plain, bn) |", "|---|---|---|---|---|---|"]
+    for name, group in fits.groupby("title", sort=False):
+        cells, means, seconds = [], [], []
+        for arm in ARMS:
+            own = group[group["arm"] == arm]
+            spread = f" ± {own['difference'].std():.3f}" if len(own) > 1 else ""
+            cells.append(
+                f"{own['difference'].mean():.3f}{spread} ({own['black'].mean():.2f}/{own['white'].mean():.2f})"
+            )
+            means.append(own["difference"].mean())
+            seconds.append(f"{own['wall_seconds'].mean():,.0f}")
+        row = (name, group["seed"].nunique(), *cells, f"{means[0] - means[1]:+.3f}", ", ".join(seconds))
+        lines.append("| " + " | ".join(str(cell) for cell in row) + " |")
+    return "\n".join(lines)
+
+
+def draw_settling(fits: pd.DataFrame) -> Figure:
+    """Each arm's difference against the length of training, every point a fit with a whole schedule of its own."""
+    masks = sorted(fits["mask_size"].unique(), key=len)
+    figure = new_figure(DOUBLE * len(masks) / 2, DOUBLE / 3)
+    for axes, mask in zip(figure.subplots(1, len(masks), squeeze=False)[0], masks, strict=True):
+        own = fits[fits["mask_size"] == mask]
+        _lines(axes, own)
+        rows, columns = mask.strip("()").split(", ")
+        axes.set_title(f"{rows}×{columns} masks")
+        axes.set_xlabel("training steps")
+        axes.set_ylabel("black − white accuracy")
+    return figure
+
+
+def draw_sensitivity(fits: pd.DataFrame) -> Figure:
+    """The same against the images in a pixel's minibatch, a panel for each length and threshold."""
+    cells = sorted({(threshold, steps) for threshold, steps in zip(fits["threshold"], fits["steps"], strict=True)})
+    figure = new_figure(DOUBLE * len(cells) / 4, DOUBLE / 3)
+    panels = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
+    for axes, (threshold, steps) in zip(panels, cells, strict=True):
+        own = fits[(fits["threshold"] == threshold) & (fits["steps"] == steps)]
+        _lines(axes, own, "images")
+        axes.set_title(f"threshold {threshold:g}, {steps:,} steps")
+        axes.set_xlabel("images a pixel sees")
+    panels[0].set_ylabel("black − white accuracy")
+    return figure
+
+
+def _lines(axes: Axes, fits: pd.DataFrame, x: str = "steps") -> None:
+    colours, markers = arm_colours(ARMS), arm_markers(ARMS)
+    for arm in ARMS:
+        own = fits[fits["arm"] == arm]
+        means = own.groupby(x)["difference"].mean()
+        axes.plot(means.index, means, color=colours[arm], marker=markers[arm], label=arm)
+        sns.scatterplot(own, x=x, y="difference", color=colours[arm], alpha=0.45, s=8, ax=axes, legend=False)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sorted(fits[x].unique()))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.set_ylim(0, 1.08 * max(fits["difference"].max(), axes.get_ylim()[1]))
+    axes.set_ylabel("")
+    axes.legend()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name, draw in (("settling", draw_settling), ("sensitivity", draw_sensitivity), ("search", None)):
+        if not (asked.results / name).exists():
+            continue
+        fits = read_fits(asked.results / name).sort_values(["mask_size", "threshold", "images", "steps"])
+        print(f"\n{name}\n\n{markdown(fits)}")
+        if draw is not None and (draw is draw_settling or fits["images"].nunique() > 1):
+            with print_style():
+                save(draw(fits), asked.out, name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The exact half of ``bnbench check``: what is meant to come out alike on every machine, up to float64's rounding.
+
+Nothing here is trained further than three steps, which is too short for training to amplify a rounding. Within them
+everything that decides a number is passed once: masks, plane, both colours, clamping, clipping, Adam, measuring.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from bnbench.check import Value
+from bnbench.compute import draw_masks, make_plane, start_fit
+from bnbench.data import DataSet, Images, load_data
+from bnbench.errors import RequestError
+from bnbench.landscape import measure_fit, measure_landscape
+from bnbench.masks import Mask
+from bnbench.mpo.fit import DivergedError, Fit, TraceRow
+from bnbench.mpo.plane import Plane
+from bnbench.protocol import FitKey, Grid, Protocol
+
+_IMAGES = 64  # images that landscapes are measured on
+FIRST_STEPS = "first steps"
+DONE = "done"
+_STEPS = 3  # from the second on, Adam's state counts
+
+
+def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
+    """Masks, geometry, first steps and landscapes of a grid's fits, in float64.
+
+    All arms share one process and one order, so that whatever one leaves behind shows in the next.
+
+    Args:
+        protocol: of the fits.
+        grid: their arms, fill probabilities and seeds. Masks and first steps are those of all of them; what
+            follows the first step, and landscapes, those of the first p and seed.
+
+    Returns:
+        Name, such as ``bn: gradient, step 1``, to value; of an arm that fails only how, as ``first steps``.
+    """
+    data = _double(load_data(protocol.data, protocol.measurement))
+    found: dict[str, Value] = {}
+    for arm in grid.arms:
+        keys = [key for key in grid.fits() if key.arm == arm]
+        masks, trained = zip(*(draw_masks(key, protocol) for key in keys), strict=True)
+        own: dict[str, Value] = {"masks": _digest(masks), "trained pixels": _digest(trained)}
+        try:
+            own |= {FIRST_STEPS: DONE} | _first_fit(keys[0], protocol, data) | _every_fit(keys, protocol, data)
+        except (RequestError, OSError):
+            raise
+        except Exception as error:
+            if ":" not in arm and not isinstance(error, DivergedError):
+                raise
+            own[FIRST_STEPS] = f"failed, {type(error).__name__}: {error}"  # a user's own network may raise anything
+        found |= {f"{arm}: {name}": value for name, value in own.items()}
+    return found
+
+
+def _first_fit(key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
+    """One fit from its fresh plane through its first steps to its table."""
+    plane = _plane(key, protocol, data)
+    found = _geometry(plane) | _at_the_start(plane, protocol, data)
+    short = replace(protocol, training=replace(protocol.training, steps=_STEPS))
+    under_way = _fit(key, short, plane, data)
+    for step in range(1, _STEPS + 1):
+        under_way.advance()
+        row = under_way.rows[-1]
+        found |= {
+            f"black loss, step {step}": row.black_loss,
+            f"white loss, step {step}": row.white_loss,
+            f"gradient, step {step}": row.gradient_norm,
+        }
+    found |= _measured(plane, key, protocol, data)
+    return found | _clamped_and_clipped(key, short, data, clip=under_way.rows[0].gradient_norm / 10)
+
+
+def _geometry(plane: Plane) -> dict[str, Value]:
+    frame = plane.frame().detach()
+    right, up = frame[1], frame[2]
+    return {
+        "parameters": frame.shape[1],
+        "cosine of the directions": round(float(right @ up / (right.norm() * up.norm())), 12) + 0.0,
+        "ratio of their lengths": float(right.norm() / up.norm()),
+        "length of a direction": float(up.norm()),
+    }
+
+
+def _at_the_start(plane: Plane, protocol: Protocol, data: DataSet) -> dict[str, Value]:
+    found = measure_landscape(
+        plane,
+        protocol.mask.mask_size,
+        data.measured.first(_IMAGES),
+        bn_statistics=protocol.measurement.bn_statistics,
+        reference=data.train,
+        origin=protocol.mask.origin,
+    )
+    return {
+        "loss at the start": float(found.loss.mean()),
+        "loss at the start, upper left": float(found.loss[0, 0]),
+    }
+
+
+def _measured(plane: Plane, key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
+    """What a fit's file would say: both colours, which pixels, which images, which BN statistics."""
+    few = replace(data, measured=data.measured.first(_IMAGES), train_sample=data.train_sample.first(_IMAGES))
+    _, summary = measure_fit(plane, key, *draw_masks(key, protocol), few, protocol)
+    rows: list[dict[Any, Any]] = summary.to_dict("records")
+    found: dict[str, Value] = {}
+    for row in rows:
+        is_headline = row["headline"] and row["split"] != "train"
+        if is_headline and row["pixels"] == "all":
+            found |= {"measured black accuracy": row["black"], "measured white accuracy": row["white"]}
+            found |= {"measured black loss": row["black_loss"], "measured white loss": row["white_loss"]}
+        elif is_headline:
+            found["measured white loss, trained pixels"] = row["white_loss"]
+        elif row["pixels"] == "all":
+            what = "training images" if row["headline"] else row["policy"]
+            found[f"measured black loss, {what}"] = row["black_loss"]
+    return found
+
+
+def _clamped_and_clipped(key: FitKey, protocol: Protocol, data: DataSet, clip: float) -> dict[str, Value]:
+    """First steps in which about half of the white pixels are past the threshold, and every gradient is clipped."""
+    plane = _plane(key, protocol, data)
+    mask, trained = (torch.from_numpy(mask) for mask in draw_masks(key, protocol))
+    seen = measure_landscape(
+        plane,
+        protocol.mask.mask_size,
+        data.train.first(_IMAGES),
+        bn_statistics=f"batch:{protocol.training.images}",
+        origin=protocol.mask.origin,
+    )
+    middle = float(seen.loss[~mask & trained].median())
+    hard = replace(protocol, training=replace(protocol.training, threshold=middle, clip=clip))
+    under_way = _fit(key, hard, plane, data)
+    while not under_way.is_done:
+        under_way.clamped_share = 1.0  # as after many steps: clamped pixels are found before the others are computed
+        under_way.advance()
+    first, last = under_way.rows[0], under_way.rows[-1]
+    return {
+        "gradient, step 1, half of white clamped": first.gradient_norm,
+        "share of white clamped": first.clamped,
+        f"black loss, step {_STEPS}, clipped": last.black_loss,
+        f"gradient, step {_STEPS}, clipped": last.gradient_norm,
+        "steps clipped": sum(row.gradient_norm > clip for row in under_way.rows),
+    }
+
+
+def _every_fit(keys: Sequence[FitKey], protocol: Protocol, data: DataSet) -> dict[str, Value]:
+    """The first step of all fits: each p and seed has its own weights, pixels and images."""
+    one_step = replace(protocol, training=replace(protocol.training, steps=1))
+    rows: list[TraceRow] = []
+    for key in keys:
+        under_way = _fit(key, one_step, _plane(key, protocol, data), data)
+        under_way.advance()
+        rows += under_way.rows
+    return {
+        "black loss, step 1, mean of all fits": fmean(row.black_loss for row in rows),
+        "white loss, step 1, mean of all fits": fmean(row.white_loss for row in rows),
+        "gradient, step 1, mean of all fits": fmean(row.gradient_norm for row in rows),
+    }
+
+
+def _plane(key: FitKey, protocol: Protocol, data: DataSet) -> Plane:
+    return make_plane(key, protocol, data, "cpu").double()
+
+
+def _fit(key: FitKey, protocol: Protocol, plane: Plane, data: DataSet) -> Fit:
+    return start_fit(key, protocol, plane, draw_masks(key, protocol), data.train)
+
+
+def _digest(masks: Sequence[Mask]) -> str:
+    return hashlib.sha256(b"".join(mask.tobytes() for mask in masks)).hexdigest()[:16]
+
+
+def _double(data: DataSet) -> DataSet:
+    train, sample, measured = (
+        Images(part.pixels.double(), part.labels) for part in (data.train, data.train_sample, data.measured)
+    )
+    return DataSet(train, sample, measured, data.classes)

@@ -1,0 +1,371 @@
+"""Defects that bnbench check has to catch: each a small change of the source of one function.
+
+A mutant's code replaces its function's own, so that every module that holds the function sees it. Each says which
+quantity of the check differs first, and which unit test fails too; docs/check.md shows the table, tests/test_mutants.py
+holds all of that to what happens. ``python -m tests.mutants`` prints the table; with a mutant's number and arguments
+of pytest it runs those tests on the mutant.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from bnbench import compute, data, landscape, masks
+from bnbench.models import BatchNorm
+from bnbench.mpo import gradient, objective, plane
+from bnbench.mpo.fit import Fit
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One defect.
+
+    Attributes:
+        name: in words.
+        function: which function has it.
+        text: what it should say.
+        instead: what it says.
+        quantity: of those of the exact check, the first that differs.
+        test: a unit test that fails too, as ``module::function``.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    text: str
+    instead: str
+    quantity: str
+    test: str
+
+
+_RIGHT_ANGLES = "test_plane::test_directions_are_orthogonal_and_of_equal_length"
+_EQ_3 = "test_objective::test_the_objective_is_eq_3"
+_BN = "test_models::test_batch_norm_uses_the_batchs_statistics_and_a_shifted_scale"
+_GRID = "test_plane::test_the_grid_is_centred_and_up_is_up"
+_ONE_STEP = "test_fit::test_one_step_equals_a_plain_loop"
+_BY_HAND = "test_fit::test_adam_clipping_and_cosine_by_hand"
+_SUMMARY = "test_landscape::test_the_table_of_a_fit_and_its_summary_agree"
+_OWN_STREAMS = "test_compute::test_every_p_and_seed_has_its_own_weights_pixels_and_images"
+
+MUTANTS = (
+    Mutant(
+        "Gram–Schmidt without projection",
+        plane.Plane.frame,
+        "rest = rest - (rest @ direction) / (direction @ direction) * direction",
+        "rest = rest + 0 * direction",
+        "plain: cosine of the directions",
+        _RIGHT_ANGLES,
+    ),
+    Mutant(
+        "Gram–Schmidt without rescaling",
+        plane.Plane.frame,
+        "rest * (length / rest.norm())",
+        "rest",
+        "plain: ratio of their lengths",
+        _RIGHT_ANGLES,
+    ),
+    Mutant(
+        "no gradient through the directions' common length",
+        plane.Plane.frame,
+        "length = up.norm()",
+        "length = up.norm().detach()",
+        "plain: gradient, step 1",
+        _ONE_STEP,
+    ),
+    Mutant(
+        "threshold's sign: white clamped from below",
+        objective.weighted_objective,
+        "clamp(max=threshold)",
+        "clamp(min=threshold)",
+        "plain: gradient, step 1",
+        _EQ_3,
+    ),
+    Mutant(
+        "no threshold",
+        objective.weighted_objective,
+        "losses.clamp(max=threshold)",
+        "losses",
+        "plain: gradient, step 3",
+        _EQ_3,
+    ),
+    Mutant(
+        "threshold for each image, not for a pixel's mean",
+        gradient.ObjectiveGradient._forward,
+        "losses.mean(1)",
+        "losses.clamp(max=self.threshold).mean(1)",
+        "plain: black loss, step 1",
+        _ONE_STEP,
+    ),
+    Mutant(
+        "loss summed over a pixel's images",
+        gradient.ObjectiveGradient._forward,
+        "losses.mean(1)",
+        "losses.sum(1)",
+        "plain: black loss, step 1",
+        _ONE_STEP,
+    ),
+    Mutant(
+        "every white pixel skipped as clamped",
+        objective.is_clamped,
+        "losses >= threshold",
+        "losses >= 0",
+        "plain: gradient, step 1, half of white clamped",
+        _ONE_STEP,
+    ),
+    Mutant(
+        "BN with running statistics 0 and 1",
+        BatchNorm.forward,
+        "F.batch_norm(maps, None, None, scale, self.shift, training=True, eps=_EPSILON)",
+        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, self.shift, eps=_EPSILON)",
+        "bn: loss at the start",
+        _BN,
+    ),
+    Mutant(
+        "no reparametrization of BN: γ without + 0.5",
+        BatchNorm.forward,
+        "self.scale + self.offset",
+        "self.scale",
+        "bn: loss at the start",
+        _BN,
+    ),
+    Mutant(
+        "white pixels averaged with black",
+        objective.objective_weights,
+        "torch.where(black, black.sum(), -(~black).sum())",
+        "torch.where(black, black.numel(), -black.numel())",
+        "plain: gradient, step 1",
+        _EQ_3,
+    ),
+    Mutant(
+        "white pixels pushed down too",
+        objective.weighted_objective,
+        "weights.to(losses) * clamped",
+        "weights.abs().to(losses) * clamped",
+        "plain: gradient, step 1",
+        _EQ_3,
+    ),
+    Mutant(
+        "α and β swapped",
+        plane.grid_coordinates,
+        "[alpha.flatten(), beta.flatten()]",
+        "[beta.flatten(), alpha.flatten()]",
+        "plain: loss at the start, upper left",
+        _GRID,
+    ),
+    Mutant(
+        "up is down",
+        plane.grid_coordinates,
+        "torch.arange(rows - 1, -1, -1,",
+        "torch.arange(0, rows, 1,",
+        "plain: loss at the start, upper left",
+        _GRID,
+    ),
+    Mutant(
+        "the origin half a pixel off",
+        plane.grid_coordinates,
+        "(columns - 1) / 2",
+        "columns / 2",
+        "plain: loss at the start",
+        _GRID,
+    ),
+    Mutant(
+        "a mask keyed by arm",
+        compute.draw_masks,
+        "key.seed,",
+        "key.seed + len(key.arm),",
+        "plain: masks",
+        "test_compute::test_arms_share_their_masks",
+    ),
+    Mutant(
+        "an off-by-one in the skipped pixels",
+        masks.is_trained,
+        "minimum_filter(colours, size=3,",
+        "minimum_filter(colours, size=2,",
+        "plain: trained pixels",
+        "test_masks::test_is_trained_agrees_with_plain_loops",
+    ),
+    Mutant(
+        "initial weights that do not depend on the seed",
+        compute.make_plane,
+        "key.seed)",
+        "1)",
+        "plain: black loss, step 1, mean of all fits",
+        _OWN_STREAMS,
+    ),
+    Mutant(
+        "images' order that does not depend on the seed",
+        compute.start_fit,
+        'torch_generator("images", key.permille, key.seed)',
+        'torch_generator("images", key.permille, 1)',
+        "plain: black loss, step 1, mean of all fits",
+        _OWN_STREAMS,
+    ),
+    Mutant(
+        "Adam's state shared between arms",
+        Fit.advance,
+        "self.optimizer.step()",
+        "_shared_step(self.optimizer)",
+        "bn: black loss, step 2",
+        "test_compute::test_an_arm_leaves_nothing_to_the_next",
+    ),
+    Mutant(
+        "Adam without bias correction",
+        Fit.advance,
+        "self.optimizer.step()",
+        "_uncorrected_step(self.optimizer)",
+        "plain: black loss, step 2",
+        _BY_HAND,
+    ),
+    Mutant(
+        "the cosine one step ahead",
+        Fit._set_learning_rate,
+        "self.step / self.training.steps",
+        "(self.step + 1) / self.training.steps",
+        "plain: black loss, step 2",
+        _BY_HAND,
+    ),
+    Mutant(
+        "no clipping",
+        Fit.advance,
+        "self.training.clip",
+        "float('inf')",
+        "plain: black loss, step 3, clipped",
+        _BY_HAND,
+    ),
+    Mutant(
+        "a gradient that forgets a chunk",
+        gradient.ObjectiveGradient.add,
+        "torch.split(live, self.chunk)",
+        "torch.split(live, self.chunk)[:1]",
+        "plain: white loss, step 1",
+        "test_fit::test_the_chunk_changes_rounding_alone",
+    ),
+    Mutant(
+        "images standardized by those of the test set",
+        data.load_data,
+        "pooled[0][:trained].double()",
+        "pooled[1].double()",
+        "plain: loss at the start",
+        "test_data::test_digits_are_split_and_standardized_by_what_is_trained_on",
+    ),
+    Mutant(
+        "black and white counted for each other",
+        landscape.summary_rows,
+        "for colour in (black, white)",
+        "for colour in (white, black)",
+        "plain: measured black accuracy",
+        _SUMMARY,
+    ),
+    Mutant(
+        "trained pixels reported as all",
+        landscape.summary_rows,
+        "np.ones_like(mask)",
+        "trained",
+        "plain: measured white accuracy",
+        _SUMMARY,
+    ),
+    Mutant(
+        "training images measured as test images",
+        landscape.measure_fit,
+        '("test", data.measured)',
+        '("test", data.train_sample)',
+        "plain: measured black accuracy",
+        "test_landscape::test_a_table_measures_test_and_training_images_apart",
+    ),
+    Mutant(
+        "BN recalibrated on one image",
+        landscape._policy,
+        "reference.pixels[: int(count)]",
+        "reference.pixels[:1]",
+        "bn: measured black loss, recalibrate:512",
+        "test_landscape::test_recalibration_estimates_statistics_at_each_pixel_from_the_reference",
+    ),
+)
+_left: dict[int, dict[str, torch.Tensor]] = {}  # by the size of an arm's frame, Adam's state of its scale
+
+
+def _shared_step(optimizer: torch.optim.Optimizer) -> None:
+    """A step of an optimizer that knows parameters by name, and outlives an arm: the scale s is in both."""
+    vectors, scale = (group["params"][0] for group in optimizer.param_groups)
+    others = [state for size, state in _left.items() if size != vectors.numel()]
+    if not optimizer.state and others:
+        optimizer.state[scale] = {name: value.clone() for name, value in others[-1].items()}
+    optimizer.step()
+    _left[vectors.numel()] = optimizer.state[scale]
+
+
+def _uncorrected_step(optimizer: torch.optim.Optimizer) -> None:
+    """A step of Adam whose 1 − βᵗ are all 1, as after very many steps."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter not in optimizer.state:
+                moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                optimizer.state[parameter] = {"step": torch.tensor(1e6), **moments}
+    optimizer.step()
+
+
+_PLANTED = {"_shared_step": _shared_step, "_uncorrected_step": _uncorrected_step, "torch": torch}
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Iterator[None]:
+    """Within, a function has a defect.
+
+    Raises:
+        ValueError: the function has no such text; the mutant is out of date.
+    """
+    function = inspect.unwrap(mutant.function)
+    assert isinstance(function, FunctionType)
+    source = textwrap.dedent(inspect.getsource(function))
+    if mutant.text not in source:
+        raise ValueError(f"{function.__qualname__} has no {mutant.text!r}: mend the mutant {mutant.name!r}")
+    planted = {name: value for name, value in _PLANTED.items() if name not in function.__globals__}
+    names = {**function.__globals__, **planted}
+    exec(compile(source.replace(mutant.text, mutant.instead), f"<{mutant.name}>", "exec"), names)
+    before = function.__code__
+    function.__globals__.update(planted)
+    _forget(mutant)
+    function.__code__ = inspect.unwrap(names[function.__name__]).__code__
+    try:
+        yield
+    finally:
+        function.__code__ = before
+        for name in planted:
+            del function.__globals__[name]
+        _forget(mutant)
+
+
+def _forget(mutant: Mutant) -> None:
+    """Clear away what a function has computed with or without its defect."""
+    _left.clear()
+    if hasattr(mutant.function, "cache_clear"):
+        mutant.function.cache_clear()
+
+
+def table() -> str:
+    """The mutants as the table of docs/check.md."""
+    lines = ["| defect | the first exact quantity that differs | a unit test that fails, too |", "|---|---|---|"]
+    lines += [f"| {mutant.name} | `{mutant.quantity}` | `{mutant.test}` |" for mutant in MUTANTS]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    if len(sys.argv) == 1:
+        print(table(), end="")
+        return
+    import pytest
+
+    with mutated(MUTANTS[int(sys.argv[1])]):
+        sys.exit(pytest.main(sys.argv[2:]))
+
+
+if __name__ == "__main__":
+    main()

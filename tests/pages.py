@@ -1,0 +1,231 @@
+"""The pages of the documentation as a reader meets them: their blocks, and what each kind of block has to hold to."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from bnbench.cli import main
+from bnbench.cli.group import cli
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = ROOT / "docs" / "example.py"
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
+PAGES += [*sorted(ROOT.glob("docs/*.md")), NOTEBOOK]
+DIRECTIVES = ("{toctree}", "{include}", "{gallery}", "{commands}", "{eval-rst}")  # nox -s docs runs these
+_as_markdown: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "cells.py"))["as_markdown"]
+EXACT = ("read-results.md", "files.md")  # their code reads committed results and computes nothing that could differ
+TOLERANCE = 0.2  # of accuracies and losses that a page's own fit gives on this machine
+_OWN = re.compile(r"(?P<source>\.|bnbench)(\[(?P<extra>\w+)\])?(?P<url> @ .+)?")  # what pip is asked for
+_DECIMAL = re.compile(r"-?\d+\.(\d+)")
+_TASK = {"SLURM_ARRAY_TASK_ID": "3", "PBS_ARRAY_INDEX": "3"}  # what a cluster tells a task of an array
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+_SESSIONS = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
+
+
+class Block(NamedTuple):
+    """A block of code or output: its language (empty where none is named), and whether ``run`` follows it."""
+
+    line: int
+    kind: str
+    is_run: bool
+    text: str
+
+
+def markdown(page: Path) -> str:
+    return _as_markdown(page.read_text()) if page.suffix == ".py" else page.read_text()
+
+
+def blocks(page: Path) -> list[Block]:
+    """Every block of a page, fenced or indented."""
+    found = []
+    for token in MarkdownIt().enable("table").parse(markdown(page)):
+        if token.type in ("fence", "code_block"):
+            kind, *more = token.info.split() or [""]
+            found.append(Block(token.map[0] + 1, kind, more == ["run"], token.content))
+    return found
+
+
+class Reader:
+    """Does what a page says, block after block, in the current folder, where ``results`` holds a sweep.
+
+    Args:
+        page: the page.
+        environment: sets variables of the environment, as :class:`pytest.MonkeyPatch` does.
+    """
+
+    def __init__(self, page: Path, environment: pytest.MonkeyPatch) -> None:
+        self.page = page
+        self.environment = environment
+        self.names: dict[str, Any] = {"__name__": "__page__"}
+        self.printed: str | None = None  # by the block before
+
+    def read(self, block: Block) -> None:
+        """Run a block, or hold it to what can be known without running it; a kind that nobody knows is an error."""
+        printed, self.printed = self.printed, None
+        if block.kind == "python":
+            self.run_python(block)
+        elif block.kind == "text":
+            self.compare(block.text, printed)
+        elif block.kind in ("sh", ""):
+            self.follow_shell(block.text, runs=block.is_run)
+        elif block.kind == "console":
+            self.follow_console(block.text)
+        elif block.kind == "bash":
+            self.follow_script(block.text)
+        elif block.kind == "toml":
+            self.configure(block.text)
+        elif block.kind == "yaml":
+            self.follow_workflow(yaml.safe_load(block.text))
+        elif block.kind == "json":
+            json.loads(block.text)
+        else:
+            assert block.kind in DIRECTIVES, f"{self.page.name}:{block.line}: nobody runs a block of {block.kind!r}"
+
+    def run_python(self, block: Block) -> None:
+        """Run code in the page's own namespace; a first line ``# name.py`` makes a file of it, too."""
+        if named := re.match(r"# (\w+\.py)\n", block.text):
+            Path(named[1]).write_text(block.text)
+            importlib.invalidate_caches()
+        with redirect_stdout(io.StringIO()) as out:
+            exec(compile("\n" * block.line + block.text, str(self.page), "exec"), self.names)
+        self.printed = out.getvalue()
+
+    def compare(self, text: str, printed: str | None) -> None:
+        """Output after code is what the code printed; where a fit is computed, decimals may differ between machines."""
+        if printed is not None:
+            exact = self.page.name in EXACT
+            assert _words(text, exact=exact) == _words(printed, exact=exact), printed
+            assert _decimals(text) == pytest.approx(_decimals(printed), rel=0, abs=TOLERANCE), printed
+        else:
+            command = re.search(r"^(\$|>>>|bnbench \w|python|import|from \w+ import)", text, re.MULTILINE)
+            assert not command, f"{self.page.name}: {command[0]} in a block of text: nobody runs it"
+
+    def follow_shell(self, text: str, *, runs: bool = False) -> None:
+        _check_syntax(text)
+        commands = _commands(text)
+        assert commands
+        for words in commands:
+            self.follow(words, runs=runs)
+
+    def follow_console(self, text: str) -> None:
+        """Commands after ``$``, each with its output; where that is an error, the command has to be refused."""
+        _, *parts = re.split(r"^\$ ", text, flags=re.MULTILINE)
+        assert parts
+        for part in parts:
+            line, _, output = part.partition("\n")
+            self.follow(shlex.split(line), refused=output.startswith("bnbench: "))
+
+    def follow_script(self, text: str) -> None:
+        """A script for a batch system or for CI, of which only the lines with bnbench can be known."""
+        _check_syntax(text)
+        for name, value in _TASK.items():
+            text = text.replace(f"${name}", value)
+        joined = text.replace("\\\n", " ")
+        found = re.findall(r"^\s*(?:exec )?(?:\S+/bin/)?(bnbench .*?)(?:[&|>].*)?$", joined, re.MULTILINE)
+        assert found, f"{self.page.name}: a script without bnbench"
+        for line in found:
+            self.follow(shlex.split(line))
+
+    def follow_workflow(self, content: Any) -> None:
+        """What the steps of a CI workflow run."""
+        steps = [step["run"] for job in content["jobs"].values() for step in job["steps"] if "run" in step]
+        self.follow_script("\n".join(steps))
+
+    def configure(self, text: str) -> None:
+        """A file of options, named in its first line or not, which bnbench run has to take."""
+        named = re.match(r"# (\w+\.toml)", text)
+        path = Path(named[1] if named else "page.toml")
+        path.write_text(text)
+        _parse(cli.commands["run"], "run", ["--config", str(path)])
+
+    def follow(self, words: Sequence[str], *, runs: bool = False, refused: bool = False) -> None:
+        """One command: run where the page says so, else held to what its program accepts."""
+        program, *arguments = words
+        program = program.removeprefix(".venv/bin/")
+        if program == "bnbench":
+            self._follow_bnbench(arguments, runs=runs, refused=refused)
+        elif program == "nox":
+            assert set(arguments) - {"-s", "-l", "--"} <= _SESSIONS, words
+        elif program == "pip":
+            own = [found for name in arguments if (found := _OWN.fullmatch(name))]
+            assert all(one["source"] == "." or one["url"] for one in own), f"{words}: bnbench is on no package index"
+            assert {one["extra"] for one in own} <= {None, *_PROJECT["optional-dependencies"]}, (
+                f"{words}: no such extra"
+            )
+        elif program in ("python", "python3") and arguments[0] == "-m":
+            if arguments[1] != "venv":
+                self.follow(arguments[1:], runs=runs, refused=refused)
+        elif program in ("python", "python3"):
+            assert (ROOT / arguments[0]).exists(), words
+        elif program == "dask":
+            module = importlib.import_module(f"distributed.cli.dask_{arguments[0]}")
+            _parse(module.main, arguments[0], arguments[1:])
+        else:
+            raise AssertionError(f"{self.page.name}: nobody knows what to do with {shlex.join(words)}")
+
+    def _follow_bnbench(self, arguments: list[str], *, runs: bool, refused: bool) -> None:
+        name, *options = arguments
+        if name != "run":
+            for folder in (option for option in options if option.startswith("results/")):
+                Path(folder).mkdir(parents=True, exist_ok=True)
+        if runs or refused:
+            if name in ("run", "evaluate"):
+                arguments = [*arguments, "--jobs", "1"]  # worker processes would import torch anew
+            if refused:
+                arguments.append("--dry-run")  # should it be accepted after all
+            self.environment.setenv("COLUMNS", "200")
+            self.environment.setattr("bnbench.mpo.flops.matmul_gflops", lambda device: 100.0)  # seconds to measure
+            said = io.StringIO()
+            with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
+                main(arguments)
+            assert ended.value.code == (2 if refused else 0), said.getvalue()
+        else:
+            _parse(cli.commands[name], name, options)
+
+
+def _parse(command: click.Command, name: str, arguments: Sequence[str]) -> None:
+    """Read arguments as the program itself would: every option and value has to be one of its own."""
+    context = command.make_context(name, list(arguments))
+    # dask takes whatever it does not know for a preload script's.
+    unknown = [*context.args, *context.params.get("preload_argv", ())]
+    assert not unknown, f"{name}: {unknown} are no options"
+
+
+def _check_syntax(script: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _commands(text: str) -> list[list[str]]:
+    """The commands of a block, comments left out, lines with a backslash joined, ``&&`` taken apart."""
+    lines = text.replace("\\\n", " ").splitlines()
+    parts = (part for line in lines for part in re.split(r"&&|;", line))
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def _words(text: str, *, exact: bool) -> list[str]:
+    """Lines with their spaces alike; unless ``exact``, only the number of its decimals is left of a decimal number."""
+    lines = text.strip().splitlines()
+    if not exact:
+        lines = [_DECIMAL.sub(lambda number: "#" * len(number[1]), line) for line in lines]
+    return [" ".join(line.split()) for line in lines]
+
+
+def _decimals(text: str) -> list[float]:
+    return [float(number[0]) for number in _DECIMAL.finditer(text)]

@@ -1,0 +1,74 @@
+"""The table of defects: each is caught by the quantity and by the unit test that it names, and the page says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from bnbench.check import SETS, Value, compare
+from bnbench.exact import exact_quantities
+from bnbench.protocol import Grid
+from tests.mutants import MUTANTS, Mutant, mutated, table
+
+ROOT = Path(__file__).parent.parent
+STANDARD = SETS["standard"]
+# Two p and two seeds rather than three and four: what differs first is the same, in half the time.
+GRID = Grid(("plain", "bn"), STANDARD.probs[:2], STANDARD.seeds[:2])
+BY_NAME = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+
+
+@pytest.fixture(scope="module")
+def clean() -> dict[str, Value]:
+    return exact_quantities(STANDARD.protocol, GRID)
+
+
+def outside(before: dict[str, Value], now: dict[str, Value]) -> list[str]:
+    findings = compare({"exact": before}, {"exact": now}, STANDARD)
+    return [finding.name for finding in findings if not finding.is_within]
+
+
+@BY_NAME
+def test_a_mutant_is_caught_by_the_quantity_that_it_names(mutant: Mutant, clean: dict[str, Value]) -> None:
+    with mutated(mutant):
+        now = exact_quantities(STANDARD.protocol, GRID)
+    assert outside(clean, now)[:1] == [mutant.quantity]
+
+
+def test_nothing_is_left_of_a_mutant(clean: dict[str, Value]) -> None:
+    for mutant in MUTANTS:
+        with mutated(mutant):
+            pass
+    assert outside(clean, exact_quantities(STANDARD.protocol, GRID)) == []
+
+
+def test_a_mutant_that_is_out_of_date_says_so() -> None:
+    stale = Mutant("stale", outside, "no such text", "", "", "")
+    with pytest.raises(ValueError, match="outside has no 'no such text': mend the mutant 'stale'"), mutated(stale):
+        pass
+
+
+def test_the_page_has_the_table() -> None:
+    page = (ROOT / "docs" / "check.md").read_text()
+    assert table() in page, "python -m tests.mutants prints the table for docs/check.md"
+
+
+@BY_NAME
+def test_a_mutant_names_a_unit_test_that_there_is(mutant: Mutant) -> None:
+    module, name = mutant.test.split("::")
+    assert callable(getattr(import_module(f"tests.{module}"), name))
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
+def test_a_mutant_is_caught_by_the_unit_test_that_it_names(number: int) -> None:
+    """In a process of its own, where pytest reports failed tests by exit code 1."""
+    module, name = MUTANTS[number].test.split("::")
+    command = [sys.executable, "-m", "tests.mutants", str(number), "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, f"tests/{module}.py::{name}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr

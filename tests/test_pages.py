@@ -1,0 +1,168 @@
+"""What README and documentation show has to work: every block is run, or held to what its program accepts."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from markdown_it import MarkdownIt
+
+import bnbench
+from bnbench.cli.group import cli
+from tests.pages import NOTEBOOK, PAGES, ROOT, Block, Reader, blocks, markdown
+
+OTHERS = {"--nworkers"}  # options of other programs that a page names by themselves: dask worker's
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A folder of a reader's own with the committed sweep in it; what it imports from there is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "quick").symlink_to(ROOT / "results" / "quick")
+    mpl.use("agg")
+    yield monkeypatch
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_can_be_followed(page: Path, desk: pytest.MonkeyPatch) -> None:
+    reader = Reader(page, desk)
+    for block in blocks(page):
+        try:
+            reader.read(block)
+        except BaseException as error:
+            error.add_note(f"in the block of {block.kind} at {page.relative_to(ROOT)}:{block.line}")
+            raise
+    if page == NOTEBOOK:
+        assert Path("letter.png").read_bytes().startswith(b"\x89PNG")
+        assert reader.names["black"] > reader.names["white"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("rust", "fn main() {}", "nobody runs a block of 'rust'"),
+        ("{unknown}", "", "nobody runs a block of '{unknown}'"),
+        ("text", "$ bnbench run", "in a block of text: nobody runs it"),
+        ("sh", "bnbench run --no-such-option 3", "--no-such-option"),
+        ("sh", "bnbench run --schedule square", "'square' is not one of 'cosine', 'constant'"),
+        ("sh", "bnbench run --shard 11/10", "--shard 11/10: give the shard's number"),
+        ("sh", "nox -s no-such-session", "no-such-session"),
+        ("sh", "make it", "nobody knows what to do with make it"),
+        ("sh", "dask worker tcp://10.0.0.1:8786 --no-such-option 1", "--no-such-option"),
+        ("sh", "python -m bnbench run --no-such-option 3", "--no-such-option"),
+        ("sh", "pip install 'bnbench[dask]'", "bnbench is on no package index"),
+        ("sh", "pip install '.[none]'", "no such extra"),
+        ("json", "{", "Expecting property name"),
+        ("", "bnbench check own.json --no-such-option", "--no-such-option"),
+        ("console", "$ bnbench nothing\n", "'nothing'"),
+        ("console", "$ bnbench run --profile smoke\nbnbench: --profile smoke is wrong.\n", "90 to run"),
+        ("bash", "bnbench run --shard $SLURM_ARRAY_TASK_ID/2\n", "--shard 3/2: give the shard's number"),
+        ("bash", "if true; then\n", "bash: "),
+        ("toml", "stepz = 3\n", "stepz is no option of bnbench run"),
+        ("yaml", "jobs:\n  check:\n    steps:\n      - run: bnbench check own.json --junitt x\n", "--junitt"),
+        ("python", "assert False, 'what the code says'", "what the code says"),
+    ],
+)
+def test_a_block_that_does_not_hold_is_found(kind: str, text: str, said: str, desk: pytest.MonkeyPatch) -> None:
+    reader = Reader(ROOT / "README.md", desk)
+    with pytest.raises((Exception, SystemExit, pytest.fail.Exception), match=re.escape(said)):
+        reader.read(Block(1, kind, False, text))
+
+
+@pytest.mark.parametrize(
+    ("page", "output", "holds"),
+    [
+        ("README.md", "black 0.31 of 40\n", True),
+        ("README.md", "black   0.31 of 40\n\n", True),
+        ("README.md", "white 0.31 of 40\n", False),
+        ("README.md", "black 0.310 of 40\n", False),
+        ("README.md", "black 0.61 of 40\n", False),
+        ("README.md", "black 0.31 of 41\n", False),
+        ("docs/files.md", "black 0.26 of 40\n", False),
+        ("docs/files.md", "black 0.25 of 40\n", True),
+    ],
+)
+def test_output_has_to_be_what_the_code_before_it_printed(
+    page: str, output: str, holds: bool, desk: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(ROOT / page, desk)
+    reader.read(Block(1, "python", False, "print('black 0.25 of 40')"))
+    if holds:
+        reader.read(Block(3, "text", False, output))
+    else:
+        with pytest.raises(AssertionError, match=r"black 0\.25 of 40"):
+            reader.read(Block(3, "text", False, output))
+
+
+def test_every_option_that_a_page_names_is_one_of_the_commands_that_it_names() -> None:
+    options = {
+        name: {"--help", *(option for parameter in command.params for option in parameter.opts)}
+        for name, command in cli.commands.items()
+    }
+    for page in PAGES:
+        about = [name for name in options if re.search(rf"\bbnbench\s{name}\b", markdown(page))] or [*options]
+        for code in inline_code(page):
+            if command := re.match(r"bnbench ([a-z]+)", code):
+                known = options[command[1]]
+            elif re.match("--[a-z]", code):
+                known = OTHERS.union(*(options[name] for name in about))
+            else:
+                continue
+            named = set(re.findall(r"(?<!\S)--[\w-]+", code))
+            assert named <= known, (page.name, code, about)
+
+
+def inline_code(page: Path) -> Iterator[str]:
+    for token in MarkdownIt().enable("table").parse(markdown(page)):
+        yield from (child.content for child in token.children or () if child.type == "code_inline")
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in PAGES:
+        for token in MarkdownIt().enable("table").parse(markdown(page)):
+            for child in token.children or ():
+                target = child.attrs.get("href") or child.attrs.get("src")
+                if target and not re.match(r"https?:", target):
+                    name, _, anchor = target.partition("#")
+                    path = (page.parent / name).resolve() if name else page
+                    assert path.exists(), (page.name, target)
+                    assert not anchor or anchor in headings(path), (page.name, target)
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of a page, as GitHub and the site make them of its headings, those that it includes among them."""
+    text = markdown(page)
+    for included in re.findall(r"^```\{include\} (\S+)$", text, re.MULTILINE):
+        text += "\n" + (page.parent / included).read_text()
+    tokens = MarkdownIt().parse(text)
+    found = [title.content for opening, title in pairwise(tokens) if opening.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_a_comment_in_a_block_is_no_heading(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One `two`\n\n```sh\n# three\n```\n\nFour\n----\n")
+    assert headings(page) == {"one-two", "four"}
+
+
+def test_the_pictures_are_drawn() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "pictures.py"))
+    mask = bnbench.draw_mask(0.5, seed=1, shape=(4, 4))
+    fitted = {arm: drawn["bend"](arm, mask, (0, 20)) for arm in ("plain", "bn")}
+    assert [one.steps for one in fitted["bn"]] == [0, 20]
+    assert drawn["draw_plane"](mask, fitted["plain"]).axes
+    assert drawn["draw_bending"](fitted["plain"]).axes
+    assert drawn["draw_objective"](mask, fitted["plain"]).axes
+    assert drawn["draw_difference"](fitted).axes
+    assert drawn["draw_trained"]().axes
