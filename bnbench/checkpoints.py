@@ -13,7 +13,7 @@ import torch
 from bnbench import layout, store
 from bnbench.protocol import FitKey
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Checkpoint:
         state: of the training, see :meth:`bnbench.mpo.fit.Fit.state_dict`.
         seconds: spent on it so far.
         parts: processes that have worked on it.
+        provenance: of the last of them.
     """
 
     identity: str
     state: dict[str, Any]
     seconds: float
     parts: int
+    provenance: dict[str, Any]
 
 
 def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:

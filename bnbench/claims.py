@@ -137,6 +137,15 @@ def was_left_behind(folder: Path, key: FitKey) -> bool:
     return layout.lock_path(folder, key).exists() and not is_claimed(folder, key)
 
 
+def has_got_on(folder: Path, key: FitKey) -> bool:
+    """Whether a process that died over a fit had written a checkpoint of it."""
+    try:
+        with layout.lock_path(folder, key).open("rb") as file:
+            return _has_checkpoint_since(file, folder, key)
+    except OSError:
+        return False
+
+
 def discard_left_behind(folder: Path, keys: Iterable[FitKey]) -> None:
     """Clear away what processes that have died left of their fits; checkpoints of unfinished ones stay."""
     there = layout.lock_paths(folder)

@@ -39,6 +39,7 @@ except ImportError as missing:
         f"--backend dask needs packages that are not installed ({missing.name}): pip install dask distributed."
     ) from missing
 
+_SCHEMES = "(tcp|tls|ws|wss|ucx)"
 _ANSWER = 10.0  # seconds within which a scheduler has to answer
 _LOOK_EVERY = 0.2
 _TOUCH_EVERY = 3_600.0
@@ -146,7 +147,7 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
     for logger in ("distributed", "distributed.client"):  # what concerns the user becomes a sentence
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     try:
-        if not re.fullmatch(r"(\w+://)?[^/:]+:\d+|(\w+://)?\[[^/]+\]:\d+", address):
+        if not re.fullmatch(rf"({_SCHEMES}://)?([^/:]+|\[[^/]+\]):\d+", address):
             raise ValueError(address)
         with without_interrupts():
             client = Client(address, timeout=_ANSWER, name="bnbench", set_as_default=False)
@@ -165,7 +166,7 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
 @contextmanager
 def local_cluster(execution: Execution) -> Iterator[Cluster]:
     """Start a scheduler and a worker process for each slot on this machine; they end with the block."""
-    with dask.config.set(_SETTINGS), without_interrupts():  # Ctrl-C is this process's business
+    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # both are this process's business
         cluster = LocalCluster(
             n_workers=len(execution.slots),
             threads_per_worker=1,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -27,7 +28,7 @@ from bnbench.mpo.gradient import CHUNK
 from bnbench.mpo.plane import Plane
 from bnbench.planes import save_plane
 from bnbench.protocol import FitKey, Protocol
-from bnbench.provenance import forget_peak_memory, host_hash, provenance
+from bnbench.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
 from bnbench.seeds import torch_generator
 
 _PROGRESS_EVERY = 0.5  # seconds
@@ -36,6 +37,18 @@ _PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one f
 
 class FitStoppedError(Exception):
     """The fit was told to stop; its checkpoint is written."""
+
+
+class UnwritableError(Exception):
+    """A finished fit cannot be written.
+
+    Attributes:
+        reason: what the disk said.
+    """
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
@@ -80,13 +93,16 @@ def headline(summary: pd.DataFrame) -> tuple[float, float]:
     return float(row["black"]), float(row["white"])
 
 
-def stored_outcome(key: FitKey, folder: Path) -> Outcome:
+def stored_outcome(key: FitKey, folder: Path, protocol: Protocol) -> Outcome:
     """The outcome of a fit whose file is there.
 
     Raises:
-        StoreError: the file is damaged.
+        StoreError: the file is damaged, or it holds another fit.
     """
-    result = store.read_fit(layout.fit_path(folder, key))
+    path = layout.fit_path(folder, key)
+    result = store.read_fit(path)
+    if result.identity != fit_identity(key, protocol):
+        raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
     seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
     return Outcome(key, "done", seconds, gflops, *headline(result.summary))
 
@@ -124,6 +140,7 @@ class FitUnderWay:
         self.fit = start_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
         self.identity = fit_identity(key, protocol)
         self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
+        self.earlier: dict[str, Any] = {}  # provenance of the part before
         self._resume()
         self.first_step = self.fit.step
 
@@ -133,25 +150,27 @@ class FitUnderWay:
         Raises:
             FitStoppedError: told to stop; the checkpoint is written.
             DivergedError: a loss stopped being finite.
+            UnwritableError: the disk is full, or the like.
         """
         self._train(stop)
         trained_seconds = self._seconds()
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
         origin = {
-            **provenance(self.slot, self.job.execution.threads, self.chunk),
-            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            **self._provenance(),
             "parts": self.parts,
             "fit_seconds": round(trained_seconds, 3),
             "wall_seconds": round(self._seconds(), 3),
             "gflops": round(gflops, 2),
-            "note": self.note,
         }
         trace, source = trace_table(self.fit.rows), arm_source(self.key.arm)
-        if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
-            save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
         result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
-        store.write_fit(self.folder, result)
+        try:
+            if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
+                save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
+            store.write_fit(self.folder, result)
+        except OSError as error:
+            raise UnwritableError(error) from error
         return Outcome(self.key, "done", self._seconds(), gflops, *headline(summary), message=self.note)
 
     def _train(self, stop: StopWatch) -> None:
@@ -186,14 +205,33 @@ class FitUnderWay:
         except store.StoreError as error:
             self.add_note(str(error).replace(f"{self.folder}/", ""))  # a whole path may hold somebody's name
             return
-        if found is not None:
-            self.fit.load_state_dict(found.state)
-            self.earlier_seconds, self.parts = found.seconds, found.parts + 1
+        if found is None:
+            return
+        self.fit.load_state_dict(found.state)
+        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
+        if self.earlier["note"]:
+            self.add_note(self.earlier["note"])
+        now = self._provenance()
+        moved = [f"{name} {self.earlier[name]}" for name in CONDITIONS if self.earlier[name] != now[name]]
+        if moved:
+            self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of this part, but for what concerns all of them: when the first began, the most memory, the note."""
+        mine = provenance(self.slot, self.job.execution.threads, self.chunk)
+        started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
+        return {
+            **mine,
+            "begun": self.earlier.get("begun", started),
+            "started": started,
+            "peak_memory_mib": max(mine["peak_memory_mib"], self.earlier.get("peak_memory_mib", 0.0)),
+            "note": self.note,
+        }
 
     def _checkpoint(self) -> None:
         if self.fit.step == self.first_step:
             return  # nothing new
-        checkpoint = Checkpoint(self.identity, self.fit.state_dict(), self._seconds(), self.parts)
+        checkpoint = Checkpoint(self.identity, self.fit.state_dict(), self._seconds(), self.parts, self._provenance())
         try:
             save_checkpoint(self.folder, self.key, checkpoint)
         except OSError as error:

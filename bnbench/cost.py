@@ -45,7 +45,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
                 return None
             try:
                 known = _timed(arm, plan.protocol, execution, data)
-            except Exception:  # an arm that fails: its fits will find out and leave a record
+            except (Exception, SystemExit):  # an arm that fails: its fits will find out and leave a record
                 return None
         timed[arm] = known
     total = sum(timed[key.arm] for key in plan.to_run)
@@ -54,14 +54,20 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
 
 
 def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
-    """Mean wall time of an arm's finished fits under the same conditions, if there are any."""
+    """Mean wall time of an arm's finished fits under the same conditions, if there are any.
+
+    Those of the grid count; where there is none, those beside it, such as another shard's.
+    """
     device, threads = execution.slots[0].device, execution.threads
-    times = [
-        float(origin["wall_seconds"])
-        for key, origin in plan.done.items()
-        if key.arm == arm and origin["device"] == device and origin["threads"] == threads
-    ]
-    return sum(times) / len(times) if times else None
+    for origins in (plan.done, plan.others(arm)):
+        times = [
+            float(origin["wall_seconds"])
+            for key, origin in origins.items()
+            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
+        ]
+        if times:
+            return sum(times) / len(times)
+    return None
 
 
 def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
@@ -75,7 +81,7 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
         tried = replace(execution, chunk=chunk)
         try:
             times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
-        except Exception:  # an arm that fails, or too little memory: the fits will find out and leave a record
+        except (Exception, SystemExit):  # an arm fails, or memory is too small: its fits leave a record
             break
         if times[chunk] > _WORSE * min(times.values()):
             break

@@ -76,7 +76,7 @@ def _import(arm: str) -> Callable[..., object]:
         sys.path.insert(0, here)
     try:
         factory = getattr(importlib.import_module(module_name), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArmError(
             f"--arms {arm} cannot be imported ({_first_line(error)}); "
             f"give {', '.join(BUILT_IN)} or package.module:factory."
@@ -92,7 +92,7 @@ def _import(arm: str) -> Callable[..., object]:
 def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int, int], classes: int) -> nn.Module:
     try:
         module = factory(image_shape, classes)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         advice = "; make it accept image shape and number of classes" if isinstance(error, TypeError) else ""
         raise ArmError(
             f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({_first_line(error)}){advice}."
@@ -125,7 +125,7 @@ def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classe
         return _checked(arm, factory, image_shape, classes)
     except ArmError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArmError(
             f"--arms {arm} cannot be used ({_first_line(error)}); make a network whose parameters are the same in "
             "number and shape each time and are there from the start."
@@ -171,7 +171,7 @@ def _outputs(arm: str, module: nn.Module, images: Tensor) -> tuple[Tensor, Tenso
         names = [name for name, _ in module.named_parameters()]
         together = [torch.stack([parameter.detach()] * 2) for parameter in module.parameters()]
         return logits, batched_logits(module, names, together, torch.stack([images] * 2))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArmError(
             f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); "
             "use layers without random numbers or in-place state."
@@ -214,5 +214,5 @@ def _constant_scales(arm: str, first: nn.Module, second: nn.Module) -> list[str]
     return scales
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import current_process
+from multiprocessing import current_process, resource_tracker
 from pathlib import Path
 from types import FrameType
 
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
 _DAY = 86_400.0  # seconds
-_PATIENCE = 4.0  # seconds that workers get to write their checkpoints
+_PATIENCE = 3.0  # seconds that workers get to write their checkpoints; with what follows it stays under five
 
 
 class StopWatch:
@@ -64,8 +64,10 @@ def end_with_runner(runner: int) -> None:
     """Make this worker end when its runner dies: a fit under way gets the time for a checkpoint.
 
     joblib's idle workers would hold their memory for minutes, and those that are still importing would
-    take up a fit. So this runs when a worker starts, before anything is imported.
+    take up a fit. So this runs when a worker starts, before anything is imported. Ctrl-C on a terminal
+    reaches every process of the group, and concerns the runner alone.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == runner:
@@ -99,9 +101,14 @@ def worker_signals(stop: StopWatch) -> Iterator[None]:
 
 
 @contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Hold SIGINT back; threads and processes that start within hold it back for good."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def without_interrupts(*more: signal.Signals) -> Iterator[None]:
+    """Hold SIGINT back, and others; threads and processes that start within hold them back for good.
+
+    The first of them would start Python's resource tracker, which lets both SIGINT and SIGTERM through again
+    (until Python 3.12): so it is there before.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *more})
     try:
         yield
     finally:

@@ -29,6 +29,8 @@ from pathlib import Path
 
 from bnbench.protocol import FitKey, Protocol
 
+_WRITTEN = ("fits", "failures", "running", "planes")  # folders of a fit's files
+
 
 def fit_name(key: FitKey) -> str:
     """File name of a fit, without its ending; an arm keeps its name, with ``-`` for the colon of a foreign one."""
@@ -66,9 +68,14 @@ def lock_paths(folder: Path) -> set[Path]:
     return set((folder / "running").glob("*.lock"))
 
 
+def begun_paths(folder: Path) -> set[Path]:
+    """Locks and checkpoints: what is left of a fit under way, or cut off."""
+    return lock_paths(folder) | set((folder / "running").glob("*.pt"))
+
+
 def partial_paths(folder: Path, key: FitKey) -> list[Path]:
     """Files of a fit that a killed process was writing, or that one is writing at this moment."""
-    return [path for name in ("fits", "failures", "running") for path in (folder / name).glob(f".{fit_name(key)}.*")]
+    return [path for name in _WRITTEN for path in (folder / name).glob(f".{fit_name(key)}.*")]
 
 
 def config_path(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,17 @@ class Plan:
     def without_plane(self) -> list[FitKey]:
         """Finished fits whose plane was not kept."""
         return [key for key in self.done if not layout.plane_path(self.folder, key).exists()]
+
+    def others(self, arm: str) -> dict[FitKey, dict[str, Any]]:
+        """Finished fits of an arm that the grid or shard does not ask for, with their provenance."""
+        asked = {layout.fit_path(self.folder, key) for key in self.grid.fits()[self.shard[0] - 1 :: self.shard[1]]}
+        found: dict[FitKey, dict[str, Any]] = {}
+        for path in set(layout.fit_paths(self.folder)) - asked:
+            with suppress(store.StoreError):
+                details = store.read_details(path)
+                if details["hash"] == self.protocol.hash and details["key"]["arm"] == arm:
+                    found[FitKey(**details["key"])] = details["provenance"]
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain values, for machines."""
@@ -132,6 +144,9 @@ def plan_sweep(
             details = store.read_details(path)
         except store.StoreError as error:
             broken.append(str(error))
+            continue
+        if (held := FitKey(**details["key"])) != key:
+            broken.append(f"{path} holds the fit {held}, which its name denies; delete the copy.")
             continue
         if details["hash"] != wanted:
             broken.append(f"{path} belongs to another protocol; move it to its own folder.")

@@ -20,6 +20,9 @@ import torch
 
 from bnbench.devices import Slot, device_name
 
+# What changes rounding: a fit that was cut off and went on under others says so.
+CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host")
+
 
 def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
     """What is stored beside a finished fit."""
@@ -29,7 +32,7 @@ def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
         "git_revision": revision,
         "git_dirty": dirty,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": version("numpy"),
         "cuda": torch.version.cuda if slot.device != "cpu" else None,
         "cudnn": torch.backends.cudnn.version() if slot.device != "cpu" else None,

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench import layout, store
-from bnbench.claims import discard_left_behind, is_claimed, was_left_behind
+from bnbench.claims import discard_left_behind, has_got_on, is_claimed, was_left_behind
 from bnbench.compute import stored_outcome
 from bnbench.errors import RequestError
 from bnbench.execution import Execution, Job, Outcome
@@ -32,6 +32,7 @@ from bnbench.protocol import FitKey
 from bnbench.worker import TRIES, record_killed, run_fit
 
 _WAIT = 1.0  # seconds between two looks at fits that another runner computes
+_SUSPECT = TRIES - 1  # deaths without a checkpoint after which a fit is run alone
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,8 +72,9 @@ class Sweeping:
         """Compute what is left, as many fits at once as there are slots.
 
         A fit that fails leaves a record and an outcome, and the sweep goes on. When a worker is killed,
-        joblib loses every fit in flight: each of them is suspected and later run alone from its
-        checkpoint, so that the one that kills its worker is found out and costs the others little.
+        joblib loses every fit in flight, and all of them go on from their checkpoints. One that was in flight
+        a second time without having reached a checkpoint in between is run alone in the end, so that the
+        one that kills its worker is found out.
 
         Yields:
             The outcome of each fit, in the order in which joblib reports them; also of those that
@@ -96,10 +98,10 @@ class Sweeping:
             shutil.rmtree(self.job.local_folder, ignore_errors=True)
 
     def _round(self) -> Iterator[Outcome]:
-        """One batch through the backend: all that nobody suspects, or one suspect alone."""
+        """One batch through the backend: all that are not suspected, or one suspect alone."""
         yield from self._finished_elsewhere()
         free = [key for key in self.left if key not in self.elsewhere]
-        batch = [key for key in free if not self.kills[key]] or free[:1]
+        batch = [key for key in free if self.kills[key] < _SUSPECT] or free[:1]
         if not batch:
             time.sleep(_WAIT)
             return
@@ -114,7 +116,7 @@ class Sweeping:
 
     def _suspect(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
         """A cluster has lost several workers that held a fit, of which some had not begun it: run it alone, once."""
-        self.kills[key] += 1
+        self.kills[key] = _SUSPECT
         if is_alone:
             yield from self._ended(record_killed(key, self.job, TRIES))
 
@@ -134,7 +136,7 @@ class Sweeping:
         for key in [key for key in self.elsewhere if not is_claimed(folder, key)]:
             self.elsewhere.remove(key)
             if layout.fit_path(folder, key).exists():
-                yield from self._ended(_found(key, folder))
+                yield from self._ended(_found(key, self.plan))
             elif (path := layout.failure_path(folder, key)).exists() and path.stat().st_mtime > self.started:
                 yield from self._ended(_found_failure(key, path))
 
@@ -143,9 +145,12 @@ class Sweeping:
         folder = self.plan.folder
         silent = [key for key in batch if key in self.left and key not in self.elsewhere]
         left_behind = {key for key in silent if was_left_behind(folder, key)}
+        for key in left_behind:
+            if has_got_on(folder, key):
+                self.kills[key] = 0
         discard_left_behind(folder, left_behind)
         for key in [key for key in silent if layout.fit_path(folder, key).exists()]:
-            yield from self._ended(_found(key, folder))
+            yield from self._ended(_found(key, self.plan))
         silent = [key for key in silent if key in self.left]
         in_flight = [key for key in silent if key in left_behind]
         # Killed before the first line of its task: then it was one of those that joblib had handed out.
@@ -155,10 +160,10 @@ class Sweeping:
                 yield from self._ended(record_killed(key, self.job, TRIES))
 
 
-def _found(key: FitKey, folder: Path) -> Outcome:
+def _found(key: FitKey, plan: Plan) -> Outcome:
     """The outcome of a fit whose file is there; a damaged file is the failure of this fit alone."""
     try:
-        return stored_outcome(key, folder)
+        return stored_outcome(key, plan.folder, plan.protocol)
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))
 

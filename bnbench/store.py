@@ -76,12 +76,14 @@ def empty_landscape() -> pd.DataFrame:
 
 
 def check_folder(folder: Path, protocol: Protocol) -> None:
-    """Check that a results folder is free for a protocol: not there, without fits, or its own.
+    """Check that a results folder is free for a protocol: not there, without fits done or begun, or its own.
 
     Raises:
-        StoreError: it holds fits of another protocol, or a protocol that cannot be read.
+        StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
     """
-    if not (folder / "protocol.json").exists() or not layout.fit_paths(folder):
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"--out {folder} is a file; give a folder.")
+    if not (folder / "protocol.json").exists() or not (layout.fit_paths(folder) or layout.begun_paths(folder)):
         return
     stored = read_protocol(folder)
     if stored.hash != protocol.hash:

@@ -12,7 +12,7 @@ import torch
 
 from bnbench import layout, store
 from bnbench.claims import claim, deaths
-from bnbench.compute import FitStoppedError, FitUnderWay, fit_identity, stored_outcome
+from bnbench.compute import FitStoppedError, FitUnderWay, UnwritableError, fit_identity, stored_outcome
 from bnbench.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.execution import Job, Outcome
 from bnbench.failures import Failure, failure_of, write_failure
@@ -48,8 +48,9 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
             with claim(folder, key) as is_ours:
                 if not is_ours:
                     return Outcome(key, "taken")
+                store.check_folder(folder, job.protocol)  # another runner may have opened it since for its own
                 if layout.fit_path(folder, key).exists():
-                    return stored_outcome(key, folder)
+                    return stored_outcome(key, folder, job.protocol)
                 if (killed := deaths(folder, key)) >= TRIES:
                     return record_killed(key, job, killed)
                 outcome = _with_slot(key, job, stop, folder)
@@ -102,10 +103,10 @@ def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
         except DivergedError as error:
             kind, message = "diverged", str(error)
             layout.checkpoint_path(folder, key).unlink(missing_ok=True)  # it can only diverge again
-        except Exception as error:
+        except UnwritableError as error:
+            return disk_outcome(key, error.reason, time.perf_counter() - start)
+        except (Exception, SystemExit) as error:  # a user's arm may raise anything, and this process goes on
             seconds = time.perf_counter() - start
-            if isinstance(error, OSError) and error.errno in _DISK:
-                return disk_outcome(key, error, seconds)
             kind = "out of memory" if _is_out_of_memory(error) else "error"
             message = f"{type(error).__name__}: {error}"
             return record_failure(key, job, kind, message, seconds=seconds, slot=str(slot))
@@ -126,7 +127,7 @@ def _with_retry(key: FitKey, job: Job, stop: StopWatch, slot: Slot, folder: Path
     return again.run(stop)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()

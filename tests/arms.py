@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -169,6 +170,22 @@ def raises_in_training(image_shape: Shape, classes: int) -> nn.Module:
             raise ValueError("this layer gave up")
 
     return Raising(image_shape, classes)
+
+
+def lacks_permission(image_shape: Shape, classes: int) -> nn.Module:
+    class Barred(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            raise PermissionError(errno.EACCES, "Permission denied", "/data/secret")
+
+    return Barred(image_shape, classes)
+
+
+def exits(image_shape: Shape, classes: int) -> nn.Module:
+    class Exiting(_Faulty):
+        def spoilt(self, logits: Tensor) -> Tensor:
+            raise SystemExit(3)
+
+    return Exiting(image_shape, classes)
 
 
 def not_a_number(image_shape: Shape, classes: int) -> nn.Module:

@@ -60,7 +60,7 @@ def test_a_fit_goes_on_from_every_step_to_the_same_bits(tmp_path: Path, arm: str
     for step in range(STEPS):
         folder = tmp_path / str(step)
         (folder / "running").mkdir(parents=True)
-        save_checkpoint(folder, KEY, Checkpoint("identity", whole.state_dict(), 1.5 * step, 1))
+        save_checkpoint(folder, KEY, Checkpoint("identity", whole.state_dict(), 1.5 * step, 1, {}))
         found = load_checkpoint(folder, KEY, "identity", "cpu")
         assert found is not None
         assert found.seconds == 1.5 * step
@@ -99,7 +99,7 @@ def resumed_from(state: dict[str, Any]) -> str:
 
 def save(folder: Path) -> Path:
     (folder / "running").mkdir()
-    save_checkpoint(folder, KEY, Checkpoint("identity", start("plain", TRAINING).state_dict(), 2.0, 3))
+    save_checkpoint(folder, KEY, Checkpoint("identity", start("plain", TRAINING).state_dict(), 2.0, 3, {"threads": 1}))
     return layout.checkpoint_path(folder, KEY)
 
 
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path, replace(KEY, seed=2), "identity", "cpu") is None
     found = load_checkpoint(tmp_path, KEY, "identity", "cpu")
     assert found is not None
-    assert (found.seconds, found.parts) == (2.0, 3)
+    assert (found.seconds, found.parts, found.provenance) == (2.0, 3, {"threads": 1})
 
 
 def test_a_checkpoint_of_another_format_is_not_used(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ def test_a_scheduler_out_of_place_or_out_of_reach(tmp_path: Path, monkeypatch: p
     for options, sentence in (
         (["--scheduler", "a:1"], "--scheduler a:1 belongs to --backend dask; give both, or neither."),
         (["--backend", "dask", "--scheduler", "nowhere"], "--scheduler nowhere: no Dask scheduler answers there"),
+        (["--backend", "dask", "--scheduler", "foo://127.0.0.1:9"], "--scheduler foo://127.0.0.1:9: no Dask scheduler"),
         (["--backend", "dask", "--scheduler", "127.0.0.1:9"], "--scheduler 127.0.0.1:9: no Dask scheduler answers"),
     ):
         answer = bnbench(*COMMAND, *options, cwd=tmp_path)

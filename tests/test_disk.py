@@ -163,7 +163,7 @@ def test_a_truncated_table_is_named_and_the_rest_is_computed(undisturbed: Path, 
 def put_checkpoint(folder: Path) -> Path:
     path = layout.checkpoint_path(folder, KEY)
     path.parent.mkdir(parents=True)
-    save_checkpoint(folder, KEY, Checkpoint(fit_identity(KEY, TINY), {}, 1.0, 1))
+    save_checkpoint(folder, KEY, Checkpoint(fit_identity(KEY, TINY), {}, 1.0, 1, {}))
     return path
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench import claims, layout, store
 from bnbench.devices import make_slots
-from bnbench.execution import Execution, Outcome
+from bnbench.execution import Execution, Job, Outcome
 from bnbench.failures import Failure, read_failure
+from bnbench.interrupts import Stop
 from bnbench.plan import plan_sweep
 from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey, Grid
@@ -58,6 +62,8 @@ def records(folder: Path) -> list[Failure]:
     ("arm", "kind", "message"),
     [
         ("raises_in_training", "error", "ValueError: this layer gave up"),
+        ("lacks_permission", "error", "PermissionError: [Errno 13] Permission denied: '/data/secret'"),
+        ("exits", "error", "SystemExit: 3"),
         ("not_a_number", "diverged", "the loss or its gradient was not a finite number at step 1"),
         ("allocates_too_much", "out of memory", "can't allocate memory"),
     ],
@@ -70,7 +76,7 @@ def test_an_arm_that_fails_leaves_one_record_and_the_others_go_on(
     (record,) = records(tmp_path)
     assert (record.key.arm, record.kind, record.tries, record.slot) == (f"tests.arms:{arm}", kind, 1, "cpu#0")
     assert message in record.message
-    assert ("this layer gave up" in record.traceback) == (kind == "error")
+    assert ("in spoilt" in record.traceback) == (kind == "error")
     assert list((tmp_path / "running").iterdir()) == []
 
 
@@ -101,15 +107,15 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None
 
 
 def test_the_command_line_plans_and_runs_past_arms_that_cannot_be_timed(tmp_path: Path) -> None:
-    arms = "tests.arms:raises_in_training,plain,tests.arms:not_a_number,tests.arms:allocates_too_much"
+    arms = "tests.arms:exits,tests.arms:raises_in_training,plain,tests.arms:not_a_number,tests.arms:allocates_too_much"
     ran = bnbench(*COMMAND, "--arms", arms, cwd=tmp_path)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
     assert "how long it takes is measured when it runs" in ran.stderr
     assert "failed: tests.arms:raises_in_training p=0.5 seed=1: error: ValueError: this layer gave up" in ran.stderr
-    assert "3 fits failed; the same command with --retry-failed runs them again." in ran.stderr.splitlines()[-1]
+    assert "4 fits failed; the same command with --retry-failed runs them again." in ran.stderr.splitlines()[-1]
     assert len(layout.fit_paths(tmp_path / "results")) == 1
-    assert len(records(tmp_path / "results")) == 3
+    assert len(records(tmp_path / "results")) == 4
 
 
 def test_fail_fast_stops_at_the_first_failure_and_the_others_in_mid_fit(tmp_path: Path) -> None:
@@ -178,3 +184,46 @@ def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None
         assert len({fit.slot for fit in fits}) == len({fit.pid for fit in fits}) == len(fits), "two fits on one slot"
     assert {fit.slot for fit in seen[-1]} == {"cpu#0", "cpu#1", "cpu#2"}
     assert len(list((tmp_path / "running").iterdir())) == 3, "a checkpoint of each is all that is left"
+
+
+def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -> None:
+    """Killed for another reason than the fit, such as by hand: every time there is a newer checkpoint."""
+    key = FitKey("plain", 0.5, 1)
+    store.open_folder(tmp_path, TINY)
+    batches = []
+
+    def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+        batches.append(batch)
+        if len(batches) > 5:
+            yield from in_this_process(batch, job, stop)
+            return
+        lock = layout.lock_path(tmp_path, key)
+        lock.write_bytes(b".")
+        os.utime(lock, (1, 1))
+        layout.checkpoint_path(tmp_path, key).touch()
+        raise BrokenProcessPool
+
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    (outcome,) = Sweeping(plan, ONE, dies).outcomes()
+    assert (outcome.state, len(batches)) == ("done", 6)
+
+
+def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_after_the_second(
+    tmp_path: Path,
+) -> None:
+    store.open_folder(tmp_path, TINY)
+    batches: list[int] = []
+
+    def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+        batches.append(len(batch))
+        if len(batches) > 2:
+            yield from in_this_process(batch, job, stop)
+            return
+        for key in batch:
+            layout.lock_path(tmp_path, key).write_bytes(b".")
+        raise BrokenProcessPool
+
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2, 3)))
+    outcomes = list(Sweeping(plan, ONE, dies).outcomes())
+    assert {outcome.state for outcome in outcomes} == {"done"}
+    assert batches == [3, 3, 1, 1, 1]

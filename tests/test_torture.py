@@ -99,12 +99,18 @@ def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, t
     assert_tidy(tmp_path / "results")
 
 
-@pytest.mark.torture
-@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        (signal.SIGINT, True),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.torture),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.torture),
+    ],
+)
 def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
     undisturbed: Path, tmp_path: Path, start: Start, number: signal.Signals, to_all: bool
 ) -> None:
-    """SIGTERM goes to every process, as schedulers send it; each fit under way is still cut off between steps."""
+    """Ctrl-C on a terminal and a scheduler's SIGTERM reach every process; each fit is still cut off between steps."""
     running = start("--checkpoint-every", "600")
     running.wait_until(lambda: running.said.count("started") >= 2)
     (os.killpg if to_all else os.kill)(running.process.pid, number)

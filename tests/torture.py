@@ -52,13 +52,13 @@ class Torture:
         after = self.random.uniform(0.0, 4.0 if is_early else 1.5)
         since = "its start" if is_early else "a worker has begun a fit"
         self.tell(f"sweep {self.sweeps}: SIGKILL to {victim} {after:.3f} s after {since}")
-        self.counts[victim] += 1
         running = Running(SWEEP, self.folder)
         try:
             if not is_early:
                 running.wait_until(lambda: list((running.folder / "running").glob("*.json")))
             self._watch(running, after)
             if victim == "runner":
+                self.counts[victim] += not running.is_over
                 running.process.kill()
             else:
                 self._kill_a_worker(running)
@@ -92,6 +92,7 @@ class Torture:
         if workers := running.workers():
             with suppress(ProcessLookupError):
                 os.kill(self.random.choice(sorted(workers)), signal.SIGKILL)
+                self.counts["worker"] += 1
 
     def _check(self) -> None:
         """The sweep has ended: it is whole, the same as the undisturbed one, and nothing else is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
+_AT_ONCE = click.IntRange(1, 1_024)  # more would be a slip of the finger, and take all memory
 _ARMS = ("plain", "bn", "skip")  # bnbench.models.BUILT_IN; importing it would import torch
 
 
@@ -54,6 +56,16 @@ def _shard(text: str, option: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _seconds(text: str, option: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise RequestError(f"{option} {text}: give a number of seconds above 0, such as 120.")
+    return seconds
+
+
 class Arms(Text):
     """A list of arms, whose last name the shell can complete."""
 
@@ -66,6 +78,7 @@ class Arms(Text):
 
 ARMS = Arms("LIST", parse_arms)
 FOLDER = Text("FOLDER", _folder)
+SECONDS = Text("SECONDS", _seconds)
 SHARD = Text("N/M", _shard)
 
 
@@ -73,13 +86,11 @@ _MACHINE = (
     click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*."),
     click.option(
         "--per-device",
-        type=click.IntRange(1),
+        type=_AT_ONCE,
         help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
     ),
-    click.option("--jobs", type=click.IntRange(1), help="Fits at once, all devices together."),
-    click.option(
-        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit."
-    ),
+    click.option("--jobs", type=_AT_ONCE, help="Fits at once, all devices together."),
+    click.option("--threads", type=_AT_ONCE, default=1, show_default=True, help="Processor threads of each fit."),
     click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets."),
     click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
 )

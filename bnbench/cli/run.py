@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnbench.cli.config import ConfiguredCommand, config_option, given_options
-from bnbench.cli.options import ARMS, FOLDER, SHARD, Text, execution_of, knob_options, machine_options, say
+from bnbench.cli.options import ARMS, FOLDER, SECONDS, SHARD, Text, execution_of, knob_options, machine_options, say
 from bnbench.parsing import parse_probs, parse_seeds
 from bnbench.profiles import PROFILES, folder_name, title
 from bnbench.protocol import SECTIONS, Grid, Protocol
@@ -47,7 +47,7 @@ _NAMED = 8  # slots that the plan names one by one
 )
 @click.option(
     "--checkpoint-every",
-    type=click.FloatRange(0, min_open=True),
+    type=SECONDS,
     default=120.0,
     show_default=True,
     help="Seconds between two checkpoints of a fit.",

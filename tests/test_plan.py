@@ -1,0 +1,111 @@
+"""What a plan finds in a folder: each fit is what it is, whatever its file is called and whoever shares the folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bnbench import layout, store
+from bnbench.checkpoints import load_checkpoint
+from bnbench.compute import FitStoppedError, FitUnderWay, fit_identity
+from bnbench.cost import estimate_seconds
+from bnbench.devices import make_slots
+from bnbench.execution import Execution, Job, Outcome
+from bnbench.interrupts import StopWatch
+from bnbench.plan import plan_sweep
+from bnbench.protocol import FitKey, Grid
+from bnbench.runner import Sweeping, in_this_process
+from tests.fits import TINY
+
+ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
+KEY = FitKey("plain", 0.5, 1)
+GRID = Grid(("plain",), (0.5,), (1,))
+
+
+def sweep(folder: Path, grid: Grid = GRID) -> list[Outcome]:
+    store.open_folder(folder, TINY)
+    return list(Sweeping(plan_sweep(folder, TINY, grid), ONE, in_this_process).outcomes())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    assert [outcome.state for outcome in sweep(folder)] == ["done"]
+    return folder
+
+
+def test_a_copy_under_another_name_is_not_taken_for_another_fit(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    copy = layout.fit_path(tmp_path, replace(KEY, seed=4))
+    shutil.copy(layout.fit_path(tmp_path, KEY), copy)
+    plan = plan_sweep(tmp_path, TINY, replace(GRID, seeds=(1, 4)))
+    assert list(plan.done) == [KEY]
+    assert plan.broken == [f"{copy} holds the fit plain p=0.5 seed=1, which its name denies; delete the copy."]
+
+
+def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
+    (origin,) = plan_sweep(finished, TINY, GRID).done.values()
+    beside = plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8)))
+    assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * origin["wall_seconds"])
+    for other in (replace(GRID, arms=("bn",)), replace(GRID, seeds=(7,))):
+        threads = replace(ONE, threads=1 if other.arms == ("bn",) else 2)
+        assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
+
+
+def test_a_folder_in_which_another_protocol_has_begun_is_refused(tmp_path: Path) -> None:
+    store.open_folder(tmp_path, TINY)
+    other = TINY.with_knobs(steps=7)
+    store.open_folder(tmp_path, other)  # nothing had begun
+    layout.checkpoint_path(tmp_path, KEY).touch()
+    with pytest.raises(store.StoreError, match="steps 7 there, 6 here"):
+        store.open_folder(tmp_path, TINY)
+    assert store.read_protocol(tmp_path) == other
+
+
+def test_a_runner_whose_folder_was_opened_for_another_protocol_writes_nothing_into_it(tmp_path: Path) -> None:
+    store.open_folder(tmp_path, TINY)
+    sweeping = Sweeping(plan_sweep(tmp_path, TINY, GRID), ONE, in_this_process)
+    store.open_folder(tmp_path, TINY.with_knobs(steps=7))
+    (outcome,) = sweeping.outcomes()
+    assert "holds fits of another protocol (steps 7 there, 6 here)" in outcome.message
+    assert layout.fit_paths(tmp_path) == []
+
+
+def test_a_file_of_another_protocol_is_never_reported_as_the_fit_that_was_asked_for(
+    finished: Path, tmp_path: Path
+) -> None:
+    other = TINY.with_knobs(steps=7)
+    store.open_folder(tmp_path, other)
+    sweeping = Sweeping(plan_sweep(tmp_path, other, GRID), ONE, in_this_process)
+    shutil.copy(layout.fit_path(finished, KEY), layout.fit_path(tmp_path, KEY))
+    (outcome,) = sweeping.outcomes()
+    assert outcome.state == "failed"
+    assert "holds another fit than the one asked for" in outcome.message
+
+
+def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> None:
+    class Stopping(StopWatch):
+        looks = 0
+
+        @property
+        def is_requested(self) -> bool:
+            self.looks += 1
+            return self.looks == 4
+
+    store.open_folder(tmp_path, TINY)
+    job = Job(TINY, tmp_path, ONE, "token")
+    first = FitUnderWay(KEY, job, ONE.slots[0], 4, tmp_path)
+    first.add_note("something that happened")
+    with pytest.raises(FitStoppedError):
+        first.run(Stopping([]))
+    checkpoint = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY), "cpu")
+    assert checkpoint is not None
+    assert checkpoint.provenance["chunk"] == 4
+    FitUnderWay(KEY, job, ONE.slots[0], 2, tmp_path).run(StopWatch([]))
+    origin = store.read_fit(layout.fit_path(tmp_path, KEY)).provenance
+    assert origin["note"] == "something that happened; its first 3 steps were computed with chunk 4"
+    assert (origin["chunk"], origin["parts"]) == (2, 2)
+    assert origin["begun"] == checkpoint.provenance["begun"] <= origin["started"]
