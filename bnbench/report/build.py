@@ -89,11 +89,11 @@ def build_report(
             sections = [_section(*parts, evaluated, figure3) for parts in zip(sweeps, names, writers, strict=True)]
             comparison = _comparison(sweeps, _labels(sweeps, names), whole) if compare else None
         if "html" in formats:
-            whole.write(out / PAGE, render(sections, comparison, broken, formats))
+            whole.write(out / PAGE, render(sections, comparison, broken, formats).encode())
         if "json" in formats:
-            whole.write(out / "report.json", render_record(sections, broken))
-        paths = [path for writer in (whole, *writers) for path in writer.paths]
-        paths.append(settle(out, paths))
+            whole.write(out / "report.json", render_record(sections, broken).encode())
+        digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
+        paths = [*digests, settle(out, digests)]
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
