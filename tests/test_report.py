@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -17,9 +18,10 @@ from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
 from bnbench import layout, settling, store, sweeps, wording
+from bnbench.config import effective_config, write_config
 from bnbench.failures import Failure, write_failure
-from bnbench.protocol import FitKey
-from bnbench.report import bn_statistics, build_report, evidence, fitted, manifest, style
+from bnbench.protocol import FitKey, Grid
+from bnbench.report import bn_statistics, build_report, captions, evidence, fitted, headline, manifest, style, writer
 from tests import synthetic
 from tests.synthetic import SMALL, write_sweep
 
@@ -174,6 +176,26 @@ def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path):
     assert not (out / "figures").exists()
 
 
+@pytest.mark.usefixtures("svg_only")
+def test_another_report_into_the_same_folder_at_that_moment_does_no_harm(tmp_path, monkeypatch):
+    write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
+
+    def write_and_lose(path, content):
+        layout.write_atomically(path, content)
+        if path.suffix in (".svg", ".csv"):
+            path.unlink()  # the other report took it away
+
+    monkeypatch.setattr(writer, "write_atomically", write_and_lose)
+    build_report(tmp_path / "results", tmp_path / "report")
+    monkeypatch.undo()
+    listed = (tmp_path / "report" / manifest.NAME).read_text()
+    build_report(tmp_path / "results", tmp_path / "alone")
+    assert (tmp_path / "alone" / "index.html").read_bytes() == (tmp_path / "report" / "index.html").read_bytes()
+    for line in listed.splitlines():
+        if line.endswith(".svg"):
+            assert line in (tmp_path / "alone" / manifest.NAME).read_text()
+
+
 def test_figures_on_the_page_take_its_colours(whole):
     _, out, _ = whole
     body = (out / "index.html").read_text(encoding="utf-8").partition("</style>")[2]
@@ -244,11 +266,44 @@ def test_a_single_fit_gives_a_page_that_says_what_it_lacks(tmp_path):
 
 
 @pytest.mark.usefixtures("svg_only")
+def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path):
+    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
+    asked = Grid(("plain", "bn"), (0.1, 0.3, 0.5), (1, 2, 3, 4, 5))
+    write_config(tmp_path / "results", effective_config(SMALL, asked, {}))
+    build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "Unfinished: 2 of 30 fits are done." in text
+    assert "2 of 30 fits: 2 arms × 3 p × 5 seeds" in text
+    layout.config_path(tmp_path / "results").write_text("probs = ")
+    assert len(build_report(tmp_path / "results", tmp_path / "report").broken) == 1
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_an_arm_that_diverged_everywhere_is_not_one_that_was_never_run(tmp_path):
+    write_sweep(tmp_path / "results", arms=["plain"])
+    for p, seed in itertools.product((0.3, 0.5), (1, 2)):
+        write_failure(tmp_path / "results", Failure(FitKey("bn", p, seed), "id", "diverged", "the loss is nan"))
+    build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "plain alone: every fit of bn diverged" in text
+    assert "bn has no value: all of its fits that ended diverged (4)." in text
+    assert "4 fits diverged (4 of bn) and have no value." in text
+    assert "A comparison needs a second arm" not in text
+    assert "the headline is over the pairs" not in text
+    assert "are not in the headline" not in text
+
+
+@pytest.mark.usefixtures("svg_only")
 def test_a_single_pair_is_not_tested(tmp_path):
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
     report = build_report(tmp_path / "results", tmp_path / "report")
     text = page_of(tmp_path / "report").text
     assert "One pair: nothing can be tested, and there is no interval." in text
+    assert "cannot tell it from 0" not in text
+    assert "sign-flip test" not in text.partition("Explore the landscapes")[0].lower()
+    assert "there is no interval yet" in text
+    (record,) = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
+    assert "interval" not in record["captions"]["policies"]
     assert not re.search(r"\bnan\b|Spearman's ρ over", text)
     assert "paired.svg" not in {path.name for path in report.paths}
 
@@ -262,6 +317,8 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path):
     assert "Unfinished: 9 of 12 fits are done (1 failed)." in page.text
     assert "n = 1 to 3 at 2 fill probabilities" in page.text
     assert "Over 3 pairs of (p, seed)" in page.text
+    assert "there is no interval yet, since p = 0.5 lacks a second pair" in page.text
+    assert "it cannot be said yet" in page.text
     assert "the loss is <b>nan</b>" in page.text
     assert "b" not in page.tags
 
@@ -366,7 +423,11 @@ def test_fits_that_diverged_are_counted_and_other_failures_are_not(tmp_path):
     for key, kind in zip(lost, ("diverged", "diverged", "out of memory"), strict=True):
         write_failure(tmp_path / "results", Failure(FitKey(*key), "id", kind, "it failed"))
     build_report(tmp_path / "results", tmp_path / "report")
-    assert "Diverged: 0 of plain, 2 of bn. Such a fit has no value" in page_of(tmp_path / "report").text
+    page = page_of(tmp_path / "report")
+    assert "Diverged: 0 of plain, 2 of bn. Such a fit has no value" in page.text
+    first_screen = page.text.partition("Explore the landscapes")[0]
+    assert "2 fits diverged (2 of bn) and have no value: their pairs are not in the headline." in first_screen
+    assert "#quick-sensitivity" in page.addresses
     table = pd.read_csv(tmp_path / "report" / "tables" / "sensitivity.csv")
     assert table["pairs"].tolist() == [3, 5, 5, 5]
     assert table["gap"][1] > table["gap"][0]
@@ -411,6 +472,9 @@ def test_the_first_screen_says_when_the_threshold_was_passed_nearly_everywhere(t
     page = page_of(tmp_path / "report")
     first_screen = page.text.partition("Explore the landscapes")[0]
     assert ("nearly every sampled white pixel of every arm (plain 9" in first_screen) is is_said
+    assert (
+        bool(re.search(r"The gap plain − bn of \S+ is \S+ on black pixels less \S+ on white", first_screen)) is is_said
+    )
     (protocol,) = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["protocols"]
     assert bool(protocol["caution"]) is is_said
 
@@ -429,6 +493,38 @@ def test_the_difference_against_steps_is_what_its_table_says(whole):
     gap = last.loc["gap plain − bn"]
     np.testing.assert_allclose(gap["mean"], last["mean"]["plain"] - last["mean"]["bn"])
     assert gap["low"] < gap["mean"] < gap["high"]
+
+
+def test_each_curve_against_the_authors_has_its_own_number_of_p():
+    row = {"value": "difference", "ours": 0.4, "theirs": 0.3, "level": 0.1, "lowest": 0, "highest": 0.2, "rho": 0.9}
+    table = pd.DataFrame([{"arm": "plain", "probabilities": 9, **row}, {"arm": "bn", "probabilities": 4, **row}])
+    words = evidence.agreement_words(table)
+    assert "plain +0.100, ρ = 0.900 (9 p); bn +0.100, ρ = 0.900 (4 p)" in words
+    assert "over 9 p" in evidence.agreement_words(table.assign(probabilities=9))
+
+
+def test_arms_without_a_common_mask_are_not_compared():
+    fits = pd.DataFrame(
+        [("plain", p, seed, 0.4) for p in (0.1, 0.3) for seed in (1, 2)] + [("bn", 0.5, 1, 0.3)],
+        columns=["arm", "p", "seed", "difference"],
+    )
+    none = pd.DataFrame(columns=["arm", "p", "seed"])
+    sentence = headline.answer(fits, none).sentence
+    assert "plain 0.400 over 4 fits at p 0.1 and 0.3; bn 0.300 over 1 fit at p 0.5" in sentence
+    assert "do not compare" in sentence
+    caption = captions.figure4_caption(fits, "test", "a", authors=False)
+    assert "n = 2 at 2 fill probabilities (plain), n = 1 seed at 1 fill probability (bn)" in caption
+
+
+def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular():
+    rows = [(arm, p, seed, 0.4 - (arm == "bn") * 0.01 * seed) for arm in ("plain", "bn") for p, seed in
+            ((0.3, 1), (0.3, 2), (0.5, 1), (0.5, 2), (0.5, 3))]  # fmt: skip
+    fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference"])
+    none = pd.DataFrame(columns=["arm", "p", "seed"])
+    assert any("2 to 3 pairs: those with more weigh more" in note for note in headline.answer(fits, none).notes)
+    one = headline.answer(fits[fits["p"] == 0.3], none)
+    assert "1 degree of freedom)" in one.sentence
+    assert not any("weigh more" in note for note in one.notes)
 
 
 def test_only_the_same_images_are_set_against_the_authors(tmp_path, monkeypatch):

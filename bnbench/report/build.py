@@ -19,10 +19,10 @@ from bnbench.evaluations import find_evaluations
 from bnbench.parsing import FORMATS
 from bnbench.profiles import title
 from bnbench.protocol import Protocol
-from bnbench.report import bn_statistics, captions, evidence, figures, fitted, gallery, reproduce, tables
-from bnbench.report.captions import Two
+from bnbench.report import bn_statistics, captions, evidence, figures, fitted, gallery, headline, reproduce, tables
 from bnbench.report.drawn import drawn_tables, pixels_table
 from bnbench.report.explorer import explorer_data
+from bnbench.report.headline import Two
 from bnbench.report.landscapes import arms_at, choose
 from bnbench.report.manifest import settle
 from bnbench.report.page import Chapter, Comparison, Section, render
@@ -146,7 +146,8 @@ def _labels(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[str]:
 def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, wanted: Pair | None) -> Section:
     protocol, fits = sweep.protocol, tables.fits_table(sweep)
     pair = choose(sweep.landscapes, wanted) if len(fits) else (math.nan, 0)
-    two = captions.headline_arms(fits)
+    two, diverged = headline.headline_arms(fits), tables.diverged_fits(sweep)
+    caution = fitted.caution(sweep)
     lead = gallery.lead(protocol, fits, writer) if len(fits) else []
     pictures = gallery.gallery(sweep, fits, pair, writer) if len(fits) else []
     chapters = _chapters(sweep, fits, two, writer, evaluated) if len(fits) else []
@@ -159,10 +160,11 @@ def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, w
         slug=name,
         name=title(protocol),
         protocol=protocol,
-        answer=captions.answer(fits),
-        caution=fitted.caution(sweep),
-        missing=captions.missing_note(fits, len(sweep.failures)),
-        facts=reproduce.run_facts(protocol, fits, sweep.provenance),
+        answer=headline.answer(fits, diverged, by_colour=bool(caution)),
+        caution=caution,
+        diverged=headline.diverged_note(diverged, two),
+        missing=reproduce.missing_note(sweep),
+        facts=reproduce.run_facts(sweep),
         figure4=lead[0] if lead else None,
         panels=lead[1:],
         explorer=_explorer(sweep, pair) if len(fits) else None,
@@ -190,7 +192,7 @@ def _chapters(
     found = [
         fitted.chapter(sweep, fits, two, writer),
         bn_statistics.chapter(sweep, evaluated, writer),
-        evidence.chapter(fits, sweep.failures, gallery.authors_of(sweep.protocol, fits), two, writer),
+        evidence.chapter(fits, tables.diverged_fits(sweep), gallery.authors_of(sweep.protocol, fits), two, writer),
     ]
     return [chapter for chapter in found if chapter is not None]
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bnbench.protocol import Protocol
-from bnbench.report.captions import Answer
+from bnbench.report.headline import Answer
 from bnbench.report.style import css_colours
 from bnbench.report.tables import Table
 
@@ -58,6 +58,7 @@ class Section:
     protocol: Protocol
     answer: Answer
     caution: str
+    diverged: str
     missing: str
     facts: list[tuple[str, str]]
     figure4: Picture | None
@@ -128,7 +129,7 @@ def inline_svg(text: str, name: str, title: str) -> Markup:
     Identifiers get the figure's name in front: two figures on one page may share them otherwise.
 
     Args:
-        text: what ``style.as_svg`` gave.
+        text: what ``style.as_files`` gave.
         name: of this figure alone on its page.
         title: what a screen reader says.
     """

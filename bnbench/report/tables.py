@@ -108,6 +108,13 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     return _sorted(table)
 
 
+def diverged_fits(sweep: Sweep) -> pd.DataFrame:
+    """The fits that diverged and have no value: ``arm, p, seed``; those that ran out of memory are not among them."""
+    keys = [one.key for one in sweep.failures if one.kind == "diverged" and one.key not in sweep.identities]
+    found = pd.DataFrame([astuple(key) for key in keys], columns=["arm", "p", "seed"])
+    return found.astype({"p": float, "seed": int})
+
+
 def per_p_table(fits: pd.DataFrame) -> pd.DataFrame:
     """Mean and deviation over seeds of black, white and their difference: a row per arm and p."""
     parts = []
