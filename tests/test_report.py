@@ -543,6 +543,15 @@ def test_a_folder_without_results_is_refused(tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+@pytest.mark.parametrize("name", ["results", "results/quick", "results/quick/report"])
+def test_an_output_folder_among_the_results_is_refused(tmp_path, name):
+    write_sweep(tmp_path / "results" / "quick", arms=["plain"], probs=[0.5], seeds=[1])
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=r"--out .* is a folder of results or lies in one; give another"):
+        build_report(tmp_path / "results", tmp_path / name)
+    assert set(tmp_path.rglob("*")) == before
+
+
 def test_an_output_folder_that_cannot_be_made_is_refused(tmp_path):
     write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
     (tmp_path / "file").touch()

@@ -69,8 +69,9 @@ def build_report(
         figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.
 
     Raises:
-        ValueError: no sweep there, or ``out`` cannot be written.
+        ValueError: no sweep there, or ``out`` cannot be written or belongs to results.
     """
+    _refuse_results(out, results)
     sweeps, broken = _read(results)
     folders = [evaluations] if evaluations else [layout.evaluations_folder(one) for one in _above(results, sweeps)]
     evaluated, unreadable = find_evaluations(folders)
@@ -101,6 +102,14 @@ def build_report(
         sorted(paths, key=lambda path: path.name != PAGE),
         broken + [message for sweep in sweeps for message in sweep.broken],
     )
+
+
+def _refuse_results(out: Path, results: Path) -> None:
+    """A report among the results would mix its files with theirs."""
+    place = out.resolve()
+    inside = next((folder for folder in (place, *place.parents) if (folder / "protocol.json").exists()), None)
+    if place == results.resolve() or inside:
+        raise RequestError(f"--out {out} is a folder of results or lies in one; give another, such as reports/mine.")
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:

@@ -129,13 +129,15 @@ def comparison_caption(sweeps: Sequence[tuple[str, pd.DataFrame]]) -> str:
     )
 
 
-def curves_caption(traces: pd.DataFrame, windows: int) -> str:
-    """Caption of the learning curves."""
-    fits = traces.groupby(["arm", "p", "seed"]).ngroups
+def curves_caption(traces: pd.DataFrame, fits: pd.DataFrame, windows: int) -> str:
+    """Caption of the learning curves; ``fits`` says which arms have batch normalization."""
+    normalized = arm_order(fits.loc[fits["policy"] != "none", "arm"])
+    own = f"{' and '.join(normalized)} under the minibatch's own statistics: " if normalized else "other images: "
+    number = traces.groupby(["arm", "p", "seed"]).ngroups
     return (
-        f"Learning curves of {counted(fits, 'fit')}: accuracy on training minibatches over trained black pixels (the "
-        f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; bn under its "
-        "minibatch's own statistics, so levels differ from figure 4. Thin: single fits; thick: their mean."
+        f"Learning curves of {counted(number, 'fit')}: accuracy on training minibatches over trained black pixels (the "
+        f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; {own}"
+        "levels differ from figure 4. Thin: single fits; thick: their mean."
     )
 
 

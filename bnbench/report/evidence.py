@@ -93,7 +93,7 @@ def seeds_words(two: Two) -> str:
     return (
         f"Sign-flip test over {counted(whole.pairs, 'pair')}: p {probability(whole.sign_flip)}. "
         f"Sensitivity, the signs of whole seeds flipped together: p {probability(whole.seed_flip)}, and with "
-        f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:.2g}."
+        f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:g}."
         f"{'' if math.isnan(whole.d_z) else effect}"
     )
 

@@ -106,7 +106,7 @@ def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def cost(provenance: pd.DataFrame) -> str:
-    """Core time of all fits on a CPU, device time on anything else."""
+    """What all fits took: on a CPU wall time × threads, which no clock of the cores confirms; else wall time."""
     if "wall_seconds" not in provenance:
         return "not recorded"
     blank = pd.Series("cpu", index=provenance.index)
@@ -114,9 +114,8 @@ def cost(provenance: pd.DataFrame) -> str:
     threads = pd.to_numeric(provenance.get("threads", pd.Series(1, index=provenance.index))).fillna(1)
     cores = float((provenance["wall_seconds"] * threads)[on_cpu].sum())
     device = float(provenance["wall_seconds"][~on_cpu].sum())
-    texts = [f"{duration(cores)} of core time"] * bool(on_cpu.any()) + [f"{duration(device)} of device time"] * bool(
-        (~on_cpu).any()
-    )
+    texts = [f"{duration(cores)} of wall time × threads"] if on_cpu.any() else []
+    texts += [f"{duration(device)} of wall time on devices"] if not on_cpu.all() else []
     return " and ".join(texts)
 
 

@@ -26,6 +26,9 @@ QUANTITIES = {
 }
 
 
+_ADD_UP = ("fit_seconds", "wall_seconds")  # a sum of speeds or of peaks of memory means nothing
+
+
 @dataclass(frozen=True)
 class Table:
     """A table to show and to write as CSV and Markdown.
@@ -74,15 +77,14 @@ def in_markdown(text: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as text: three decimals, or as few as a short one has; a missing one is a dash."""
+    """A value as text: three decimals, or all of a short one such as 0.0625; a missing one is a dash."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if not isinstance(value, float) or math.isinf(value):
         return str(value)
     if 0 < abs(value) < 0.0005:
         return np.format_float_positional(value, precision=1, fractional=False, trim="-").replace("-", "−")
-    text = f"{value:.3f}"
-    text = f"{value:g}" if float(text) == value else text
+    text = f"{value:.4f}".rstrip("0").rstrip(".") if round(value, 4) == value else f"{value:.3f}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
@@ -145,12 +147,14 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def provenance_table(sweep: Sweep) -> pd.DataFrame:
-    """Where the numbers come from: for each key its values, with counts where fits differ."""
+    """Where the numbers come from: for each key that says anything its values, with counts where fits differ."""
     rows = []
-    for column in [name for name in sweep.provenance.columns if name not in ("arm", "p", "seed")]:
-        values = sweep.provenance[column]
+    said = sweep.provenance.replace("", None).dropna(axis="columns", how="all")
+    for column in [name for name in said.columns if name not in ("arm", "p", "seed")]:
+        values = said[column]
         if pd.api.types.is_float_dtype(values) and values.nunique() > 1:
-            text = f"{cell(float(values.min()))} to {cell(float(values.max()))}, sum {cell(float(values.sum()))}"
+            text = f"median {cell(float(values.median()))}, max {cell(float(values.max()))}"
+            text += f", sum {cell(float(values.sum()))}" if column in _ADD_UP else ""
         elif column in ("started", "finished"):
             text = f"{values.dropna().astype(str).min()} to {values.dropna().astype(str).max()}"
         else:
