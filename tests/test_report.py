@@ -410,10 +410,32 @@ def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path):
     assert len(report.broken) == 1
     assert (tmp_path / "report" / "figures" / "comparison.svg") in report.paths
     page = page_of(tmp_path / "report")
-    assert "quick: mask size 6x6, steps 200 (4 fits)" in page.text  # the other two share their knobs, not their names
+    counts = "4 fits, n = 2 at 1 fill probability"
+    assert f"quick: mask size 6x6, steps 200: {counts}" in page.text  # the other two share their knobs, not their names
+    assert "read off their published plot" in page.text.partition("All protocols at every")[0]
     assert page.tags.count("article") == 3
     assert len(set(report.paths)) == len(report.paths)
     assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_the_overlay_says_what_lies_on_other_images_and_who_has_most_fits_comes_first(tmp_path):
+    held_out = SMALL.with_knobs(steps=200, split="held-out")
+    write_sweep(tmp_path / "results" / "a", probs=[0.5], protocol=held_out)
+    write_sweep(tmp_path / "results" / "b")
+    build_report(tmp_path / "results", tmp_path / "report", compare=True)
+    page = page_of(tmp_path / "report")
+    first_screen = page.text.partition("All protocols at every")[0]
+    assert (
+        "On held-out training images, not on test images: quick: mask size 6x6, steps 200, split held-out." in page.text
+    )
+    assert "30×30 masks and their protocol, on test images." in first_screen
+    assert first_screen.count("Over 4 pairs") == first_screen.count("Over 2 pairs") == 1
+    names = [section["name"] for section in json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]]
+    assert "held-out" in names[1]
+    build_report(tmp_path / "results" / "a", tmp_path / "one", compare=True)
+    assert not (tmp_path / "one" / "figures" / "comparison.svg").exists()
+    assert "Nothing to overlay: " in page_of(tmp_path / "one").text
 
 
 @pytest.mark.usefixtures("svg_only")

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,18 @@ from bnbench.evaluations import find_evaluations
 from bnbench.parsing import FORMATS
 from bnbench.profiles import title
 from bnbench.protocol import Protocol
-from bnbench.report import bn_statistics, captions, evidence, figures, fitted, gallery, headline, reproduce, tables
+from bnbench.report import bn_statistics, evidence, fitted, gallery, headline, reproduce, tables
+from bnbench.report import comparison as comparing
 from bnbench.report.drawn import drawn_tables, pixels_table
 from bnbench.report.explorer import explorer_data
 from bnbench.report.headline import Two
 from bnbench.report.landscapes import arms_at, choose
 from bnbench.report.manifest import settle
-from bnbench.report.page import Chapter, Comparison, Section, render
+from bnbench.report.page import Chapter, Section, render
 from bnbench.report.record import render_record
 from bnbench.report.style import print_style
 from bnbench.report.tables import Table
-from bnbench.report.writer import Drawing, Writer
+from bnbench.report.writer import Writer
 from bnbench.store import StoreError
 from bnbench.sweeps import Sweep, find_sweeps, read_sweep
 
@@ -62,7 +62,7 @@ def build_report(
     Args:
         results: a results folder, or one above several; finished or not.
         out: where to write; made if it is not there.
-        compare: overlay figure 4a of all sweeps.
+        compare: overlay figure 4a of all sweeps, of two or more.
         formats: what to write, of :data:`bnbench.parsing.FORMATS`.
         evaluations: where planes were measured again; by default ``evaluations`` in ``results`` and in every
             sweep's own folder.
@@ -88,7 +88,7 @@ def build_report(
     try:
         with print_style():
             sections = [_section(*parts, evaluated, figure3) for parts in zip(sweeps, names, writers, strict=True)]
-            comparison = _comparison(sweeps, _labels(sweeps, names), whole) if compare else None
+            comparison = comparing.compare(sweeps, names, whole) if compare else None
         if "html" in formats:
             whole.write(out / PAGE, render(sections, comparison, broken, formats).encode())
         if "json" in formats:
@@ -113,6 +113,7 @@ def _refuse_results(out: Path, results: Path) -> None:
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
+    """Every sweep, those with most finished fits first, and a sentence for each that could not be read."""
     sweeps: list[Sweep] = []
     broken: list[str] = []
     for folder in find_sweeps(results):
@@ -123,7 +124,7 @@ def _read(results: Path) -> tuple[list[Sweep], list[str]]:
     if not sweeps:
         nothing = f"{results} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
         raise RequestError(broken[0] if broken else nothing)
-    return sweeps, broken
+    return sorted(sweeps, key=lambda sweep: -len(sweep.identities)), broken
 
 
 def _above(results: Path, sweeps: Sequence[Sweep]) -> list[Path]:
@@ -144,12 +145,6 @@ def _names(protocols: Sequence[Protocol]) -> list[str]:
     wanted = [protocol.profile if profiles[protocol.profile] == 1 else protocol.id for protocol in protocols]
     wanted = [re.sub(r"[^\w-]+", "-", name, flags=re.ASCII) for name in wanted]
     return [name if wanted.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(wanted, start=1)]
-
-
-def _labels(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[str]:
-    """What a legend calls each sweep: its profile and what was changed in it; its name where two share that."""
-    titles = [title(sweep.protocol).replace(", changed: ", ": ") for sweep in sweeps]
-    return [text if titles.count(text) == 1 else name for text, name in zip(titles, names, strict=True)]
 
 
 def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, wanted: Pair | None) -> Section:
@@ -221,18 +216,3 @@ def _tables(sweep: Sweep, fits: pd.DataFrame) -> list[Table]:
         "fits": fits,
     }
     return [Table(name, *_NOTES[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]
-
-
-def _comparison(sweeps: Sequence[Sweep], labels: Sequence[str], writer: Writer) -> Comparison | None:
-    """Figure 4a of every sweep that has a fit, overlaid; the authors' curve where all are on their images."""
-    found = [(name, tables.fits_table(sweep)) for sweep, name in zip(sweeps, labels, strict=True)]
-    found = [(name, fits) for name, fits in found if len(fits)]
-    if not found:
-        return None
-    same_images = {sweep.protocol.data.dataset for sweep in sweeps} == {"fashion-mnist"}
-    authors = figures.authors_figure4() if same_images else None
-    draw: Drawing = partial(figures.comparison_figure, found, authors)
-    per_p = pd.concat([tables.per_p_table(fits).assign(protocol=name) for name, fits in found], ignore_index=True)
-    table = Table("comparison", "All protocols at every fill probability", _NOTES["per_p"][1], per_p)
-    caption = captions.comparison_caption(found)
-    return Comparison(writer.picture(draw(), table.name, caption, table.name, narrow=draw), writer.table(table))

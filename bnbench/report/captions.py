@@ -33,14 +33,19 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool
 
 
 def _whisker(fits: pd.DataFrame) -> str:
-    counts = {arm: fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
-    texts = {arm: f"{_n_words(count)} at {counted(len(count), 'fill probability')}" for arm, count in counts.items()}
-    same = all(count.equals(next(iter(counts.values()))) for count in counts.values())
-    n = next(iter(texts.values())) if same else ", ".join(f"{text} ({arm})" for arm, text in texts.items())
-    if max(count.max() for count in counts.values()) == 1:
+    n = seeds_words(fits)
+    if fits.groupby(["arm", "p"]).size().max() == 1:
         return f"Points: single fits, {n}, so there is no deviation."
     whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
     return f"Lines: mean over seeds; {whisker}; small points: every seed; {n}."
+
+
+def seeds_words(fits: pd.DataFrame) -> str:
+    """How many seeds there are at how many p, once for all arms where they agree."""
+    counts = {arm: fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
+    texts = {arm: f"{_n_words(count)} at {counted(len(count), 'fill probability')}" for arm, count in counts.items()}
+    same = all(count.equals(next(iter(counts.values()))) for count in counts.values())
+    return next(iter(texts.values())) if same else ", ".join(f"{text} ({arm})" for arm, text in texts.items())
 
 
 def _n_words(counts: pd.Series) -> str:
@@ -120,13 +125,20 @@ def training_caption(landscapes: pd.DataFrame, p: float, seed: int, split: str) 
     )
 
 
-def comparison_caption(sweeps: Sequence[tuple[str, pd.DataFrame]]) -> str:
-    """Caption of figure 4a of several sweeps."""
-    counts = [f"{name} ({counted(len(fits), 'fit')})" for name, fits in sweeps]
-    return (
+def comparison_caption(
+    sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str] = (), *, authors: bool = False
+) -> str:
+    """Caption of figure 4a of several sweeps; ``elsewhere``: those that were not measured on test images."""
+    counts = [f"{name}: {counted(len(fits), 'fit')}, {seeds_words(fits)}" for name, fits in sweeps]
+    text = (
         "Figure 4a of all protocols. Colour: arm; marker and kind of line: protocol. "
-        f"Mean over seeds ± one standard deviation (ddof = 1) of {'; '.join(counts)}."
+        f"Mean over seeds ± one standard deviation (ddof = 1). {'; '.join(counts)}."
     )
+    if elsewhere:
+        text += f" On held-out training images, not on test images: {'; '.join(elsewhere)}."
+    if authors:
+        text += f" {AUTHORS_NOTE}{', on test images' if elsewhere else ''}."
+    return text
 
 
 def curves_caption(traces: pd.DataFrame, fits: pd.DataFrame, windows: int) -> str:

@@ -98,6 +98,8 @@ def _no_interval_words(pairs: pd.DataFrame) -> str:
     """Why there is no interval: which p have a single pair."""
     counts = pairs.groupby("p").size()
     single = counts.index[counts == 1]
+    if len(pairs) == 1:
+        return "with one pair there is no interval"
     if len(single) == len(counts):
         return "with one pair at each p there is no interval"
     which = f"{len(single)} of {counted(len(counts), 'p')}" if len(single) > _NAMED else f"p = {_listed(single)}"

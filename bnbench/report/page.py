@@ -95,10 +95,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All protocols in one figure, and its numbers."""
+    """All protocols in one figure, and its numbers; or a sentence that says why there is none."""
 
-    picture: Picture
-    table: Table
+    sentence: str
+    picture: Picture | None = None
+    table: Table | None = None
 
 
 def render(
