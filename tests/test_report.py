@@ -32,7 +32,7 @@ FIGURES = [
 WIDE = ["figure3", "learning_curves", "difference_over_steps"]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
-    *("learning_curves", "difference_over_steps", "authors"),
+    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors"),
 ]
 
 
@@ -217,6 +217,28 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole):
     np.testing.assert_allclose(written["mean"], gaps.groupby("p").mean(), rtol=1e-5)
     fits = pd.read_csv(out / "tables" / "fits.csv", index_col=["arm", "p", "seed"])
     np.testing.assert_allclose(fits.loc[("bn", 0.5, 3), "black"], means.loc[(0.5, 3, "bn"), True], rtol=1e-5)
+
+
+def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole):
+    results, out, _ = whole
+    table = pd.read_csv(out / "tables" / "quantities_per_p.csv").set_index(["quantity", "p"])
+    assert len(table) == 6 * 2
+    pixels = sweeps.load(results)
+    white = pixels[~pixels["black"]].groupby(["arm", "p", "seed"])["test_loss"].mean()
+    trained = pixels[pixels["trained"]].groupby(["arm", "p", "seed", "black"])["test_accuracy"].mean().unstack()
+    for name, values in (
+        ("loss, white pixels", white),
+        ("difference, trained pixels only", trained[True] - trained[False]),
+    ):
+        for p in (0.3, 0.5):
+            row, gaps = table.loc[name, p], values["plain", p] - values["bn", p]
+            half = scipy_stats.t.ppf(0.975, 2) * gaps.std() / math.sqrt(3)
+            assert row[["plain n", "bn n", "pairs"]].tolist() == [3, 3, 3]
+            means = [values["plain", p].mean(), values["plain", p].std(), values["bn", p].mean(), values["bn", p].std()]
+            np.testing.assert_allclose(row[["plain mean", "plain sd", "bn mean", "bn sd"]].tolist(), means, rtol=1e-4)
+            expected = [gaps.mean(), gaps.mean() - half, gaps.mean() + half]
+            np.testing.assert_allclose(row[["gap", "low", "high"]].tolist(), expected, rtol=1e-3)
+    assert "tables/quantities_per_p.csv" in page_of(out).addresses
 
 
 def test_captions_say_what_the_whisker_is_and_n(whole):

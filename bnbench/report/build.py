@@ -155,13 +155,14 @@ def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, w
     lead = gallery.lead(protocol, fits, writer) if len(fits) else []
     pictures = gallery.gallery(sweep, fits, pair, writer) if len(fits) else []
     chapters = _chapters(sweep, fits, two, writer, evaluated) if len(fits) else []
-    shown = [writer.table(table) for table in _tables(sweep, fits)] if len(fits) else []
+    shown = [writer.table(table) for table in _tables(fits, two)] if len(fits) else []
     behind = [writer.table(table) for table in drawn_tables(sweep, fits, two)] if len(fits) else []
     if len(fits):
         writer.table(pixels_table(sweep, *pair), ["csv"])  # nobody reads 900 rows: the page has the explorer
         writer.captions([*lead, *pictures, *(picture for chapter in chapters for picture in chapter.pictures)])
     return Section(
         slug=name,
+        folder=writer.folder,
         name=title(protocol),
         protocol=protocol,
         answer=headline.answer(fits, diverged, by_colour=bool(caution)),
@@ -174,8 +175,8 @@ def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, w
         explorer=_explorer(sweep, pair) if len(fits) else None,
         pictures=pictures,
         chapters=chapters,
-        tables=[table for table in shown if table.name != "fits"],
-        long_tables=[table for table in shown if table.name == "fits"] + behind,
+        tables=[table for table in shown if table.name not in _LONG],
+        long_tables=[table for table in shown if table.name in _LONG] + behind,
         departures=reproduce.departures(protocol),
         knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
@@ -201,18 +202,25 @@ def _chapters(
     return [chapter for chapter in found if chapter is not None]
 
 
+_LONG = ("quantities_per_p", "fits")  # the page folds them
 _NOTES = {
     "comparisons": ("Every two arms: first − second", "Columns as in the table of all quantities"),
     "per_p": ("Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)"),
+    "quantities_per_p": (
+        "All that was measured at every fill probability",
+        "Each arm's mean over its n seeds; sd: standard deviation (ddof = 1); gap: mean paired difference with its "
+        "95 % t interval low to high, df = pairs − 1",
+    ),
     "fits": ("Every fit", "Trained: over trained pixels only; losses are means over all pixels of a colour"),
 }
 
 
-def _tables(sweep: Sweep, fits: pd.DataFrame) -> list[Table]:
+def _tables(fits: pd.DataFrame, two: Two | None) -> list[Table]:
     """Every table that these fits allow and no chapter has, in the order of the page."""
     frames = {
         "comparisons": tables.comparisons_table(fits) if fits["arm"].nunique() > 2 else None,
         "per_p": tables.per_p_table(fits),
+        "quantities_per_p": tables.quantities_per_p_table(fits, two.first, two.second) if two else None,
         "fits": fits,
     }
     return [Table(name, *_NOTES[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]

@@ -51,9 +51,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Section:
-    """One protocol's part of the page: everything the template shows of it."""
+    """One protocol's part of the page: everything the template shows of it; ``folder`` holds its files."""
 
     slug: str
+    folder: str
     name: str
     protocol: Protocol
     answer: Answer

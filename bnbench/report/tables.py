@@ -136,6 +136,21 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
+def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """The same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
+    parts = []
+    for value, name in QUANTITIES.items():
+        arms = stats.per_p(fits[fits["arm"].isin([first, second])], value).pivot(index="p", columns="arm")
+        sides = {f"{arm} {column}": arms[column, arm] for arm in (first, second) for column in ("n", "mean", "sd")}
+        gaps = stats.paired_per_p(stats.paired(fits, first, second, value)).set_index("p")
+        gaps = gaps[["n", "mean", "sd", "low", "high"]].set_axis(["pairs", "gap", "gap sd", "low", "high"], axis=1)
+        table = pd.DataFrame(sides).join(gaps).reset_index()
+        table.insert(0, "quantity", name)
+        parts.append(table)
+    counts = [column for column in parts[0] if column == "pairs" or str(column).endswith(" n")]
+    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(counts, "Int64"))  # an arm may lack a p
+
+
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
     """The paired difference of every two arms that share a (p, seed): a row per two arms."""
     rows = []
