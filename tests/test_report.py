@@ -308,11 +308,16 @@ def test_an_arm_that_diverged_everywhere_is_not_one_that_was_never_run(tmp_path)
     build_report(tmp_path / "results", tmp_path / "report")
     text = page_of(tmp_path / "report").text
     assert "plain alone: every fit of bn diverged" in text
-    assert "bn has no value: all of its fits that ended diverged (4)." in text
+    assert "All 4 fits of bn diverged, and such a fit has no value." in text
     assert "4 fits diverged (4 of bn) and have no value." in text
     assert "A comparison needs a second arm" not in text
     assert "the headline is over the pairs" not in text
     assert "are not in the headline" not in text
+    write_failure(tmp_path / "results", Failure(FitKey("bn", 0.5, 2), "id", "out of memory", "too large"))
+    build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "plain alone: no fit of bn has a value yet" in text
+    assert "3 of 4 fits of bn diverged, and no other one has finished." in text
 
 
 @pytest.mark.usefixtures("svg_only")

@@ -151,7 +151,7 @@ def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, w
     protocol, fits = sweep.protocol, tables.fits_table(sweep)
     pair = choose(sweep.landscapes, wanted) if len(fits) else (math.nan, 0)
     two, diverged = headline.headline_arms(fits), tables.diverged_fits(sweep)
-    caution = fitted.caution(sweep)
+    caution, grid = fitted.caution(sweep), reproduce.whole_grid(sweep)
     lead = gallery.lead(protocol, fits, writer) if len(fits) else []
     pictures = gallery.gallery(sweep, fits, pair, writer) if len(fits) else []
     chapters = _chapters(sweep, fits, two, writer, evaluated) if len(fits) else []
@@ -165,7 +165,7 @@ def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, w
         folder=writer.folder,
         name=title(protocol),
         protocol=protocol,
-        answer=headline.answer(fits, diverged, by_colour=bool(caution)),
+        answer=headline.answer(fits, diverged, per_arm=len(grid.probs) * len(grid.seeds), by_colour=bool(caution)),
         caution=caution,
         diverged=headline.diverged_note(diverged, two),
         missing=reproduce.missing_note(sweep),

@@ -49,12 +49,13 @@ def headline_arms(fits: pd.DataFrame) -> Two | None:
     return None
 
 
-def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, by_colour: bool = False) -> Answer:
+def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_colour: bool = False) -> Answer:
     """Which arm bends further, by how much and how sure.
 
     Args:
         fits: a row per fit: ``arm, p, seed, difference``; with ``by_colour`` also ``black, white``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
+        per_arm: how many fits of each arm the whole sweep has.
         by_colour: whether the sentence must say which colour the gap comes from.
     """
     if fits.empty:
@@ -62,7 +63,7 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, by_colour: bool = Fals
         return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
     two = headline_arms(fits)
     if two is None:
-        return _without_pairs(fits, diverged)
+        return _without_pairs(fits, diverged, per_arm)
     first, second, whole = two.first, two.second, stats.overall(two.pairs)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
@@ -118,7 +119,7 @@ def _limits(pairs: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame) -> Answer:
+def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> Answer:
     """Where no two arms share a (p, seed): what each has, and why that is no comparison."""
     arms = arm_order(fits["arm"])
     mine = {arm: fits[fits["arm"] == arm] for arm in arms}
@@ -128,15 +129,23 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame) -> Answer:
     ]
     sentence = f"Mean difference in accuracy, black − white: {'; '.join(parts)}."
     lost = diverged.loc[~diverged["arm"].isin(arms), "arm"].value_counts()
-    why = [f"{arm} has no value: all of its fits that ended diverged ({lost[arm]})." for arm in arm_order(lost.index)]
+    why = [_lost_words(arm, int(lost[arm]), per_arm) for arm in arm_order(lost.index)]
     if len(arms) > 1:
         sentence += " No (p, seed) has been fitted with two arms, so these means are of other masks and do not compare."
         return Answer("No pair to compare yet", sentence, why)
     if why:
         names = " and ".join(arm_order(lost.index))
-        return Answer(f"{arms[0]} alone: every fit of {names} diverged", sentence, why)
+        rest = f"every fit of {names} diverged" if (lost == per_arm).all() else f"no fit of {names} has a value yet"
+        return Answer(f"{arms[0]} alone: {rest}", sentence, why)
     note = "A comparison needs a second arm on the same masks, such as --arms plain,bn."
     return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note])
+
+
+def _lost_words(arm: str, lost: int, expected: int) -> str:
+    """Of an arm without any value: how many of its fits diverged."""
+    if lost == expected:
+        return f"All {counted(lost, 'fit')} of {arm} diverged, and such a fit has no value."
+    return f"{lost} of {counted(expected, 'fit')} of {arm} diverged, and no other one has finished."
 
 
 def diverged_note(diverged: pd.DataFrame, two: Two | None) -> str:
