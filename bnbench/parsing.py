@@ -140,10 +140,10 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
     Raises:
         ValueError: not two numbers, or a probability that is none.
     """
-    p, comma, seed = text.partition(",")
-    if not comma or ":" in p or not re.fullmatch(r"\s*\d+\s*", seed):
-        raise RequestError(f"{option} {text}: give a fill probability and a seed, such as 0.5,1.")
-    return parse_probs(p, option)[0], int(seed)
+    match = re.fullmatch(r"\s*(0?\.\d+)\s*,\s*(\d+)\s*", text)
+    if not match:
+        raise RequestError(f"{option} {text}: give a fill probability between 0 and 1 and a seed, such as 0.5,1.")
+    return parse_probs(match[1], option)[0], int(match[2])
 
 
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:

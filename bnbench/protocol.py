@@ -20,7 +20,7 @@ from bnbench.wording import counted
 # Raised whenever the code changes the numbers that an unchanged protocol gives.
 REVISION = 1
 
-DATASETS = ("digits", "fashion-mnist", "mnist", "cifar10")
+DATASETS = {"digits": 500, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000}  # test images that each has
 SPLITS = ("test", "held-out")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 _COUNTS = "give whole numbers of at least 1 separated by commas, such as 8,8,16"
@@ -30,7 +30,7 @@ _COUNTS = "give whole numbers of at least 1 separated by commas, such as 8,8,16"
 class DataProtocol(Section):
     """Which images a fit sees and how they are prepared."""
 
-    dataset: str = knob("Data set.", "fashion-mnist", choices=DATASETS)
+    dataset: str = knob("Data set.", "fashion-mnist", choices=tuple(DATASETS))
     pool: int = knob("Average-pool the images by this factor.", 4, minimum=1)
     held_out: int = knob("Last training images set aside for tuning, never trained on.", 10_000, minimum=0)
 

@@ -62,11 +62,11 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per arm: ``arm, fits, clamped, before, end, moved, low, high``; the interval is a t interval on the
-        variance pooled within p, NaN where no p has two fits.
+        variance within each p, NaN while any p has a single fit.
     """
     rows = []
     for arm, mine in table.groupby("arm"):
-        low, high = stats.pooled_interval(mine["moved"], mine["p"])
+        low, high = stats.stratified_interval(mine["moved"], mine["p"])
         means = mine[["clamped", "before", "end", "moved"]].mean()
         rows.append({"arm": arm, "fits": len(mine), **means, "low": float(low), "high": float(high)})
     return pd.DataFrame(rows)
@@ -75,12 +75,12 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
 def gap_moved(table: pd.DataFrame, first: str, second: str) -> dict[str, float]:
     """How far the last quarter moved the paired gap ``first − second``: ``moved, low, high`` as in :func:`settled`."""
     pairs = stats.paired(table, first, second, "moved")
-    low, high = stats.pooled_interval(pairs["gap"], pairs["p"])
+    low, high = stats.stratified_interval(pairs["gap"], pairs["p"])
     return {"fits": len(pairs), "moved": pairs["gap"].mean(), "low": float(low), "high": float(high)}
 
 
 def gap_course(smoothed: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """The mean paired gap ``first − second`` in every window that all pairs have, with its pooled interval.
+    """The mean paired gap ``first − second`` in every window that all pairs have, with its interval.
 
     Args:
         smoothed: what :func:`smooth` returns.
@@ -96,7 +96,7 @@ def gap_course(smoothed: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     values = gaps.to_numpy().T
     if not values.size:
         return pd.DataFrame(columns=["step", "mean", "low", "high"])
-    low, high = stats.pooled_interval(values, gaps.index.get_level_values("p"))
+    low, high = stats.stratified_interval(values, gaps.index.get_level_values("p"))
     steps = smoothed.groupby("window")["step"].mean()[gaps.columns].to_numpy()
     return pd.DataFrame({"step": steps, "mean": values.mean(axis=1), "low": low, "high": high})
 

@@ -30,9 +30,9 @@ class Overall:
         pairs: number of (p, seed) pairs N.
         probabilities: number of fill probabilities among them.
         mean: mean gap over all pairs, d̄ = Σ d / N.
-        sd: deviation pooled within p, s² = Σ_p (n_p − 1) s_p² / Σ_p (n_p − 1); NaN without two seeds at any p.
-        df: its degrees of freedom, Σ_p (n_p − 1).
-        low: lower end of the 95 % t interval d̄ − t_df s / √N.
+        se: standard error of that mean, stratified by p: se² = Σ_p n_p s_p² / N²; NaN while any p has a single pair.
+        df: its degrees of freedom, Σ_p (n_p − 1); 0 while any p has a single pair: then there is no interval.
+        low: lower end of the 95 % t interval d̄ − t_df se.
         high: upper end.
         sign_flip: two-sided p-value of the sign-flip test over pairs.
         seed_flip: the same with the signs of whole seeds flipped together, should pairs of one seed be alike.
@@ -44,7 +44,7 @@ class Overall:
     pairs: int
     probabilities: int
     mean: float
-    sd: float
+    se: float
     df: int
     low: float
     high: float
@@ -107,7 +107,7 @@ def paired_per_p(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     table = pairs.groupby("p", sort=True)["gap"].agg(n="size", mean="mean", sd="std").reset_index()
     mean, sd, n = (table[name].to_numpy() for name in ("mean", "sd", "n"))
-    half = _half_width(sd, n, n - 1)
+    half = _half_width(sd / np.sqrt(n), n - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = mean * np.sqrt(n) / sd
     p_value = 2 * stats.t.sf(np.abs(t), np.where(n > 1, n - 1, np.nan))
@@ -115,9 +115,11 @@ def paired_per_p(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def overall(pairs: pd.DataFrame) -> Overall:
-    """Sum up all pairs: the mean gap with an interval on the variance pooled within p.
+    """Sum up all pairs: the mean gap with an interval on the variance within each p.
 
-    The levels of the p are chosen, not drawn, so how the gap varies *between* p is no part of its error.
+    The levels of the p are chosen, not drawn, so how the gap varies *between* p is no part of its error. Every p
+    brings its own variance, weighted as it weighs in the mean; a p with a single pair has none to bring, and what
+    other p have says nothing about it: until it has a second pair there is no interval.
 
     Args:
         pairs: what :func:`paired` returns, at least one row.
@@ -128,14 +130,15 @@ def overall(pairs: pd.DataFrame) -> Overall:
     if pairs.empty:
         raise ValueError("no (p, seed) pair has both arms; run the missing fits.")
     gaps = pairs["gap"].to_numpy(dtype=float)
-    mean, sd, df, half = _pooled(gaps, pairs["p"].to_numpy())
+    mean, se, df = _stratified(gaps, pairs["p"].to_numpy())
+    half = _half_width(se, np.array(df))
     low, high = float(mean - half), float(mean + half)
     spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else float("nan")
     return Overall(
         pairs=len(gaps),
         probabilities=int(pairs["p"].nunique()),
         mean=float(mean),
-        sd=float(sd),
+        se=float(se),
         df=df,
         low=low,
         high=high,
@@ -147,34 +150,37 @@ def overall(pairs: pd.DataFrame) -> Overall:
     )
 
 
-def pooled_interval(values: ArrayLike, strata: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95 % t interval of the mean, x̄ ± t_df s / √N, with s² pooled within strata.
+def stratified_interval(values: ArrayLike, strata: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95 % t interval of the mean, x̄ ± t_df √(Σ n_p s_p²) / N, df = Σ (n_p − 1), with strata p.
 
     Args:
         values: shape (..., N): each row is a sample of its own.
         strata: the stratum (here: fill probability) of each value, shape (N,).
 
     Returns:
-        Lower and upper ends, each of shape (...); NaN when no stratum has two values.
+        Lower and upper ends, each of shape (...); NaN while any stratum has a single value.
     """
-    mean, _, _, half = _pooled(np.asarray(values, dtype=float), np.asarray(strata))
+    mean, se, df = _stratified(np.asarray(values, dtype=float), np.asarray(strata))
+    half = _half_width(se, np.array(df))
     return mean - half, mean + half
 
 
-def _pooled(
+def _stratified(
     values: NDArray[np.float64], strata: NDArray[np.generic]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int, NDArray[np.float64]]:
-    """Mean, pooled deviation, degrees of freedom and half width of the interval of each row."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Mean, its standard error and the degrees of freedom of each row; NaN and 0 while a stratum has a single value."""
     levels, codes = np.unique(strata, return_inverse=True)
     belongs = np.eye(len(levels))[codes]  # (N, strata)
     sizes = belongs.sum(axis=0)
-    df = int((sizes - 1).sum())
-    squares = np.sum((values - (values @ belongs / sizes) @ belongs.T) ** 2, axis=-1)  # (...)
-    sd = np.sqrt(squares / df) if df > 0 else np.full_like(squares, np.nan)
-    return values.mean(axis=-1), sd, df, _half_width(sd, np.array(len(codes)), np.array(df))
+    mean = values.mean(axis=-1)
+    if not sizes.size or sizes.min() < 2:
+        return mean, np.full_like(mean, np.nan), 0
+    squares = (values - (values @ belongs / sizes) @ belongs.T) ** 2 @ belongs  # (..., strata)
+    se = np.sqrt(squares / (sizes - 1) @ sizes) / len(codes)
+    return mean, se, int((sizes - 1).sum())
 
 
-def _half_width(sd: NDArray[np.float64], n: NDArray[np.int_], df: NDArray[np.int_]) -> NDArray[np.float64]:
+def _half_width(se: NDArray[np.float64], df: NDArray[np.int_]) -> NDArray[np.float64]:
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(df, 1))
-    half: NDArray[np.float64] = np.where(df > 0, quantile * sd / np.sqrt(n), np.nan)
+    half: NDArray[np.float64] = np.where(df > 0, quantile * se, np.nan)
     return half

@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from bnbench import layout, store
+from bnbench.config import read_grid
+from bnbench.errors import RequestError
 from bnbench.failures import Failure, read_failure
-from bnbench.protocol import FitKey, Protocol
+from bnbench.protocol import FitKey, Grid, Protocol
 from bnbench.store import FitResult, StoreError
 
 
@@ -21,6 +23,7 @@ class Sweep:
     Attributes:
         folder: where it lies.
         protocol: what its fits have in common.
+        asked: the grid of the last run into it; None if none has said so.
         landscapes: a row per pixel, see :data:`bnbench.store.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.store.FitResult`.
         traces: rows of training.
@@ -32,6 +35,7 @@ class Sweep:
 
     folder: Path
     protocol: Protocol
+    asked: Grid | None
     landscapes: pd.DataFrame
     summaries: pd.DataFrame
     traces: pd.DataFrame
@@ -63,6 +67,11 @@ def read_sweep(folder: Path) -> Sweep:
             results.append(result)
         except StoreError as error:
             broken.append(str(error))
+    asked = None
+    try:
+        asked = read_grid(folder)
+    except RequestError as error:
+        broken.append(str(error))
     failures: list[Failure] = []
     for path in layout.failure_paths(folder):
         try:
@@ -72,6 +81,7 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep(
         folder=folder,
         protocol=protocol,
+        asked=asked,
         landscapes=_joined((result.landscape for result in results), store.empty_landscape()),
         summaries=_joined(_keyed(result.summary, result.key) for result in results),
         traces=_joined(_keyed(result.trace, result.key) for result in results),

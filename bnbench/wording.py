@@ -51,7 +51,7 @@ def plain_number(value: float) -> str:
 
 def probability(value: float) -> str:
     """A p-value after its p: ``= 0.125``, or ``< 0.0001``."""
-    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
+    return "< 0.0001" if value < 0.0001 else f"= {value:.3g}"
 
 
 def percent(share: float) -> str:

@@ -102,6 +102,17 @@ def test_another_policy_on_the_fits_own_images_is_set_beside_their_own(sweep: sw
     assert set(mine["pairs"]) == {2 * len(SEEDS)}
 
 
+def test_all_images_are_the_fits_own_where_they_were_measured_on_all(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "results", seeds=SEEDS, protocol=SMALL.with_knobs(test_images=0))
+    sweep = sweeps.read_sweep(tmp_path / "results")
+    for policy in ("batch:512", "batch:1024"):
+        evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=10_000, policy=policy)
+    table = table_of(sweep, tmp_path / "out")
+    mine = table[table["arm"] == "bn"]
+    assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:1024"]
+    assert set(mine["on"]) == {bn_statistics.OWN}
+
+
 def test_without_plain_there_is_no_gap(tmp_path: Path) -> None:
     write_sweep(tmp_path / "results", arms=["bn"], probs=[0.5], seeds=SEEDS)
     build_report(tmp_path / "results", tmp_path / "report", formats=("json",))

@@ -57,7 +57,7 @@ def test_a_sweep_without_any_number_still_has_scales(tmp_path, value):
     write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1])
     table = sweeps.read_sweep(tmp_path).landscapes
     data = explorer_data(table.assign(test_loss=value, train_loss=value, test_accuracy=np.nan), 2.5, "test")
-    low, high = data["scales"]["loss"]
+    low, high = data["scales"]["log"]
     assert 0 < low < 2.5 < high
     json.dumps(data, allow_nan=False)
 
@@ -66,3 +66,23 @@ def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path):
     write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(30, 30)))
     data = explorer_data(sweeps.read_sweep(tmp_path).landscapes, 2.5, "test")
     assert 90 * (len(json.dumps(data["fits"])) + len(json.dumps(data["masks"]))) < 1_100_000
+
+
+@pytest.mark.parametrize(
+    ("losses", "top"),
+    [
+        ([0.5, 2, 3, 9, 4000], 10),  # four thresholds
+        ([0.5, 20, 30, 40, 4000], 40),  # the 75th percentile
+        ([0.5, 1, 2, 3, 4], 3.96),  # no further than there are losses
+    ],
+)
+def test_the_linear_scale_is_not_stretched_by_a_few_huge_losses(losses, top):
+    low, high = explorer._linear_scale(np.array(losses, dtype=float), 2.5)
+    assert high == pytest.approx(top)
+    assert 0 < low < 2.5 < high
+
+
+@pytest.mark.parametrize("losses", [[], [np.nan, np.inf]])
+def test_without_a_loss_the_linear_scale_holds_the_threshold(losses):
+    low, high = explorer._linear_scale(np.array(losses), 2.5)
+    assert low < 2.5 < high

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from bnbench import sweeps
 from bnbench.parsing import parse_probs, parse_seeds
 from bnbench.profiles import PROFILES
-from bnbench.report import captions, figures, landscapes, reproduce, style, tables
+from bnbench.report import captions, figures, headline, landscapes, reproduce, style, tables
 from tests.synthetic import SMALL, write_sweep
+
+NONE = pd.DataFrame(columns=["arm", "p", "seed"])
 
 
 def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plain", "bn")) -> pd.DataFrame:
@@ -42,7 +44,7 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
 )
 def test_the_headline_claims_no_more_than_the_interval(fits, words):
     fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference"])
-    assert words in captions.answer(fits).headline
+    assert words in headline.answer(fits, NONE).headline
 
 
 def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms():
@@ -84,6 +86,22 @@ def test_the_authors_curve_is_theirs():
     np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
 
 
+@pytest.mark.parametrize("arms", [["plain"], ["plain", "bn"], ["plain", "bn", "skip", "my.nets:a_rather_long_name"]])
+@pytest.mark.parametrize("with_authors", [True, False])
+def test_the_panels_of_figure_4_carry_their_letters_and_begin_at_one_height(tmp_path, arms, with_authors):
+    write_sweep(tmp_path, arms=arms)
+    fits = tables.fits_table(sweeps.read_sweep(tmp_path))
+    authors = figures.authors_figure4() if with_authors else None
+    boxes = []
+    for draw, letter in ((figures.figure4a, "a"), (figures.figure4b, "b")):
+        with style.print_style():
+            figure = draw(fits, authors)
+            figure.draw_without_rendering()
+        assert figure.axes[0].get_title(loc="left") == letter
+        boxes.append(figure.axes[0].get_position())
+    np.testing.assert_allclose([boxes[0].y0, boxes[0].y1], [boxes[1].y0, boxes[1].y1], atol=2e-3)
+
+
 def test_arms_keep_their_colours_whoever_stands_beside_them():
     few, many = style.arm_colours(["bn", "plain"]), style.arm_colours(["z:z", "skip", "bn", "plain", "a:a"])
     assert all(many[arm] == colour for arm, colour in few.items())
@@ -93,7 +111,18 @@ def test_arms_keep_their_colours_whoever_stands_beside_them():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.12345, "0.123"), (-0.5, "−0.5"), (45, "45"), (1e-5, "0.00001"), (float("nan"), "–"), (0.1, "0.1"), ("a", "a")],
+    [
+        (0.12345, "0.123"),
+        (-0.5, "−0.5"),
+        (45, "45"),
+        (1e-5, "0.00001"),
+        (float("nan"), "–"),
+        (0.1, "0.1"),
+        (0.0625, "0.0625"),
+        (45.0, "45"),
+        (111136.2, "111136.2"),
+        ("a", "a"),
+    ],
 )
 def test_cells_are_short(value, text):
     assert tables.cell(value) == text
@@ -131,6 +160,24 @@ def test_the_paper_has_no_departure_from_itself():
     assert {"images", "steps", "pool"} <= {name for name, *_ in reproduce.departures(PROFILES["quick"])}
 
 
-def test_core_time_counts_threads():
+def test_the_learning_curves_of_plain_alone_speak_of_no_batch_normalization(tmp_path):
+    write_sweep(tmp_path, probs=[0.5], seeds=[1])
+    sweep = sweeps.read_sweep(tmp_path)
+    fits = tables.fits_table(sweep)
+    assert "bn under the minibatch's own statistics" in captions.curves_caption(sweep.traces, fits, 60)
+    assert "statistics" not in captions.curves_caption(sweep.traces, fits[fits["arm"] == "plain"], 60)
+
+
+def test_provenance_adds_up_times_alone_and_leaves_out_what_says_nothing(tmp_path):
+    write_sweep(tmp_path, arms=["plain"], provenance={"note": ""})
+    sweep = sweeps.read_sweep(tmp_path)
+    sweep.provenance["gflops"] = [1.0, 2.0, 3.5, 4.0]
+    text = tables.provenance_table(sweep).set_index("what")["value"]
+    assert text["gflops"] == "median 2.75, max 4"
+    assert "sum" in text["wall_seconds"]
+    assert "note" not in text
+
+
+def test_the_cost_counts_threads():
     table = pd.DataFrame({"wall_seconds": [1800.0, 1800.0], "threads": [2, 1], "device": ["cpu", "cuda:0"]})
-    assert reproduce.cost(table) == "60 min of core time and 30 min of device time"
+    assert reproduce.cost(table) == "60 min of wall time × threads and 30 min of wall time on devices"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from bnbench import sweeps
 from bnbench.report import build_report
+from bnbench.report.explorer import explorer_data
 from tests.browser import MISSING, Browser, find_chromium
 from tests.synthetic import SMALL, write_sweep
 
@@ -164,6 +166,32 @@ def test_no_width_scrolls_sideways(chromium, sweep, width, dark):
     assert max(shown) <= width
     light = chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light is not dark
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("threshold", [1e-3, 2.5, 1e4])
+def test_the_threshold_stays_on_the_colour_bar(chromium, sweep, tmp_path, width, scale, threshold):
+    landscapes = sweep.landscapes.assign(test_loss=sweep.landscapes["test_loss"] * (1000 if threshold < 1 else 1))
+    data = json.dumps(explorer_data(landscapes, threshold, "test")).replace("<", "\\u003c")
+    text = (sweep.folder.parent / "report" / "index.html").read_text(encoding="utf-8")
+    kept, _, rest = text.partition('-explorer-data">')
+    (tmp_path / "index.html").write_text(f'{kept}-explorer-data">{data}{rest[rest.index("</script>") :]}')
+    chromium.open(tmp_path / "index.html", width)
+    chromium.point(f"[data-name=scale][value={scale}]", press=True)
+    box = "(element => [element.getBoundingClientRect().left, element.getBoundingClientRect().right])"
+    bar = chromium.run(f"{box}(document.querySelector('.bar canvas'))")
+    label = chromium.run(f"{box}(document.querySelector('.ticks .threshold'))")
+    assert bar[0] - 0.5 <= label[0] < label[1] <= bar[1] + 0.5
+    above = "losses above" in chromium.text(".explorer > .note")
+    assert above is (scale == "linear")
+
+
+def test_a_long_name_moves_no_canvas(page):
+    canvases = "[...document.querySelectorAll('.landscapes canvas')]"
+    tops = page.run(f"{canvases}.map(canvas => canvas.getBoundingClientRect().top)")
+    assert len(tops) == 4
+    assert max(tops) - min(tops) < 0.5
 
 
 def test_without_a_script_a_sentence_says_so(chromium, sweep):

@@ -227,6 +227,7 @@ def test_any_text_is_read_or_refused_by_the_name_of_the_option(
 
 def test_a_pair_is_a_probability_and_a_seed() -> None:
     assert parse_pair(" 0.25, 3", "--figure3") == (0.25, 3)
-    for wrong in ("0.5", "0.5,", "0.5,1,2", "0.5,-1", "1.5,1", "x,1", "0.3:0.5:0.1,2", ""):
-        with pytest.raises(ValueError, match="--figure3"):
+    for wrong in ("0.5", "0.5,", "0.5,1,2", "0.5,-1", "1.5,1", "x,1", "nan,1", "inf,1", "0.3:0.5:0.1,2", ""):
+        with pytest.raises(ValueError, match="--figure3") as refusal:
             parse_pair(wrong, "--figure3")
+        assert str(refusal.value).endswith("give a fill probability between 0 and 1 and a seed, such as 0.5,1.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -17,9 +18,10 @@ from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
 from bnbench import layout, settling, store, sweeps, wording
+from bnbench.config import effective_config, write_config
 from bnbench.failures import Failure, write_failure
-from bnbench.protocol import FitKey
-from bnbench.report import bn_statistics, build_report, evidence, fitted, manifest, style
+from bnbench.protocol import FitKey, Grid
+from bnbench.report import bn_statistics, build_report, captions, evidence, fitted, headline, manifest, style, writer
 from tests import synthetic
 from tests.synthetic import SMALL, write_sweep
 
@@ -30,7 +32,7 @@ FIGURES = [
 WIDE = ["figure3", "learning_curves", "difference_over_steps"]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
-    *("learning_curves", "difference_over_steps", "authors"),
+    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors"),
 ]
 
 
@@ -174,6 +176,26 @@ def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path):
     assert not (out / "figures").exists()
 
 
+@pytest.mark.usefixtures("svg_only")
+def test_another_report_into_the_same_folder_at_that_moment_does_no_harm(tmp_path, monkeypatch):
+    write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
+
+    def write_and_lose(path, content):
+        layout.write_atomically(path, content)
+        if path.suffix in (".svg", ".csv"):
+            path.unlink()  # the other report took it away
+
+    monkeypatch.setattr(writer, "write_atomically", write_and_lose)
+    build_report(tmp_path / "results", tmp_path / "report")
+    monkeypatch.undo()
+    listed = (tmp_path / "report" / manifest.NAME).read_text()
+    build_report(tmp_path / "results", tmp_path / "alone")
+    assert (tmp_path / "alone" / "index.html").read_bytes() == (tmp_path / "report" / "index.html").read_bytes()
+    for line in listed.splitlines():
+        if line.endswith(".svg"):
+            assert line in (tmp_path / "alone" / manifest.NAME).read_text()
+
+
 def test_figures_on_the_page_take_its_colours(whole):
     _, out, _ = whole
     body = (out / "index.html").read_text(encoding="utf-8").partition("</style>")[2]
@@ -195,6 +217,28 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole):
     np.testing.assert_allclose(written["mean"], gaps.groupby("p").mean(), rtol=1e-5)
     fits = pd.read_csv(out / "tables" / "fits.csv", index_col=["arm", "p", "seed"])
     np.testing.assert_allclose(fits.loc[("bn", 0.5, 3), "black"], means.loc[(0.5, 3, "bn"), True], rtol=1e-5)
+
+
+def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole):
+    results, out, _ = whole
+    table = pd.read_csv(out / "tables" / "quantities_per_p.csv").set_index(["quantity", "p"])
+    assert len(table) == 6 * 2
+    pixels = sweeps.load(results)
+    white = pixels[~pixels["black"]].groupby(["arm", "p", "seed"])["test_loss"].mean()
+    trained = pixels[pixels["trained"]].groupby(["arm", "p", "seed", "black"])["test_accuracy"].mean().unstack()
+    for name, values in (
+        ("loss, white pixels", white),
+        ("difference, trained pixels only", trained[True] - trained[False]),
+    ):
+        for p in (0.3, 0.5):
+            row, gaps = table.loc[name, p], values["plain", p] - values["bn", p]
+            half = scipy_stats.t.ppf(0.975, 2) * gaps.std() / math.sqrt(3)
+            assert row[["plain n", "bn n", "pairs"]].tolist() == [3, 3, 3]
+            means = [values["plain", p].mean(), values["plain", p].std(), values["bn", p].mean(), values["bn", p].std()]
+            np.testing.assert_allclose(row[["plain mean", "plain sd", "bn mean", "bn sd"]].tolist(), means, rtol=1e-4)
+            expected = [gaps.mean(), gaps.mean() - half, gaps.mean() + half]
+            np.testing.assert_allclose(row[["gap", "low", "high"]].tolist(), expected, rtol=1e-3)
+    assert "tables/quantities_per_p.csv" in page_of(out).addresses
 
 
 def test_captions_say_what_the_whisker_is_and_n(whole):
@@ -244,11 +288,49 @@ def test_a_single_fit_gives_a_page_that_says_what_it_lacks(tmp_path):
 
 
 @pytest.mark.usefixtures("svg_only")
+def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path):
+    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
+    asked = Grid(("plain", "bn"), (0.1, 0.3, 0.5), (1, 2, 3, 4, 5))
+    write_config(tmp_path / "results", effective_config(SMALL, asked, {}))
+    build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "Unfinished: 2 of 30 fits are done." in text
+    assert "2 of 30 fits: 2 arms × 3 p × 5 seeds" in text
+    layout.config_path(tmp_path / "results").write_text("probs = ")
+    assert len(build_report(tmp_path / "results", tmp_path / "report").broken) == 1
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_an_arm_that_diverged_everywhere_is_not_one_that_was_never_run(tmp_path):
+    write_sweep(tmp_path / "results", arms=["plain"])
+    for p, seed in itertools.product((0.3, 0.5), (1, 2)):
+        write_failure(tmp_path / "results", Failure(FitKey("bn", p, seed), "id", "diverged", "the loss is nan"))
+    build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "plain alone: every fit of bn diverged" in text
+    assert "All 4 fits of bn diverged, and such a fit has no value." in text
+    assert "4 fits diverged (4 of bn) and have no value." in text
+    assert "A comparison needs a second arm" not in text
+    assert "the headline is over the pairs" not in text
+    assert "are not in the headline" not in text
+    write_failure(tmp_path / "results", Failure(FitKey("bn", 0.5, 2), "id", "out of memory", "too large"))
+    build_report(tmp_path / "results", tmp_path / "report")
+    text = page_of(tmp_path / "report").text
+    assert "plain alone: no fit of bn has a value yet" in text
+    assert "3 of 4 fits of bn diverged, and no other one has finished." in text
+
+
+@pytest.mark.usefixtures("svg_only")
 def test_a_single_pair_is_not_tested(tmp_path):
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
     report = build_report(tmp_path / "results", tmp_path / "report")
     text = page_of(tmp_path / "report").text
     assert "One pair: nothing can be tested, and there is no interval." in text
+    assert "cannot tell it from 0" not in text
+    assert "sign-flip test" not in text.partition("Explore the landscapes")[0].lower()
+    assert "there is no interval yet" in text
+    (record,) = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
+    assert "interval" not in record["captions"]["policies"]
     assert not re.search(r"\bnan\b|Spearman's ρ over", text)
     assert "paired.svg" not in {path.name for path in report.paths}
 
@@ -262,6 +344,8 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path):
     assert "Unfinished: 9 of 12 fits are done (1 failed)." in page.text
     assert "n = 1 to 3 at 2 fill probabilities" in page.text
     assert "Over 3 pairs of (p, seed)" in page.text
+    assert "there is no interval yet, since p = 0.5 lacks a second pair" in page.text
+    assert "it cannot be said yet" in page.text
     assert "the loss is <b>nan</b>" in page.text
     assert "b" not in page.tags
 
@@ -353,10 +437,32 @@ def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path):
     assert len(report.broken) == 1
     assert (tmp_path / "report" / "figures" / "comparison.svg") in report.paths
     page = page_of(tmp_path / "report")
-    assert "quick: mask size 6x6, steps 200 (4 fits)" in page.text  # the other two share their knobs, not their names
+    counts = "4 fits, n = 2 at 1 fill probability"
+    assert f"quick: mask size 6x6, steps 200: {counts}" in page.text  # the other two share their knobs, not their names
+    assert "read off their published plot" in page.text.partition("All protocols at every")[0]
     assert page.tags.count("article") == 3
     assert len(set(report.paths)) == len(report.paths)
     assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.usefixtures("svg_only")
+def test_the_overlay_says_what_lies_on_other_images_and_who_has_most_fits_comes_first(tmp_path):
+    held_out = SMALL.with_knobs(steps=200, split="held-out")
+    write_sweep(tmp_path / "results" / "a", probs=[0.5], protocol=held_out)
+    write_sweep(tmp_path / "results" / "b")
+    build_report(tmp_path / "results", tmp_path / "report", compare=True)
+    page = page_of(tmp_path / "report")
+    first_screen = page.text.partition("All protocols at every")[0]
+    assert (
+        "On held-out training images, not on test images: quick: mask size 6x6, steps 200, split held-out." in page.text
+    )
+    assert "30×30 masks and their protocol, on test images." in first_screen
+    assert first_screen.count("Over 4 pairs") == first_screen.count("Over 2 pairs") == 1
+    names = [section["name"] for section in json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]]
+    assert "held-out" in names[1]
+    build_report(tmp_path / "results" / "a", tmp_path / "one", compare=True)
+    assert not (tmp_path / "one" / "figures" / "comparison.svg").exists()
+    assert "Nothing to overlay: " in page_of(tmp_path / "one").text
 
 
 @pytest.mark.usefixtures("svg_only")
@@ -366,7 +472,11 @@ def test_fits_that_diverged_are_counted_and_other_failures_are_not(tmp_path):
     for key, kind in zip(lost, ("diverged", "diverged", "out of memory"), strict=True):
         write_failure(tmp_path / "results", Failure(FitKey(*key), "id", kind, "it failed"))
     build_report(tmp_path / "results", tmp_path / "report")
-    assert "Diverged: 0 of plain, 2 of bn. Such a fit has no value" in page_of(tmp_path / "report").text
+    page = page_of(tmp_path / "report")
+    assert "Diverged: 0 of plain, 2 of bn. Such a fit has no value" in page.text
+    first_screen = page.text.partition("Explore the landscapes")[0]
+    assert "2 fits diverged (2 of bn) and have no value: their pairs are not in the headline." in first_screen
+    assert "#quick-sensitivity" in page.addresses
     table = pd.read_csv(tmp_path / "report" / "tables" / "sensitivity.csv")
     assert table["pairs"].tolist() == [3, 5, 5, 5]
     assert table["gap"][1] > table["gap"][0]
@@ -411,6 +521,9 @@ def test_the_first_screen_says_when_the_threshold_was_passed_nearly_everywhere(t
     page = page_of(tmp_path / "report")
     first_screen = page.text.partition("Explore the landscapes")[0]
     assert ("nearly every sampled white pixel of every arm (plain 9" in first_screen) is is_said
+    assert (
+        bool(re.search(r"The gap plain − bn of \S+ is \S+ on black pixels less \S+ on white", first_screen)) is is_said
+    )
     (protocol,) = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["protocols"]
     assert bool(protocol["caution"]) is is_said
 
@@ -431,6 +544,38 @@ def test_the_difference_against_steps_is_what_its_table_says(whole):
     assert gap["low"] < gap["mean"] < gap["high"]
 
 
+def test_each_curve_against_the_authors_has_its_own_number_of_p():
+    row = {"value": "difference", "ours": 0.4, "theirs": 0.3, "level": 0.1, "lowest": 0, "highest": 0.2, "rho": 0.9}
+    table = pd.DataFrame([{"arm": "plain", "probabilities": 9, **row}, {"arm": "bn", "probabilities": 4, **row}])
+    words = evidence.agreement_words(table)
+    assert "plain +0.100, ρ = 0.900 (9 p); bn +0.100, ρ = 0.900 (4 p)" in words
+    assert "over 9 p" in evidence.agreement_words(table.assign(probabilities=9))
+
+
+def test_arms_without_a_common_mask_are_not_compared():
+    fits = pd.DataFrame(
+        [("plain", p, seed, 0.4) for p in (0.1, 0.3) for seed in (1, 2)] + [("bn", 0.5, 1, 0.3)],
+        columns=["arm", "p", "seed", "difference"],
+    )
+    none = pd.DataFrame(columns=["arm", "p", "seed"])
+    sentence = headline.answer(fits, none).sentence
+    assert "plain 0.400 over 4 fits at p 0.1 and 0.3; bn 0.300 over 1 fit at p 0.5" in sentence
+    assert "do not compare" in sentence
+    caption = captions.figure4_caption(fits, "test", "a", authors=False)
+    assert "n = 2 at 2 fill probabilities (plain), n = 1 seed at 1 fill probability (bn)" in caption
+
+
+def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular():
+    rows = [(arm, p, seed, 0.4 - (arm == "bn") * 0.01 * seed) for arm in ("plain", "bn") for p, seed in
+            ((0.3, 1), (0.3, 2), (0.5, 1), (0.5, 2), (0.5, 3))]  # fmt: skip
+    fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference"])
+    none = pd.DataFrame(columns=["arm", "p", "seed"])
+    assert any("2 to 3 pairs: those with more weigh more" in note for note in headline.answer(fits, none).notes)
+    one = headline.answer(fits[fits["p"] == 0.3], none)
+    assert "1 degree of freedom)" in one.sentence
+    assert not any("weigh more" in note for note in one.notes)
+
+
 def test_only_the_same_images_are_set_against_the_authors(tmp_path, monkeypatch):
     monkeypatch.setattr(style, "_METADATA", {"svg": {"Date": None}})
     write_sweep(tmp_path / "results", protocol=SMALL.with_knobs(dataset="digits", pool=1))
@@ -445,6 +590,15 @@ def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no results of bnbench"):
         build_report(tmp_path / "missing", tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("name", ["results", "results/quick", "results/quick/report"])
+def test_an_output_folder_among_the_results_is_refused(tmp_path, name):
+    write_sweep(tmp_path / "results" / "quick", arms=["plain"], probs=[0.5], seeds=[1])
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=r"--out .* is a folder of results or lies in one; give another"):
+        build_report(tmp_path / "results", tmp_path / name)
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused(tmp_path):

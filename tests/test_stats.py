@@ -128,7 +128,7 @@ def test_holm_agrees_with_statsmodels():
         assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1])
 
 
-def test_the_pooled_interval_is_that_of_a_linear_model_with_a_mean_for_every_p():
+def test_the_interval_of_a_whole_sweep_is_that_of_a_linear_model_with_a_mean_for_every_p():
     pairs = stats.paired(make_fits())
     cells = pd.get_dummies(pairs["p"]).to_numpy(dtype=float)  # (45, 9)
     model = OLS(pairs["gap"].to_numpy(), cells).fit()
@@ -138,13 +138,13 @@ def test_the_pooled_interval_is_that_of_a_linear_model_with_a_mean_for_every_p()
 
 
 def test_many_samples_at_once_have_the_intervals_of_each_alone():
-    values, strata = np.random.default_rng(8).normal(size=(4, 3, 10)), [1, 1, 1, 2, 2, 3, 3, 3, 3, 4]
-    together = stats.pooled_interval(values, strata)
+    values, strata = np.random.default_rng(8).normal(size=(4, 3, 11)), [1, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4]
+    together = stats.stratified_interval(values, strata)
     for place in np.ndindex(4, 3):
-        assert_allclose([ends[place] for ends in together], stats.pooled_interval(values[place], strata))
+        assert_allclose([ends[place] for ends in together], stats.stratified_interval(values[place], strata))
 
 
-def test_overall_pools_the_variance_within_p():
+def test_overall_weighs_the_variance_of_each_p_as_its_pairs_weigh_in_the_mean():
     fits = make_fits()
     fits = fits[~((fits["arm"] == "bn") & (fits["p"] == 0.2) & (fits["seed"] > 2))]
     whole = stats.overall(stats.paired(fits))
@@ -153,14 +153,23 @@ def test_overall_pools_the_variance_within_p():
         if second := values_of(fits, arm="bn", p=p, seed=seed):
             gaps.setdefault(p, []).append(values_of(fits, arm="plain", p=p, seed=seed)[0] - second[0])
     every = [gap for values in gaps.values() for gap in values]
-    squares = sum((gap - sum(values) / len(values)) ** 2 for values in gaps.values() for gap in values)
+    variances = {p: sum((gap - sum(own) / len(own)) ** 2 for gap in own) / (len(own) - 1) for p, own in gaps.items()}
     df = sum(len(values) - 1 for values in gaps.values())
-    mean, sd = sum(every) / len(every), math.sqrt(squares / df)
-    half = scipy_stats.t.ppf(0.975, df) * sd / math.sqrt(len(every))
+    mean, se = sum(every) / len(every), math.sqrt(sum(len(gaps[p]) * variances[p] for p in gaps)) / len(every)
+    half = scipy_stats.t.ppf(0.975, df) * se
     assert (whole.pairs, whole.probabilities, whole.df) == (42, 9, 33)
-    assert_allclose([whole.mean, whole.sd, whole.low, whole.high], [mean, sd, mean - half, mean + half])
+    assert_allclose([whole.mean, whole.se, whole.low, whole.high], [mean, se, mean - half, mean + half])
     assert_allclose(whole.d_z, mean / np.std(every, ddof=1))
     assert (whole.wins, whole.losses) == (sum(gap > 0 for gap in every), sum(gap < 0 for gap in every))
+
+
+def test_no_interval_while_a_single_p_lacks_a_second_pair():
+    fits = make_fits()
+    whole = stats.overall(stats.paired(fits[(fits["p"] != 0.2) | (fits["seed"] == 4)]))
+    assert (whole.pairs, whole.df) == (41, 0)
+    assert math.isnan(whole.se)
+    assert math.isnan(whole.low)
+    assert math.isnan(whole.high)
 
 
 def test_overall_at_a_single_p_is_the_t_interval():
@@ -180,8 +189,8 @@ def test_swapping_the_arms_mirrors_everything():
 def test_a_level_that_differs_between_p_does_not_widen_the_interval():
     generator = np.random.default_rng(3)
     strata, noise = np.repeat(PROBS, 5), generator.normal(0, 1, 45)
-    narrow = stats.pooled_interval(noise, strata)
-    shifted = stats.pooled_interval(noise + 100 * strata, strata)
+    narrow = stats.stratified_interval(noise, strata)
+    shifted = stats.stratified_interval(noise + 100 * strata, strata)
     assert_allclose(shifted[1] - shifted[0], narrow[1] - narrow[0])
 
 
@@ -202,13 +211,14 @@ def test_the_exact_sign_flip_test_agrees_with_scipy():
     assert_allclose(sign_flip(gaps), expected.pvalue)
 
 
-def test_drawn_sign_patterns_come_near_the_exact_test():
-    gaps = np.random.default_rng(5).normal(0.3, 1, 18)
+@pytest.mark.parametrize("gap", [0.05, 0.3, 0.7, 1.1])
+def test_a_hundred_thousand_drawn_sign_patterns_agree_with_all_of_them(gap):
+    gaps = np.random.default_rng(5).normal(gap, 1, 18)
     sums = np.zeros(1)
-    for gap in gaps:
-        sums = np.concatenate([sums - gap, sums + gap])
+    for value in gaps:
+        sums = np.concatenate([sums - value, sums + value])
     exact = np.mean(np.abs(sums) >= abs(gaps.sum()) - 1e-12)
-    assert_allclose(sign_flip(gaps), exact, atol=4 * math.sqrt(exact / 100_000))
+    assert_allclose(sign_flip(gaps), exact, atol=4 * math.sqrt(exact * (1 - exact) / 100_000) + 1 / 100_001)
     assert sign_flip(gaps) == sign_flip(gaps)
 
 

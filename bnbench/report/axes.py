@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bnbench.report.style import INK
@@ -16,13 +17,27 @@ _MOST_TICKS = 11
 _MOST_COUNTS = 3  # rows of n below the axis
 
 
-def legend_above(figure: Figure, handles: list[Any]) -> None:
-    """Put the legend above the axes, in as many columns as the figure is wide."""
+def legend_above(figure: Figure, handles: list[Any], rows: int = 1) -> None:
+    """Put the legend above the axes, in as many columns as the figure is wide, and in so many rows at least."""
+    columns = min(_columns(figure, handles), -(-len(handles) // rows))
+    blanks = [Line2D([], [], linestyle="", label=" ") for _ in range(columns * (rows - 1) + 1 - len(handles))]
+    figure.legend(handles=[*handles, *blanks], loc="outside upper center", ncols=columns)
+
+
+def legend_rows(figure: Figure, handles: list[Any]) -> int:
+    """How many rows :func:`legend_above` needs for these handles."""
+    return -(-len(handles) // _columns(figure, handles))
+
+
+def _columns(figure: Figure, handles: list[Any]) -> int:
+    """As many columns as fit into the figure's width."""
     widths = [0.36 + 0.056 * len(handle.get_label()) for handle in handles]  # inches: handle, gaps, 6.5 pt letters
-    for columns in range(len(handles), 0, -1):
-        if sum(part.max() for part in np.array_split(widths, columns)) <= figure.get_figwidth():  # as matplotlib fills
-            break
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    fits = (
+        columns
+        for columns in range(len(handles), 0, -1)
+        if sum(part.max() for part in np.array_split(widths, columns)) <= figure.get_figwidth()  # as matplotlib fills
+    )
+    return next(fits, 1)
 
 
 def dodge_unit(p: pd.Series) -> float:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from bnbench import layout, stats
 from bnbench.evaluations import plane_hash
-from bnbench.protocol import FitKey
+from bnbench.protocol import DATASETS, FitKey
 from bnbench.report.axes import legend_above
 from bnbench.report.page import Chapter, Picture
 from bnbench.report.style import INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
@@ -32,7 +32,7 @@ _WHY = (
 _NOTE = "Means over n fits, all pixels; on: the images that the fits were measured on, or others, by bnbench evaluate"
 _GAP_NOTE = (
     "; gap: mean over pairs of the difference of {reference} less that of the arm, each under its own row's statistics "
-    "and on the same images; low, high: its 95 % t interval, variance pooled within p"
+    "and on the same images; low, high: its 95 % t interval, variance within each p"
 )
 _KEYS = ["arm", "p", "seed"]
 _VALUES = ["black", "white", "difference"]
@@ -77,8 +77,9 @@ def of_these_fits(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame, 
 
 def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
     """Which evaluations are on the images that the fits themselves were measured on."""
-    own = sweep.protocol.measurement
-    return (evaluated["split"] == own.split) & (evaluated["images"] == own.test_images)
+    own, data = sweep.protocol.measurement, sweep.protocol.data
+    there = DATASETS[data.dataset] if own.split == "test" else data.held_out
+    return (evaluated["split"] == own.split) & (evaluated["images"] == (own.test_images or there))  # 0: all of them
 
 
 def _belongs(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[FitKey, str]) -> bool:
@@ -154,10 +155,14 @@ def _order_words(rows: list[dict[Any, Any]], reference: str, arm: str) -> str:
     ahead = (
         f" {reference if signs == {1.0} else arm} is ahead under all of them" if signs != {0.0} else " No gap at all"
     )
-    open_ones = [_statistics(row) for row in rows if not (row["low"] > 0 or row["high"] < 0)]
+    known = [row for row in rows if not np.isnan(row["low"])]
+    if not known:
+        return f"{ahead}; there is no interval yet."
+    open_ones = [_statistics(row) for row in known if row["low"] <= 0 <= row["high"]]
+    without = "" if len(known) == len(rows) else f"; {len(rows) - len(known)} of the {len(rows)} have no interval yet"
     if not open_ones:
-        return f"{ahead}, and no interval contains 0."
-    return f"{ahead}, but under {', '.join(open_ones)} the pairs cannot tell it from 0."
+        return f"{ahead}, and no interval contains 0{without}."
+    return f"{ahead}, but under {', '.join(open_ones)} the pairs cannot tell it from 0{without}."
 
 
 def evaluated_words(current: pd.DataFrame, stale: int) -> str:
@@ -192,7 +197,8 @@ def policies_figure(table: pd.DataFrame, reference: str) -> Figure:
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.grid(axis="x", color=INK, alpha=0.1, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.set_xlabel(f"gap {reference} − {labels[arms[0]].strip() if len(arms) == 1 else 'arm'}, 95 % interval")
+    whisker = ", 95 % interval" if table["low"].notna().any() else ""
+    axes.set_xlabel(f"gap {reference} − {labels[arms[0]].strip() if len(arms) == 1 else 'arm'}{whisker}")
     if len(arms) > 1:
         handles = [
             Line2D([], [], color=colours[arm], marker=markers[arm], linestyle="", label=labels[arm]) for arm in arms
@@ -209,9 +215,12 @@ def _pictures(table: pd.DataFrame, reference: str | None, writer: Writer) -> lis
         return []
     low, high = int(shown["pairs"].min()), int(shown["pairs"].max())
     pairs = counted(high, "pair") if low == high else f"{low} to {high} pairs"
+    has_whisker = shown["low"].notna()
+    some = "" if has_whisker.all() else ", where there is one yet,"
+    whisker = f" with its 95 % t interval{some}" if has_whisker.any() else ""
     caption = (
-        f"Mean paired gap {reference} − arm in difference (black − white accuracy, all pixels) with its 95 % t "
-        f"interval, over {pairs}, under {counted(len(shown), 'choice')} of statistics and images. Filled: headline. "
+        f"Mean paired gap {reference} − arm in difference (black − white accuracy, all pixels){whisker} "
+        f"over {pairs}, under {counted(len(shown), 'choice')} of statistics and images. Filled: headline. "
         f"Lowest {signed(shown['gap'].min())}, highest {signed(shown['gap'].max())}."
     )
     return [writer.picture(policies_figure(shown, reference), TABLE, caption, TABLE)]

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,18 @@ from bnbench.evaluations import find_evaluations
 from bnbench.parsing import FORMATS
 from bnbench.profiles import title
 from bnbench.protocol import Protocol
-from bnbench.report import bn_statistics, captions, evidence, figures, fitted, gallery, reproduce, tables
-from bnbench.report.captions import Two
+from bnbench.report import bn_statistics, evidence, fitted, gallery, headline, reproduce, tables
+from bnbench.report import comparison as comparing
 from bnbench.report.drawn import drawn_tables, pixels_table
 from bnbench.report.explorer import explorer_data
+from bnbench.report.headline import Two
 from bnbench.report.landscapes import arms_at, choose
 from bnbench.report.manifest import settle
-from bnbench.report.page import Chapter, Comparison, Section, render
+from bnbench.report.page import Chapter, Section, render
 from bnbench.report.record import render_record
 from bnbench.report.style import print_style
 from bnbench.report.tables import Table
-from bnbench.report.writer import Drawing, Writer
+from bnbench.report.writer import Writer
 from bnbench.store import StoreError
 from bnbench.sweeps import Sweep, find_sweeps, read_sweep
 
@@ -62,15 +62,16 @@ def build_report(
     Args:
         results: a results folder, or one above several; finished or not.
         out: where to write; made if it is not there.
-        compare: overlay figure 4a of all sweeps.
+        compare: overlay figure 4a of all sweeps, of two or more.
         formats: what to write, of :data:`bnbench.parsing.FORMATS`.
         evaluations: where planes were measured again; by default ``evaluations`` in ``results`` and in every
             sweep's own folder.
         figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.
 
     Raises:
-        ValueError: no sweep there, or ``out`` cannot be written.
+        ValueError: no sweep there, or ``out`` cannot be written or belongs to results.
     """
+    _refuse_results(out, results)
     sweeps, broken = _read(results)
     folders = [evaluations] if evaluations else [layout.evaluations_folder(one) for one in _above(results, sweeps)]
     evaluated, unreadable = find_evaluations(folders)
@@ -87,13 +88,13 @@ def build_report(
     try:
         with print_style():
             sections = [_section(*parts, evaluated, figure3) for parts in zip(sweeps, names, writers, strict=True)]
-            comparison = _comparison(sweeps, _labels(sweeps, names), whole) if compare else None
+            comparison = comparing.compare(sweeps, names, whole) if compare else None
         if "html" in formats:
-            whole.write(out / PAGE, render(sections, comparison, broken, formats))
+            whole.write(out / PAGE, render(sections, comparison, broken, formats).encode())
         if "json" in formats:
-            whole.write(out / "report.json", render_record(sections, broken))
-        paths = [path for writer in (whole, *writers) for path in writer.paths]
-        paths.append(settle(out, paths))
+            whole.write(out / "report.json", render_record(sections, broken).encode())
+        digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
+        paths = [*digests, settle(out, digests)]
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
@@ -103,7 +104,16 @@ def build_report(
     )
 
 
+def _refuse_results(out: Path, results: Path) -> None:
+    """A report among the results would mix its files with theirs."""
+    place = out.resolve()
+    inside = next((folder for folder in (place, *place.parents) if (folder / "protocol.json").exists()), None)
+    if place == results.resolve() or inside:
+        raise RequestError(f"--out {out} is a folder of results or lies in one; give another, such as reports/mine.")
+
+
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
+    """Every sweep, those with most finished fits first, and a sentence for each that could not be read."""
     sweeps: list[Sweep] = []
     broken: list[str] = []
     for folder in find_sweeps(results):
@@ -114,7 +124,7 @@ def _read(results: Path) -> tuple[list[Sweep], list[str]]:
     if not sweeps:
         nothing = f"{results} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
         raise RequestError(broken[0] if broken else nothing)
-    return sweeps, broken
+    return sorted(sweeps, key=lambda sweep: -len(sweep.identities)), broken
 
 
 def _above(results: Path, sweeps: Sequence[Sweep]) -> list[Path]:
@@ -137,39 +147,36 @@ def _names(protocols: Sequence[Protocol]) -> list[str]:
     return [name if wanted.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(wanted, start=1)]
 
 
-def _labels(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[str]:
-    """What a legend calls each sweep: its profile and what was changed in it; its name where two share that."""
-    titles = [title(sweep.protocol).replace(", changed: ", ": ") for sweep in sweeps]
-    return [text if titles.count(text) == 1 else name for text, name in zip(titles, names, strict=True)]
-
-
 def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, wanted: Pair | None) -> Section:
     protocol, fits = sweep.protocol, tables.fits_table(sweep)
     pair = choose(sweep.landscapes, wanted) if len(fits) else (math.nan, 0)
-    two = captions.headline_arms(fits)
+    two, diverged = headline.headline_arms(fits), tables.diverged_fits(sweep)
+    caution, grid = fitted.caution(sweep), reproduce.whole_grid(sweep)
     lead = gallery.lead(protocol, fits, writer) if len(fits) else []
     pictures = gallery.gallery(sweep, fits, pair, writer) if len(fits) else []
     chapters = _chapters(sweep, fits, two, writer, evaluated) if len(fits) else []
-    shown = [writer.table(table) for table in _tables(sweep, fits)] if len(fits) else []
+    shown = [writer.table(table) for table in _tables(fits, two)] if len(fits) else []
     behind = [writer.table(table) for table in drawn_tables(sweep, fits, two)] if len(fits) else []
     if len(fits):
         writer.table(pixels_table(sweep, *pair), ["csv"])  # nobody reads 900 rows: the page has the explorer
         writer.captions([*lead, *pictures, *(picture for chapter in chapters for picture in chapter.pictures)])
     return Section(
         slug=name,
+        folder=writer.folder,
         name=title(protocol),
         protocol=protocol,
-        answer=captions.answer(fits),
-        caution=fitted.caution(sweep),
-        missing=captions.missing_note(fits, len(sweep.failures)),
-        facts=reproduce.run_facts(protocol, fits, sweep.provenance),
+        answer=headline.answer(fits, diverged, per_arm=len(grid.probs) * len(grid.seeds), by_colour=bool(caution)),
+        caution=caution,
+        diverged=headline.diverged_note(diverged, two),
+        missing=reproduce.missing_note(sweep),
+        facts=reproduce.run_facts(sweep),
         figure4=lead[0] if lead else None,
         panels=lead[1:],
         explorer=_explorer(sweep, pair) if len(fits) else None,
         pictures=pictures,
         chapters=chapters,
-        tables=[table for table in shown if table.name != "fits"],
-        long_tables=[table for table in shown if table.name == "fits"] + behind,
+        tables=[table for table in shown if table.name not in _LONG],
+        long_tables=[table for table in shown if table.name in _LONG] + behind,
         departures=reproduce.departures(protocol),
         knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
@@ -190,38 +197,30 @@ def _chapters(
     found = [
         fitted.chapter(sweep, fits, two, writer),
         bn_statistics.chapter(sweep, evaluated, writer),
-        evidence.chapter(fits, sweep.failures, gallery.authors_of(sweep.protocol, fits), two, writer),
+        evidence.chapter(fits, tables.diverged_fits(sweep), gallery.authors_of(sweep.protocol, fits), two, writer),
     ]
     return [chapter for chapter in found if chapter is not None]
 
 
+_LONG = ("quantities_per_p", "fits")  # the page folds them
 _NOTES = {
     "comparisons": ("Every two arms: first − second", "Columns as in the table of all quantities"),
     "per_p": ("Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)"),
+    "quantities_per_p": (
+        "All that was measured at every fill probability",
+        "Each arm's mean over its n seeds; sd: standard deviation (ddof = 1); gap: mean paired difference with its "
+        "95 % t interval low to high, df = pairs − 1",
+    ),
     "fits": ("Every fit", "Trained: over trained pixels only; losses are means over all pixels of a colour"),
 }
 
 
-def _tables(sweep: Sweep, fits: pd.DataFrame) -> list[Table]:
+def _tables(fits: pd.DataFrame, two: Two | None) -> list[Table]:
     """Every table that these fits allow and no chapter has, in the order of the page."""
     frames = {
         "comparisons": tables.comparisons_table(fits) if fits["arm"].nunique() > 2 else None,
         "per_p": tables.per_p_table(fits),
+        "quantities_per_p": tables.quantities_per_p_table(fits, two.first, two.second) if two else None,
         "fits": fits,
     }
     return [Table(name, *_NOTES[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]
-
-
-def _comparison(sweeps: Sequence[Sweep], labels: Sequence[str], writer: Writer) -> Comparison | None:
-    """Figure 4a of every sweep that has a fit, overlaid; the authors' curve where all are on their images."""
-    found = [(name, tables.fits_table(sweep)) for sweep, name in zip(sweeps, labels, strict=True)]
-    found = [(name, fits) for name, fits in found if len(fits)]
-    if not found:
-        return None
-    same_images = {sweep.protocol.data.dataset for sweep in sweeps} == {"fashion-mnist"}
-    authors = figures.authors_figure4() if same_images else None
-    draw: Drawing = partial(figures.comparison_figure, found, authors)
-    per_p = pd.concat([tables.per_p_table(fits).assign(protocol=name) for name, fits in found], ignore_index=True)
-    table = Table("comparison", "All protocols at every fill probability", _NOTES["per_p"][1], per_p)
-    caption = captions.comparison_caption(found)
-    return Comparison(writer.picture(draw(), table.name, caption, table.name, narrow=draw), writer.table(table))

@@ -1,120 +1,19 @@
-"""Words from numbers: the answer in a sentence, and each figure's caption."""
+"""Each figure's caption, written with its own numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import NamedTuple
 
 import pandas as pd
 
 from bnbench import stats
 from bnbench.report.style import arm_order
-from bnbench.wording import counted, plain_number, probability, signed
+from bnbench.wording import counted, signed
 
 AUTHORS_NOTE = (
     "Pale dashed lines with hollow points: the authors' own figure 4, read off their published plot (± 0.005), "
     "30×30 masks and their protocol"
 )
-
-
-_FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a reader sees first.
-
-    Attributes:
-        headline: a few words.
-        sentence: the same with its numbers.
-        notes: what limits it, a sentence each.
-    """
-
-    headline: str
-    sentence: str
-    notes: list[str]
-
-
-class Two(NamedTuple):
-    """Two arms and their pairs, as :func:`bnbench.stats.paired` gives them; at least one pair."""
-
-    pairs: pd.DataFrame
-    first: str
-    second: str
-
-
-def headline_arms(fits: pd.DataFrame) -> Two | None:
-    """The two arms that the page compares: plain and bn, else the first two that share a pair."""
-    for first, second in combinations(arm_order(fits["arm"]), 2):
-        if len(pairs := stats.paired(fits, first, second)):
-            return Two(pairs, first, second)
-    return None
-
-
-def answer(fits: pd.DataFrame) -> Answer:
-    """Which arm bends further, by how much and how sure.
-
-    Args:
-        fits: a row per fit: ``arm, p, seed, difference``.
-    """
-    if fits.empty:
-        return Answer("No fit to report", "No whole fit could be read, so there is nothing to say yet.", [])
-    two = headline_arms(fits)
-    if two is None:
-        return _without_pairs(fits)
-    first, second, whole = two.first, two.second, stats.overall(two.pairs)
-    more, less = (first, second) if whole.mean > 0 else (second, first)
-    support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
-    gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
-    wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}"
-    notes = [
-        f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
-        "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that gave way less.",
-    ]
-    seeds = two.pairs["seed"].nunique()
-    if seeds < _FEW_SEEDS:
-        notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
-    if whole.df == 0:
-        sentence = f"{support}, {gap}; with one seed at each p there is no interval."
-        return Answer(f"{first} or {second}: it cannot be said yet", sentence, [*notes, "Run at least two seeds."])
-    low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
-    interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
-    sentence = f"{support}, {gap} ({interval}: t, variance pooled within p, {whole.df} degrees of freedom)."
-    if whole.low > 0 or whole.high < 0:
-        return Answer(f"{more} bends its landscape further than {less}", sentence, notes)
-    return Answer(f"{first} or {second}: these fits cannot say which bends further", sentence, notes)
-
-
-def _without_pairs(fits: pd.DataFrame) -> Answer:
-    arms = arm_order(fits["arm"])
-    values = {arm: fits.loc[fits["arm"] == arm, "difference"] for arm in arms}
-    parts = [f"{arm} {values[arm].mean():.3f} over {counted(len(values[arm]), 'fit')}" for arm in arms]
-    sentence = f"Mean difference in accuracy, black − white: {', '.join(parts)}."
-    if len(arms) == 1:
-        note = "A comparison needs a second arm on the same masks, such as --arms plain,bn."
-        return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note])
-    return Answer("No pair to compare yet", sentence, ["No (p, seed) has been fitted with two arms."])
-
-
-def missing_note(fits: pd.DataFrame, failures: int) -> str:
-    """What the grid of arms × p × seeds that was found lacks; empty when it is whole.
-
-    Args:
-        fits: a row per finished fit.
-        failures: how many failed.
-    """
-    expected = max(grid_size(fits), len(fits) + failures)
-    if expected == len(fits):
-        return ""
-    failed = f" ({failures} failed)" if failures else ""
-    return f"Unfinished: {len(fits)} of {expected} fits are done{failed}."
-
-
-def grid_size(fits: pd.DataFrame) -> int:
-    """How many fits the grid of all arms, p and seeds that were found has."""
-    return int(fits["arm"].nunique() * fits["p"].nunique() * fits["seed"].nunique())
 
 
 def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool) -> str:
@@ -134,14 +33,26 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool
 
 
 def _whisker(fits: pd.DataFrame) -> str:
-    counts = fits.groupby(["arm", "p"]).size()
-    low, high = int(counts.min()), int(counts.max())
-    places = counted(fits["p"].nunique(), "fill probability")
-    if high == 1:
-        return f"Points: single fits, n = 1 seed at {places}, so there is no deviation."
-    n = f"n = {low}" if low == high else f"n = {low} to {high}"
+    n = seeds_words(fits)
+    if fits.groupby(["arm", "p"]).size().max() == 1:
+        return f"Points: single fits, {n}, so there is no deviation."
     whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
-    return f"Lines: mean over seeds; {whisker}; small points: every seed; {n} at {places}."
+    return f"Lines: mean over seeds; {whisker}; small points: every seed; {n}."
+
+
+def seeds_words(fits: pd.DataFrame) -> str:
+    """How many seeds there are at how many p, once for all arms where they agree."""
+    counts = {arm: fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
+    texts = {arm: f"{_n_words(count)} at {counted(len(count), 'fill probability')}" for arm, count in counts.items()}
+    same = all(count.equals(next(iter(counts.values()))) for count in counts.values())
+    return next(iter(texts.values())) if same else ", ".join(f"{text} ({arm})" for arm, text in texts.items())
+
+
+def _n_words(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    if high == 1:
+        return "n = 1 seed"
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
 def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
@@ -150,6 +61,8 @@ def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
     pairs = fits.groupby(["p", "seed"])["arm"].transform("nunique")
     shared = fits[pairs == len(arms)] if (pairs == len(arms)).any() else fits
     over = "" if len(shared) == len(fits) else f" over the {len(shared) // len(arms)} (p, seed) that all arms have"
+    if not (pairs == len(arms)).any():
+        over = " over its own fits, of other (p, seed) than another arm's"
     texts = []
     for arm in arms:
         mine = shared[shared["arm"] == arm]
@@ -164,13 +77,18 @@ def paired_caption(pairs: pd.DataFrame, first: str, second: str, *, authors: boo
     theirs = f" {AUTHORS_NOTE}; one arm minus the other." if authors else ""
     whole = stats.overall(pairs)
     head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
-    if whole.df == 0:
+    if pairs.groupby("p").size().max() == 1:
         return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}.{theirs}"
+    head += (
+        "Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1, where there are two pairs (with few pairs "
+        "they may run out of the frame; the table has them whole); small points: every pair. "
+    )
+    mean = f"mean of all {whole.pairs} pairs, {signed(whole.mean)}"
+    if whole.df == 0:
+        return f"{head}Dashed line: {mean}, without an interval while a p has a single pair.{theirs}"
     return (
-        f"{head}Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1 (with few pairs they may run out "
-        "of the frame; the table has them whole); small points: every pair. "
-        f"Dashed line and band: mean of all {whole.pairs} pairs, {signed(whole.mean)}, and its 95 % interval "
-        f"{signed(whole.low)} to {signed(whole.high)} (variance pooled within p, df = {whole.df}).{theirs}"
+        f"{head}Dashed line and band: {mean}, and its 95 % interval "
+        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df}).{theirs}"
     )
 
 
@@ -207,22 +125,31 @@ def training_caption(landscapes: pd.DataFrame, p: float, seed: int, split: str) 
     )
 
 
-def comparison_caption(sweeps: Sequence[tuple[str, pd.DataFrame]]) -> str:
-    """Caption of figure 4a of several sweeps."""
-    counts = [f"{name} ({counted(len(fits), 'fit')})" for name, fits in sweeps]
-    return (
+def comparison_caption(
+    sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str] = (), *, authors: bool = False
+) -> str:
+    """Caption of figure 4a of several sweeps; ``elsewhere``: those that were not measured on test images."""
+    counts = [f"{name}: {counted(len(fits), 'fit')}, {seeds_words(fits)}" for name, fits in sweeps]
+    text = (
         "Figure 4a of all protocols. Colour: arm; marker and kind of line: protocol. "
-        f"Mean over seeds ± one standard deviation (ddof = 1) of {'; '.join(counts)}."
+        f"Mean over seeds ± one standard deviation (ddof = 1). {'; '.join(counts)}."
     )
+    if elsewhere:
+        text += f" On held-out training images, not on test images: {'; '.join(elsewhere)}."
+    if authors:
+        text += f" {AUTHORS_NOTE}{', on test images' if elsewhere else ''}."
+    return text
 
 
-def curves_caption(traces: pd.DataFrame, windows: int) -> str:
-    """Caption of the learning curves."""
-    fits = traces.groupby(["arm", "p", "seed"]).ngroups
+def curves_caption(traces: pd.DataFrame, fits: pd.DataFrame, windows: int) -> str:
+    """Caption of the learning curves; ``fits`` says which arms have batch normalization."""
+    normalized = arm_order(fits.loc[fits["policy"] != "none", "arm"])
+    own = f"{' and '.join(normalized)} under the minibatch's own statistics: " if normalized else "other images: "
+    number = traces.groupby(["arm", "p", "seed"]).ngroups
     return (
-        f"Learning curves of {counted(fits, 'fit')}: accuracy on training minibatches over trained black pixels (the "
-        f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; bn under its "
-        "minibatch's own statistics, so levels differ from figure 4. Thin: single fits; thick: their mean."
+        f"Learning curves of {counted(number, 'fit')}: accuracy on training minibatches over trained black pixels (the "
+        f"arm's colour) and white pixels (dotted), averaged over up to {windows} windows of steps; {own}"
+        "levels differ from figure 4. Thin: single fits; thick: their mean."
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bnbench.report.captions import Two
 from bnbench.report.gallery import authors_of
+from bnbench.report.headline import Two
 from bnbench.report.style import arm_order
 from bnbench.report.tables import Table
 from bnbench.settling import gap_course, smooth
@@ -13,7 +13,7 @@ from bnbench.sweeps import Sweep
 
 _STEPS_NOTE = (
     "Minibatch accuracy, black − white: mean and deviation over the arm's fits in each window of steps; the gap of two "
-    "arms over their pairs (fits) with its 95 % t interval, variance pooled within p"
+    "arms over their pairs (fits) with its 95 % t interval, variance within each p"
 )
 _MEASURED = ["test_loss", "test_accuracy", "train_loss", "train_accuracy"]
 

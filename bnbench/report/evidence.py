@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
 from bnbench import agreement, sensitivity, stats
-from bnbench.failures import Failure
 from bnbench.report import captions, tables
-from bnbench.report.captions import Two
+from bnbench.report.headline import Two
 from bnbench.report.page import Chapter, Picture
 from bnbench.report.paired import paired_figure
 from bnbench.report.style import arm_order
@@ -45,24 +43,23 @@ _NOTES = {
 
 
 def chapter(
-    fits: pd.DataFrame, failures: Sequence[Failure], authors: pd.DataFrame | None, two: Two | None, writer: Writer
+    fits: pd.DataFrame, diverged: pd.DataFrame, authors: pd.DataFrame | None, two: Two | None, writer: Writer
 ) -> Chapter:
     """What these fits allow of the chapter: sentences, the paired difference, tables.
 
     Args:
         fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
-        failures: fits that failed.
+        diverged: a row per fit that diverged: ``arm, p, seed``.
         authors: their curves, where they are of the same images.
         two: the arms to compare, or None.
         writer: of the figure and tables.
     """
-    diverged = diverged_fits(fits, failures)
     sentences, frames = [], {}
     if two:
         frames["paired"] = stats.paired_per_p(two.pairs)
         sentences += [seeds_words(two), exploratory_words(frames["paired"]), _WHY]
         frames["sensitivity"] = sensitivity_table(fits, diverged, two)
-    sentences.append(diverged_words(sensitivity.counts(fits, diverged)))
+    sentences.append(diverged_words(sensitivity.counts(fits, diverged), two))
     if authors is not None:
         frames["agreement"] = agreement_table(fits, authors, two)
         sentences.append(agreement_words(frames["agreement"]))
@@ -81,14 +78,6 @@ def _paired_picture(two: Two, authors: pd.DataFrame | None, writer: Writer) -> P
     return writer.picture(paired_figure(*two, authors), "paired", caption, "paired")
 
 
-def diverged_fits(fits: pd.DataFrame, failures: Sequence[Failure]) -> pd.DataFrame:
-    """The fits that diverged and have no value: ``arm, p, seed``; those that ran out of memory are not among them."""
-    keys = [(one.key.arm, one.key.p, one.key.seed) for one in failures if one.kind == "diverged"]
-    done = set(fits[["arm", "p", "seed"]].itertuples(index=False, name=None))
-    found = pd.DataFrame([key for key in keys if key not in done], columns=["arm", "p", "seed"])
-    return found.astype({"p": float, "seed": int})
-
-
 def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, two: Two) -> pd.DataFrame:
     """The gap under every way of counting: a row each, see :func:`bnbench.sensitivity.cases`."""
     cases = sensitivity.cases(fits, diverged, two.first, two.second)
@@ -104,7 +93,7 @@ def seeds_words(two: Two) -> str:
     return (
         f"Sign-flip test over {counted(whole.pairs, 'pair')}: p {probability(whole.sign_flip)}. "
         f"Sensitivity, the signs of whole seeds flipped together: p {probability(whole.seed_flip)}, and with "
-        f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:.2g}."
+        f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:g}."
         f"{'' if math.isnan(whole.d_z) else effect}"
     )
 
@@ -124,7 +113,7 @@ def exploratory_words(per_p: pd.DataFrame) -> str:
     )
 
 
-def diverged_words(counts: pd.DataFrame) -> str:
+def diverged_words(counts: pd.DataFrame, two: Two | None) -> str:
     """How many fits diverged, how many are weak, and what was done about them."""
     table = counts.set_index("arm")
     diverged, weak = (
@@ -134,6 +123,8 @@ def diverged_words(counts: pd.DataFrame) -> str:
     weak = f"Fits that ran to their end with a difference below {sensitivity.WEAK:g}: {weak}; all stay in."
     if not table["diverged"].any():
         return f"No fit diverged. {weak}"
+    if two is None:
+        return f"Diverged: {diverged}. Such a fit has no value. {weak}"
     return (
         f"Diverged: {diverged}. Such a fit has no value; the headline is over the pairs that have both, and the table "
         f"says what follows if it counts as 0, or as either arm would have it. {weak}"
@@ -156,14 +147,16 @@ def agreement_words(table: pd.DataFrame) -> str:
     rows = table[(table["value"] == "difference") & (table["probabilities"] > 0)]
     if rows.empty:
         return ""
-    texts = []
+    texts, same = [], rows["probabilities"].nunique() == 1
     for row in rows.to_dict("records"):
         course = "" if pd.isna(row["rho"]) else f", ρ = {plain_number(row['rho'])}"
-        texts.append(f"{row['arm']} {signed(row['level'])}{course}")
+        over = "" if same else f" ({counted(row['probabilities'], 'p')})"
+        texts.append(f"{row['arm']} {signed(row['level'])}{course}{over}")
     course = "" if rows["rho"].isna().all() else " and Spearman's ρ"
+    shared = counted(int(rows["probabilities"].iloc[0]), "p") if same else "the p that both have"
     return (
-        f"Against the authors' figure 4, mean level of the difference (ours − theirs){course} over "
-        f"{counted(int(rows['probabilities'].max()), 'p')}: {'; '.join(texts)}. "
+        f"Against the authors' figure 4, mean level of the difference (ours − theirs){course} over {shared}: "
+        f"{'; '.join(texts)}. "
         "Theirs is one sweep read off a plot (± 0.005), on 30×30 masks, by their code on trained pixels only, under "
         "another protocol: levels need not agree, neighbouring p are not independent, and so no test is made. "
         "This sets two curves side by side; it is no replication."

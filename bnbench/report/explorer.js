@@ -66,12 +66,13 @@ class Explorer {
       code === missing ? NaN : code === infinite ? Infinity : decode(code));
   }
 
+  // "log" or "linear" for a loss, "accuracy" for an accuracy.
+  get scale() { return this.choice("quantity") === "loss" ? this.choice("scale") : "accuracy"; }
+
   // Where a value lies on the colour bar, 0 to 1.
   place(value) {
-    const quantity = this.choice("quantity");
-    const [low, high] = this.data.scales[quantity];
-    const share = quantity === "loss" && this.choice("scale") === "log"
-      ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+    const [low, high] = this.data.scales[this.scale];
+    const share = this.scale === "log" ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
     return Math.min(Math.max(share, 0), 1);
   }
 
@@ -133,18 +134,19 @@ class Explorer {
     for (let step = 0; step < 256; step += 1) picture.data.set([...this.table.subarray(3 * step, 3 * step + 3), 255], 4 * step);
     canvas.getContext("2d").putImageData(picture, 0, 0);
     const quantity = this.choice("quantity"), split = this.choice("split") === "train" ? "train" : this.data.split;
-    const [low, high] = this.data.scales[quantity];
+    const [low, high] = this.data.scales[this.scale];
     const ticks = this.ticks(low, high).map(value => this.tick(value, String(Number(value.toPrecision(3)))));
     if (quantity === "loss") ticks.push(this.tick(this.data.threshold, `threshold ${this.data.threshold}`, "threshold"));
     this.find(".ticks").replaceChildren(...ticks);
-    const scale = quantity === "loss" ? `, ${this.choice("scale")} scale` : "";
-    this.find(".explorer > .note").textContent =
-      `Colours: ${split} ${quantity}${scale}, the same for all fits${quantity === "loss" ? "; 1 % of pixels lie beyond either end" : ""}.` +
+    const ends = { log: ", log scale, the same for all fits; 1 % of pixels lie beyond either end",
+      linear: `, linear scale, the same for all fits; losses above ${high} have the colour of ${high}`,
+      accuracy: ", the same for all fits" };
+    this.find(".explorer > .note").textContent = `Colours: ${split} ${quantity}${ends[this.scale]}.` +
       (this.mask?.some(code => code < 2) ? " Softer tones of the mask: not trained on, since all neighbours have the same colour." : "");
   }
 
   ticks(low, high) {
-    const log = this.choice("quantity") === "loss" && this.choice("scale") === "log";
+    const log = this.scale === "log";
     const step = [1, 2, 5].flatMap(digit => [-3, -2, -1, 0, 1, 2, 3, 4].map(power => digit * 10 ** power))
       .sort((a, b) => a - b).find(size => (high - low) / size <= 6) || high - low;
     const round = log
@@ -161,6 +163,7 @@ class Explorer {
   tick(value, text, className = "") {
     const tick = make("span", text, className), place = this.place(value);
     tick.style.left = `${100 * place}%`;
+    tick.style.setProperty("--place", `${100 * place}%`);
     if (!className && (place === 0 || place === 1)) tick.className = place ? "last" : "first";
     return tick;
   }

@@ -21,6 +21,7 @@ INFINITE, MISSING = 65534, 65535  # the codes of what is no number
 _MEASURED = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")
 _OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale, as in figure 3
 _COLOURS = 256
+_THRESHOLDS = 4  # how many the linear scale of the loss shows at least, where losses are as large
 
 
 def explorer_data(
@@ -60,7 +61,11 @@ def explorer_data(
             "infinite": INFINITE,
             "missing": MISSING,
         },
-        "scales": {"loss": _loss_scale(losses, threshold), "accuracy": _accuracy_scale(accuracies)},
+        "scales": {
+            "log": _loss_scale(losses, threshold),
+            "linear": _linear_scale(losses, threshold),
+            "accuracy": _accuracy_scale(accuracies),
+        },
         "colours": {"loss": _colour_table("mako"), "accuracy": _colour_table("rocket_r")},
         "masks": {_key(fit): _mask(fit) for _, fit in masks},
         "fits": {
@@ -113,6 +118,17 @@ def _loss_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[flo
     usual = losses[np.isfinite(losses) & (losses > 0)]
     low, high = np.quantile(usual, [_OUTER, 1 - _OUTER]) if usual.size else (threshold, threshold)
     return [_rounded(min(low, 0.9 * threshold)), _rounded(max(high, 1.1 * threshold))]
+
+
+def _linear_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
+    """Ends of the linear scale: up to the 99th percentile, which a few huge losses set, nothing could be told apart.
+
+    So it ends at some thresholds, or at the 75th percentile where that is larger, and what lies beyond is saturated.
+    """
+    low, most = _loss_scale(losses, threshold)
+    finite = losses[np.isfinite(losses)]
+    usual = np.quantile(finite, 0.75) if finite.size else threshold
+    return [low, _rounded(min(most, max(_THRESHOLDS * threshold, usual)))]
 
 
 def _accuracy_scale(accuracies: NDArray[np.floating[Any]]) -> list[float]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnbench import stats
-from bnbench.report.axes import dodge_unit, legend_above, probability_axis
+from bnbench.report.axes import dodge_unit, legend_above, legend_rows, probability_axis
 from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
 
 AUTHORS_NAME = "authors' figure 4"
@@ -23,6 +23,7 @@ _DODGE = 0.28  # distance between arms, in units of dodge_unit
 # A sweep's line and marker: one cycle is not a multiple of the other, so 20 sweeps look different.
 _SWEEP_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), "-.")
 _SWEEP_MARKERS = ("o", "s", "^", "D", "v")
+_PANEL = 7.2 / 2.54  # height of a panel of figure 4 by itself
 _LEGEND_BESIDE = 24  # letters: a longer name leaves no room for the axes beside it
 
 
@@ -49,24 +50,27 @@ def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str 
     draw_colours(right, fits, authors, split)
     for axes, letter in ((left, "a"), (right, "b")):
         axes.set_title(letter, loc="left", fontweight="bold")
-    handles = [*_arm_handles(fits), *_colour_handles(), *_authors_handle(fits, authors)]
-    legend_above(figure, handles)
+    legend_above(figure, _handles(fits, authors))
     return figure
 
 
 def figure4a(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str = "test") -> Figure:
     """The difference black − white alone, for one column; arguments as :func:`figure4`."""
-    figure = new_figure(SINGLE, 6.8 / 2.54)
+    figure = new_figure(SINGLE, _PANEL)
+    handles = [*_arm_handles(fits), *_authors_handle(fits, authors)]
+    rows = legend_rows(figure, _handles(fits, authors))  # as panel b has: beside each other, both axes begin at once
     draw_difference(figure.subplots(), fits, authors, split)
-    legend_above(figure, [*_arm_handles(fits), *_authors_handle(fits, authors)])
+    figure.axes[0].set_title("a", loc="left", fontweight="bold")
+    legend_above(figure, handles, rows)
     return figure
 
 
 def figure4b(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str = "test") -> Figure:
     """Black and white accuracy alone, for one column; arguments as :func:`figure4`."""
-    figure = new_figure(SINGLE, 6.8 / 2.54)
+    figure = new_figure(SINGLE, _PANEL)
     draw_colours(figure.subplots(), fits, authors, split)
-    legend_above(figure, [*_arm_handles(fits), *_colour_handles(), *_authors_handle(fits, authors)])
+    figure.axes[0].set_title("b", loc="left", fontweight="bold")
+    legend_above(figure, _handles(fits, authors))
     return figure
 
 
@@ -170,6 +174,11 @@ AUTHORS_LINE: dict[str, Any] = {
     "markeredgewidth": 0.5,
     "alpha": 0.5,
 }
+
+
+def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
+    """The legend of figure 4, and of its panel b."""
+    return [*_arm_handles(fits), *_colour_handles(), *_authors_handle(fits, authors)]
 
 
 def _arm_handles(fits: pd.DataFrame) -> list[Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bnbench import settling, stats
 from bnbench.report import tables, training
-from bnbench.report.captions import Two
+from bnbench.report.headline import Two, colours_words
 from bnbench.report.page import Chapter
 from bnbench.report.style import arm_order
 from bnbench.report.tables import Table
@@ -20,8 +20,12 @@ from bnbench.wording import counted, percent, plain_number, signed
 NAME = "fitted"
 TITLE = "Less bendable, or just less fitted?"
 _NEARLY_ALL = 0.9  # from this share of clamped pixels in every arm on the objective is as good as satisfied
+_LESS_TRAINED = (
+    "An arm that was merely trained less would as a rule be worse on black pixels too; the table sets both colours, "
+    "in accuracy and in loss, side by side."
+)
 _QUANTITIES_NOTE = (
-    "Gap: mean paired difference; low, high: its 95 % t interval, variance pooled within p, df degrees of freedom; "
+    "Gap: mean paired difference; low, high: its 95 % t interval, variance within each p, df degrees of freedom; "
     "effect size: Cohen's d_z; wins: pairs with a positive gap; sign flip p: test over pairs; "
     "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds"
 )
@@ -29,7 +33,7 @@ _END_NOTE = (
     "Means over fits. Clamped: share of sampled white pixels whose minibatch loss lay above the threshold, over the "
     "last tenth of the steps; beyond threshold: share of all white pixels whose loss on the measured images does; "
     "before, end: minibatch accuracy, black − white, over the tenth before the last quarter and over the last tenth; "
-    "moved: end − before; low, high: its 95 % t interval, variance pooled within p. "
+    "moved: end − before; low, high: its 95 % t interval, variance within each p. "
     "The last row of two arms: their paired gap"
 )
 
@@ -46,7 +50,7 @@ def chapter(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer) -
     threshold = sweep.protocol.training.threshold
     sentences, pictures, shown = [], [], []
     if two:
-        sentences.append(where_from(fits, two))
+        sentences.append(f"{colours_words(fits, two)} {_LESS_TRAINED}")
         frame = tables.quantities_table(fits, two.first, two.second)
         title = f"{two.first} − {two.second} in all that was measured"
         shown.append(writer.table(Table("quantities", title, _QUANTITIES_NOTE, frame)))
@@ -96,19 +100,6 @@ def end_table(sweep: Sweep, two: Two | None) -> pd.DataFrame:
         return table
     gap = settling.gap_moved(ends, two.first, two.second)
     return pd.concat([table, pd.DataFrame([{"arm": f"gap {two.first} − {two.second}", **gap}])], ignore_index=True)
-
-
-def where_from(fits: pd.DataFrame, two: Two) -> str:
-    """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
-    first, second = two.first, two.second
-    gap, black, white = (
-        stats.paired(fits, first, second, value)["gap"].mean() for value in ("difference", "black", "white")
-    )
-    return (
-        f"The gap {first} − {second} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} on white "
-        "ones. An arm that was merely trained less would as a rule be worse on black pixels too; the table sets both "
-        "colours, in accuracy and in loss, side by side."
-    )
 
 
 def clamped_words(end: pd.DataFrame, threshold: float) -> str:
@@ -172,8 +163,8 @@ def steps_caption(traces: pd.DataFrame, two: Two | None) -> str:
     )
     if two:
         text += f" Right, or below: mean paired gap {two.first} − {two.second} over {counted(len(two.pairs), 'pair')}"
-        several = two.pairs.groupby("p").size().max() > 1
-        text += " with its 95 % t interval, variance pooled within p, at each step by itself." if several else "."
+        has_interval = stats.overall(two.pairs).df > 0
+        text += " with its 95 % t interval, variance within each p, at each step by itself." if has_interval else "."
     return text
 
 

@@ -50,6 +50,6 @@ def gallery(sweep: Sweep, fits: pd.DataFrame, pair: tuple[float, int], writer: W
         pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits), "fits"))
     if "step" in sweep.traces:
         draw, name = partial(training.learning_curves, sweep.traces), "learning_curves"
-        caption = captions.curves_caption(sweep.traces, settling.WINDOWS)
+        caption = captions.curves_caption(sweep.traces, fits, settling.WINDOWS)
         pictures.append(writer.picture(draw(), name, caption, name, narrow=draw if arms > 1 else None))
     return pictures

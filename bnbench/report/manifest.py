@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from bnbench.layout import write_atomically
@@ -12,7 +13,7 @@ from bnbench.layout import write_atomically
 NAME = "bnbench-files.sha256"  # as ``sha256sum --check`` reads it
 
 
-def settle(out: Path, written: Iterable[Path]) -> Path:
+def settle(out: Path, written: Mapping[Path, str]) -> Path:
     """Remove what an earlier report left and this one did not write, then list what is there now.
 
     A file goes only if the earlier list names it and it still has the bytes that the report gave it:
@@ -20,18 +21,20 @@ def settle(out: Path, written: Iterable[Path]) -> Path:
 
     Args:
         out: the report's folder.
-        written: every file of this report, at or below ``out``.
+        written: every file of this report, at or below ``out``, and its SHA-256.
 
     Returns:
         The list's own path.
     """
-    files = {path.relative_to(out).as_posix(): path for path in written}
+    files = {path.relative_to(out).as_posix(): digest for path, digest in written.items()}
     for name, digest in _listed(out / NAME).items():
         path = out / name
-        if name not in files and _is_below(path, out) and _digest(path) == digest:
-            path.unlink()
-            _remove_empty(path.parent, out)
-    lines = [f"{_digest(files[name])}  {name}\n" for name in sorted(files)]
+        if name not in files and _is_below(path, out):
+            with suppress(OSError):  # another report into this folder took it away first, or put something beside it
+                if hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+                    path.unlink()
+                    _remove_empty(path.parent, out)
+    lines = [f"{files[name]}  {name}\n" for name in sorted(files)]
     write_atomically(out / NAME, "".join(lines).encode())
     return out / NAME
 
@@ -49,10 +52,6 @@ def _listed(manifest: Path) -> dict[str, str]:
 def _is_below(path: Path, out: Path) -> bool:
     """Whether a listed name leads to a plain file of this folder: no ``..``, no link out of it."""
     return path.is_file() and not path.is_symlink() and out.resolve() in path.resolve().parents
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _remove_empty(folder: Path, out: Path) -> None:

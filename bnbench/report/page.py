@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bnbench.protocol import Protocol
-from bnbench.report.captions import Answer
+from bnbench.report.headline import Answer
 from bnbench.report.style import css_colours
 from bnbench.report.tables import Table
 
@@ -51,13 +51,15 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Section:
-    """One protocol's part of the page: everything the template shows of it."""
+    """One protocol's part of the page: everything the template shows of it; ``folder`` holds its files."""
 
     slug: str
+    folder: str
     name: str
     protocol: Protocol
     answer: Answer
     caution: str
+    diverged: str
     missing: str
     facts: list[tuple[str, str]]
     figure4: Picture | None
@@ -94,10 +96,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All protocols in one figure, and its numbers."""
+    """All protocols in one figure, and its numbers; or a sentence that says why there is none."""
 
-    picture: Picture
-    table: Table
+    sentence: str
+    picture: Picture | None = None
+    table: Table | None = None
 
 
 def render(
@@ -128,7 +131,7 @@ def inline_svg(text: str, name: str, title: str) -> Markup:
     Identifiers get the figure's name in front: two figures on one page may share them otherwise.
 
     Args:
-        text: what ``style.as_svg`` gave.
+        text: what ``style.as_files`` gave.
         name: of this figure alone on its page.
         title: what a screen reader says.
     """

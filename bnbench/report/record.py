@@ -34,6 +34,7 @@ def _section(section: Section) -> dict[str, Any]:
         "name": section.name,
         "answer": asdict(section.answer),
         "caution": section.caution,
+        "diverged": section.diverged,
         "missing": section.missing,
         "run": dict(section.facts),
         "protocol": {"id": section.protocol.id, **section.protocol.as_dict()},

@@ -11,10 +11,26 @@ from typing import Any
 import pandas as pd
 
 from bnbench.profiles import PROFILES, changes, folder_name
-from bnbench.protocol import SECTIONS, Protocol, knob_text
-from bnbench.report.captions import grid_size
+from bnbench.protocol import SECTIONS, Grid, Protocol, knob_text
 from bnbench.report.style import arm_order
+from bnbench.sweeps import Sweep
 from bnbench.wording import counted, duration
+
+
+def whole_grid(sweep: Sweep) -> Grid:
+    """What a finished sweep has: the grid that its last run was asked for, widened to whatever else was fitted."""
+    found = [*sweep.identities, *(failure.key for failure in sweep.failures)]
+    found += sweep.asked.fits() if sweep.asked else []
+    arms, probs, seeds = ({getattr(key, name) for key in found} for name in ("arm", "p", "seed"))
+    return Grid(tuple(arm_order(arms)), tuple(sorted(probs)), tuple(sorted(seeds)))
+
+
+def missing_note(sweep: Sweep) -> str:
+    """What a sweep lacks of its whole grid; empty when it lacks nothing."""
+    done, failed, expected = len(sweep.identities), len(sweep.failures), len(whole_grid(sweep).fits())
+    if done == expected:
+        return ""
+    return f"Unfinished: {done} of {expected} fits are done{f' ({failed} failed)' if failed else ''}."
 
 
 def command(protocol: Protocol, fits: pd.DataFrame) -> str:
@@ -65,8 +81,9 @@ def seeds_text(values: pd.Series) -> str:
     return ",".join(map(str, found)) if len(found) > 1 else f"{found[0]}:{found[0]}:1"
 
 
-def run_facts(protocol: Protocol, fits: pd.DataFrame, provenance: pd.DataFrame) -> list[tuple[str, str]]:
+def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
     """What was run, as pairs of a word and its value."""
+    protocol, grid, done = sweep.protocol, whole_grid(sweep), len(sweep.identities)
     data, training, measurement = protocol.data, protocol.training, protocol.measurement
     pooled = f", average-pooled by {data.pool}" if data.pool > 1 else ""
     number = f"first {measurement.test_images:,}" if measurement.test_images else "all"
@@ -79,16 +96,17 @@ def run_facts(protocol: Protocol, fits: pd.DataFrame, provenance: pd.DataFrame) 
         ("Training", f"{training.steps:,} steps of {pixels} pixels, {own} of {training.images} images"),
         ("Measured on", f"{number} {measurement.split} images"),
     ]
-    if not fits.empty:
-        grid = [counted(fits[name].nunique(), word) for name, word in (("arm", "arm"), ("p", "p"), ("seed", "seed"))]
-        whole = grid_size(fits)
-        facts.append(("Fits", f"{len(fits) if len(fits) == whole else f'{len(fits)} of {whole}'}: {' × '.join(grid)}"))
-        facts.append(("Cost", cost(provenance)))
+    if whole := len(grid.fits()):
+        factors = ((grid.arms, "arm"), (grid.probs, "p"), (grid.seeds, "seed"))
+        counts = " × ".join(counted(len(values), word) for values, word in factors)
+        facts.append(("Fits", f"{done if done == whole else f'{done} of {whole}'}: {counts}"))
+    if done:
+        facts.append(("Cost", cost(sweep.provenance)))
     return facts
 
 
 def cost(provenance: pd.DataFrame) -> str:
-    """Core time of all fits on a CPU, device time on anything else."""
+    """What all fits took: on a CPU wall time × threads, which no clock of the cores confirms; else wall time."""
     if "wall_seconds" not in provenance:
         return "not recorded"
     blank = pd.Series("cpu", index=provenance.index)
@@ -96,9 +114,8 @@ def cost(provenance: pd.DataFrame) -> str:
     threads = pd.to_numeric(provenance.get("threads", pd.Series(1, index=provenance.index))).fillna(1)
     cores = float((provenance["wall_seconds"] * threads)[on_cpu].sum())
     device = float(provenance["wall_seconds"][~on_cpu].sum())
-    texts = [f"{duration(cores)} of core time"] * bool(on_cpu.any()) + [f"{duration(device)} of device time"] * bool(
-        (~on_cpu).any()
-    )
+    texts = [f"{duration(cores)} of wall time × threads"] if on_cpu.any() else []
+    texts += [f"{duration(device)} of wall time on devices"] if not on_cpu.all() else []
     return " and ".join(texts)
 
 

@@ -13,6 +13,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from bnbench.layout import write_atomically
+
 SINGLE = 8.0 / 2.54  # inches: a single column of print
 DOUBLE = 17.0 / 2.54
 INK = "#24282e"
@@ -79,27 +81,28 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
 
 
+def as_files(figure: Figure, endings: Collection[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
+    """What PDF, SVG and PNG (300 dpi) files hold, or some of them; equal figures give equal bytes: no date goes in."""
+    _lay_out(figure)
+    contents = {}
+    for ending, metadata in _METADATA.items():
+        if ending in endings:
+            content = BytesIO()
+            figure.savefig(content, format=ending, metadata=metadata)
+            contents[ending] = content.getvalue()
+    return contents
+
+
 def save(figure: Figure, folder: Path, name: str, endings: Collection[str] = ("pdf", "svg", "png")) -> list[Path]:
-    """Write PDF, SVG and PNG (300 dpi), or some of them; equal figures give equal bytes, so no date goes in.
+    """Write what :func:`as_files` gives, each file whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    _lay_out(figure)
-    paths = []
-    for ending, metadata in _METADATA.items():
-        if ending in endings:
-            paths.append(folder / f"{name}.{ending}")
-            figure.savefig(paths[-1], metadata=metadata)
-    return paths
-
-
-def as_svg(figure: Figure) -> str:
-    """A figure as the text of an SVG file, the same as :func:`save` writes."""
-    _lay_out(figure)
-    content = BytesIO()
-    figure.savefig(content, format="svg", metadata=_METADATA["svg"])
-    return content.getvalue().decode()
+    contents = as_files(figure, endings)
+    for ending, content in contents.items():
+        write_atomically(folder / f"{name}.{ending}", content)
+    return [folder / f"{name}.{ending}" for ending in contents]
 
 
 def _lay_out(figure: Figure) -> None:

@@ -26,6 +26,9 @@ QUANTITIES = {
 }
 
 
+_ADD_UP = ("fit_seconds", "wall_seconds")  # a sum of speeds or of peaks of memory means nothing
+
+
 @dataclass(frozen=True)
 class Table:
     """A table to show and to write as CSV and Markdown.
@@ -74,15 +77,14 @@ def in_markdown(text: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as text: three decimals, or as few as a short one has; a missing one is a dash."""
+    """A value as text: three decimals, or all of a short one such as 0.0625; a missing one is a dash."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if not isinstance(value, float) or math.isinf(value):
         return str(value)
     if 0 < abs(value) < 0.0005:
         return np.format_float_positional(value, precision=1, fractional=False, trim="-").replace("-", "−")
-    text = f"{value:.3f}"
-    text = f"{value:g}" if float(text) == value else text
+    text = f"{value:.4f}".rstrip("0").rstrip(".") if round(value, 4) == value else f"{value:.3f}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
@@ -108,6 +110,13 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     return _sorted(table)
 
 
+def diverged_fits(sweep: Sweep) -> pd.DataFrame:
+    """The fits that diverged and have no value: ``arm, p, seed``; those that ran out of memory are not among them."""
+    keys = [one.key for one in sweep.failures if one.kind == "diverged" and one.key not in sweep.identities]
+    found = pd.DataFrame([astuple(key) for key in keys], columns=["arm", "p", "seed"])
+    return found.astype({"p": float, "seed": int})
+
+
 def per_p_table(fits: pd.DataFrame) -> pd.DataFrame:
     """Mean and deviation over seeds of black, white and their difference: a row per arm and p."""
     parts = []
@@ -127,6 +136,21 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
+def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """The same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
+    parts = []
+    for value, name in QUANTITIES.items():
+        arms = stats.per_p(fits[fits["arm"].isin([first, second])], value).pivot(index="p", columns="arm")
+        sides = {f"{arm} {column}": arms[column, arm] for arm in (first, second) for column in ("n", "mean", "sd")}
+        gaps = stats.paired_per_p(stats.paired(fits, first, second, value)).set_index("p")
+        gaps = gaps[["n", "mean", "sd", "low", "high"]].set_axis(["pairs", "gap", "gap sd", "low", "high"], axis=1)
+        table = pd.DataFrame(sides).join(gaps).reset_index()
+        table.insert(0, "quantity", name)
+        parts.append(table)
+    counts = [column for column in parts[0] if column == "pairs" or str(column).endswith(" n")]
+    return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(counts, "Int64"))  # an arm may lack a p
+
+
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
     """The paired difference of every two arms that share a (p, seed): a row per two arms."""
     rows = []
@@ -138,12 +162,14 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def provenance_table(sweep: Sweep) -> pd.DataFrame:
-    """Where the numbers come from: for each key its values, with counts where fits differ."""
+    """Where the numbers come from: for each key that says anything its values, with counts where fits differ."""
     rows = []
-    for column in [name for name in sweep.provenance.columns if name not in ("arm", "p", "seed")]:
-        values = sweep.provenance[column]
+    said = sweep.provenance.replace("", None).dropna(axis="columns", how="all")
+    for column in [name for name in said.columns if name not in ("arm", "p", "seed")]:
+        values = said[column]
         if pd.api.types.is_float_dtype(values) and values.nunique() > 1:
-            text = f"{cell(float(values.min()))} to {cell(float(values.max()))}, sum {cell(float(values.sum()))}"
+            text = f"median {cell(float(values.median()))}, max {cell(float(values.max()))}"
+            text += f", sum {cell(float(values.sum()))}" if column in _ADD_UP else ""
         elif column in ("started", "finished"):
             text = f"{values.dropna().astype(str).min()} to {values.dropna().astype(str).max()}"
         else:

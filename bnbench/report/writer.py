@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bnbench.layout import write_atomically
 from bnbench.report.page import Picture, inline_svg
-from bnbench.report.style import as_svg, save
+from bnbench.report.style import as_files
 from bnbench.report.tables import Table, in_markdown
 
 _DRAWN = ("pdf", "png", "svg")
@@ -30,12 +32,12 @@ class Writer:
         out: the report's folder, where the page lies.
         folder: this sweep's folder below it; empty if the report has but one.
         formats: what to write, see :data:`bnbench.parsing.FORMATS`.
-        paths: what was written.
+        digests: the SHA-256 of every file that was written.
     """
 
     def __init__(self, out: Path, folder: str, formats: Collection[str]) -> None:
         self.out, self.folder, self.formats = out, folder, formats
-        self.paths: list[Path] = []
+        self.digests: dict[Path, str] = {}
 
     def picture(self, figure: Figure, name: str, caption: str, table: str, *, narrow: Drawing | None = None) -> Picture:
         """Save a figure in every format and make it fit for the page.
@@ -48,48 +50,44 @@ class Writer:
             narrow: draws the same for a narrow screen, if it needs both columns of a wide one.
         """
         endings = [ending for ending in _DRAWN if ending in self.formats]
-        links = []
-        if "csv" in self.formats:
-            links.append(("CSV", self._link("tables", f"{table}.csv")))
-        if endings:
-            self.paths += save(figure, self._made("figures"), name, endings)
-            links += [(ending.upper(), self._link("figures", f"{name}.{ending}")) for ending in endings]
-        drawings = []
-        if "html" in self.formats:
-            drawn = (
-                self.out / self.folder / "figures" / f"{name}.svg"
-            )  # drawing it a second time would take as long again
-            text = drawn.read_text(encoding="utf-8") if drawn in self.paths else as_svg(figure)
-            drawings.append(inline_svg(text, f"{self.folder}-{name}", caption))
-        if "html" in self.formats and narrow:
-            drawings.append(inline_svg(as_svg(narrow(narrow=True)), f"{self.folder}-{name}-narrow", caption))
+        links = [("CSV", self._link("tables", f"{table}.csv"))] if "csv" in self.formats else []
+        links += [(ending.upper(), self._link("figures", f"{name}.{ending}")) for ending in endings]
+        on_page = "html" in self.formats
+        contents = as_files(figure, [*endings, "svg"] if on_page else endings)
+        for ending in (known for known in contents if known in endings):
+            self.write(self._place("figures", f"{name}.{ending}"), contents[ending])
+        drawings = [self._on_page(contents["svg"], name, caption)] if on_page else []
+        if on_page and narrow:
+            content = as_files(narrow(narrow=True), ["svg"])["svg"]
+            drawings.append(self._on_page(content, f"{name}-narrow", caption))
         return Picture(name, caption, links, table, drawings)
 
     def table(self, table: Table, endings: Collection[str] = ("csv", "md")) -> Table:
         """Write a table as CSV and Markdown, or one of them, and give it back."""
         if "csv" in endings and "csv" in self.formats:
             text = table.frame.to_csv(index=False, lineterminator="\n")
-            self.write(self._made("tables") / f"{table.name}.csv", text)
+            self.write(self._place("tables", f"{table.name}.csv"), text.encode())
         if "md" in endings and "md" in self.formats:
-            self.write(self._made("tables") / f"{table.name}.md", table.markdown())
+            self.write(self._place("tables", f"{table.name}.md"), table.markdown().encode())
         return table
 
     def captions(self, pictures: list[Picture]) -> None:
         """Write every caption beside the figures, for whoever puts one in a paper."""
         if "md" in self.formats:
             text = "\n\n".join(f"**{picture.name}**: {in_markdown(picture.caption)}" for picture in pictures)
-            self.write(self._made("figures") / "captions.md", text + "\n")
+            self.write(self._place("figures", "captions.md"), f"{text}\n".encode())
 
-    def write(self, path: Path, text: str) -> None:
-        """Write a file and remember it."""
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file and remember it; what it holds is never read back: another report may write there too."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
-        self.paths.append(path)
+        write_atomically(path, content)
+        self.digests[path] = hashlib.sha256(content).hexdigest()
 
-    def _made(self, kind: str) -> Path:
-        folder = self.out / self.folder / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def _place(self, kind: str, name: str) -> Path:
+        return self.out / self.folder / kind / name
+
+    def _on_page(self, svg: bytes, name: str, caption: str) -> Markup:
+        return inline_svg(svg.decode(), f"{self.folder}-{name}", caption)
 
     def _link(self, kind: str, name: str) -> str:
         """The address of a file, as the page writes it."""

@@ -1,0 +1,165 @@
+"""The answer in a sentence: which arm bends further, by how much, how sure, and what the sweep still lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+
+from bnbench import stats
+from bnbench.report.style import arm_order
+from bnbench.wording import counted, plain_number, probability, signed
+
+_FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
+_MEANING = "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that gave way less."
+_NAMED = 10  # fill probabilities that a sentence names; more are counted
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader sees first.
+
+    Attributes:
+        headline: a few words.
+        sentence: the same with its numbers.
+        notes: what limits it, a sentence each.
+    """
+
+    headline: str
+    sentence: str
+    notes: list[str]
+
+
+class Two(NamedTuple):
+    """Two arms and their pairs, as :func:`bnbench.stats.paired` gives them; at least one pair."""
+
+    pairs: pd.DataFrame
+    first: str
+    second: str
+
+
+def headline_arms(fits: pd.DataFrame) -> Two | None:
+    """The two arms that the page compares: plain and bn, else the first two that share a pair."""
+    for first, second in combinations(arm_order(fits["arm"]), 2):
+        if len(pairs := stats.paired(fits, first, second)):
+            return Two(pairs, first, second)
+    return None
+
+
+def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_colour: bool = False) -> Answer:
+    """Which arm bends further, by how much and how sure.
+
+    Args:
+        fits: a row per fit: ``arm, p, seed, difference``; with ``by_colour`` also ``black, white``.
+        diverged: a row per fit that diverged: ``arm, p, seed``.
+        per_arm: how many fits of each arm the whole sweep has.
+        by_colour: whether the sentence must say which colour the gap comes from.
+    """
+    if fits.empty:
+        lost = f" {counted(len(diverged), 'fit')} diverged, and such a fit has no value." if len(diverged) else ""
+        return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
+    two = headline_arms(fits)
+    if two is None:
+        return _without_pairs(fits, diverged, per_arm)
+    first, second, whole = two.first, two.second, stats.overall(two.pairs)
+    more, less = (first, second) if whole.mean > 0 else (second, first)
+    support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
+    gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
+    colours = f" {colours_words(fits, two)}" if by_colour else ""
+    wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}"
+    if whole.df == 0:
+        sentence = f"{support}, {gap}; {_no_interval_words(two.pairs)}.{colours}"
+        notes = [f"{wins}.", _MEANING, "An interval needs two pairs at every p: run a second seed."]
+        return Answer(f"{first} or {second}: it cannot be said yet", sentence, notes)
+    notes = [f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).", _MEANING, *_limits(two.pairs)]
+    low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
+    interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
+    freedom = f"{whole.df} {'degree' if whole.df == 1 else 'degrees'} of freedom"
+    sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}).{colours}"
+    if whole.low > 0 or whole.high < 0:
+        return Answer(f"{more} bends its landscape further than {less}", sentence, notes)
+    return Answer(f"{first} or {second}: these fits cannot say which bends further", sentence, notes)
+
+
+def colours_words(fits: pd.DataFrame, two: Two) -> str:
+    """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
+    gap, black, white = (
+        stats.paired(fits, two.first, two.second, value)["gap"].mean() for value in ("difference", "black", "white")
+    )
+    return (
+        f"The gap {two.first} − {two.second} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} "
+        "on white ones."
+    )
+
+
+def _no_interval_words(pairs: pd.DataFrame) -> str:
+    """Why there is no interval: which p have a single pair."""
+    counts = pairs.groupby("p").size()
+    single = counts.index[counts == 1]
+    if len(pairs) == 1:
+        return "with one pair there is no interval"
+    if len(single) == len(counts):
+        return "with one pair at each p there is no interval"
+    which = f"{len(single)} of {counted(len(counts), 'p')}" if len(single) > _NAMED else f"p = {_listed(single)}"
+    lacks = "lacks a second pair" if len(single) == 1 else "lack a second pair"
+    return f"there is no interval yet, since {which} {lacks}"
+
+
+def _limits(pairs: pd.DataFrame) -> list[str]:
+    """What a reader of an interval should know about the pairs behind it."""
+    counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
+    notes = []
+    if counts.nunique() > 1:
+        notes.append(f"The p have {counts.min()} to {counts.max()} pairs: those with more weigh more in the mean.")
+    if seeds < _FEW_SEEDS:
+        notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
+    return notes
+
+
+def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> Answer:
+    """Where no two arms share a (p, seed): what each has, and why that is no comparison."""
+    arms = arm_order(fits["arm"])
+    mine = {arm: fits[fits["arm"] == arm] for arm in arms}
+    parts = [
+        f"{arm} {table['difference'].mean():.3f} over {counted(len(table), 'fit')} at p {_listed(table['p'].unique())}"
+        for arm, table in mine.items()
+    ]
+    sentence = f"Mean difference in accuracy, black − white: {'; '.join(parts)}."
+    lost = diverged.loc[~diverged["arm"].isin(arms), "arm"].value_counts()
+    why = [_lost_words(arm, int(lost[arm]), per_arm) for arm in arm_order(lost.index)]
+    if len(arms) > 1:
+        sentence += " No (p, seed) has been fitted with two arms, so these means are of other masks and do not compare."
+        return Answer("No pair to compare yet", sentence, why)
+    if why:
+        names = " and ".join(arm_order(lost.index))
+        rest = f"every fit of {names} diverged" if (lost == per_arm).all() else f"no fit of {names} has a value yet"
+        return Answer(f"{arms[0]} alone: {rest}", sentence, why)
+    note = "A comparison needs a second arm on the same masks, such as --arms plain,bn."
+    return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note])
+
+
+def _lost_words(arm: str, lost: int, expected: int) -> str:
+    """Of an arm without any value: how many of its fits diverged."""
+    if lost == expected:
+        return f"All {counted(lost, 'fit')} of {arm} diverged, and such a fit has no value."
+    return f"{lost} of {counted(expected, 'fit')} of {arm} diverged, and no other one has finished."
+
+
+def diverged_note(diverged: pd.DataFrame, two: Two | None) -> str:
+    """How many fits diverged, for the first screen, and that no headline holds their pairs; empty where none did."""
+    if diverged.empty:
+        return ""
+    counts = diverged["arm"].value_counts()
+    shares = ", ".join(f"{counts[arm]} of {arm}" for arm in arm_order(counts.index))
+    text = f"{counted(len(diverged), 'fit')} diverged ({shares}) and {'has' if len(diverged) == 1 else 'have'} no value"
+    lost = two is not None and bool(diverged["arm"].isin([two.first, two.second]).any())
+    return f"{text}: their pairs are not in the headline." if lost else f"{text}."
+
+
+def _listed(values: Iterable[float]) -> str:
+    """Fill probabilities in a sentence: ``0.1, 0.3 and 0.5``."""
+    texts = [f"{value:g}" for value in sorted(values)]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
