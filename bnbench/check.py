@@ -21,7 +21,7 @@ from bnbench.errors import RequestError
 from bnbench.profiles import PROFILES
 from bnbench.protocol import Protocol
 
-FORMAT = 2
+FORMAT = 3
 RELATIVE = 1e-9  # two orders of float64 sums agree to about 1e-13; a wrong equation differs in the first digits
 _SMALL = 1e-3  # what is smaller than this, such as the cosine of a right angle, is held to RELATIVE times this
 Kind = Literal["exact", "statistical"]
