@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bnbench.check import Value
+from bnbench.check import DONE, FIRST_STEPS, Value
 from bnbench.compute import draw_masks
 from bnbench.data import DataSet
 from bnbench.errors import RequestError
@@ -27,8 +27,6 @@ from bnbench.protocol import FitKey, Grid, Protocol
 
 _IMAGES = 32  # images that whole landscapes are measured on
 _FEW_PIXELS = np.indices((3, 3)).sum(0) % 2 == 0  # a chequered mask, for landscapes over all images
-FIRST_STEPS = "first steps"
-DONE = "done"
 
 
 def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:

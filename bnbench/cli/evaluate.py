@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnbench import layout
-from bnbench.cli.options import FOLDER, Text, execution_of, machine_options, say
+from bnbench.cli.options import FOLDER, Text, execution_of, image_options, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.parsing import parse_policies
 from bnbench.protocol import SPLITS
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--landscapes", is_flag=True, help="Keep loss and accuracy of every pixel too.")
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: RESULTS/evaluations]")
 @machine_options
+@image_options
 def evaluate(results: Path, **options: Any) -> None:
     """Measure the stored planes of every sweep below RESULTS again, without training.
 

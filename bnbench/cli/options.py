@@ -80,20 +80,29 @@ _MACHINE = (
     click.option(
         "--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit."
     ),
+)
+_IMAGES = (
     click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets."),
     click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
 )
 
 
 def machine_options(command: Command) -> Command:
-    """Give a command the options that say where fits run, and where their images come from."""
+    """Give a command the options that say where fits run."""
     for option in reversed(_MACHINE):
         command = option(command)
     return command
 
 
+def image_options(command: Command) -> Command:
+    """Give a command the options that say where images come from."""
+    for option in reversed(_IMAGES):
+        command = option(command)
+    return command
+
+
 def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more: Any) -> Execution:
-    """What :func:`machine_options` asked for, on this machine or on those of a cluster.
+    """What :func:`machine_options` and :func:`image_options` asked for, on this machine or on those of a cluster.
 
     Raises:
         RequestError: a machine lacks a device that was asked for.
@@ -103,7 +112,7 @@ def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more
 
     request = DeviceRequest(**{knob.name: options[knob.name] for knob in fields(DeviceRequest)})
     slots = cluster.slots(request) if cluster else request.slots()
-    kept = {name: options[name] for name in ("threads", "data_folder", "download")}
+    kept = {name: options[name] for name in ("threads", "data_folder", "download") if name in options}
     return Execution(slots, **kept, **more, request=request)
 
 

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnbench.cli.config import ConfiguredCommand, config_option, given_options
-from bnbench.cli.options import ARMS, FOLDER, SHARD, Text, execution_of, knob_options, machine_options, say
+from bnbench.cli.options import (
+    ARMS,
+    FOLDER,
+    SHARD,
+    Text,
+    execution_of,
+    image_options,
+    knob_options,
+    machine_options,
+    say,
+)
 from bnbench.parsing import parse_probs, parse_seeds
 from bnbench.profiles import PROFILES, folder_name, title
 from bnbench.protocol import SECTIONS, Grid, Protocol
@@ -42,6 +52,7 @@ _NAMED = 8  # slots that the plan names one by one
 )
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
+@image_options
 @click.option(
     "--chunk", type=click.IntRange(1), help="Pixels computed at once.  [default: measured, once per results folder]"
 )
