@@ -14,7 +14,7 @@ from bnbench.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, grid_coordinates
-from bnbench.protocol import TrainingProtocol
+from bnbench.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import step_loss
 

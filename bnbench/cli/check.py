@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnbench.cli.options import ARMS, execution_of, machine_options, say
+from bnbench.cli.options import arms_option, execution_of, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.interrupts import Interrupted
 from bnbench.wording import counted
@@ -30,9 +30,7 @@ _LOG_WIDTH = 1_000  # a log has no right edge
 @click.command()
 @click.argument("baseline", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--update", is_flag=True, help="Write a new baseline instead of comparing with it.")
-@click.option(
-    "--arms", type=ARMS, default="plain,bn", show_default=True, help="plain, bn, skip or package.module:factory."
-)
+@arms_option
 @click.option("--set", "name", default="standard", show_default=True, help="Which fits to run.")
 @click.option(
     "--only", type=click.Choice(("exact", "statistical")), help="One kind of checks; exact ones take seconds."

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
 from bnbench.parsing import parse_arms, parse_counts, parse_size
-from bnbench.protocol import SECTIONS
+from bnbench.protocol import BUILT_IN, SECTIONS
 
 if TYPE_CHECKING:
     from bnbench.cluster import Cluster
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
-_ARMS = ("plain", "bn", "skip")  # bnbench.models.BUILT_IN; importing it would import torch
 
 
 class Text(click.ParamType[Any]):
@@ -60,7 +59,7 @@ class Arms(Text):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The built-in arms that go on with what is typed after the last comma."""
         before, comma, start = incomplete.rpartition(",")
-        free = (arm for arm in _ARMS if arm.startswith(start) and arm not in before.split(","))
+        free = (arm for arm in BUILT_IN if arm.startswith(start) and arm not in before.split(","))
         return [CompletionItem(f"{before}{comma}{arm}") for arm in free]
 
 
@@ -69,6 +68,13 @@ FOLDER = Text("FOLDER", _folder)
 SHARD = Text("N/M", _shard)
 
 
+arms_option = click.option(
+    "--arms",
+    type=ARMS,
+    default="plain,bn",
+    show_default=True,
+    help=f"{', '.join(BUILT_IN)} or package.module:factory.",
+)
 _MACHINE = (
     click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*."),
     click.option(

@@ -13,10 +13,10 @@ import click
 
 from bnbench.cli.config import ConfiguredCommand, config_option, given_options
 from bnbench.cli.options import (
-    ARMS,
     FOLDER,
     SHARD,
     Text,
+    arms_option,
     execution_of,
     image_options,
     knob_options,
@@ -47,9 +47,7 @@ _NAMED = 8  # slots that the plan names one by one
 @click.option(
     "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
 )
-@click.option(
-    "--arms", type=ARMS, default="plain,bn", show_default=True, help="plain, bn, skip or package.module:factory."
-)
+@arms_option
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
 @image_options

@@ -17,7 +17,7 @@ from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.sampling import Cycle
-from bnbench.protocol import TrainingProtocol
+from bnbench.sections import TrainingProtocol
 
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
