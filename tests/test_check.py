@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -380,6 +381,16 @@ def test_a_baseline_without_quantities_says_so(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps(bare))
     answer = bnbench("check", "own.json", *EXACT, cwd=tmp_path)
     assert "own.json holds no exact checks; write a new one with --update." in answer.stderr
+
+
+def test_the_page_says_which_shift_is_seen() -> None:
+    page = (COMMITTED.parents[1] / "docs" / "check.md").read_text()
+    gap = json.loads(COMMITTED.read_text())["statistical"]["plain − bn: difference"]
+    seen = tolerance("plain − bn: difference", STANDARD)
+    assert f"a gap between the arms that moved by more than {seen:.3f}" in page
+    assert f"accuracy that moved by more than {tolerance('plain: black accuracy', STANDARD):.3f}" in page
+    (share,) = re.findall(rf"baseline's gap is {gap:.3f}: one that is (\d+) % smaller passes", page)
+    assert 0 < seen / gap - int(share) / 100 < 0.1
 
 
 def test_no_repetition_of_the_spread_raised_an_alarm_and_the_page_counts_them() -> None:

@@ -149,6 +149,11 @@ def test_rooms_are_small() -> None:
     assert {name: length for name, length in lengths.items() if length > 260} == {}
 
 
+def test_the_package_lists_what_it_offers_before_it_is_loaded() -> None:
+    code = "import sys, bnbench; assert set(bnbench.__all__) <= set(dir(bnbench)); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_help_needs_no_torch() -> None:
     code = "import sys, bnbench.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -40,6 +40,22 @@ class Text(click.ParamType[Any]):
             raise click.ClickException(str(error)) from error
 
 
+class Count(click.IntRange):
+    """A whole number of at least 1."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number; what is wrong with it becomes one sentence."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            option = f"{param.opts[0]} " if param else ""
+            raise click.ClickException(f"{option}{value}: give a whole number of at least 1, such as 2.") from error
+        return number
+
+
 def _folder(text: str, option: str) -> Path:
     if not text.strip():
         raise RequestError(f"{option} is empty; give a folder, such as results/own.")
@@ -64,6 +80,7 @@ class Arms(Text):
 
 
 ARMS = Arms("LIST", parse_arms)
+COUNT = Count()
 FOLDER = Text("FOLDER", _folder)
 SHARD = Text("N/M", _shard)
 
@@ -79,13 +96,11 @@ _MACHINE = (
     click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*."),
     click.option(
         "--per-device",
-        type=click.IntRange(1),
+        type=COUNT,
         help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
     ),
-    click.option("--jobs", type=click.IntRange(1), help="Fits at once, all devices together."),
-    click.option(
-        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of each fit."
-    ),
+    click.option("--jobs", type=COUNT, help="Fits at once, all devices together."),
+    click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),
 )
 _IMAGES = (
     click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets."),

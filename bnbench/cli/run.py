@@ -13,6 +13,7 @@ import click
 
 from bnbench.cli.config import ConfiguredCommand, config_option, given_options
 from bnbench.cli.options import (
+    COUNT,
     FOLDER,
     SHARD,
     Text,
@@ -51,9 +52,7 @@ _NAMED = 8  # slots that the plan names one by one
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
 @image_options
-@click.option(
-    "--chunk", type=click.IntRange(1), help="Pixels computed at once.  [default: measured, once per results folder]"
-)
+@click.option("--chunk", type=COUNT, help="Pixels computed at once.  [default: measured, once per results folder]")
 @click.option(
     "--checkpoint-every",
     type=click.FloatRange(0, min_open=True),
