@@ -21,9 +21,13 @@ from bnbench.errors import RequestError
 from bnbench.profiles import PROFILES
 from bnbench.protocol import Protocol
 
-FORMAT = 2
+FORMAT = 3
 RELATIVE = 1e-9  # two orders of float64 sums agree to about 1e-13; a wrong equation differs in the first digits
+_LARGEST = 1e300
 _SMALL = 1e-3  # what is smaller than this, such as the cosine of a right angle, is held to RELATIVE times this
+FIRST_STEPS = "first steps"  # of an arm: DONE, or how they failed
+DONE = "done"
+FAILED = "fits that failed"
 Kind = Literal["exact", "statistical"]
 Value = float | int | str
 
@@ -91,7 +95,7 @@ def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict
         arms: the first is the one that the others are compared with.
 
     Returns:
-        Name, such as ``plain − bn: difference``, to value; every fit weighs the same.
+        Name, such as ``plain − bn: difference``, to value, see :func:`statistical_names`; every fit weighs the same.
     """
     chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
     quantities = ["black", "white", "difference"]
@@ -103,11 +107,17 @@ def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict
     return {**found, **gaps}
 
 
+def statistical_names(arms: Sequence[str]) -> list[str]:
+    """The statistical quantities of a sweep in which no fit failed, that number included."""
+    accuracies = [f"{arm}: {colour} accuracy" for arm in arms for colour in ("black", "white")]
+    return [FAILED, *accuracies, *(f"{arms[0]} − {arm}: difference" for arm in arms[1:])]
+
+
 def tolerance(name: str, check_set: CheckSet) -> float:
     """How far a mean may lie from the baseline's: five standard errors of a change by rounding alone.
 
-    Both runs vary, hence √2, which the measured spread of a change between two runs has in it already; a gap
-    between two arms varies by both of theirs.
+    ``spread`` is that of one fit's change from one run to another, so that both runs' variation is in it. A mean over
+    N fits changes by spread / √N; a gap between two arms by √2 times that, for both of them change.
     """
     quantity = name.partition(": ")[2].removesuffix(" accuracy")
     arms = 2 if quantity == "difference" else 1
@@ -116,10 +126,10 @@ def tolerance(name: str, check_set: CheckSet) -> float:
 
 
 def compare(baseline: Mapping[str, Any], now: Mapping[Kind, Mapping[str, Value]], check_set: CheckSet) -> list[Finding]:
-    """Set what was measured beside the baseline, quantity by quantity; one that came to nothing is outside.
+    """Set what was measured beside the baseline, quantity by quantity; one that a failure left out is outside.
 
     Raises:
-        RequestError: the baseline lacks a quantity.
+        RequestError: the baseline holds other quantities.
     """
     findings: list[Finding] = []
     for kind, quantities in now.items():
@@ -131,6 +141,10 @@ def compare(baseline: Mapping[str, Any], now: Mapping[Kind, Mapping[str, Value]]
             allowed = tolerance(name, check_set) if is_mean else _exact_tolerance(before)
             findings.append(Finding(kind, name, before, value, allowed))
         lost = [name for name in baseline[kind] if name not in quantities]
+        if unknown := [name for name in lost if not _is_left_out(name, quantities)]:
+            raise RequestError(
+                f"the baseline holds {unknown[0]!r}, which is not checked; write a new one with --update."
+            )
         findings += [Finding(kind, name, baseline[kind][name], "none", 0.0) for name in lost]
     return findings
 
@@ -140,7 +154,7 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
 
     Raises:
         RequestError: there is none, it is damaged, it is of other arms or of another protocol, or it lacks a kind
-            of checks.
+            of checks or a statistical quantity, or holds another one.
     """
     try:
         baseline: dict[str, Any] = json.loads(path.read_bytes())
@@ -150,7 +164,7 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
         is_whole &= isinstance(baseline["provenance"], dict)
     except FileNotFoundError as error:
         raise RequestError(f"{path} is not there; bnbench check {path} --update writes it.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RequestError(f"{path} is not a baseline of bnbench check; write a new one with --update.") from error
     if written != FORMAT:
         raise RequestError(
@@ -166,6 +180,9 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
     if missing := [kind for kind in kinds if kind not in baseline]:
         there = "".join(f"give --only {kind}, or " for kind in ("exact", "statistical") if kind in baseline)
         raise RequestError(f"{path} holds no {missing[0]} checks; {there}write a new one with --update.")
+    if "statistical" in kinds and (odd := sorted(set(baseline["statistical"]) ^ set(statistical_names(arms)))):
+        verb = "holds" if odd[0] in baseline["statistical"] else "lacks"
+        raise RequestError(f"{path} {verb} {odd[0]!r}; write a new one with --update.")
     return baseline
 
 
@@ -183,8 +200,19 @@ def _exact_tolerance(value: Value) -> float:
     return 0.0 if isinstance(value, int | str) else RELATIVE * max(abs(value), _SMALL)
 
 
+def _is_left_out(name: str, quantities: Mapping[str, Value]) -> bool:
+    """Whether a quantity is missing because its arm or a fit failed."""
+    steps = quantities.get(f"{name.rpartition(': ')[0]}: {FIRST_STEPS}", DONE)
+    return steps != DONE or bool(quantities.get(FAILED))
+
+
 def _is_table(values: Any) -> bool:
-    return isinstance(values, dict) and all(isinstance(value, int | float | str) for value in values.values())
+    return isinstance(values, dict) and all(map(_is_value, values.values()))
+
+
+def _is_value(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and abs(value) < _LARGEST  # neither NaN nor Infinity, which JSON has not
+    return is_number or isinstance(value, str)
 
 
 # Spread: measured by benchmarks/check_spread.py, see docs/check.md.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnbench.errors import RequestError
-from bnbench.protocol import DataProtocol, MeasurementProtocol
+from bnbench.sections import DataProtocol, MeasurementProtocol
 
 CACHE = Path.home() / ".cache" / "bnbench"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

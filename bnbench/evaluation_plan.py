@@ -13,10 +13,11 @@ from bnbench.evaluations import Evaluation, plane_hash
 from bnbench.execution import Execution
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import policies
-from bnbench.models import BUILT_IN, uses_bn
+from bnbench.models import uses_bn
 from bnbench.mpo.plane import fresh_network
 from bnbench.planes import read_plane_details
-from bnbench.protocol import FitKey, MeasurementProtocol, Protocol
+from bnbench.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.sections import MeasurementProtocol
 from bnbench.sweeps import find_sweeps
 
 

@@ -6,32 +6,31 @@ everything that decides a number is passed once: masks, plane, both colours, cla
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 
-from bnbench.check import Value
-from bnbench.compute import draw_masks, make_plane, start_fit
-from bnbench.data import DataSet, Images, load_data
+from bnbench.check import DONE, FIRST_STEPS, Value
+from bnbench.compute import draw_masks
+from bnbench.data import DataSet
 from bnbench.errors import RequestError
 from bnbench.landscape import measure_fit, measure_landscape
-from bnbench.masks import Mask
-from bnbench.mpo.fit import DivergedError, Fit, TraceRow
+from bnbench.mpo.fit import DivergedError, TraceRow
 from bnbench.mpo.plane import Plane
+from bnbench.other_settings import other_quantities
+from bnbench.precise import STEPS, digest, first_steps, measured, precise_data, precise_fit, precise_plane
 from bnbench.protocol import FitKey, Grid, Protocol
 
-_IMAGES = 64  # images that landscapes are measured on
-FIRST_STEPS = "first steps"
-DONE = "done"
-_STEPS = 3  # from the second on, Adam's state counts
+_IMAGES = 32  # images that whole landscapes are measured on
+_FEW_PIXELS = np.indices((3, 3)).sum(0) % 2 == 0  # a chequered mask, for landscapes over all images
 
 
 def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
-    """Masks, geometry, first steps and landscapes of a grid's fits, in float64.
+    """Masks, geometry, first steps and landscapes of a grid's fits, and of the settings they lack, in float64.
 
     All arms share one process and one order, so that whatever one leaves behind shows in the next.
 
@@ -43,12 +42,12 @@ def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
     Returns:
         Name, such as ``bn: gradient, step 1``, to value; of an arm that fails only how, as ``first steps``.
     """
-    data = _double(load_data(protocol.data, protocol.measurement))
+    data = precise_data(protocol)
     found: dict[str, Value] = {}
     for arm in grid.arms:
         keys = [key for key in grid.fits() if key.arm == arm]
         masks, trained = zip(*(draw_masks(key, protocol) for key in keys), strict=True)
-        own: dict[str, Value] = {"masks": _digest(masks), "trained pixels": _digest(trained)}
+        own: dict[str, Value] = {"masks": digest(masks), "trained pixels": digest(trained)}
         try:
             own |= {FIRST_STEPS: DONE} | _first_fit(keys[0], protocol, data) | _every_fit(keys, protocol, data)
         except (RequestError, OSError):
@@ -58,24 +57,18 @@ def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
                 raise
             own[FIRST_STEPS] = f"failed, {type(error).__name__}: {error}"  # a user's own network may raise anything
         found |= {f"{arm}: {name}": value for name, value in own.items()}
-    return found
+    return found | other_quantities()
 
 
 def _first_fit(key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
     """One fit from its fresh plane through its first steps to its table."""
-    plane = _plane(key, protocol, data)
+    plane = precise_plane(key, protocol, data)
     found = _geometry(plane) | _at_the_start(plane, protocol, data)
-    short = replace(protocol, training=replace(protocol.training, steps=_STEPS))
-    under_way = _fit(key, short, plane, data)
-    for step in range(1, _STEPS + 1):
-        under_way.advance()
-        row = under_way.rows[-1]
-        found |= {
-            f"black loss, step {step}": row.black_loss,
-            f"white loss, step {step}": row.white_loss,
-            f"gradient, step {step}": row.gradient_norm,
-        }
-    found |= _measured(plane, key, protocol, data)
+    short = replace(protocol, training=replace(protocol.training, steps=STEPS))
+    under_way = precise_fit(key, short, plane, data)
+    found |= first_steps(under_way)
+    few = replace(data, measured=data.measured.first(_IMAGES), train_sample=data.train_sample.first(_IMAGES))
+    found |= measured(plane, key, draw_masks(key, protocol), few, protocol) | _all_images(plane, key, protocol, data)
     return found | _clamped_and_clipped(key, short, data, clip=under_way.rows[0].gradient_norm / 10)
 
 
@@ -105,28 +98,21 @@ def _at_the_start(plane: Plane, protocol: Protocol, data: DataSet) -> dict[str, 
     }
 
 
-def _measured(plane: Plane, key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
-    """What a fit's file would say: both colours, which pixels, which images, which BN statistics."""
-    few = replace(data, measured=data.measured.first(_IMAGES), train_sample=data.train_sample.first(_IMAGES))
-    _, summary = measure_fit(plane, key, *draw_masks(key, protocol), few, protocol)
-    rows: list[dict[Any, Any]] = summary.to_dict("records")
-    found: dict[str, Value] = {}
+def _all_images(plane: Plane, key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
+    """On few pixels, every image that a fit is measured on: batches of 16 and of 512 are told apart."""
+    small = replace(protocol, mask=replace(protocol.mask, mask_size=_FEW_PIXELS.shape))
+    _, summary = measure_fit(plane, key, _FEW_PIXELS, _FEW_PIXELS | True, data, small)
+    found: dict[str, Value] = {"images measured": len(data.measured), "training images": len(data.train)}
+    found["training images measured"] = len(data.train_sample)
+    rows: list[dict[Any, Any]] = summary[summary["pixels"] == "all"].to_dict("records")
     for row in rows:
-        is_headline = row["headline"] and row["split"] != "train"
-        if is_headline and row["pixels"] == "all":
-            found |= {"measured black accuracy": row["black"], "measured white accuracy": row["white"]}
-            found |= {"measured black loss": row["black_loss"], "measured white loss": row["white_loss"]}
-        elif is_headline:
-            found["measured white loss, trained pixels"] = row["white_loss"]
-        elif row["pixels"] == "all":
-            what = "training images" if row["headline"] else row["policy"]
-            found[f"measured black loss, {what}"] = row["black_loss"]
+        found[f"black loss on all {row['split']} images, policy {row['policy']}"] = row["black_loss"]
     return found
 
 
 def _clamped_and_clipped(key: FitKey, protocol: Protocol, data: DataSet, clip: float) -> dict[str, Value]:
     """First steps in which about half of the white pixels are past the threshold, and every gradient is clipped."""
-    plane = _plane(key, protocol, data)
+    plane = precise_plane(key, protocol, data)
     mask, trained = (torch.from_numpy(mask) for mask in draw_masks(key, protocol))
     seen = measure_landscape(
         plane,
@@ -137,7 +123,7 @@ def _clamped_and_clipped(key: FitKey, protocol: Protocol, data: DataSet, clip: f
     )
     middle = float(seen.loss[~mask & trained].median())
     hard = replace(protocol, training=replace(protocol.training, threshold=middle, clip=clip))
-    under_way = _fit(key, hard, plane, data)
+    under_way = precise_fit(key, hard, plane, data)
     while not under_way.is_done:
         under_way.clamped_share = 1.0  # as after many steps: clamped pixels are found before the others are computed
         under_way.advance()
@@ -145,8 +131,8 @@ def _clamped_and_clipped(key: FitKey, protocol: Protocol, data: DataSet, clip: f
     return {
         "gradient, step 1, half of white clamped": first.gradient_norm,
         "share of white clamped": first.clamped,
-        f"black loss, step {_STEPS}, clipped": last.black_loss,
-        f"gradient, step {_STEPS}, clipped": last.gradient_norm,
+        f"black loss, step {STEPS}, clipped": last.black_loss,
+        f"gradient, step {STEPS}, clipped": last.gradient_norm,
         "steps clipped": sum(row.gradient_norm > clip for row in under_way.rows),
     }
 
@@ -156,7 +142,7 @@ def _every_fit(keys: Sequence[FitKey], protocol: Protocol, data: DataSet) -> dic
     one_step = replace(protocol, training=replace(protocol.training, steps=1))
     rows: list[TraceRow] = []
     for key in keys:
-        under_way = _fit(key, one_step, _plane(key, protocol, data), data)
+        under_way = precise_fit(key, one_step, precise_plane(key, protocol, data), data)
         under_way.advance()
         rows += under_way.rows
     return {
@@ -164,22 +150,3 @@ def _every_fit(keys: Sequence[FitKey], protocol: Protocol, data: DataSet) -> dic
         "white loss, step 1, mean of all fits": fmean(row.white_loss for row in rows),
         "gradient, step 1, mean of all fits": fmean(row.gradient_norm for row in rows),
     }
-
-
-def _plane(key: FitKey, protocol: Protocol, data: DataSet) -> Plane:
-    return make_plane(key, protocol, data, "cpu").double()
-
-
-def _fit(key: FitKey, protocol: Protocol, plane: Plane, data: DataSet) -> Fit:
-    return start_fit(key, protocol, plane, draw_masks(key, protocol), data.train)
-
-
-def _digest(masks: Sequence[Mask]) -> str:
-    return hashlib.sha256(b"".join(mask.tobytes() for mask in masks)).hexdigest()[:16]
-
-
-def _double(data: DataSet) -> DataSet:
-    train, sample, measured = (
-        Images(part.pixels.double(), part.labels) for part in (data.train, data.train_sample, data.measured)
-    )
-    return DataSet(train, sample, measured, data.classes)

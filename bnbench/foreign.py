@@ -19,10 +19,11 @@ from torch.func import functional_call
 from torch.nn.utils import parametrize
 
 from bnbench.errors import RequestError
-from bnbench.models import BUILT_IN, Factory, arm_factory, uses_bn
+from bnbench.models import Factory, arm_factory, uses_bn
 from bnbench.mpo.batched import batched_logits
 from bnbench.mpo.plane import flatten, fresh_network
-from bnbench.protocol import NetworkProtocol
+from bnbench.protocol import BUILT_IN
+from bnbench.sections import NetworkProtocol
 
 _OFFSET = 0.5
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnbench.errors import RequestError
-from bnbench.protocol import NetworkProtocol
+from bnbench.protocol import BUILT_IN
+from bnbench.sections import NetworkProtocol
 
-BUILT_IN = ("plain", "bn", "skip")
 _EPSILON = 1e-5
 Factory = Callable[[], nn.Module]
 

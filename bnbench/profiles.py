@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bnbench.protocol import (
-    DataProtocol,
-    MaskProtocol,
-    MeasurementProtocol,
-    NetworkProtocol,
-    Protocol,
-    TrainingProtocol,
-    knob_text,
-)
+from bnbench.protocol import Protocol, knob_text
+from bnbench.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
 
 _COMPACT = Protocol("compact")
 _QUICK = _COMPACT.with_knobs(mask_size=(10, 10), black_pixels=32, white_pixels=32, images=32, steps=1_200)

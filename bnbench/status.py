@@ -15,7 +15,7 @@ from bnbench.config import read_grid
 from bnbench.errors import RequestError
 from bnbench.failures import Failure, identity_of, read_failure
 from bnbench.pace import fits_per_hour, seconds_left
-from bnbench.protocol import FitKey, Protocol
+from bnbench.protocol import BUILT_IN, FitKey, Protocol
 from bnbench.store import StoreError
 
 State = Literal["done", "running", "failed", "unreadable", "to do"]
@@ -171,8 +171,7 @@ def read_status(folder: Path, known: Known | None = None) -> SweepStatus:
 
 def _place(key: FitKey) -> tuple[int, FitKey]:
     """Where a fit that nobody asked for by name stands: the built-in arms in their usual order, then others."""
-    usual = ("plain", "bn", "skip")
-    return usual.index(key.arm) if key.arm in usual else len(usual), key
+    return BUILT_IN.index(key.arm) if key.arm in BUILT_IN else len(BUILT_IN), key
 
 
 def _asked(folder: Path, broken: list[str]) -> list[FitKey]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -27,7 +28,7 @@ def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     """Findings as cells of a table, see ``HEADINGS``."""
     return [
         (
-            finding.name,
+            _one_line(finding.name),
             _text(finding.baseline),
             _text(finding.now),
             f"{finding.tolerance:.2g}" if finding.tolerance else "equal",
@@ -52,7 +53,7 @@ def junit(findings: Sequence[Finding]) -> bytes:
     failures = sum(not finding.is_within for finding in findings)
     suite = ElementTree.Element("testsuite", name="bnbench check", tests=str(len(findings)), failures=str(failures))
     for finding, row in zip(findings, rows(findings), strict=True):
-        case = ElementTree.SubElement(suite, "testcase", classname=f"bnbench.{finding.kind}", name=finding.name)
+        case = ElementTree.SubElement(suite, "testcase", classname=f"bnbench.{finding.kind}", name=row[0])
         if not finding.is_within:
             ElementTree.SubElement(case, "failure", message=f"baseline {row[1]}, now {row[2]}, tolerance {row[3]}")
     content: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
@@ -76,7 +77,7 @@ def since(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         f"{where} with uncommitted changes" for where, one in (("then", before), ("now", now)) if _is_dirty(one)
     ]
     nothing = "same versions, same kind of machine" if known else "what it was written with is unknown"
-    day = str(before["finished"])[:10] if "finished" in before else "of an unknown day"
+    day = _one_line(str(before["finished"]))[:10] if "finished" in before else "of an unknown day"
     return f"Since the baseline ({day}): {', '.join(changes) or nothing}."
 
 
@@ -85,16 +86,21 @@ def sentence(findings: Sequence[Finding]) -> str:
     outside = [finding for finding in findings if not finding.is_within]
     if not outside:
         return f"all {len(findings)} quantities are within their tolerance"
-    names = ", ".join(finding.name for finding in outside[:3]) + (" and more" if len(outside) > 3 else "")
+    names = ", ".join(_one_line(finding.name) for finding in outside[:3]) + (" and more" if len(outside) > 3 else "")
     return f"{len(outside)} of {len(findings)} quantities are outside their tolerance: {names}"
 
 
 def _text(value: Value) -> str:
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    """Text with nothing that would break a line, move a terminal's cursor or be no character of XML."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "�" for letter in text)
 
 
 def _origin(value: Any) -> str:
-    text = str(value)
+    text = _one_line(str(value))
     return text[:7] if len(text) == 40 else text  # a revision
 
 
@@ -103,7 +109,7 @@ def _is_dirty(origin: Mapping[str, Any]) -> bool:
 
 
 def _plain(text: str) -> str:
-    return text.replace("|", "\\|")
+    return re.sub(r"([\\`*<\[|])", r"\\\1", text)
 
 
 def _line(cells: Any) -> str:

@@ -30,7 +30,7 @@ def watch(sweeping: Sweeping, on_outcome: Callable[[Outcome], None] | None = Non
     Raises:
         Interrupted: a signal has stopped the sweep.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     # Lines for a machine that go to the same terminal would tear the bars apart.
     has_bars = console.is_terminal and not (on_outcome and sys.stdout.isatty())
     view = _Bars(sweeping, console) if has_bars else _Lines(sweeping, console)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bnbench.data import Images
 from bnbench.foreign import load_arm
 from bnbench.mpo.plane import Plane
-from bnbench.protocol import NetworkProtocol
+from bnbench.sections import NetworkProtocol
 
 IMAGE_SHAPE = (1, 6, 6)
 CLASSES = 4

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from bnbench import compute, data, landscape, masks
-from bnbench.models import BatchNorm
+from bnbench.models import BatchNorm, ConvolutionalNetwork
 from bnbench.mpo import gradient, objective, plane
 from bnbench.mpo.fit import Fit
 
@@ -51,7 +51,9 @@ _EQ_3 = "test_objective::test_the_objective_is_eq_3"
 _BN = "test_models::test_batch_norm_uses_the_batchs_statistics_and_a_shifted_scale"
 _GRID = "test_plane::test_the_grid_is_centred_and_up_is_up"
 _ONE_STEP = "test_fit::test_one_step_equals_a_plain_loop"
-_BY_HAND = "test_fit::test_adam_clipping_and_cosine_by_hand"
+_BY_HAND = "test_fit::test_adam_clipping_and_schedule_by_hand"
+_POLICY = "test_landscape::test_a_policy_takes_all_the_images_that_it_names"
+_SPLIT = "test_data::test_digits_are_split_and_standardized_by_what_is_trained_on"
 _SUMMARY = "test_landscape::test_the_table_of_a_fit_and_its_summary_agree"
 _OWN_STREAMS = "test_compute::test_every_p_and_seed_has_its_own_weights_pixels_and_images"
 
@@ -254,7 +256,7 @@ MUTANTS = (
         "pooled[0][:trained].double()",
         "pooled[1].double()",
         "plain: loss at the start",
-        "test_data::test_digits_are_split_and_standardized_by_what_is_trained_on",
+        _SPLIT,
     ),
     Mutant(
         "black and white counted for each other",
@@ -287,6 +289,126 @@ MUTANTS = (
         "reference.pixels[:1]",
         "bn: measured black loss, recalibrate:512",
         "test_landscape::test_recalibration_estimates_statistics_at_each_pixel_from_the_reference",
+    ),
+    Mutant(
+        "BN statistics of at most 64 images of a batch",
+        landscape._policy,
+        "return policy, int(count), empty",
+        "return policy, min(int(count), 64), empty",
+        "bn: black loss on all test images, policy batch:512",
+        _POLICY,
+    ),
+    Mutant(
+        "BN recalibrated on at most 64 images",
+        landscape._policy,
+        "reference.pixels[: int(count)]",
+        "reference.pixels[: min(int(count), 64)]",
+        "bn: measured black loss, recalibrate:512",
+        _POLICY,
+    ),
+    Mutant(
+        "the first 100 test images measured for all",
+        data.load_data,
+        'test if measurement.split == "test"',
+        'test.first(100) if measurement.split == "test"',
+        "plain: images measured",
+        _SPLIT,
+    ),
+    Mutant(
+        "a landscape over the first 100 images",
+        landscape.measure_landscape,
+        "_batches(data, batch)",
+        "_batches(data.first(100), batch)",
+        "plain: black loss on all test images, policy none",
+        _POLICY,
+    ),
+    Mutant(
+        "test images measured where held-out ones are asked for",
+        data.load_data,
+        'test if measurement.split == "test" else held_out',
+        "test",
+        "plain, other settings: measured black accuracy",
+        "test_data::test_held_out_images_are_the_last_training_images",
+    ),
+    Mutant(
+        "the largest of pooled pixels, not their mean",
+        data._pooled,
+        "F.avg_pool2d",
+        "F.max_pool2d",
+        "plain, other settings: black loss, step 1",
+        "test_data::test_pooling_averages_squares",
+    ),
+    Mutant(
+        "half the learning rate where it is constant",
+        Fit._set_learning_rate,
+        "factor = 1.0",
+        "factor = 0.5",
+        "plain, other settings: black loss, step 2",
+        _BY_HAND,
+    ),
+    Mutant(
+        "the scale s at the learning rate of the rest",
+        Fit.__init__,
+        "training.learning_rate * training.scale_rate",
+        "training.learning_rate",
+        "plain, other settings: black loss, step 2",
+        _BY_HAND,
+    ),
+    Mutant(
+        "a shared minibatch taken for an own one",
+        Fit._draw_images,
+        'if self.training.minibatch == "shared":',
+        "if False:",
+        "plain, other settings: black loss, step 1",
+        "test_fit::test_a_shared_minibatch_is_one_for_all_pixels_of_a_step",
+    ),
+    Mutant(
+        "the corner as origin taken for the centre",
+        plane.grid_coordinates,
+        'if origin == "centre":',
+        "if True:",
+        "plain, other settings: black loss, step 1",
+        "test_landscape::test_the_corner_may_be_the_origin",
+    ),
+    Mutant(
+        "a framed mask drawn as a random one",
+        masks.draw_mask,
+        "mask = _framed(mask)",
+        "pass",
+        "plain, other settings: masks",
+        "test_masks::test_framed_layout",
+    ),
+    Mutant(
+        "BN's fresh scale of 0 + 1 used as 0 + 0.5",
+        BatchNorm.__init__,
+        "else 1.0",
+        "else 0.5",
+        "bn, other settings: black loss, step 1",
+        _BN,
+    ),
+    Mutant(
+        "adaptive pooling takes the largest",
+        ConvolutionalNetwork.__init__,
+        "nn.AdaptiveAvgPool2d",
+        "nn.AdaptiveMaxPool2d",
+        "plain, other settings: black loss, step 1",
+        "test_models::test_plain_is_convolutions_relus_and_two_linear_layers",
+    ),
+    Mutant(
+        "a gain of √2 whatever is asked for",
+        ConvolutionalNetwork.__init__,
+        "network.gain",
+        "2**0.5",
+        "plain, other settings: black loss, step 1",
+        "test_models::test_weights_are_xavier_uniform_and_biases_zero",
+    ),
+    Mutant(
+        "skip without its addition",
+        ConvolutionalNetwork.forward,
+        "maps + after if",
+        "after if",
+        "skip, other settings: black loss, step 1",
+        "test_models::test_skip_adds_a_convolutions_input_where_shapes_agree",
     ),
 )
 _left: dict[int, dict[str, torch.Tensor]] = {}  # by the size of an arm's frame, Adam's state of its scale
@@ -329,25 +451,28 @@ def mutated(mutant: Mutant) -> Iterator[None]:
         raise ValueError(f"{function.__qualname__} has no {mutant.text!r}: mend the mutant {mutant.name!r}")
     planted = {name: value for name, value in _PLANTED.items() if name not in function.__globals__}
     names = {**function.__globals__, **planted}
-    exec(compile(source.replace(mutant.text, mutant.instead), f"<{mutant.name}>", "exec"), names)
+    enclosed = ", ".join(function.__code__.co_freevars)  # __class__, where super() is called
+    defective = textwrap.indent(source.replace(mutant.text, mutant.instead), "    ")
+    made = f"def enclosing({enclosed}):\n{defective}\n    return {function.__name__}\n"
+    exec(compile(made, f"<{mutant.name}>", "exec"), names)
+    code = inspect.unwrap(names["enclosing"](*function.__code__.co_freevars)).__code__
     before = function.__code__
     function.__globals__.update(planted)
-    _forget(mutant)
-    function.__code__ = inspect.unwrap(names[function.__name__]).__code__
+    _forget()
+    function.__code__ = code
     try:
         yield
     finally:
         function.__code__ = before
         for name in planted:
             del function.__globals__[name]
-        _forget(mutant)
+        _forget()
 
 
-def _forget(mutant: Mutant) -> None:
-    """Clear away what a function has computed with or without its defect."""
+def _forget() -> None:
+    """Clear away what has been computed with or without a defect."""
     _left.clear()
-    if hasattr(mutant.function, "cache_clear"):
-        mutant.function.cache_clear()
+    data.load_data.cache_clear()
 
 
 def table() -> str:

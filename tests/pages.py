@@ -22,6 +22,7 @@ from markdown_it import MarkdownIt
 
 from bnbench.cli import main
 from bnbench.cli.group import cli
+from bnbench.profiles import PROFILES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "example.py"
@@ -33,6 +34,22 @@ EXACT = ("read-results.md", "files.md")  # their code reads committed results an
 TOLERANCE = 0.2  # of accuracies and losses that a page's own fit gives on this machine
 _OWN = re.compile(r"(?P<source>\.|bnbench)(\[(?P<extra>\w+)\])?(?P<url> @ .+)?")  # what pip is asked for
 _DECIMAL = re.compile(r"-?\d+\.(\d+)")
+# What a run says that depends on the time, the machine, or the numbers of a fit; in the order in which it is masked.
+_MASKS = (
+    (r"\b[0-9a-f]{12}\b", "HASH"),
+    (r"\d+ days \d+ h|\d+ h \d+ min|\d+ (s|min|h)\b|\b\d\d:\d\d( on \d\d \w+)?", "TIME"),
+    (r"how long it takes is measured when it runs|about TIME, until TIME", "about TIME"),
+    (r"left, (about TIME|TIME|time unknown)", "left, TIME"),
+    (r"\b\d+ slots?( \(cpu#[^)]*\))?|\bcpu#\d+", "SLOT"),
+    (r"\d+ pixels? at once", "PIXELS at once"),
+    (r"[\d,]+ fits? an hour", "FITS an hour"),
+    (r"peak of \d+", "peak of NUMBER"),
+    (r"\S+ p=[\d.]+ seed=\d+", "FIT"),
+    (r"^started FIT on SLOT$", ""),  # fits that end at once are not announced
+    (r"-?\d+\.\d+(?= in TIME| \(|,|\)| |$)", "NUMBER"),
+    (r"difference none NUMBER|difference( batch:64| recalibrate:512) NUMBER, recalibrate:512 NUMBER", "DIFFERENCES"),
+)
+_SMALL = {"mask_size": (4, 4), "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 3}  # a page's own sweep
 _TASK = {"SLURM_ARRAY_TASK_ID": "3", "PBS_ARRAY_INDEX": "3"}  # what a cluster tells a task of an array
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _SESSIONS = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
@@ -64,6 +81,9 @@ def blocks(page: Path) -> list[Block]:
 class Reader:
     """Does what a page says, block after block, in the current folder, where ``results`` holds a sweep.
 
+    What a page shows after ``$`` is run where that is possible in seconds and the output is compared: plans, refusals,
+    and sweeps, at the size of ``_SMALL``, with whatever status, report and evaluate say of them.
+
     Args:
         page: the page.
         environment: sets variables of the environment, as :class:`pytest.MonkeyPatch` does.
@@ -74,6 +94,7 @@ class Reader:
         self.environment = environment
         self.names: dict[str, Any] = {"__name__": "__page__"}
         self.printed: str | None = None  # by the block before
+        self.made: set[Path] = set()  # folders of results that commands of this page have written to
 
     def read(self, block: Block) -> None:
         """Run a block, or hold it to what can be known without running it; a kind that nobody knows is an error."""
@@ -129,7 +150,36 @@ class Reader:
         assert parts
         for part in parts:
             line, _, output = part.partition("\n")
-            self.follow(shlex.split(line), refused=output.startswith("bnbench: "))
+            words = shlex.split(line)
+            if output.startswith("bnbench: "):
+                self.follow(words, refused=True)
+            else:
+                said = self.follow(words)
+                assert said is None or not output or is_said(output, said), said
+
+    def can_be_run(self, arguments: Sequence[str]) -> bool:
+        """Whether a command is a plan, a small sweep, or about a sweep that this page has made."""
+        name, *options = arguments
+        if "--help" in options:
+            return True
+        if name == "run":  # other profiles need a data set that may not be here, other backends and devices likewise
+            elsewhere = {"--backend", "--devices", "--dataset", "--download"}
+            return ("smoke" in options or "--config" in options) and elsewhere.isdisjoint(options)
+        return name in ("status", "report", "evaluate") and Path(options[0]) in self.made
+
+    def run_small(self, arguments: list[str]) -> str:
+        """Run a command with a small ``smoke``; what it said, on stdout and stderr."""
+        name, *options = arguments
+        self.environment.setitem(PROFILES, "smoke", PROFILES["smoke"].with_knobs(**_SMALL))
+        if name == "run" and "--dry-run" not in options:
+            Path("results", "quick").unlink(missing_ok=True)  # from here on the page speaks of its own sweep
+            folder = Path(options[options.index("--out") + 1] if "--out" in options else "results/smoke")
+            self.made |= {folder, folder.parent}
+            arguments = [*arguments, "--chunk", "16", *(("--steps", "3") if "--config" in options else ())]
+            arguments += ["--backend", "inline"]  # a process of an earlier page would not find this one's modules
+        elif name == "evaluate":
+            arguments = [*arguments, "--jobs", "1"]
+        return self.say(arguments, wanted=0)
 
     def follow_script(self, text: str) -> None:
         """A script for a batch system or for CI, of which only the lines with bnbench can be known."""
@@ -154,10 +204,16 @@ class Reader:
         path.write_text(text)
         _parse(cli.commands["run"], "run", ["--config", str(path)])
 
-    def follow(self, words: Sequence[str], *, runs: bool = False, refused: bool = False) -> None:
-        """One command: run where the page says so, else held to what its program accepts."""
+    def follow(self, words: Sequence[str], *, runs: bool = False, refused: bool = False) -> str | None:
+        """One command: run where it can be or the page says so, else held to what its program accepts.
+
+        Returns:
+            What it said, if it was run small.
+        """
         program, *arguments = words
         program = program.removeprefix(".venv/bin/")
+        if program == "bnbench" and not (runs or refused) and self.can_be_run(arguments):
+            return self.run_small(arguments)
         if program == "bnbench":
             self._follow_bnbench(arguments, runs=runs, refused=refused)
         elif program == "nox":
@@ -170,7 +226,7 @@ class Reader:
             )
         elif program in ("python", "python3") and arguments[0] == "-m":
             if arguments[1] != "venv":
-                self.follow(arguments[1:], runs=runs, refused=refused)
+                return self.follow(arguments[1:], runs=runs, refused=refused)
         elif program in ("python", "python3"):
             assert (ROOT / arguments[0]).exists(), words
         elif program == "dask":
@@ -178,6 +234,7 @@ class Reader:
             _parse(module.main, arguments[0], arguments[1:])
         else:
             raise AssertionError(f"{self.page.name}: nobody knows what to do with {shlex.join(words)}")
+        return None
 
     def _follow_bnbench(self, arguments: list[str], *, runs: bool, refused: bool) -> None:
         name, *options = arguments
@@ -189,14 +246,34 @@ class Reader:
                 arguments = [*arguments, "--jobs", "1"]  # worker processes would import torch anew
             if refused:
                 arguments.append("--dry-run")  # should it be accepted after all
-            self.environment.setenv("COLUMNS", "200")
-            self.environment.setattr("bnbench.mpo.flops.matmul_gflops", lambda device: 100.0)  # seconds to measure
-            said = io.StringIO()
-            with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
-                main(arguments)
-            assert ended.value.code == (2 if refused else 0), said.getvalue()
+            self.say(arguments, wanted=2 if refused else 0)
         else:
             _parse(cli.commands[name], name, options)
+
+    def say(self, arguments: Sequence[str], *, wanted: int) -> str:
+        """What bnbench says, and that it ends with the exit code that is wanted."""
+        self.environment.setenv("COLUMNS", "200")
+        self.environment.setattr("bnbench.mpo.flops.matmul_gflops", lambda device: 100.0)  # seconds to measure
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == wanted, said.getvalue()
+        return said.getvalue()
+
+
+def is_said(shown: str, said: str) -> bool:
+    """Whether the lines that a page shows are those that were said, up to ``_MASKS``; ``…`` stands for any others."""
+    wanted, found = (_masked(text) for text in (shown, said))
+    if "…" not in wanted:
+        return wanted == found
+    rest = iter(found)
+    return all(any(line == other for other in rest) for line in wanted if line != "…")
+
+
+def _masked(text: str) -> list[str]:
+    for pattern, instead in _MASKS:
+        text = re.sub(pattern, instead, text, flags=re.MULTILINE)
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 def _parse(command: click.Command, name: str, arguments: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -33,6 +34,8 @@ from tests.test_cli import bnbench
 STANDARD = SETS["standard"]
 ARMS = ("plain", "bn")
 GRID = Grid(ARMS, STANDARD.probs, STANDARD.seeds)
+KINDS = ("exact", "statistical")
+EXACT = ("--only", "exact", "--devices", "cpu")
 COMMITTED = Path(__file__).parent.parent / "benchmarks" / "baseline.json"
 QUANTITIES = len(json.loads(COMMITTED.read_text())["exact"])
 
@@ -72,7 +75,8 @@ def test_what_is_outside_is_named(clean: dict[str, Value]) -> None:
     assert outside(clean, {**clean, "plain: parameters": 1}) == ["plain: parameters"]
     assert outside(clean, {**clean, "plain: cosine of the directions": 5e-13}) == []
     lost = {name: value for name, value in clean.items() if name != "bn: masks"}
-    assert outside(clean, lost) == ["bn: masks"]
+    with pytest.raises(RequestError, match="the baseline holds 'bn: masks', which is not checked; write a new one"):
+        outside(clean, lost)
     with pytest.raises(RequestError, match="the baseline lacks 'bn: masks'; write a new one with --update"):
         outside(lost, clean)
 
@@ -112,6 +116,10 @@ def test_a_tolerance_is_five_standard_errors() -> None:
         ("[]", ARMS, "is not a baseline"),
         ({"exact": []}, ARMS, "is not a baseline"),
         ({"exact": {"plain: masks": None}}, ARMS, "is not a baseline"),
+        ({"exact": {"plain: gradient, step 1": float("nan")}}, ARMS, "is not a baseline"),
+        ({"statistical": {"fits that failed": float("inf")}}, ARMS, "is not a baseline"),
+        ({"exact": {"plain: parameters": 10**400}}, ARMS, "is not a baseline"),
+        ("[" * 100_000, ARMS, "is not a baseline"),
         ({"format": 1}, ARMS, "was written by a bnbench that checked other quantities; write a new one"),
         ({"set": "other"}, ARMS, "was made by another set of fits"),
         ({"hash": "0"}, ARMS, "was made by another set of fits"),
@@ -156,6 +164,67 @@ def test_findings_are_written_for_people_and_machines() -> None:
     assert verdict.sentence(FINDINGS[:1]) == "all 1 quantities are within their tolerance"
 
 
+ODD = "own:\x1b[31mred\x07:bug:\n[bold]x[/] \ud800<b>"
+
+
+def test_a_name_can_say_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names come from baselines and modules: they are no markup, no emoji, no control characters."""
+    findings = [Finding("exact", f"{ODD}: masks", ODD, "ab|c", 0.0)]
+    shown = "own:�[31mred�:bug: [bold]x[/] �<b>"
+    (case,) = ElementTree.fromstring(verdict.junit(findings))
+    assert case.get("name") == f"{shown}: masks"
+    assert shown in verdict.sentence(findings)
+    table = verdict.markdown(findings, verdict.since({"torch": ODD}, {"torch": "2"}))
+    assert len(table.splitlines()) == 9
+    plain = r"own:�\[31mred�:bug: \[bold]x\[/] �\<b>"
+    assert table.splitlines()[-1] == rf"| {plain}: masks | {plain} | ab\|c | equal | OUTSIDE |"
+    changed = json.loads(COMMITTED.read_text())
+    changed["exact"]["bn: masks"] = ODD
+    (tmp_path / "own.json").write_text(json.dumps(changed))
+    monkeypatch.setattr("bnbench.exact.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"])
+    answer = bnbench("check", "own.json", *EXACT, "--json", "found.json", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert shown in answer.stdout
+    assert ODD in [finding["baseline"] for finding in json.loads((tmp_path / "found.json").read_bytes())["findings"]]
+
+
+def test_exact_checks_have_as_many_threads_as_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def quantities(*_: object) -> dict[str, Value]:
+        seen.append(torch.get_num_threads())
+        stored: dict[str, Value] = json.loads(COMMITTED.read_text())["exact"]
+        return stored
+
+    monkeypatch.setattr("bnbench.exact.exact_quantities", quantities)
+    before = torch.get_num_threads()
+    try:
+        for options in (("--threads", "2"), ()):
+            assert bnbench("check", str(COMMITTED), *EXACT, *options, cwd=tmp_path).returncode == 0
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [2, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_baseline_of_other_quantities_is_refused_before_any_fit(
+    kind: str, is_lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = json.loads(COMMITTED.read_text())
+    monkeypatch.setattr("bnbench.exact.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"])
+    monkeypatch.setattr("bnbench.runner.Sweeping", lambda *_: pytest.fail("fitted"))
+    if is_lost:
+        del stored[kind][list(stored[kind])[2]]
+    else:
+        stored[kind]["bn: hue"] = 0.5
+    (tmp_path / "own.json").write_text(json.dumps(stored))
+    answer = bnbench("check", "own.json", "--devices", "cpu", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert ("lacks" if is_lost else "holds 'bn: hue'") in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
 def test_a_baselines_provenance_is_set_beside_that_of_here() -> None:
     before = {"torch": "2.9", "threads": 1, "git_revision": "a" * 40, "host": "x", "finished": "2026-11-24T00:43:24"}
     here = {**before, "host": "y", "finished": "2026-12-01T00:00:00"}
@@ -189,16 +258,14 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
     assert "--set huge is unknown; use standard." in unknown.stderr
 
 
-KINDS = ("exact", "statistical")
-EXACT = ("--only", "exact", "--devices", "cpu")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--junit", "/dev/null/own.xml"), "--junit /dev/null/own.xml: its folder cannot be made"),
         (("--update", "--json", "own.json"), "--json writes findings, and --update compares nothing; give one"),
         (("--arms", "plain,skip"), "--arms plain,skip: own.json holds plain,bn"),
+        (("--json", "../{here}/own.json"), "own.json is the file of BASELINE, too; give each a file of its own"),
+        (("--junit", "new", "--markdown", "./new"), "--markdown new is the file of --junit, too; give each"),
         (("--arms", "plain,no.such:arm", "--update"), "--arms no.such:arm cannot be imported"),
     ],
 )
@@ -207,6 +274,7 @@ def test_a_wrong_request_ends_before_anything_is_computed(
 ) -> None:
     monkeypatch.setattr("bnbench.exact.exact_quantities", lambda *_: pytest.fail("computed"))
     (tmp_path / "own.json").write_text(COMMITTED.read_text())
+    arguments = tuple(argument.format(here=tmp_path.name) for argument in arguments)
     answer = bnbench("check", "own.json", *EXACT, *arguments, cwd=tmp_path)
     assert answer.returncode == 2
     assert message in answer.stderr
@@ -262,7 +330,7 @@ def test_fits_that_fail_are_a_finding_and_no_baseline(tmp_path: Path, monkeypatc
     assert refused.returncode == 1
     assert "no baseline was written, for 1 of 1 fits failed" in refused.stderr
     assert list(tmp_path.iterdir()) == []
-    means = {"fits that failed": 0, "plain: black accuracy": 0.5}
+    means = {"fits that failed": 0, "plain: black accuracy": 0.5, "plain: white accuracy": 0.5}
     content = baseline_content("tiny", ("plain",), {"statistical": means}, {})
     (tmp_path / "own.json").write_text(json.dumps(content))
     outcome = bnbench("check", "own.json", *FITS, "--arms", "plain", "--markdown", "own.md", cwd=tmp_path)
@@ -313,6 +381,16 @@ def test_a_baseline_without_quantities_says_so(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps(bare))
     answer = bnbench("check", "own.json", *EXACT, cwd=tmp_path)
     assert "own.json holds no exact checks; write a new one with --update." in answer.stderr
+
+
+def test_the_page_says_which_shift_is_seen() -> None:
+    page = (COMMITTED.parents[1] / "docs" / "check.md").read_text()
+    gap = json.loads(COMMITTED.read_text())["statistical"]["plain − bn: difference"]
+    seen = tolerance("plain − bn: difference", STANDARD)
+    assert f"a gap between the arms that moved by more than {seen:.3f}" in page
+    assert f"accuracy that moved by more than {tolerance('plain: black accuracy', STANDARD):.3f}" in page
+    (share,) = re.findall(rf"baseline's gap is {gap:.3f}: one that is (\d+) % smaller passes", page)
+    assert 0 < seen / gap - int(share) / 100 < 0.1
 
 
 def test_no_repetition_of_the_spread_raised_an_alarm_and_the_page_counts_them() -> None:

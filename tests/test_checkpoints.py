@@ -13,7 +13,8 @@ from torch import Tensor
 from bnbench import layout, store
 from bnbench.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.mpo.fit import Fit
-from bnbench.protocol import FitKey, TrainingProtocol
+from bnbench.protocol import FitKey
+from bnbench.sections import TrainingProtocol
 from tests.cases import FOREIGN, make_images, make_mask, make_plane
 
 KEY = FitKey("plain", 0.5, 1)

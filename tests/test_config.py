@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         ('profile = "fast"', "'fast' is not one of"),
         ('arms = ["plain", "plane"]', "--arms plane is unknown"),
         ('devices = "tpu"', "--devices tpu"),
-        ("jobs = 0", "'--jobs': 0 is not in the range"),
+        ("jobs = 0", "--jobs 0: give a whole number from 1 to 1,024, such as 2."),
     ],
 )
 def test_a_value_that_an_option_refuses_names_the_file(tmp_path: Path, line: str, message: str) -> None:

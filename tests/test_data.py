@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from bnbench import data as data_module
 from bnbench.data import DataError, load_data
-from bnbench.protocol import DataProtocol, MeasurementProtocol
+from bnbench.sections import DataProtocol, MeasurementProtocol
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
 MEASURED = MeasurementProtocol(test_images=0, train_images=100)

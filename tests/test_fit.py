@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from bnbench.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, grid_coordinates
-from bnbench.protocol import TrainingProtocol
+from bnbench.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import step_loss
 
@@ -130,9 +131,10 @@ def test_skipping_clamped_pixels_starts_when_enough_are_clamped(monkeypatch: pyt
     assert calls.count(True) == 2  # 5 black ones
 
 
-def test_adam_clipping_and_cosine_by_hand() -> None:
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_adam_clipping_and_schedule_by_hand(schedule: str) -> None:
     """A whole schedule with an own rate for the scale, against the formulas."""
-    training = replace(TRAINING, clip=0.5, scale_rate=3.0, steps=4)
+    training = replace(TRAINING, clip=0.5, scale_rate=3.0, steps=4, schedule=schedule)
     plane = make_plane("plain")
     under_way = start(plane, training)
     expected = {"vectors": plane.vectors.detach().clone(), "scale": plane.scale.detach().clone()}
@@ -140,7 +142,7 @@ def test_adam_clipping_and_cosine_by_hand() -> None:
     second = {name: torch.zeros_like(value) for name, value in expected.items()}
     for step in range(1, 5):
         under_way.advance()
-        rate = 1e-2 * (1 + torch.cos(torch.tensor(torch.pi * (step - 1) / 4, dtype=torch.float64))) / 2
+        rate = 1e-2 * (1 + math.cos(math.pi * (step - 1) / 4)) / 2 if schedule == "cosine" else 1e-2
         gradients = {"vectors": plane.vectors.grad, "scale": plane.scale.grad}
         norm = sum(float(gradient.norm()) ** 2 for gradient in gradients.values() if gradient is not None) ** 0.5
         assert norm <= 0.5 + 1e-9
@@ -220,6 +222,15 @@ def test_the_origin_of_a_fit_is_that_of_its_landscape() -> None:
     for origin in ("centre", "corner"):
         under_way = Fit(make_plane("plain"), black, torch.ones_like(black), make_images(), TRAINING, origin=origin)
         assert torch.equal(under_way.coordinates, grid_coordinates((4, 5), origin))
+
+
+def test_a_shared_minibatch_is_one_for_all_pixels_of_a_step() -> None:
+    """Of 40 images six a step, each once a round; with own minibatches 9 pixels take 54 a step."""
+    shared, own = (start(make_plane("plain"), replace(TRAINING, minibatch=kind)) for kind in ("shared", "own"))
+    drawn = [shared._draw_images(9) for _ in range(6)]
+    assert {images.shape for images in drawn} == {(6,)}
+    assert len(torch.cat(drawn).unique()) == 36
+    assert own._draw_images(9).shape == (9, 6)
 
 
 def test_untrained_pixels_are_never_drawn() -> None:

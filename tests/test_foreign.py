@@ -11,7 +11,7 @@ from torch import nn
 from bnbench.foreign import ArmError, arm_source, load_arm
 from bnbench.models import uses_bn
 from bnbench.mpo.plane import Plane
-from bnbench.protocol import NetworkProtocol
+from bnbench.sections import NetworkProtocol
 
 SHAPE = (1, 4, 4)
 

@@ -59,6 +59,21 @@ def test_every_pixel_equals_its_own_network(arm: str, batch: int) -> None:
     assert torch.equal(found.accuracy, accuracy)
 
 
+def test_a_policy_takes_all_the_images_that_it_names() -> None:
+    """A batch, or a reference, larger than the batches in which other networks are evaluated."""
+    plane, images, reference = make_plane("bn"), make_images(170), make_images(100, seed=5)
+    found = measure_landscape(plane, SHAPE, images, bn_statistics="batch:90")
+    loss, accuracy = slow_landscape(plane, over_batches(plane.module, images, 90))
+    assert torch.allclose(found.loss, loss, rtol=1e-11)
+    assert torch.equal(found.accuracy, accuracy)
+    settled = measure_landscape(plane, SHAPE, images, bn_statistics="recalibrate:90", reference=reference)
+    for count, is_same in ((90, True), (89, False)):
+        darker = torch.arange(100).view(-1, 1, 1, 1) >= count
+        other = Images(reference.pixels - 3 * darker, reference.labels)
+        again = measure_landscape(plane, SHAPE, images, bn_statistics="recalibrate:90", reference=other)
+        assert torch.equal(again.loss, settled.loss) == is_same
+
+
 def test_the_corner_may_be_the_origin() -> None:
     """Row r and column c then lie at α = c, β = H − 1 − r: the lower left pixel is w_O itself."""
     plane, images = make_plane("plain"), make_images()

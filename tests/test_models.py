@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bnbench.models import BUILT_IN, BatchNorm, arm_factory, recalibrated, uses_bn
+from bnbench.models import BatchNorm, arm_factory, recalibrated, uses_bn
 from bnbench.profiles import PROFILES
-from bnbench.protocol import NetworkProtocol
+from bnbench.protocol import BUILT_IN
+from bnbench.sections import NetworkProtocol
 
 
 def make(arm: str, network: NetworkProtocol | None = None, seed: int = 0) -> nn.Module:

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 import bnbench
 from bnbench.cli.group import cli
-from tests.pages import NOTEBOOK, PAGES, ROOT, Block, Reader, blocks, markdown
+from tests.pages import NOTEBOOK, PAGES, ROOT, Block, Reader, blocks, is_said, markdown
 
 OTHERS = {"--nworkers"}  # options of other programs that a page names by themselves: dask worker's
 
@@ -78,6 +78,59 @@ def test_a_block_that_does_not_hold_is_found(kind: str, text: str, said: str, de
     reader = Reader(ROOT / "README.md", desk)
     with pytest.raises((Exception, SystemExit, pytest.fail.Exception), match=re.escape(said)):
         reader.read(Block(1, kind, False, text))
+
+
+@pytest.mark.parametrize(
+    ("shown", "instead", "holds"),
+    [
+        ("(74e6243b79e6)", "(000000000000)", True),  # the protocol is a smaller one here
+        ("2 slots (cpu#0, cpu#1)", "1 slot (cpu#0)", True),
+        ("12 fits = 2 arms × 3 probabilities × 2 seeds", "18 fits = 2 arms × 3 probabilities × 3 seeds", False),
+        ("3 probabilities", "4 probabilities", False),
+        ("results in results/smoke", "results in results/own", False),
+        ("0 done, 12 to run", "1 done, 11 to run", False),
+    ],
+)
+def test_the_plan_of_the_start_page_has_to_be_what_is_said(
+    shown: str, instead: str, holds: bool, desk: pytest.MonkeyPatch
+) -> None:
+    plan = next(block for block in blocks(ROOT / "docs" / "start.md") if "--dry-run" in block.text)
+    assert shown in plan.text
+    reader = Reader(ROOT / "docs" / "start.md", desk)
+    changed = plan._replace(text=plan.text.replace(shown, instead))
+    if holds:
+        reader.read(changed)
+    else:
+        with pytest.raises(AssertionError, match="12 fits = 2 arms × 3 probabilities × 2 seeds; 0 done, 12 to run"):
+            reader.read(changed)
+
+
+SAID = """\
+started plain p=0.3 seed=1 on cpu#0
+[1/2] plain p=0.3 seed=1: difference -0.021 (black 0.049, white 0.070) in 0 s; 1 left, about 1 s
+[2/2] bn p=0.3 seed=1: difference 0.001 (black 0.103, white 0.104) in 1 h 2 min
+last fit finished 9 s ago, 400 fits an hour, nothing to do
+"""
+
+
+@pytest.mark.parametrize(
+    ("shown", "instead", "holds"),
+    [
+        ("-0.021 (black 0.049", "0.321 (black 0.749", True),
+        ("in 0 s; 1 left, about 1 s", "in 14 s; 1 left, time unknown", True),
+        ("started plain p=0.3 seed=1 on cpu#0\n", "", True),
+        ("[2/2] bn p=0.3 seed=1", "[2/2] plain p=0.7 seed=2", True),
+        (SAID.partition("[2/2]")[0], "…\n", True),
+        ("[2/2]", "[3/3]", False),
+        ("1 left", "2 left", False),
+        ("nothing to do", "nothing runs", False),
+        ("black", "white", False),
+        (SAID.partition("[2/2]")[0], "…\n[2/3]", False),
+        (SAID.partition("[2/2]")[0], "", False),
+    ],
+)
+def test_what_is_shown_of_a_command_may_differ_in_time_and_numbers_alone(shown: str, instead: str, holds: bool) -> None:
+    assert is_said(SAID.replace(shown, instead), SAID) == holds
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from bnbench.profiles import PROFILES
-from bnbench.protocol import SECTIONS, FitKey, Grid, Protocol, TrainingProtocol
+from bnbench.protocol import SECTIONS, FitKey, Grid, Protocol
+from bnbench.sections import TrainingProtocol
 
 BASE = PROFILES["compact"]
 KNOBS = {knob_field.name: knob_field for section in SECTIONS.values() for knob_field in fields(section)}

@@ -227,6 +227,18 @@ def test_long_names_fold_and_hide_nothing(tmp_path: Path) -> None:
     assert "…" not in said
 
 
+def test_what_it_names_is_neither_markup_nor_emoji(tmp_path: Path) -> None:
+    arm = "[red]own[/]:bug:factory"
+    folder = tmp_path / "own [bold]:bug:"
+    write_sweep(folder, arms=("plain",), probs=(0.25,), seeds=(1,))
+    write_config(folder, effective_config(SMALL, Grid(("plain", arm), (0.25,), (1,)), {}))
+    key = FitKey(arm, 0.25, 1)
+    write_failure(folder, Failure(key, "", "error", "it said [blue]:bug:[/]"))
+    said = bnbench("status", str(folder), cwd=tmp_path).stdout
+    assert said.startswith(f"{folder}: ")
+    assert f"  {arm}\n" in said
+
+
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "holds no results of bnbench" in bnbench("status", "empty", cwd=tmp_path).stderr

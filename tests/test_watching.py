@@ -11,6 +11,7 @@ import pytest
 
 from bnbench import store, watching
 from bnbench.claims import Progress
+from bnbench.execution import Outcome
 from bnbench.pace import fits_per_hour, seconds_left
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
@@ -52,6 +53,16 @@ def test_ctrl_c_in_a_terminal_leaves_no_bars_behind(tmp_path: Path) -> None:
     assert shown.raw.rfind("\x1b[?25h") > shown.raw.rfind("\x1b[?25l")
     assert "bnbench: interrupted" in shown.screen
     assert "Traceback" not in shown.screen
+
+
+def test_a_line_is_neither_markup_nor_emoji(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Outcome(FitKey("plain", 0.5, 1), "failed", message="my layer said [red]:bug:[/]")
+    monkeypatch.setattr(Sweeping, "outcomes", lambda self: iter([failed]))
+    store.open_folder(tmp_path, TINY)
+    watching.watch(Sweeping(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, in_this_process))
+    assert "FAILED, my layer said [red]:bug:[/]" in capsys.readouterr().err
 
 
 def test_a_log_has_a_line_per_start_and_end(

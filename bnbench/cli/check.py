@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnbench.cli.options import ARMS, execution_of, machine_options, say
+from bnbench.cli.options import arms_option, execution_of, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.interrupts import Interrupted
 from bnbench.wording import counted
@@ -30,9 +30,7 @@ _LOG_WIDTH = 1_000  # a log has no right edge
 @click.command()
 @click.argument("baseline", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--update", is_flag=True, help="Write a new baseline instead of comparing with it.")
-@click.option(
-    "--arms", type=ARMS, default="plain,bn", show_default=True, help="plain, bn, skip or package.module:factory."
-)
+@arms_option
 @click.option("--set", "name", default="standard", show_default=True, help="Which fits to run.")
 @click.option(
     "--only", type=click.Choice(("exact", "statistical")), help="One kind of checks; exact ones take seconds."
@@ -60,7 +58,7 @@ def check(baseline: Path, update: bool, arms: tuple[str, ...], name: str, only: 
     _check_outputs(baseline, options, update=update)
     execution = execution_of(options)
     try:
-        now = _measure(chosen, grid, execution, kinds)
+        now = _measure(chosen, grid, execution, kinds, stored)
     except (Interrupted, KeyboardInterrupt) as error:
         say("bnbench: interrupted; nothing was compared or written.")
         sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
@@ -79,10 +77,13 @@ def _check_outputs(baseline: Path, options: dict[str, Any], *, update: bool) -> 
     """Refuse a file that cannot be written before anything is computed, and make its folder."""
     if update and (given := [option for name, option in _OUTPUTS.items() if options[name]]):
         raise RequestError(f"{given[0]} writes findings, and --update compares nothing; give one of the two.")
-    wanted: dict[str, Path | None] = {option: options[name] for name, option in _OUTPUTS.items()}
-    for option, path in {**wanted, "--update": baseline if update else None}.items():
-        if path is None:
-            continue
+    wanted = {option: path for name, option in _OUTPUTS.items() if (path := options[name])}
+    taken = {os.path.realpath(baseline): "BASELINE"}
+    for option, path in wanted.items():
+        if other := taken.get(os.path.realpath(path)):
+            raise RequestError(f"{option} {path} is the file of {other}, too; give each a file of its own.")
+        taken[os.path.realpath(path)] = option
+    for option, path in (wanted | ({"--update": baseline} if update else {})).items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -92,15 +93,20 @@ def _check_outputs(baseline: Path, options: dict[str, Any], *, update: bool) -> 
 
 
 def _measure(
-    chosen: CheckSet, grid: Grid, execution: Execution, kinds: tuple[Kind, ...]
+    chosen: CheckSet, grid: Grid, execution: Execution, kinds: tuple[Kind, ...], stored: dict[str, Any] | None
 ) -> dict[Kind, dict[str, Value]]:
+    from bnbench.check import compare
+    from bnbench.devices import prepare_process
     from bnbench.exact import exact_quantities
     from bnbench.plan import check_request
 
     check_request(grid, chosen.protocol, execution)
     now: dict[Kind, dict[str, Value]] = {}
     if "exact" in kinds:
+        prepare_process(execution.threads)
         now["exact"] = exact_quantities(chosen.protocol, grid)
+        if stored is not None:
+            compare(stored, now, chosen)  # a baseline of other quantities is refused before the fits
     if "statistical" in kinds:
         now["statistical"] = _fit(chosen, grid, execution)
     return now
@@ -109,7 +115,7 @@ def _measure(
 def _fit(chosen: CheckSet, grid: Grid, execution: Execution) -> dict[str, Value]:
     """The means of all fits, computed in a temporary folder as bnbench run would."""
     from bnbench import store
-    from bnbench.check import statistical_quantities
+    from bnbench.check import FAILED, statistical_quantities
     from bnbench.plan import plan_sweep
     from bnbench.runner import Sweeping, in_processes
     from bnbench.sweeps import read_sweep
@@ -123,19 +129,18 @@ def _fit(chosen: CheckSet, grid: Grid, execution: Execution) -> dict[str, Value]
         outcomes = watch(Sweeping(plan, execution, in_processes))
         failed = sum(outcome.state == "failed" for outcome in outcomes)
         means = {} if failed else statistical_quantities(read_sweep(folder).summaries, grid.arms)
-        return {"fits that failed": failed, **means}
+        return {FAILED: failed, **means}
 
 
 def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Value]], origin: dict[str, Any]) -> None:
     from bnbench import layout
-    from bnbench.check import baseline_content
-    from bnbench.exact import DONE, FIRST_STEPS
+    from bnbench.check import DONE, FAILED, FIRST_STEPS, baseline_content
 
     for arm in grid.arms:
         if (steps := now.get("exact", {}).get(f"{arm}: {FIRST_STEPS}", DONE)) != DONE:
             say(f"bnbench check: no baseline was written, for the first steps of {arm} {steps}")
             sys.exit(1)
-    if failed := now.get("statistical", {}).get("fits that failed"):
+    if failed := now.get("statistical", {}).get(FAILED):
         say(f"bnbench check: no baseline was written, for {failed} of {len(grid.fits())} fits failed")
         sys.exit(1)
     content = baseline_content(name, grid.arms, now, origin)
@@ -148,7 +153,8 @@ def _write(findings: list[Finding], before: dict[str, Any], origin: dict[str, An
 
     plain = {**verdict.as_dict(findings), "baseline_provenance": before, "provenance": origin}
     contents = {
-        "json_file": (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(),
+        # A name from a baseline may hold half a surrogate pair, which UTF-8 has not; \ud800 is how JSON writes it.
+        "json_file": (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
         "junit": verdict.junit(findings),
         "markdown": verdict.markdown(findings, verdict.since(before, origin)).encode(),
     }
@@ -160,6 +166,7 @@ def _write(findings: list[Finding], before: dict[str, Any], origin: dict[str, An
 def _print(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from bnbench import verdict
 
@@ -170,7 +177,7 @@ def _print(findings: list[Finding], before: dict[str, Any], origin: dict[str, An
     for column in table.columns:
         column.no_wrap = column.header != "quantity"  # the one that may take two lines
     for row, finding in zip(verdict.rows(findings), findings, strict=True):
-        table.add_row(*row, style=None if finding.is_within else "bold red")
+        table.add_row(*map(Text, row), style=None if finding.is_within else "bold red")
     console.print(table)
     say(verdict.since(before, origin))
     say(f"bnbench check: {verdict.sentence(findings)}")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnbench import layout
-from bnbench.cli.options import FOLDER, Text, execution_of, machine_options, say
+from bnbench.cli.options import FOLDER, Text, execution_of, image_options, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.parsing import parse_policies
-from bnbench.protocol import SPLITS
+from bnbench.protocol import BUILT_IN
+from bnbench.sections import SPLITS
 from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     default=(),
     help="batch:N and recalibrate:N, such as batch:64,recalibrate:512.  [default: those of the fits' own summaries]",
 )
-@click.option("--arms", default="", help="Arms to evaluate; a user's own has to be named.  [default: plain,bn,skip]")
+@click.option(
+    "--arms", default="", help=f"Arms to evaluate; a user's own has to be named.  [default: {','.join(BUILT_IN)}]"
+)
 @click.option("--split", type=click.Choice(SPLITS), help="Images to measure on.  [default: as the protocol]")
 @click.option(
     "--test-images",
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--landscapes", is_flag=True, help="Keep loss and accuracy of every pixel too.")
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: RESULTS/evaluations]")
 @machine_options
+@image_options
 def evaluate(results: Path, **options: Any) -> None:
     """Measure the stored planes of every sweep below RESULTS again, without training.
 

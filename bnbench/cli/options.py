@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
 from bnbench.parsing import parse_arms, parse_counts, parse_size
-from bnbench.protocol import SECTIONS
+from bnbench.protocol import BUILT_IN, SECTIONS
 
 if TYPE_CHECKING:
     from bnbench.cluster import Cluster
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
-_AT_ONCE = click.IntRange(1, 1_024)  # more would be a slip of the finger, and take all memory
-_ARMS = ("plain", "bn", "skip")  # bnbench.models.BUILT_IN; importing it would import torch
 
 
 class Text(click.ParamType[Any]):
@@ -41,6 +39,22 @@ class Text(click.ParamType[Any]):
             return self.parse(value, option) if isinstance(value, str) else value
         except RequestError as error:
             raise click.ClickException(str(error)) from error
+
+
+class Count(click.IntRange):
+    """A whole number from 1 on; more than 1,024 fits or threads at once would be a slip of the finger."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1_024)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number; what is wrong with it becomes one sentence."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            option = f"{param.opts[0]} " if param else ""
+            raise click.ClickException(f"{option}{value}: give a whole number from 1 to 1,024, such as 2.") from error
+        return number
 
 
 def _folder(text: str, option: str) -> Path:
@@ -72,39 +86,56 @@ class Arms(Text):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The built-in arms that go on with what is typed after the last comma."""
         before, comma, start = incomplete.rpartition(",")
-        free = (arm for arm in _ARMS if arm.startswith(start) and arm not in before.split(","))
+        free = (arm for arm in BUILT_IN if arm.startswith(start) and arm not in before.split(","))
         return [CompletionItem(f"{before}{comma}{arm}") for arm in free]
 
 
 ARMS = Arms("LIST", parse_arms)
+COUNT = Count()
 FOLDER = Text("FOLDER", _folder)
 SECONDS = Text("SECONDS", _seconds)
 SHARD = Text("N/M", _shard)
 
 
+arms_option = click.option(
+    "--arms",
+    type=ARMS,
+    default="plain,bn",
+    show_default=True,
+    help=f"{', '.join(BUILT_IN)} or package.module:factory.",
+)
 _MACHINE = (
     click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, cuda:0,cuda:1 or cuda:*."),
     click.option(
         "--per-device",
-        type=_AT_ONCE,
+        type=COUNT,
         help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
     ),
-    click.option("--jobs", type=_AT_ONCE, help="Fits at once, all devices together."),
-    click.option("--threads", type=_AT_ONCE, default=1, show_default=True, help="Processor threads of each fit."),
+    click.option("--jobs", type=COUNT, help="Fits at once, all devices together."),
+    click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),
+)
+_IMAGES = (
     click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets."),
     click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
 )
 
 
 def machine_options(command: Command) -> Command:
-    """Give a command the options that say where fits run, and where their images come from."""
+    """Give a command the options that say where fits run."""
     for option in reversed(_MACHINE):
         command = option(command)
     return command
 
 
+def image_options(command: Command) -> Command:
+    """Give a command the options that say where images come from."""
+    for option in reversed(_IMAGES):
+        command = option(command)
+    return command
+
+
 def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more: Any) -> Execution:
-    """What :func:`machine_options` asked for, on this machine or on those of a cluster.
+    """What :func:`machine_options` and :func:`image_options` asked for, on this machine or on those of a cluster.
 
     Raises:
         RequestError: a machine lacks a device that was asked for.
@@ -114,7 +145,7 @@ def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more
 
     request = DeviceRequest(**{knob.name: options[knob.name] for knob in fields(DeviceRequest)})
     slots = cluster.slots(request) if cluster else request.slots()
-    kept = {name: options[name] for name in ("threads", "data_folder", "download")}
+    kept = {name: options[name] for name in ("threads", "data_folder", "download") if name in options}
     return Execution(slots, **kept, **more, request=request)
 
 

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnbench.cli.config import ConfiguredCommand, config_option, given_options
-from bnbench.cli.options import ARMS, FOLDER, SECONDS, SHARD, Text, execution_of, knob_options, machine_options, say
+from bnbench.cli.options import (
+    COUNT,
+    FOLDER,
+    SECONDS,
+    SHARD,
+    Text,
+    arms_option,
+    execution_of,
+    image_options,
+    knob_options,
+    machine_options,
+    say,
+)
 from bnbench.parsing import parse_probs, parse_seeds
 from bnbench.profiles import PROFILES, folder_name, title
 from bnbench.protocol import SECTIONS, Grid, Protocol
@@ -37,14 +49,11 @@ _NAMED = 8  # slots that the plan names one by one
 @click.option(
     "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
 )
-@click.option(
-    "--arms", type=ARMS, default="plain,bn", show_default=True, help="plain, bn, skip or package.module:factory."
-)
+@arms_option
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
-@click.option(
-    "--chunk", type=click.IntRange(1), help="Pixels computed at once.  [default: measured, once per results folder]"
-)
+@image_options
+@click.option("--chunk", type=COUNT, help="Pixels computed at once.  [default: measured, once per results folder]")
 @click.option(
     "--checkpoint-every",
     type=SECONDS,

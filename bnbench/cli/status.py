@@ -19,6 +19,7 @@ from bnbench.wording import counted, duration, plan_time
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from bnbench.claims import Progress
     from bnbench.status import FitStatus, Known, SweepStatus
@@ -117,27 +118,30 @@ def _is_going_on(sweeps: list[SweepStatus]) -> bool:
 
 
 def _print(console: Console, sweeps: list[SweepStatus], broken: list[str]) -> None:
+    from rich.text import Text
+
     for line in _lines(sweeps, broken):
-        console.print(line, soft_wrap=isinstance(line, str))
+        console.print(line, soft_wrap=isinstance(line, Text))
 
 
 def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableType]:
-    from rich.markup import escape
+    """What to show, as text that is not read as markup: it holds names of folders, arms and errors."""
+    from rich.text import Text
 
     for number, sweep in enumerate(sweeps):
         if number:
-            yield ""
-        yield escape(f"{sweep.folder}: {sweep.protocol.id}, {_counts(sweep)}")
+            yield Text()
+        yield Text(f"{sweep.folder}: {sweep.protocol.id}, {_counts(sweep)}")
         if sweep.fits:
             yield _table(sweep)
-            yield _legend(sweep)
+            yield Text(_legend(sweep))
         for fit in sweep.of("running"):
-            yield escape(f"running: {fit.key}{_progress(fit.progress, sweep.time)}")
-        yield _pace(sweep)
+            yield Text(f"running: {fit.key}{_progress(fit.progress, sweep.time)}")
+        yield Text(_pace(sweep))
         for fit in sweep.of("failed"):
-            yield escape(f"failed: {fit.key}: {fit.failure}")
-        yield from (escape(f"damaged: {message}") for message in sweep.broken)
-    yield from (escape(f"damaged: {message}") for message in broken)
+            yield Text(f"failed: {fit.key}: {fit.failure}")
+        yield from (Text(f"damaged: {message}") for message in sweep.broken)
+    yield from (Text(f"damaged: {message}") for message in broken)
 
 
 def _counts(sweep: SweepStatus) -> str:
@@ -154,25 +158,26 @@ def _table(sweep: SweepStatus) -> Table:
     arms = list(dict.fromkeys(fit.key.arm for fit in sweep.fits))
     seeds = sorted({fit.key.seed for fit in sweep.fits})
     fits = {fit.key: fit for fit in sweep.fits}
-    rows: list[list[str]] = []
+    rows: list[list[Text]] = []
     for p in sorted({fit.key.p for fit in sweep.fits}):
-        rows.append([f"{p:g}"])
+        rows.append([Text(f"{p:g}")])
         for arm in arms:
             here = {key.seed: fit for key, fit in fits.items() if (key.arm, key.p) == (arm, p)}
-            marks = [_mark(here[seed]) if seed in here else " " for seed in seeds]
-            rows[-1].append("".join(marks) if len(seeds) <= _MANY else _summary(list(here.values())))
+            marks = Text.assemble(*(_mark(here[seed]) if seed in here else " " for seed in seeds))
+            rows[-1].append(marks if len(seeds) <= _MANY else Text(_summary(list(here.values()))))
     table = Table(box=None, pad_edge=False)
     for name, cells in zip(("p", *arms), zip(*rows, strict=True), strict=True):
-        widest = max(Text.from_markup(cell).cell_len for cell in cells)  # a long name folds, marks do not
-        table.add_column(name, min_width=widest, overflow="fold")
+        widest = max(cell.cell_len for cell in cells)  # a long name folds, marks do not
+        table.add_column(Text(name), min_width=widest, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _mark(fit: FitStatus) -> str:
+def _mark(fit: FitStatus) -> tuple[str, str]:
+    """A mark and its style."""
     name = _kind(fit)
-    return f"[{_STYLES[name]}]{_MARKS[name]}[/]" if name in _STYLES else _MARKS[name]
+    return _MARKS[name], _STYLES.get(name, "")
 
 
 def _kind(fit: FitStatus) -> str:

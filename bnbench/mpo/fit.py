@@ -17,7 +17,7 @@ from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.sampling import Cycle
-from bnbench.protocol import TrainingProtocol
+from bnbench.sections import TrainingProtocol
 
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
@@ -202,7 +202,17 @@ def fit(
 ) -> list[TraceRow]:
     """Train a plane in place until its landscape shows the picture, as far as it can.
 
-    Arguments are those of :class:`~bnbench.mpo.fit.Fit`; ``on_row`` is called with each row of the trace.
+    Args:
+        plane: trained in place, on its own device.
+        black: True where black, bool, shape (rows, columns).
+        trained: True where trained, same shape.
+        data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
+        training: objective and optimization; by default those of ``compact``.
+        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        pixels: generator of the pixels' order, on the CPU.
+        images: generator of the images' order, on the CPU.
+        chunk: pixels computed at once.
+        on_row: called with each row of the trace.
 
     Returns:
         The training trace, about 100 rows.

@@ -11,12 +11,13 @@ from matplotlib.lines import Line2D
 
 from bnbench import layout, stats
 from bnbench.evaluations import plane_hash
-from bnbench.protocol import DATASETS, FitKey
+from bnbench.protocol import FitKey
 from bnbench.report.axes import legend_above
 from bnbench.report.page import Chapter, Picture
 from bnbench.report.style import INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
+from bnbench.sections import DATASETS
 from bnbench.sweeps import Sweep
 from bnbench.wording import counted, plain_number, signed
 

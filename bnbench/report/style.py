@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from bnbench.layout import write_atomically
+from bnbench.protocol import BUILT_IN
 
 SINGLE = 8.0 / 2.54  # inches: a single column of print
 DOUBLE = 17.0 / 2.54
 INK = "#24282e"
 PAPER = "#ffffff"
-ARMS = ("plain", "bn", "skip")
 # Blue, red and green that stay apart in every kind of colour blindness and in grey; the markers differ too.
 _COLOURS = {"plain": "#0077bb", "bn": "#cc3311", "skip": "#009e73"}
 _FOREIGN = ("#aa3377", "#ee7733", "#6a5acd", "#8c6d1f", "#3f8fa3", "#66656e")
@@ -113,9 +113,9 @@ def _lay_out(figure: Figure) -> None:
 
 
 def arm_order(arms: Iterable[str]) -> list[str]:
-    """Distinct arms: plain, bn, skip, then foreign ones by name."""
+    """Distinct arms: the built-in ones in their order, then foreign ones by name."""
     found = set(arms)
-    return [arm for arm in ARMS if arm in found] + sorted(found - set(ARMS))
+    return [arm for arm in BUILT_IN if arm in found] + sorted(found - set(BUILT_IN))
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
