@@ -17,7 +17,7 @@ from bnbench.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.claims import Progress, write_progress
 from bnbench.data import DataSet, Images, load_data
 from bnbench.devices import Slot, prepare_process
-from bnbench.execution import Job, Outcome
+from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import identity_of
 from bnbench.foreign import arm_source, load_arm
 from bnbench.interrupts import StopWatch
@@ -33,22 +33,6 @@ from bnbench.seeds import torch_generator
 
 _PROGRESS_EVERY = 0.5  # seconds
 _PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one file system
-
-
-class FitStoppedError(Exception):
-    """The fit was told to stop; its checkpoint is written."""
-
-
-class UnwritableError(Exception):
-    """A finished fit cannot be written.
-
-    Attributes:
-        reason: what the disk said.
-    """
-
-    def __init__(self, reason: OSError) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:

@@ -120,3 +120,19 @@ class Outcome:
         if self.state == "done":
             ended |= {"black": self.black, "white": self.white, "difference": self.black - self.white}
         return {**ended, "seconds": round(self.seconds, 3), "message": self.message}
+
+
+class FitStoppedError(Exception):
+    """The fit was told to stop; its checkpoint is written."""
+
+
+class UnwritableError(Exception):
+    """A finished fit cannot be written.
+
+    Attributes:
+        reason: what the disk said.
+    """
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason

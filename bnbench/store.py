@@ -82,7 +82,7 @@ def check_folder(folder: Path, protocol: Protocol) -> None:
         StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
     """
     if folder.exists() and not folder.is_dir():
-        raise StoreError(f"--out {folder} is a file; give a folder.")
+        raise StoreError(f"--out {folder} cannot be written (it is a file); give a folder that you may write to.")
     if not (folder / "protocol.json").exists() or not (layout.fit_paths(folder) or layout.begun_paths(folder)):
         return
     stored = read_protocol(folder)

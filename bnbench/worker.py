@@ -12,9 +12,9 @@ import torch
 
 from bnbench import layout, store
 from bnbench.claims import claim, deaths
-from bnbench.compute import FitStoppedError, FitUnderWay, UnwritableError, fit_identity, stored_outcome
+from bnbench.compute import FitUnderWay, fit_identity, stored_outcome
 from bnbench.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
-from bnbench.execution import Job, Outcome
+from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import Failure, failure_of, write_failure
 from bnbench.interrupts import StopWatch, is_worker_process, worker_signals
 from bnbench.masks import OneColourError

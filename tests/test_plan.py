@@ -10,10 +10,10 @@ import pytest
 
 from bnbench import layout, store
 from bnbench.checkpoints import load_checkpoint
-from bnbench.compute import FitStoppedError, FitUnderWay, fit_identity
+from bnbench.compute import FitUnderWay, fit_identity
 from bnbench.cost import estimate_seconds
 from bnbench.devices import make_slots
-from bnbench.execution import Execution, Job, Outcome
+from bnbench.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.interrupts import StopWatch
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
