@@ -196,7 +196,15 @@ def rubbish_progress(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "damage", [cut_checkpoint, folder_for_checkpoint, damaged_record, stale_lock, rubbish_progress]
+    "damage",
+    [
+        cut_checkpoint,
+        rubbish_progress,
+        *(
+            pytest.param(damage, marks=pytest.mark.torture)
+            for damage in (folder_for_checkpoint, damaged_record, stale_lock)
+        ),
+    ],
 )
 def test_what_is_damaged_costs_no_fit_and_changes_no_bit(
     undisturbed: Path, tmp_path: Path, damage: Callable[[Path], str]
