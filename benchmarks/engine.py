@@ -135,7 +135,7 @@ def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[
     if kind == "engine":
         keep_freed_memory()
     case = Case(shape, arm, size=size)
-    step = partial(case.engine, chunk) if kind == "engine" else case.naive
+    step = partial(case.step, case.engine(chunk)) if kind == "engine" else case.naive
     norm = float(step().double().norm())
     visits = PIXELS[shape] * case.images.shape[-1]
     return median_seconds(step), norm, visits * count_flops(case.plane, IMAGE_SHAPE[shape]).gradient
@@ -166,17 +166,15 @@ class Case:
         minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
         self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
 
-    def engine(self, chunk: int) -> Any:
-        """A step's gradient by the engine, nothing clamped: both do the same work."""
-        import torch
-
+    def engine(self, chunk: int, *, replays: bool = False) -> Any:
+        """The engine at as many pixels at once, nothing clamped: it does what the loop does."""
         from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 
-        engine = ObjectiveGradient(self.plane, self.data, self.coordinates, threshold=1e9, chunk=chunk or CHUNK)
-        frame = self.plane.frame().detach()
-        gradient = torch.zeros_like(frame)
-        engine.add(frame, gradient, self.pixels, self.weights, self.images, find_clamped=False)
-        return gradient
+        return ObjectiveGradient(self.plane, self.data, self.coordinates, 1e9, chunk or CHUNK, replays=replays)
+
+    def step(self, engine: Any) -> Any:
+        """A step's gradient by the engine."""
+        return engine.step(self.plane.frame().detach(), self.pixels, self.weights, self.images)[0]
 
     def naive(self) -> Any:
         """The same gradient: one pixel after another, its whole minibatch, autograd through eq. 1."""

@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,11 @@ def measure(shape: str, arm: str, device: str) -> list[dict[str, Any]]:
     expected = Case(shape, arm, double=True).naive()
     case = Case(shape, arm, device=device)
     strategies: dict[str, Callable[[], Any]] = {"loop over pixels": case.naive}
-    strategies |= {f"vmap, chunk {chunk}": lambda chunk=chunk: case.engine(chunk) for chunk in CHUNKS[shape]}
+    for chunk in CHUNKS[shape]:
+        strategies[f"vmap, chunk {chunk}"] = partial(case.step, case.engine(chunk))
+        if device != "cpu":
+            name, step = replayed(case, chunk)
+            strategies[name] = step
     rows = []
     for name, step in strategies.items():
         if device != "cpu":
@@ -67,6 +72,16 @@ def measure(shape: str, arm: str, device: str) -> list[dict[str, Any]]:
             f"{shape:8}{arm:6}{name:18}{milliseconds:9.3f} ms/pixel  error {error:.1e}  {memory:7.0f} MiB", flush=True
         )
     return rows
+
+
+def replayed(case: Case, chunk: int) -> tuple[str, Callable[[], Any]]:
+    """A step from its recording, after the calls that make and try it; or why there is none."""
+    engine = case.engine(chunk, replays=True)
+    step = partial(case.step, engine)
+    for _ in range(2):
+        step()
+    refusal = engine.replayed.refusal
+    return f"replay, chunk {chunk}" + (f" REFUSED: {refusal}" if refusal else ""), step
 
 
 def seconds(step: Callable[[], Any], device: str) -> float:
@@ -94,7 +109,7 @@ def trace(shape: str, device: str, path: Path) -> None:
     case = Case(shape, "bn", device=device)
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device != "cpu" else [])
     with profile(activities=activities) as profiler:
-        case.engine(CHUNKS[shape][-1])
+        case.step(case.engine(CHUNKS[shape][-1]))
         wait(device)
     profiler.export_chrome_trace(str(path))
 

@@ -137,6 +137,8 @@ class FitUnderWay:
             UnwritableError: the disk is full, or the like.
         """
         self._train(stop)
+        if self.fit.engine.refusal:
+            self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
         trained_seconds = self._seconds()
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9

@@ -244,9 +244,9 @@ MUTANTS = (
     ),
     Mutant(
         "a gradient that forgets a chunk",
-        gradient.ObjectiveGradient.add,
-        "torch.split(live, self.chunk)",
-        "torch.split(live, self.chunk)[:1]",
+        gradient.ObjectiveGradient._gradient,
+        "device=frame.device), self.chunk)",
+        "device=frame.device), self.chunk)[:1]",
         "plain: white loss, step 1",
         "test_fit::test_the_chunk_changes_rounding_alone",
     ),

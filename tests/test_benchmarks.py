@@ -38,3 +38,11 @@ def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> 
     found = json.loads((tmp_path / "runner.json").read_text())["plan"]
     assert found["done"] == 8
     assert found["processor_seconds"] > 0
+
+
+@pytest.mark.torture
+def test_the_bounds_benchmark_compares_equal_gradients() -> None:
+    command = [sys.executable, str(BENCHMARKS / "bounds.py"), "--rounds", "1"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    milliseconds = {line[:32].strip(): float(line[32:].split()[0]) for line in said}
+    assert milliseconds["their sum"] < min(milliseconds[f"{arm}, written by hand"] for arm in ("plain", "bn"))

@@ -114,11 +114,9 @@ def test_skipping_clamped_pixels_starts_when_enough_are_clamped(monkeypatch: pyt
     calls: list[bool] = []
     forward = ObjectiveGradient._forward
 
-    def counted(
-        engine: ObjectiveGradient, weights: list[Tensor], images: Tensor, part: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def counted(engine: ObjectiveGradient, weights: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         calls.append(torch.is_grad_enabled())
-        return forward(engine, weights, images, part)
+        return forward(engine, weights, images)
 
     monkeypatch.setattr(ObjectiveGradient, "_forward", counted)
     under_way = start(make_plane("plain"), replace(TRAINING, threshold=1e-9))
@@ -172,14 +170,14 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     under_way = start(make_plane("plain"), replace(TRAINING, steps=250))
     seen: list[float] = []
     norms: list[float] = []
-    add = under_way.engine.add
+    step = under_way.engine.step
 
-    def watched(*arguments: Tensor, find_clamped: bool) -> tuple[Tensor, Tensor]:
-        losses, hits = add(*arguments, find_clamped=find_clamped)
-        seen.append(float(losses[arguments[3] > 0].mean()))
-        return losses, hits
+    def watched(*arguments: Tensor, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
+        gradient, losses, hits = step(*arguments, find_clamped=find_clamped)
+        seen.append(float(losses[arguments[2] > 0].mean()))
+        return gradient, losses, hits
 
-    monkeypatch.setattr(under_way.engine, "add", watched)
+    monkeypatch.setattr(under_way.engine, "step", watched)
     for _ in range(4):
         under_way.advance()
         norms.append(

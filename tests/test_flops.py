@@ -34,9 +34,9 @@ def test_the_engine_counts_what_it_computes() -> None:
     images = torch.zeros(9, 6, dtype=torch.int64)
     frame = plane.frame().detach()
     one = count_flops(plane, IMAGE_SHAPE)
-    engine.add(frame, torch.zeros_like(frame), pixels, weights, images, find_clamped=False)
+    engine.step(frame, pixels, weights, images)
     assert engine.flops(IMAGE_SHAPE) == 9 * 6 * one.gradient
-    engine.add(frame, torch.zeros_like(frame), pixels, weights, images, find_clamped=True)
+    engine.step(frame, pixels, weights, images, find_clamped=True)
     assert engine.flops(IMAGE_SHAPE) == 9 * 6 * one.gradient + 4 * 6 * one.forward + 5 * 6 * one.gradient
 
 

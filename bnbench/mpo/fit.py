@@ -106,9 +106,8 @@ class Fit:
         pixels, weights = self._draw_pixels()
         images = self._draw_images(len(pixels))
         frame = self.plane.frame()  # (1 + d, n)
-        gradient = torch.zeros_like(frame)
         finds = self.clamped_share > _FIND_FROM and not frame.is_cuda
-        losses, hits = self.engine.add(frame.detach(), gradient, pixels, weights, images, find_clamped=finds)
+        gradient, losses, hits = self.engine.step(frame.detach(), pixels, weights, images, find_clamped=finds)
         self.optimizer.zero_grad()
         torch.autograd.backward(frame, gradient)
         norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)

@@ -13,6 +13,7 @@ from bnbench.mpo.batched import batched_logits, losses_and_hits
 from bnbench.mpo.flops import count_flops
 from bnbench.mpo.objective import is_clamped, weighted_objective
 from bnbench.mpo.plane import Plane, with_origin
+from bnbench.mpo.replayed import Replayed
 
 CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cache.
 
@@ -20,7 +21,8 @@ CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cac
 class ObjectiveGradient:
     """Computes many pixels' networks a chunk at a time; the gradients of chunks add up.
 
-    So memory does not grow with the number of pixels in a step.
+    So memory does not grow with the number of pixels in a step. A GPU replays a recording of the whole step
+    (:class:`~bnbench.mpo.replayed.Replayed`) once that has proved equal.
 
     Args:
         plane: yields the pixels' networks.
@@ -30,6 +32,7 @@ class ObjectiveGradient:
         chunk: pixels computed at once.
         precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks
             run under autocast, while plane, losses and sums stay as they are.
+        replays: whether a GPU may replay; every step must then have as many pixels and images as the first.
     """
 
     def __init__(
@@ -40,22 +43,24 @@ class ObjectiveGradient:
         threshold: float,
         chunk: int = CHUNK,
         precision: str = "float32",
+        *,
+        replays: bool = True,
     ) -> None:
         self.plane, self.data, self.coordinates = plane, data, coordinates
         self.threshold, self.chunk = threshold, chunk
         self.is_autocast = precision == "bfloat16"
         self.names = [layer.name for layer in plane.layers]
+        self.replayed = Replayed() if replays and plane.vectors.is_cuda else None
         self.forward_visits = 0  # (pixel, image) pairs that only a forward pass saw
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
 
-    def add(
-        self, frame: Tensor, gradient: Tensor, pixels: Tensor, weights: Tensor, images: Tensor, *, find_clamped: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Add a step's gradient to ``gradient``; return each pixel's loss and accuracy.
+    def step(
+        self, frame: Tensor, pixels: Tensor, weights: Tensor, images: Tensor, *, find_clamped: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradient of a step's objective, and each pixel's loss and accuracy.
 
         Args:
             frame: origin and directions without a graph, shape (1 + d, n).
-            gradient: added to, same shape.
             pixels: the step's pixels among those of the grid, shape (P,).
             weights: their weights in eq. 3, shape (P,); negative where white.
             images: the images that each pixel sees, shape (P, B), or (B,) when they share one minibatch.
@@ -63,24 +68,41 @@ class ObjectiveGradient:
                 them out of the second pass: their gradient is exactly zero. It waits for the device.
 
         Returns:
-            Mean cross-entropy and share of right answers over each pixel's minibatch, both (P,).
+            Gradient with respect to the frame, (1 + d, n); mean cross-entropy and share of right answers
+            over each pixel's minibatch, both (P,). The next step may overwrite all three.
         """
+        if not find_clamped:
+            self.gradient_visits += len(pixels) * images.shape[-1]
+            step = frame, pixels, weights, images
+            gradient, losses, hits = self.replayed(self._gradient, *step) if self.replayed else self._gradient(*step)
+            return gradient, losses, hits
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
-        live = torch.arange(len(pixels), device=frame.device)
-        if find_clamped:
-            for part in torch.split(live[weights < 0], self.chunk):
-                with torch.no_grad():
-                    losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), images, part)
-            self.forward_visits += int((weights < 0).sum()) * images.shape[-1]
-            live = live[~is_clamped(losses, weights, self.threshold)]
+        for part in torch.split((weights < 0).nonzero().squeeze(1), self.chunk):
+            with torch.no_grad():
+                losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), _of(images, part))
+        self.forward_visits += int((weights < 0).sum()) * images.shape[-1]
+        live = (~is_clamped(losses, weights, self.threshold)).nonzero().squeeze(1)
         self.gradient_visits += len(live) * images.shape[-1]
-        for part in torch.split(live, self.chunk):
+        gradient, losses[live], hits[live] = self._gradient(frame, pixels[live], weights[live], _of(images, live))
+        return gradient, losses, hits
+
+    def _gradient(
+        self, frame: Tensor, pixels: Tensor, weights: Tensor, images: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        gradient = torch.zeros_like(frame)
+        losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
+        for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
             own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
-            loss, hit = self._forward(own, images, part)
+            loss, hit = self._forward(own, _of(images, part))
             value = weighted_objective(loss, weights[part], self.threshold)
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
             losses[part], hits[part] = loss.detach(), hit
-        return losses, hits
+        return gradient, losses, hits
+
+    @property
+    def refusal(self) -> str:
+        """Why a GPU does not replay its steps; empty where it does, and where there is none."""
+        return self.replayed.refusal if self.replayed else ""
 
     def flops(self, image_shape: tuple[int, int, int]) -> float:
         """Floating-point operations of all calls so far."""
@@ -90,11 +112,10 @@ class ObjectiveGradient:
     def _own_weights(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
         return self.plane.network_weights(frame, self.coordinates[pixels])
 
-    def _forward(self, weights: list[Tensor], images: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = images[part] if images.dim() == 2 else images
+    def _forward(self, weights: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=self.is_autocast):
-            logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[chosen])
-        losses, hits = losses_and_hits(logits.to(weights[0].dtype), self.data.labels[chosen])
+            logits = batched_logits(self.plane.module, self.names, weights, self.data.pixels[images])
+        losses, hits = losses_and_hits(logits.to(weights[0].dtype), self.data.labels[images])
         return losses.mean(1), hits.to(losses.dtype).mean(1)
 
     def _add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
@@ -111,3 +132,8 @@ class ObjectiveGradient:
             sums = (affine @ rows.flatten(1)).view(-1, *rows.shape[1:])
             upright = sums.permute(0, *(1 + lying.index(axis) for axis in range(1, len(strides))))
             gradient[:, layer.start : layer.stop] += upright.flatten(1)
+
+
+def _of(images: Tensor, pixels: Tensor) -> Tensor:
+    """The minibatches of some of a step's pixels; the one that all share, where they share it."""
+    return images[pixels] if images.dim() == 2 else images

@@ -1,0 +1,102 @@
+"""A computation on a GPU recorded once as a CUDA graph, and replayed with other inputs.
+
+A narrow network's kernels end sooner than Python can launch the next one: its step waits for the processor.
+The shapes of a fit's steps never change, so that one launch can stand for all of a step's kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Function = Callable[..., tuple[Tensor, ...]]
+Work = Callable[[], tuple[Tensor, ...]]
+Recording = tuple[Callable[[], object], tuple[Tensor, ...]]
+
+_WARM_UPS = 2  # libraries choose kernels and workspaces in the first calls, which a recording must not hold
+_TOLERANCE = 1e-3  # relative; the same kernels round alike, and inputs that were recorded too are off by far more
+
+
+class Replayed:
+    """One function of tensors, computed as it stands until its recording has proved equal.
+
+    The first call is only computed. The second one is also recorded, with the inputs of the first, and
+    replayed with its own: if that does not give what the function gave, or it cannot be recorded, the
+    function goes on being computed. From the third on it is replayed alone.
+
+    Args:
+        record: see :func:`record_graph`.
+
+    Attributes:
+        refusal: why it is not replayed; empty while nothing speaks against it.
+    """
+
+    def __init__(self, record: Callable[[Work, torch.device], Recording] | None = None) -> None:
+        self.record = record or record_graph
+        self.refusal = ""
+        self._inputs: tuple[Tensor, ...] = ()
+        self._outputs: tuple[Tensor, ...] = ()
+        self._replay: Callable[[], object] | None = None
+
+    def __call__(self, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The function's values; those of a replay are overwritten by the next one.
+
+        Args:
+            function: the same in every call; all that changes must be among its inputs.
+            inputs: of the same shapes, dtypes and device in every call.
+        """
+        if self._replay is not None:
+            return self._replayed(inputs)
+        values = function(*inputs)
+        if not self.refusal and self._inputs:
+            self._try(function, inputs, values)
+        elif not self.refusal:
+            self._inputs = tuple(value.clone() for value in inputs)
+        return values
+
+    def _try(self, function: Function, inputs: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+        try:
+            self._replay, self._outputs = self.record(lambda: function(*self._inputs), inputs[0].device)
+            errors = [_relative(*pair) for pair in zip(self._replayed(inputs), values, strict=True)]
+        except RuntimeError as refused:  # what cannot be recorded, and too little memory for its copies
+            self.refusal = f"{refused}".partition("\n")[0] or type(refused).__name__
+        else:
+            if not all(error <= _TOLERANCE for error in errors):  # not-a-number is no proof
+                self.refusal = f"a replay was off by {max(errors):.1e}"
+        if self.refusal:
+            self._replay, self._inputs, self._outputs = None, (), ()
+
+    def _replayed(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        assert self._replay is not None
+        for own, value in zip(self._inputs, inputs, strict=True):
+            own.copy_(value)
+        self._replay()
+        return self._outputs
+
+
+def record_graph(work: Work, device: torch.device) -> Recording:
+    """Record what ``work`` launches on a GPU; it may not wait for the device.
+
+    Returns:
+        What launches all of it again, and the tensors that hold its values afterwards.
+
+    Raises:
+        RuntimeError: it waits for the device, or there is too little memory.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(device):
+        beside, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        beside.wait_stream(current)
+        with torch.cuda.stream(beside):
+            for _ in range(_WARM_UPS):
+                work()
+        current.wait_stream(beside)
+        with torch.cuda.graph(graph):
+            values = work()
+    return graph.replay, values
+
+
+def _relative(actual: Tensor, expected: Tensor) -> float:
+    return float((actual - expected).norm() / expected.norm().clamp(min=1e-30))
