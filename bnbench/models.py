@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,46 @@ from bnbench.errors import RequestError
 from bnbench.protocol import BUILT_IN
 from bnbench.sections import NetworkProtocol
 
+try:
+    from torch._C._functorch import is_batchedtensor as _is_vmapped
+except ImportError:  # another version of torch: its own rule is slower, not wrong
+
+    def _is_vmapped(tensor: Tensor) -> bool:
+        return False
+
+
 _EPSILON = 1e-5
 Factory = Callable[[], nn.Module]
+
+
+def _normalize(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)
+
+
+class _SideBySide(torch.autograd.Function):
+    """P networks' normalizations of C channels each as one of P · C channels.
+
+    PyTorch's own rule for ``vmap`` normalizes, then scales and shifts in passes of their own: at compact's
+    shapes a step of the bn arm takes 10 % longer. This function is only called under ``vmap``, and what
+    its rule computes has a graph of its own, so that it needs no backward pass.
+    """
+
+    forward = staticmethod(_normalize)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
+        """Maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
+        networks = info.batch_size
+        maps, scale, shift = (
+            value.expand(networks, *value.shape) if axis is None else value.movedim(axis, 0)
+            for value, axis in zip(inputs, in_dims, strict=True)
+        )
+        normalized = _normalize(maps.transpose(0, 1).flatten(1, 2), scale.flatten(), shift.flatten())
+        return normalized.unflatten(1, (networks, -1)), 1
 
 
 class BatchNorm(nn.Module):
@@ -47,7 +86,8 @@ class BatchNorm(nn.Module):
         """Normalize maps of shape (B, C, …)."""
         scale = self.scale + self.offset
         if self.reference == 0:
-            return F.batch_norm(maps, None, None, scale, self.shift, training=True, eps=_EPSILON)
+            own: Tensor = (_SideBySide.apply if _is_vmapped(scale) else _normalize)(maps, scale, self.shift)
+            return own
         others = (0, *range(2, maps.dim()))
         variance, mean = torch.var_mean(maps[: self.reference], others, correction=0)
         slope = scale * torch.rsqrt(variance + _EPSILON)

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from bnbench.models import BatchNorm, arm_factory, recalibrated, uses_bn
 from bnbench.profiles import PROFILES
@@ -94,6 +95,36 @@ def test_batch_norm_uses_the_batchs_statistics_and_a_shifted_scale(fresh_scale: 
         mean, variance = values.mean(), ((values - values.mean()) ** 2).mean()
         expected = (values - mean) / (variance + 1e-5).sqrt() * (layer.scale[channel] + offset) + layer.shift[channel]
         assert torch.allclose(layer(maps)[:, channel], expected)
+
+
+@pytest.mark.parametrize("map_shape", [(), (3, 2)])
+@pytest.mark.parametrize("axes", [(0, 0, 0), (2, 0, 0), (None, 0, 0), (0, None, 0), (1, 0, None)])
+def test_many_batch_norms_at_once_are_each_of_them(
+    map_shape: tuple[int, ...], axes: tuple[int | None, int | None, int | None]
+) -> None:
+    """Values and gradients under vmap against a loop over networks, whatever is shared between them."""
+    generator = torch.Generator().manual_seed(3)
+    layer = BatchNorm(4)
+
+    def draw(shape: tuple[int, ...], axis: int | None) -> Tensor:
+        shape = shape if axis is None else (*shape[:axis], 5, *shape[axis:])
+        return torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    inputs = tuple(draw(shape, axis) for shape, axis in zip(((6, 4, *map_shape), (4,), (4,)), axes, strict=True))
+
+    def normalized(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        result: Tensor = functional_call(layer, {"scale": scale, "shift": shift}, (maps,))
+        return result
+
+    def own(value: Tensor, axis: int | None, network: int) -> Tensor:
+        return value if axis is None else value.select(axis, network)
+
+    loop = torch.stack([normalized(*map(own, inputs, axes, (network,) * 3)) for network in range(5)])
+    together = vmap(normalized, in_dims=axes)(*inputs)
+    assert torch.allclose(together, loop, rtol=1e-12, atol=1e-12)
+    upstream = torch.randn(loop.shape, generator=generator, dtype=torch.float64)
+    for actual, expected in zip(*(torch.autograd.grad(way, inputs, upstream) for way in (together, loop)), strict=True):
+        assert torch.allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_a_fresh_bn_scale_is_drawn_as_the_protocol_says() -> None:
