@@ -2,9 +2,9 @@
 
     python benchmarks/gpu.py --device cuda:0 --out gpu/     (nox -s gpu)
 
-Writes gpu.json (gradient error against float64 on the CPU, milliseconds a pixel for several chunks and
-for a loop over pixels, memory) and trace.json, which chrome://tracing and Perfetto open. Any device
-name will do, so that the same code runs where there is no GPU: --device cpu --shapes compact.
+Writes gpu.json (gradient error against float64 on the CPU, milliseconds a pixel for several chunks, each step
+launched anew and replayed, and for a loop over pixels, memory) and trace.json, which chrome://tracing and
+Perfetto open. Any device name will do, so that the same code runs where there is no GPU: --device cpu.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from engine import ARMS, PIXELS, Case
+from engine import ARMS, Case
 from torch.profiler import ProfilerActivity, profile
 
 from bnbench.devices import device_name, prepare_process
@@ -54,34 +54,30 @@ def measure(shape: str, arm: str, device: str) -> list[dict[str, Any]]:
     """One row per strategy: its error, its time per pixel, its memory."""
     expected = Case(shape, arm, double=True).naive()
     case = Case(shape, arm, device=device)
-    strategies: dict[str, Callable[[], Any]] = {"loop over pixels": case.naive}
-    for chunk in CHUNKS[shape]:
-        strategies[f"vmap, chunk {chunk}"] = partial(case.step, case.engine(chunk))
-        if device != "cpu":
-            name, step = replayed(case, chunk)
-            strategies[name] = step
-    rows = []
-    for name, step in strategies.items():
-        if device != "cpu":
-            torch.cuda.reset_peak_memory_stats(device)
-        error = float((step().cpu().double() - expected).norm() / expected.norm())
-        milliseconds = 1e3 * seconds(step, device) / PIXELS[shape]
-        memory = torch.cuda.max_memory_allocated(device) / 2**20 if device != "cpu" else float("nan")
-        rows.append({"shape": shape, "arm": arm, "strategy": name, "error": error, "ms": milliseconds, "mib": memory})
-        print(
-            f"{shape:8}{arm:6}{name:18}{milliseconds:9.3f} ms/pixel  error {error:.1e}  {memory:7.0f} MiB", flush=True
-        )
-    return rows
+    print(f"{shape}, {arm}")
+    replays = (False,) if device == "cpu" else (False, True)
+    ways = [(0, False), *((chunk, way) for chunk in CHUNKS[shape] for way in replays)]
+    return [{"shape": shape, "arm": arm, **strategy(case, expected, *way, device)} for way in ways]
 
 
-def replayed(case: Case, chunk: int) -> tuple[str, Callable[[], Any]]:
-    """A step from its recording, after the calls that make and try it; or why there is none."""
-    engine = case.engine(chunk, replays=True)
-    step = partial(case.step, engine)
-    for _ in range(2):
+def strategy(case: Case, expected: Any, chunk: int, replays: bool, device: str) -> dict[str, Any]:
+    """One way to compute a step, the others' memory given back; chunk 0 is the loop over pixels."""
+    if device != "cpu":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    engine = case.engine(chunk, replays=replays)
+    step = partial(case.step, engine) if chunk else case.naive
+    name = f"{'replay' if replays else 'vmap'}, chunk {chunk}" if chunk else "loop over pixels"
+    for _ in range(2):  # a GPU's second step also records itself
         step()
-    refusal = engine.replayed.refusal
-    return f"replay, chunk {chunk}" + (f" REFUSED: {refusal}" if refusal else ""), step
+    if engine.refusal:
+        name += f" REFUSED: {engine.refusal}"
+    error = float((step().cpu().double() - expected).norm() / expected.norm())
+    milliseconds = 1e3 * seconds(step, device) / len(case.pixels)
+    # Reserved, not allocated: a recording's own memory would be left out.
+    memory = torch.cuda.max_memory_reserved(device) / 2**20 if device != "cpu" else float("nan")
+    print(f"{name:24}{milliseconds:9.3f} ms/pixel  error {error:.1e}  {memory:7.0f} MiB", flush=True)
+    return {"strategy": name, "error": error, "ms": milliseconds, "mib": memory}
 
 
 def seconds(step: Callable[[], Any], device: str) -> float:

@@ -139,6 +139,7 @@ class FitUnderWay:
         self._train(stop)
         if self.fit.engine.refusal:
             self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
+        self.fit.engine.replayed = None  # its memory is needed for the measurement
         trained_seconds = self._seconds()
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9

@@ -39,15 +39,24 @@ class _SideBySide(torch.autograd.Function):
     """P networks' normalizations of C channels each as one of P · C channels.
 
     PyTorch's own rule for ``vmap`` normalizes, then scales and shifts in passes of their own: at compact's
-    shapes a step of the bn arm takes 10 % longer. This function is only called under ``vmap``, and what
-    its rule computes has a graph of its own, so that it needs no backward pass.
+    shapes a step of the bn arm takes 10 % longer. What the rule computes has a graph of its own; the
+    backward pass is for transforms below ``vmap``.
     """
 
     forward = staticmethod(_normalize)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Nothing is kept."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients with respect to maps, scale and shift."""
+        maps, scale, shift = ctx.saved_tensors
+        _, mean, inverse = torch.native_batch_norm(maps, scale, shift, None, None, True, 0.0, _EPSILON)
+        saved = (maps, scale, None, None, mean, inverse, True, _EPSILON)
+        of_maps, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(upstream, *saved, [True] * 3)
+        return of_maps, of_scale, of_shift
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
 
 from bnbench.models import BatchNorm, arm_factory, recalibrated, uses_bn
 from bnbench.profiles import PROFILES
@@ -125,6 +125,21 @@ def test_many_batch_norms_at_once_are_each_of_them(
     upstream = torch.randn(loop.shape, generator=generator, dtype=torch.float64)
     for actual, expected in zip(*(torch.autograd.grad(way, inputs, upstream) for way in (together, loop)), strict=True):
         assert torch.allclose(actual, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_many_batch_norms_have_gradients_below_vmap_too() -> None:
+    """Gradients with respect to the maps, taken network by network and then mapped."""
+    generator = torch.Generator().manual_seed(4)
+    layer, maps = BatchNorm(3).double(), torch.randn(6, 3, 2, 2, generator=generator, dtype=torch.float64)
+    scales, shifts = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+
+    def value(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        result: Tensor = functional_call(layer, {"scale": scale, "shift": shift}, (maps,))
+        return (result**3).sum()
+
+    together = vmap(grad(value), in_dims=(None, 0, 0))(maps, scales, shifts)
+    loop = torch.stack([grad(value)(maps, scale, shift) for scale, shift in zip(scales, shifts, strict=True)])
+    assert torch.allclose(together, loop, rtol=1e-10, atol=1e-10)
 
 
 def test_a_fresh_bn_scale_is_drawn_as_the_protocol_says() -> None:

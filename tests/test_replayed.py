@@ -1,6 +1,7 @@
 """Recordings: what a GPU replays is what would be computed, or it is not replayed.
 
-The recorder of these tests records nothing: it computes again. All else is what a GPU goes through.
+The recorder of these tests records nothing: it computes again. Streams, a GPU's memory and what a recording
+keeps of Python are not tried, but by the last test, which needs a GPU.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ def repeats_its_values(work: Work, device: torch.device) -> Recording:
 
 
 def cannot_record(work: Work, device: torch.device) -> Recording:
-    raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+    """As torch says it: what went wrong is the context of the error that reaches the caller."""
+    try:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+    finally:
+        raise RuntimeError("operation failed due to a previous error during capture")
 
 
 def gives_no_number(work: Work, device: torch.device) -> Recording:
@@ -100,3 +105,20 @@ def test_a_function_is_computed_twice_and_once_to_be_recorded() -> None:
 
 def test_a_processor_records_nothing() -> None:
     assert fitted("plain", None).engine.replayed is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="records on a GPU")
+@pytest.mark.parametrize("arm", ["plain", "bn", "skip"])
+def test_a_gpu_replays_what_it_computes(arm: str) -> None:
+    def fitted_there(replays: bool) -> Fit:
+        black, images = make_mask(), make_images()
+        data = type(images)(images.pixels.float().cuda(), images.labels.cuda())
+        under_way = Fit(make_plane(arm).float().cuda(), black, torch.ones_like(black), data, TRAINING, chunk=4)
+        under_way.engine.replayed = Replayed() if replays else None
+        while not under_way.is_done:
+            under_way.advance()
+        assert under_way.engine.refusal == ""
+        return under_way
+
+    computed, replayed = fitted_there(False), fitted_there(True)
+    assert torch.allclose(replayed.plane.vectors, computed.plane.vectors, rtol=1e-3, atol=1e-5)

@@ -32,7 +32,8 @@ class ObjectiveGradient:
         chunk: pixels computed at once.
         precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks
             run under autocast, while plane, losses and sums stay as they are.
-        replays: whether a GPU may replay; every step must then have as many pixels and images as the first.
+        replays: whether a GPU may replay; every step must then have as many pixels and images as the first,
+            and neither data nor threshold may be exchanged on the way.
     """
 
     def __init__(

@@ -6,7 +6,9 @@ The shapes of a fit's steps never change, so that one launch can stand for all o
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ Function = Callable[..., tuple[Tensor, ...]]
 Work = Callable[[], tuple[Tensor, ...]]
 Recording = tuple[Callable[[], object], tuple[Tensor, ...]]
 
+_FROM = "2.14"  # what an earlier torch leaves behind after a failed recording can make later fits fail
+_RECORDING = threading.Lock()  # a cluster's worker may run fits in threads
 _WARM_UPS = 2  # libraries choose kernels and workspaces in the first calls, which a recording must not hold
 _TOLERANCE = 1e-3  # relative; the same kernels round alike, and inputs that were recorded too are off by far more
 
@@ -48,7 +52,7 @@ class Replayed:
             inputs: of the same shapes, dtypes and device in every call.
         """
         if self._replay is not None:
-            return self._replayed(inputs)
+            return self._replayed(inputs, self._replay)
         values = function(*inputs)
         if not self.refusal and self._inputs:
             self._try(function, inputs, values)
@@ -57,22 +61,25 @@ class Replayed:
         return values
 
     def _try(self, function: Function, inputs: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+        replay = None
         try:
-            self._replay, self._outputs = self.record(lambda: function(*self._inputs), inputs[0].device)
-            errors = [_relative(*pair) for pair in zip(self._replayed(inputs), values, strict=True)]
-        except RuntimeError as refused:  # what cannot be recorded, and too little memory for its copies
-            self.refusal = f"{refused}".partition("\n")[0] or type(refused).__name__
+            replay, self._outputs = self.record(lambda: function(*self._inputs), inputs[0].device)
+            errors = [_relative(*pair) for pair in zip(self._replayed(inputs, replay), values, strict=True)]
+        except Exception as refused:  # what cannot be recorded, too little memory: the function itself worked
+            cause = refused.__context__ or refused  # of what went wrong first, torch reports the consequence
+            self.refusal = f"{cause}".partition("\n")[0] or type(cause).__name__
         else:
             if not all(error <= _TOLERANCE for error in errors):  # not-a-number is no proof
-                self.refusal = f"a replay was off by {max(errors):.1e}"
+                self.refusal = f"a replay was off by {', '.join(f'{error:.1e}' for error in errors)}"
         if self.refusal:
-            self._replay, self._inputs, self._outputs = None, (), ()
+            self._inputs = self._outputs = ()  # a recording's memory is given back
+        else:
+            self._replay = replay
 
-    def _replayed(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        assert self._replay is not None
+    def _replayed(self, inputs: Sequence[Tensor], replay: Callable[[], object]) -> tuple[Tensor, ...]:
         for own, value in zip(self._inputs, inputs, strict=True):
             own.copy_(value)
-        self._replay()
+        replay()
         return self._outputs
 
 
@@ -83,19 +90,29 @@ def record_graph(work: Work, device: torch.device) -> Recording:
         What launches all of it again, and the tensors that hold its values afterwards.
 
     Raises:
-        RuntimeError: it waits for the device, or there is too little memory.
+        RuntimeError: it waits for the device, or copies from the processor's memory; there is too little
+            memory; or this torch is older than 2.14.
     """
+    if torch.__version__ < _FROM:  # compared as versions
+        raise RuntimeError(f"torch {torch.__version__} is older than {_FROM}")
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device):
-        beside, current = torch.cuda.Stream(), torch.cuda.current_stream()
+    # The current stream is entered as well, because a recording that fails does not leave its own.
+    with _RECORDING, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+        beside, current = _stream(device), torch.cuda.current_stream()
         beside.wait_stream(current)
         with torch.cuda.stream(beside):
             for _ in range(_WARM_UPS):
                 work()
         current.wait_stream(beside)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
             values = work()
     return graph.replay, values
+
+
+@lru_cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One for each GPU: libraries keep memory for every stream that they have seen."""
+    return torch.cuda.Stream(device)
 
 
 def _relative(actual: Tensor, expected: Tensor) -> float:
