@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from bnbench import compute, data, landscape, masks
+from bnbench import compute, data, landscape, masks, models
 from bnbench.models import BatchNorm, ConvolutionalNetwork
 from bnbench.mpo import gradient, objective, plane
 from bnbench.mpo.fit import Fit
@@ -124,9 +124,9 @@ MUTANTS = (
     ),
     Mutant(
         "BN with running statistics 0 and 1",
-        BatchNorm.forward,
-        "F.batch_norm(maps, None, None, scale, self.shift, training=True, eps=_EPSILON)",
-        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, self.shift, eps=_EPSILON)",
+        models._normalize,
+        "F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)",
+        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=_EPSILON)",
         "bn: loss at the start",
         _BN,
     ),
