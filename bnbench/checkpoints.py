@@ -46,14 +46,15 @@ def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:
     layout.write_atomically(layout.checkpoint_path(folder, key), buffer.getvalue())
 
 
-def load_checkpoint(folder: Path, key: FitKey, identity: str, device: str) -> Checkpoint | None:
-    """A fit's checkpoint, if there is one that belongs to it.
+def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | None:
+    """A fit's checkpoint on the CPU, if there is one that belongs to it.
+
+    A fit moves to its device what belongs there; its generators and orders stay on the CPU.
 
     Args:
         folder: the results folder.
         key: which fit.
         identity: what the fit is now; a checkpoint of another one is left out.
-        device: where its tensors go.
 
     Raises:
         StoreError: the file is damaged; the message names it.
@@ -63,7 +64,7 @@ def load_checkpoint(folder: Path, key: FitKey, identity: str, device: str) -> Ch
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # torch.load does not look at the checksums that torch.save writes
                 raise ValueError(f"{damaged} is damaged")
-        stored = torch.load(path, map_location=device, weights_only=True)
+        stored = torch.load(path, map_location="cpu", weights_only=True)
         found = stored.pop("format"), Checkpoint(**stored)
     except FileNotFoundError:
         return None

@@ -141,6 +141,7 @@ class FitUnderWay:
             self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
         self.fit.engine.replayed = None  # its memory is needed for the measurement
         trained_seconds = self._seconds()
+        prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
         origin = {
@@ -188,7 +189,7 @@ class FitUnderWay:
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; a damaged one costs its steps and is said."""
         try:
-            found = load_checkpoint(self.folder, self.key, self.identity, self.slot.device)
+            found = load_checkpoint(self.folder, self.key, self.identity)
         except store.StoreError as error:
             self.add_note(str(error).replace(f"{self.folder}/", ""))  # a whole path may hold somebody's name
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import torch
 
 from bnbench.compute import make_plane
 from bnbench.data import DataSet
-from bnbench.devices import prepare_process
+from bnbench.devices import device_name, free_cached_memory, prepare_process
 from bnbench.execution import Execution
 from bnbench.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
@@ -25,7 +26,7 @@ _WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
     """Wall time that the rest of a sweep will take on its slots, in seconds.
 
-    Fits that are done on the same device with as many threads tell best; for an arm that has none,
+    Fits that are done on a device of the same model with as many threads tell best; for an arm that has none,
     a few pixels of a step are timed and scaled up (the measurement at the end is not counted).
 
     Args:
@@ -48,25 +49,27 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
             except (Exception, SystemExit):  # an arm that fails: its fits will find out and leave a record
                 return None
         timed[arm] = known
+    free_cached_memory(slots[0].device)  # fits run in other processes
     total = sum(timed[key.arm] for key in plan.to_run)
     longest = max((timed[key.arm] for key in plan.to_run), default=0.0)
     return max(longest, total / len(slots))
 
 
 def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
-    """Mean wall time of an arm's finished fits under the same conditions, if there are any.
+    """Median wall time of an arm's finished fits under the same conditions, if there are any.
 
     Those of the grid count; where there is none, those beside it, such as another shard's.
     """
-    device, threads = execution.slots[0].device, execution.threads
+    device = execution.slots[0].device
+    conditions = {"device": device, "device_name": device_name(device), "threads": execution.threads}
     for origins in (plan.done, plan.others(arm)):
         times = [
             float(origin["wall_seconds"])
             for key, origin in origins.items()
-            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
+            if key.arm == arm and all(origin[name] == value for name, value in conditions.items())
         ]
         if times:
-            return sum(times) / len(times)
+            return statistics.median(times)
     return None
 
 
@@ -85,6 +88,7 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
             break
         if times[chunk] > _WORSE * min(times.values()):
             break
+    free_cached_memory(execution.slots[0].device)  # as above
     return min(times, key=times.__getitem__, default=execution.chunk)
 
 

@@ -176,7 +176,7 @@ def keep_freed_memory() -> bool:
 
 
 def free_cached_memory(device: str) -> None:
-    """Hand back what a failed attempt has left, so that a smaller one finds room."""
+    """Hand back what an attempt has left, so that the next one, or another process, finds room."""
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()

@@ -78,7 +78,7 @@ def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[
     """Difference over all pixels under each policy that was left; the files are written."""
     fit = store.read_fit(layout.fit_path(task.folder, task.key))
     protocol, execution, shape = fit.protocol, request.execution, fit.protocol.mask.mask_size
-    prepare_process(execution.threads, protocol.training.precision)
+    prepare_process(execution.threads)  # measured in float32, whatever it was trained in
     asked = request.measurement(protocol)
     data = load_data(protocol.data, asked, execution.data_folder, execution.download).to(device)
     plane = load_plane(layout.plane_path(task.folder, task.key), arm=task.key.arm, device=device)

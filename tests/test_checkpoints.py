@@ -62,7 +62,7 @@ def test_a_fit_goes_on_from_every_step_to_the_same_bits(tmp_path: Path, arm: str
         folder = tmp_path / str(step)
         (folder / "running").mkdir(parents=True)
         save_checkpoint(folder, KEY, Checkpoint("identity", whole.state_dict(), 1.5 * step, 1, {}))
-        found = load_checkpoint(folder, KEY, "identity", "cpu")
+        found = load_checkpoint(folder, KEY, "identity")
         assert found is not None
         assert found.seconds == 1.5 * step
         checkpoints.append(found)
@@ -98,6 +98,28 @@ def resumed_from(state: dict[str, Any]) -> str:
     return repr(leaves(resumed.state_dict()))
 
 
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_a_checkpoint_goes_on_on_a_device_whose_random_numbers_are_drawn_elsewhere(tmp_path: Path) -> None:
+    """On a GPU orders and generators stay on the CPU; a device without memory shows what goes where."""
+    here = start("bn", TRAINING)
+    here.advance()
+    (tmp_path / "running").mkdir()
+    save_checkpoint(tmp_path, KEY, Checkpoint("identity", here.state_dict(), 1.0, 1, {}))
+    found = load_checkpoint(tmp_path, KEY, "identity")
+    assert found is not None
+    data, black = images(), make_mask()
+    data = replace(data, pixels=data.pixels.to("meta"), labels=data.labels.to("meta"))
+    there = Fit(make_plane("bn").float().to("meta"), black, torch.ones_like(black), data, TRAINING, chunk=4)
+    there.load_state_dict(found.state)
+    moments = [value for state in there.optimizer.state.values() for value in state.values()]
+    assert {tensor.device.type for tensor in (*moments, there.sums, there._draw_pixels()[0])} == {"meta"}
+    assert len(moments) == 6
+    here.black_cycle.draw(here.black_count)
+    here.white_cycle.draw(here.white_count)
+    for cycle in ("black_cycle", "white_cycle", "image_cycle"):
+        assert torch.equal(getattr(there, cycle).draw(9), getattr(here, cycle).draw(9))
+
+
 def save(folder: Path) -> Path:
     (folder / "running").mkdir()
     save_checkpoint(folder, KEY, Checkpoint("identity", start("plain", TRAINING).state_dict(), 2.0, 3, {"threads": 1}))
@@ -106,9 +128,9 @@ def save(folder: Path) -> Path:
 
 def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path) -> None:
     save(tmp_path)
-    assert load_checkpoint(tmp_path, KEY, "another identity", "cpu") is None
-    assert load_checkpoint(tmp_path, replace(KEY, seed=2), "identity", "cpu") is None
-    found = load_checkpoint(tmp_path, KEY, "identity", "cpu")
+    assert load_checkpoint(tmp_path, KEY, "another identity") is None
+    assert load_checkpoint(tmp_path, replace(KEY, seed=2), "identity") is None
+    found = load_checkpoint(tmp_path, KEY, "identity")
     assert found is not None
     assert (found.seconds, found.parts, found.provenance) == (2.0, 3, {"threads": 1})
 
@@ -116,14 +138,14 @@ def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_format_is_not_used(tmp_path: Path) -> None:
     path = save(tmp_path)
     torch.save({**torch.load(path, weights_only=True), "format": 99}, path)
-    assert load_checkpoint(tmp_path, KEY, "identity", "cpu") is None
+    assert load_checkpoint(tmp_path, KEY, "identity") is None
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path)
     torch.save({"format": 1, "state": Path("code")}, path)
     with pytest.raises(store.StoreError, match="is not a whole checkpoint"):
-        load_checkpoint(tmp_path, KEY, "identity", "cpu")
+        load_checkpoint(tmp_path, KEY, "identity")
 
 
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
@@ -136,11 +158,11 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(store.StoreError, match="the fit starts from its first step") as raised:
-            load_checkpoint(tmp_path, KEY, "identity", "cpu")
+            load_checkpoint(tmp_path, KEY, "identity")
         assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_folder_in_place_of_a_checkpoint_is_named(tmp_path: Path) -> None:
     layout.checkpoint_path(tmp_path, KEY).mkdir(parents=True)
     with pytest.raises(store.StoreError, match=r"plain_p0\.500_seed1\.pt is not a whole checkpoint"):
-        load_checkpoint(tmp_path, KEY, "identity", "cpu")
+        load_checkpoint(tmp_path, KEY, "identity")

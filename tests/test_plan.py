@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from bnbench import layout, store
 from bnbench.checkpoints import load_checkpoint
@@ -15,6 +18,8 @@ from bnbench.cost import estimate_seconds
 from bnbench.devices import make_slots
 from bnbench.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.interrupts import StopWatch
+from bnbench.landscape import measure_fit
+from bnbench.mpo.fit import Fit
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
 from bnbench.runner import Sweeping, in_this_process
@@ -53,6 +58,34 @@ def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
     for other in (replace(GRID, arms=("bn",)), replace(GRID, seeds=(7,))):
         threads = replace(ONE, threads=1 if other.arms == ("bn",) else 2)
         assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
+
+
+def test_fits_of_another_processor_do_not_tell_how_long_it_takes(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bnbench.cost.device_name", lambda device: f"another {device}")
+    assert estimate_seconds(plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8))), ONE, None) is None
+
+
+def test_a_fit_trained_in_rounded_arithmetic_is_measured_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+
+    def watched(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watching(*given: Any) -> Any:
+            seen[part] = torch.get_float32_matmul_precision()
+            return function(*given)
+
+        return watching
+
+    monkeypatch.setattr("bnbench.compute.measure_fit", watched("measured", measure_fit))
+    monkeypatch.setattr(Fit, "advance", watched("trained", Fit.advance))
+    protocol = TINY.with_knobs(precision="tf32")
+    store.open_folder(tmp_path, protocol)
+    (outcome,) = Sweeping(plan_sweep(tmp_path, protocol, GRID), ONE, in_this_process).outcomes()
+    assert outcome.state == "done"
+    assert seen == {"trained": "high", "measured": "highest"}
 
 
 def test_a_folder_in_which_another_protocol_has_begun_is_refused(tmp_path: Path) -> None:
@@ -101,7 +134,7 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     first.add_note("something that happened")
     with pytest.raises(FitStoppedError):
         first.run(Stopping([]))
-    checkpoint = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY), "cpu")
+    checkpoint = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY))
     assert checkpoint is not None
     assert checkpoint.provenance["chunk"] == 4
     FitUnderWay(KEY, job, ONE.slots[0], 2, tmp_path).run(StopWatch([]))
