@@ -1,4 +1,4 @@
-"""The report over a committed sweep, held to a computation by hand from its parquet files."""
+"""The committed reports and what the pages say of them, held to a computation by hand from its parquet files."""
 
 from __future__ import annotations
 
@@ -29,33 +29,54 @@ def report(tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="module")
-def gaps() -> pd.Series:
+def gaps_of(sweep: Path) -> pd.Series:
     """plain − bn of every (p, seed), straight from the pixels."""
-    pixels = pd.concat(map(pd.read_parquet, sorted((SWEEP / "fits").glob("*.parquet"))))
+    pixels = pd.concat(map(pd.read_parquet, sorted((sweep / "fits").glob("*.parquet"))))
     means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
     wide = (means[True] - means[False]).unstack("arm")
     return (wide["plain"] - wide["bn"]).dropna()
 
 
+def interval(gaps: pd.Series) -> list[float]:
+    """The mean gap and its 95 % interval: t, on the variance within each p."""
+    by_p, df = gaps.groupby("p"), len(gaps) - gaps.index.get_level_values("p").nunique()
+    half = stats.t.ppf(0.975, df) * math.sqrt((by_p.size() * by_p.var()).sum()) / len(gaps)
+    return [gaps.mean(), gaps.mean() - half, gaps.mean() + half]
+
+
+@pytest.fixture(scope="module")
+def gaps() -> pd.Series:
+    return gaps_of(SWEEP)
+
+
+@pytest.mark.parametrize("profile", ["quick", "compact"])
+def test_a_kept_report_is_of_the_fits_that_are_there(profile):
+    gaps = gaps_of(RESULTS / profile)
+    row = pd.read_csv(REPORTS / profile / "tables" / "quantities.csv").iloc[0]
+    assert (row["pairs"], row["wins"]) == (len(gaps), (gaps > 0).sum())
+    assert_allclose(row[["gap", "low", "high"]].to_list(), interval(gaps), rtol=1e-5)
+    fits = pd.read_csv(REPORTS / profile / "tables" / "fits.csv")
+    assert len(fits) == len(list((RESULTS / profile / "fits").glob("*.parquet")))
+
+
 def test_the_headline_is_what_ten_lines_by_hand_say(report, gaps):
     d, by_p = gaps, gaps.groupby("p")
     df = len(d) - by_p.ngroups
-    half = stats.t.ppf(0.975, df) * math.sqrt((by_p.size() * by_p.var()).sum()) / len(d)
+    gap, low, high = interval(d)
     signs = np.random.default_rng(1).choice([-1, 1], (100_000, len(d)))
     flip = np.mean(np.abs(signs @ d.to_numpy()) >= abs(d.sum()) - 1e-12)
     per_p = by_p.apply(lambda x: stats.ttest_1samp(x, 0).pvalue if len(x) > 1 else math.nan)
     row = pd.read_csv(report / "tables" / "quantities.csv").iloc[0]
     assert (row["pairs"], row["df"], row["wins"]) == (len(d), df, (d > 0).sum())
-    assert_allclose(row[["gap", "low", "high"]].to_list(), [d.mean(), d.mean() - half, d.mean() + half], rtol=1e-5)
+    assert_allclose(row[["gap", "low", "high"]].to_list(), [gap, low, high], rtol=1e-5)
     assert_allclose(row["effect_size"], d.mean() / d.std(), rtol=1e-5)
     assert_allclose(row["sign_flip_p"], flip, atol=5 * math.sqrt(max(flip, 1e-4) / 100_000))
     single = pd.read_csv(report / "tables" / "paired.csv", index_col="p")
     assert_allclose(single["p_value"], per_p, rtol=1e-4)
     assert_allclose(single["mean"], by_p.mean(), rtol=1e-4)
     text = (report / "index.html").read_text(encoding="utf-8")
-    low, high = sorted([abs(d.mean()) - half, abs(d.mean()) + half])
-    numbers = f"is {abs(d.mean()):.3f} larger for {'plain' if d.mean() > 0 else 'bn'}.*?"
+    numbers = f"is {abs(gap):.3f} larger for {'plain' if gap > 0 else 'bn'}.*?"
+    low, high = sorted([low, high] if gap > 0 else [-low, -high])
     numbers += f"interval {low:.3f} to {high:.3f}".replace("-", "−")
     assert re.search(numbers, text)
 
@@ -85,7 +106,12 @@ def test_the_committed_report_is_one_of_today(report):
 
 
 @pytest.mark.parametrize(
-    ("profile", "page"), [("quick", "README.md"), ("compact", "README.md"), ("compact", "docs/gallery.md")]
+    ("profile", "page"),
+    [
+        ("quick", "README.md"),
+        ("quick", "docs/meaning.md"),
+        *(("compact", page) for page in ("README.md", "docs/gallery.md", "docs/meaning.md")),
+    ],
 )
 def test_what_a_page_says_of_a_committed_sweep_is_what_its_report_says(profile, page):
     answer = json.loads((REPORTS / profile / "report.json").read_text())["protocols"][0]["answer"]
