@@ -37,6 +37,19 @@ def group_norm(image_shape: Shape, classes: int) -> nn.Module:
     )
 
 
+class Viewed(nn.Module):
+    """Flattens by ``view``, which takes maps in one order alone."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.view(len(maps), -1)
+
+
+def viewing(image_shape: Shape, classes: int) -> nn.Module:
+    channels, rows, columns = image_shape
+    convolutions = nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()
+    return nn.Sequential(*convolutions, Viewed(), nn.Linear(4 * rows * columns, classes))
+
+
 def with_batch_norm(image_shape: Shape, classes: int) -> nn.Module:
     channels, rows, columns = image_shape
     convolution = nn.Conv2d(channels, 2, 3, padding=1)
