@@ -28,7 +28,7 @@ from typing import Any
 ARMS = ("plain", "bn", "skip")
 # Pixels of a step: enough that the time is the step's, few enough that the loop ends.
 PIXELS = {"compact": 64, "paper": 2}
-CHUNK = {"compact": 64, "paper": 1}  # pixels at once: what a run finds fastest
+CHUNKS = {"compact": 64, "paper": 1}  # pixels at once: what runs have found fastest
 IMAGE_SHAPE = {"compact": (1, 7, 7), "paper": (1, 28, 28)}
 IMAGES = 5_000
 HEADER = "shape   arm    threads  naive ms/pixel  engine ms/pixel  ratio  GFLOP/s  % of matmul peak  peak MiB"
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--chunk", type=int, default=0, help="pixels at once; 0 takes what a run finds fastest")
+    parser.add_argument("--chunk", type=int, default=0, help="pixels at once; 0 takes what runs have found fastest")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--flatness", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -136,7 +136,7 @@ def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[
     if kind == "engine":
         keep_freed_memory()
     case = Case(shape, arm, size=size)
-    step = partial(case.step, case.engine(chunk or CHUNK[shape])) if kind == "engine" else case.naive
+    step = partial(case.step, case.engine(chunk or CHUNKS[shape])) if kind == "engine" else case.naive
     norm = float(step().double().norm())
     visits = PIXELS[shape] * case.images.shape[-1]
     return median_seconds(step), norm, visits * count_flops(case.plane, IMAGE_SHAPE[shape]).gradient

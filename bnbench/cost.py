@@ -26,7 +26,7 @@ _WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
     """Wall time that the rest of a sweep will take on its slots, in seconds.
 
-    Fits that are done on a device of the same model with as many threads tell best; for an arm that has none,
+    Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
     a few pixels of a step are timed and scaled up (the measurement at the end is not counted).
 
     Args:
@@ -60,17 +60,25 @@ def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
 
     Those of the grid count; where there is none, those beside it, such as another shard's.
     """
-    device = execution.slots[0].device
-    conditions = {"device": device, "device_name": device_name(device), "threads": execution.threads}
+    device, threads = execution.slots[0].device, execution.threads
     for origins in (plan.done, plan.others(arm)):
         times = [
             float(origin["wall_seconds"])
             for key, origin in origins.items()
-            if key.arm == arm and all(origin[name] == value for name, value in conditions.items())
+            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
+            if origin["device_name"] == _name(device)
         ]
         if times:
             return statistics.median(times)
     return None
+
+
+def _name(device: str) -> str:
+    """The model of a device; of one that this machine lacks, such as a cluster's GPU, nothing is known."""
+    try:
+        return device_name(device)
+    except (AssertionError, RuntimeError):  # torch without CUDA, or without that device
+        return ""
 
 
 def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:

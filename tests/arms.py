@@ -44,10 +44,37 @@ class Viewed(nn.Module):
         return maps.view(len(maps), -1)
 
 
-def viewing(image_shape: Shape, classes: int) -> nn.Module:
+class DoubledGradient(torch.autograd.Function):
+    """Takes its maps in any order, and views their gradient."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor) -> Tensor:
+        return maps * 1
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None: ...
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return 2 * gradient.view(len(gradient), -1).view(gradient.shape)
+
+
+class Doubled(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return DoubledGradient.apply(maps)  # type: ignore[no-any-return]
+
+
+def viewing(image_shape: Shape, classes: int, flattened: nn.Module | None = None) -> nn.Module:
     channels, rows, columns = image_shape
-    convolutions = nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()
-    return nn.Sequential(*convolutions, Viewed(), nn.Linear(4 * rows * columns, classes))
+    convolutions = nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)
+    return nn.Sequential(*convolutions, flattened or Viewed(), nn.Linear(4 * rows * columns, classes))
+
+
+def viewing_gradients(image_shape: Shape, classes: int) -> nn.Module:
+    return viewing(image_shape, classes, nn.Sequential(Doubled(), nn.ReLU(), nn.Flatten()))
 
 
 def with_batch_norm(image_shape: Shape, classes: int) -> nn.Module:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from bnbench.mpo.batched import batched_logits
+from bnbench.mpo.batched import takes_channels_last
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, grid_coordinates
 from tests.cases import ARMS, make_images, make_plane
 
-VIEWING = "tests.arms:viewing"
+PARTICULAR = ("tests.arms:viewing", "tests.arms:viewing_gradients")
 
 
 def gradient(plane: Plane, chunk: int) -> Tensor:
@@ -38,7 +38,7 @@ def maps_of(plane: Plane) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("network", ["strided", "pooled"])
-@pytest.mark.parametrize("arm", [*ARMS, VIEWING])
+@pytest.mark.parametrize("arm", [*ARMS, *PARTICULAR])
 def test_one_network_at_a_time_has_the_gradient_of_many(arm: str, network: str) -> None:
     plane = make_plane(arm, network)
     together, alone, again = gradient(plane, 5), gradient(plane, 1), gradient(plane, 1)
@@ -51,21 +51,23 @@ def test_one_network_at_a_time_has_the_gradient_of_many(arm: str, network: str) 
 def test_one_network_has_its_maps_with_channels_last(arm: str) -> None:
     plane = make_plane(arm).float()
     maps = maps_of(plane)
-    images = make_images()
-    one = [weight[:1] for weight in plane.network_weights(plane.frame(), torch.tensor([[0.5, 1.0]]))]
-    batched_logits(plane.module, [layer.name for layer in plane.layers], one, images.pixels.float())
+    weights = plane.network_weights(plane.frame(), torch.tensor([[0.5, 1.0]]))
+    names = [layer.name for layer in plane.layers]
+    assert takes_channels_last(plane.module, names, weights, make_images().pixels.float())
     assert len(maps) == 3
-    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in maps[1:])  # of one channel, both
+    # Weights of one input channel lie in both orders, so the first map may have channels first.
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in maps[1:])
 
 
-def test_a_module_that_needs_channels_first_is_tried_once() -> None:
-    plane = make_plane(VIEWING)
+@pytest.mark.parametrize("arm", PARTICULAR)
+def test_a_module_that_needs_channels_first_is_tried_once(arm: str) -> None:
+    plane = make_plane(arm)
     maps = maps_of(plane)
     gradient(plane, 1)
     assert [each.is_contiguous() for each in maps[1::2]] == [False, *[True] * 5]
 
 
-def test_another_error_of_a_module_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_module_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     plane = make_plane("plain")
 
     def fails(maps: Tensor) -> Tensor:

@@ -112,10 +112,7 @@ def test_a_checkpoint_goes_on_on_a_device_whose_random_numbers_are_drawn_elsewhe
     there = Fit(make_plane("bn").float().to("meta"), black, torch.ones_like(black), data, TRAINING, chunk=4)
     there.load_state_dict(found.state)
     moments = [value for state in there.optimizer.state.values() for value in state.values()]
-    assert {tensor.device.type for tensor in (*moments, there.sums, there._draw_pixels()[0])} == {"meta"}
-    assert len(moments) == 6
-    here.black_cycle.draw(here.black_count)
-    here.white_cycle.draw(here.white_count)
+    assert [tensor.device.type for tensor in moments] == ["meta"] * 6
     for cycle in ("black_cycle", "white_cycle", "image_cycle"):
         assert torch.equal(getattr(there, cycle).draw(9), getattr(here, cycle).draw(9))
 
