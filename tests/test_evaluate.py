@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import bnbench
-from bnbench import layout, store
+from bnbench import compute, evaluating, layout, store
 from bnbench.errors import RequestError
 from bnbench.evaluating import evaluate_planes
 from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
 from bnbench.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
 from bnbench.execution import Execution
+from bnbench.mpo.fit import Fit
 from bnbench.parsing import parse_policies
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
@@ -62,6 +66,35 @@ def evaluate(folder: Path, asked: EvaluationRequest) -> list[str]:
 
 def run(folder: Path, *options: str) -> Answer:
     return command("evaluate", "results", "--devices", "cpu", "--jobs", "1", *options, cwd=folder.parent)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, seen: dict[str, str], owner: Any, name: str) -> None:
+    """Note the precision of products whenever a function is called."""
+    function = getattr(owner, name)
+
+    def watching(*given: Any, **options: Any) -> Any:
+        seen[name] = torch.get_float32_matmul_precision()
+        return function(*given, **options)
+
+    monkeypatch.setattr(owner, name, watching)
+
+
+def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+    watch(monkeypatch, seen, Fit, "advance")
+    watch(monkeypatch, seen, compute, "measure_fit")
+    watch(monkeypatch, seen, evaluating, "measure_landscape")
+    protocol = TINY.with_knobs(precision="tf32")
+    store.open_folder(tmp_path / "results", protocol)
+    plan = plan_sweep(tmp_path / "results", protocol, replace(GRID, arms=("plain",)))
+    assert [outcome.state for outcome in Sweeping(plan, KEEPING, in_this_process).outcomes()] == ["done"]
+    torch.set_float32_matmul_precision("high")
+    asked = request(tmp_path / "evaluations", arms=("plain",))
+    (task,) = plan_evaluation(tmp_path / "results", asked).to_run
+    assert not evaluating.evaluate_plane(task, asked, tmp_path / "leases").message
+    assert seen == {"advance": "high", "measure_fit": "highest", "measure_landscape": "highest"}
 
 
 def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from bnbench import layout, store
 from bnbench.checkpoints import load_checkpoint
@@ -18,8 +15,6 @@ from bnbench.cost import estimate_seconds
 from bnbench.devices import make_slots
 from bnbench.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.interrupts import StopWatch
-from bnbench.landscape import measure_fit
-from bnbench.mpo.fit import Fit
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
 from bnbench.runner import Sweeping, in_this_process
@@ -65,27 +60,6 @@ def test_fits_of_another_processor_do_not_tell_how_long_it_takes(
 ) -> None:
     monkeypatch.setattr("bnbench.cost.device_name", lambda device: f"another {device}")
     assert estimate_seconds(plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8))), ONE, None) is None
-
-
-def test_a_fit_trained_in_rounded_arithmetic_is_measured_in_float32(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: dict[str, str] = {}
-
-    def watched(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def watching(*given: Any) -> Any:
-            seen[part] = torch.get_float32_matmul_precision()
-            return function(*given)
-
-        return watching
-
-    monkeypatch.setattr("bnbench.compute.measure_fit", watched("measured", measure_fit))
-    monkeypatch.setattr(Fit, "advance", watched("trained", Fit.advance))
-    protocol = TINY.with_knobs(precision="tf32")
-    store.open_folder(tmp_path, protocol)
-    (outcome,) = Sweeping(plan_sweep(tmp_path, protocol, GRID), ONE, in_this_process).outcomes()
-    assert outcome.state == "done"
-    assert seen == {"trained": "high", "measured": "highest"}
 
 
 def test_a_folder_in_which_another_protocol_has_begun_is_refused(tmp_path: Path) -> None:
