@@ -4,6 +4,7 @@
 #
 #     benchmarks/settling.sh                         all of it: half a day on two cores
 #     PROFILE=quick STEPS="600 1200" benchmarks/settling.sh   a part
+#     SEEDS=101:101:1 benchmarks/settling.sh         one seed
 set -euo pipefail
 bnbench=${BNBENCH:-bnbench}
 profile=${PROFILE:-compact}
