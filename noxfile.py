@@ -25,10 +25,10 @@ WORKERS = 4  # tests at once, at most; each works on one thread
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["tests", "lint", "types", "check", "smoke", "docs", "build"]  # those of .ci/run
+nox.options.default_venv_backend = "none"  # one environment for all sessions: the one nox runs in
 
 
-@nox.session(python=False)
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Fit both arms on small masks and draw figure 4: about three minutes."""
     install(session)
@@ -38,14 +38,14 @@ def demo(session: nox.Session) -> None:
     session.log(f"the command for runs of your own: {command_path('bnbench')} --help")
 
 
-@nox.session(python=False)
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite; arguments after -- go to pytest, such as: nox -s tests -- -k masks."""
     install(session)
     python(session, "pytest", "-n", str(test_workers()), *session.posargs, env=ONE_THREAD)
 
 
-@nox.session(python=False)
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format (ruff)."""
     install(session)
@@ -53,14 +53,14 @@ def lint(session: nox.Session) -> None:
     python(session, "ruff", "format", "--check")
 
 
-@nox.session(python=False)
+@nox.session
 def types(session: nox.Session) -> None:
     """Check types (mypy --strict)."""
     install(session)
     python(session, "mypy")
 
 
-@nox.session(python=False)
+@nox.session
 def smoke(session: nox.Session) -> None:
     """Run a small sweep and its report in a temporary folder, the whole pipeline as a user runs it."""
     install(session)
@@ -71,14 +71,14 @@ def smoke(session: nox.Session) -> None:
             session.error(f"{report / 'index.html'} is empty")
 
 
-@nox.session(python=False)
+@nox.session
 def check(session: nox.Session) -> None:
     """Hold this checkout to the committed baseline: exact checks in float64, and small fits."""
     install(session)
     python(session, "bnbench", "check", "benchmarks/baseline.json")
 
 
-@nox.session(python=False)
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site, without a network; a warning is an error."""
     install(session)
@@ -86,7 +86,7 @@ def docs(session: nox.Session) -> None:
     session.log(f"the site: {SITE / 'index.html'}")
 
 
-@nox.session(python=False)
+@nox.session(default=False)
 def torture(session: nox.Session) -> None:
     """Kill sweeps at 20 random moments, or as many as after -- with a seed: nox -s torture -- 50 7."""
     install(session)
@@ -94,14 +94,14 @@ def torture(session: nox.Session) -> None:
     python(session, "pytest", "-n", str(test_workers()), "-m", "torture", env=ONE_THREAD)
 
 
-@nox.session(python=False)
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Measure the engine on a GPU: right, fast, and where the time goes; after --: --device cuda:1 and the like."""
     install(session)
     session.run(sys.executable, "benchmarks/gpu.py", *session.posargs)
 
 
-@nox.session(python=False)
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel and check that it holds every file of the package."""
     install(session)
@@ -146,7 +146,8 @@ def install(session: nox.Session) -> None:
     if stamp.exists() and stamp.read_text() == state:
         return
     stamp.unlink(missing_ok=True)
-    packages = ("install", "--quiet", "--disable-pip-version-check", "--editable", ".[dev]")
+    tools = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "dev")
+    packages = ("install", "--quiet", "--disable-pip-version-check", "--editable", ".[dask]", *tools)
     session.log("installing bnbench and torch; the first time takes some minutes")
     try:
         python(session, "pip", *packages, "--constraint", "constraints.txt")
