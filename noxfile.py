@@ -71,6 +71,14 @@ def smoke(session: nox.Session) -> None:
             session.error(f"{report / 'index.html'} is empty")
 
 
+@nox.session(default=False)
+def reports(session: nox.Session) -> None:
+    """Write the reports of the committed results anew, pages and print files (both git-ignored) included."""
+    install(session)
+    for results in sorted(Path("results").iterdir()):
+        python(session, "bnbench", "report", str(results), "--out", str(Path("reports") / results.name))
+
+
 @nox.session
 def check(session: nox.Session) -> None:
     """Hold this checkout to the committed baseline: exact checks in float64, and small fits."""

@@ -1,8 +1,8 @@
 """The evidence for the profiles: how each arm's difference depends on steps, images, threshold, rate and pixels.
 
-    python benchmarks/evidence.py [--results results] [--out docs/figures]
+    python benchmarks/evidence.py [--evidence evidence] [--out docs/figures]
 
-Reads what settling.sh, sensitivity.sh and the search left below results/ (held-out images, seeds from 101
+Reads what settling.sh, sensitivity.sh and the search left below evidence/ (held-out images, seeds from 101
 on), prints one Markdown table for each and draws two figures.
 """
 
@@ -107,14 +107,14 @@ def _lines(axes: Axes, fits: pd.DataFrame, x: str = "steps") -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--evidence", type=Path, default=Path("evidence"))
     parser.add_argument("--out", type=Path, default=Path("docs/figures"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     for name, draw in (("settling", draw_settling), ("sensitivity", draw_sensitivity), ("search", None)):
-        if not (asked.results / name).exists():
+        if not (asked.evidence / name).exists():
             continue
-        fits = read_fits(asked.results / name).sort_values(["mask_size", "threshold", "images", "steps"])
+        fits = read_fits(asked.evidence / name).sort_values(["mask_size", "threshold", "images", "steps"])
         print(f"\n{name}\n\n{markdown(fits)}")
         if draw is not None and (draw is draw_settling or fits["images"].nunique() > 1):
             with print_style():

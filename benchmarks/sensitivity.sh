@@ -12,7 +12,7 @@ for steps in ${STEPS:-1200 4800}; do
         for threshold in ${THRESHOLDS:-2.5 5}; do
             $bnbench run --profile quick --probs 0.5 --seeds 101:103:1 --arms plain,bn --split held-out \
                 --images "$images" --steps "$steps" --threshold "$threshold" \
-                --out "results/sensitivity/images$images-steps$steps-threshold$threshold" "$@"
+                --out "evidence/sensitivity/images$images-steps$steps-threshold$threshold" "$@"
         done
     done
 done

@@ -10,5 +10,5 @@ bnbench=${BNBENCH:-bnbench}
 profile=${PROFILE:-compact}
 for steps in ${STEPS:-1500 3000 6000 12000 24000}; do
     $bnbench run --profile "$profile" --probs 0.5 --seeds "${SEEDS:-101,102,103}" --arms plain,bn --split held-out \
-        --steps "$steps" --out "results/settling/$profile-steps$steps" "$@"
+        --steps "$steps" --out "evidence/settling/$profile-steps$steps" "$@"
 done

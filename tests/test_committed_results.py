@@ -16,8 +16,7 @@ from scipy import stats
 from bnbench.report import build_report, style
 
 RESULTS, REPORTS = (Path(__file__).parents[1] / name for name in ("results", "reports"))
-SWEEPS = [RESULTS / "quick", RESULTS / "sensitivity" / "images16-steps4800-threshold2.5"]
-SWEEP = next(folder for folder in SWEEPS if any(folder.glob("fits/*.parquet")))
+SWEEP = RESULTS / "quick"
 
 
 @pytest.fixture(scope="module")
