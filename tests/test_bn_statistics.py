@@ -15,7 +15,7 @@ from bnbench import sweeps
 from bnbench.evaluations import Evaluation, find_evaluations, plane_hash
 from bnbench.layout import evaluation_paths, plane_path
 from bnbench.protocol import FitKey
-from bnbench.report import bn_statistics, build_report
+from bnbench.report import bn_statistics, build_report, writer
 from bnbench.stats import overall, paired
 from tests.synthetic import SMALL, write_sweep
 from tests.test_cli import bnbench as command
@@ -162,6 +162,13 @@ def test_the_words_say_whether_the_order_holds(sweep: sweeps.Sweep, tmp_path: Pa
     assert "under batch:64 on test, 10,000 images (6 pairs" in text
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = b'<svg viewBox="0 0 10 10"></svg>'
+    monkeypatch.setattr(writer, "drawn", lambda draw, endings: dict.fromkeys(endings, empty))
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_finds_evaluations_and_names_damaged_ones(sweep: sweeps.Sweep, tmp_path: Path) -> None:
     evaluate(sweep, sweep.folder / "evaluations", 0.25)
     damaged = evaluation_paths(sweep.folder / "evaluations")[0]
@@ -176,6 +183,7 @@ def test_the_report_finds_evaluations_and_names_damaged_ones(sweep: sweeps.Sweep
     assert section["captions"]["policies"].startswith("Mean paired gap plain − arm")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_without_batch_normalization_has_no_such_chapter(tmp_path: Path) -> None:
     write_sweep(tmp_path / "results", arms=["plain", "skip"], probs=[0.5], seeds=SEEDS)
     build_report(tmp_path / "results", tmp_path / "report", formats=("html",))

@@ -84,9 +84,10 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def svg_only(monkeypatch):
-    """Leave out the formats that a test does not look at: they are most of the time."""
-    monkeypatch.setattr(style, "_METADATA", {"svg": {"Date": None}})
+def undrawn(monkeypatch):
+    """Leave the drawing out where a test looks at the rest: it is most of the time."""
+    empty = b'<svg viewBox="0 0 10 10"></svg>'
+    monkeypatch.setattr(writer, "drawn", lambda draw, endings: dict.fromkeys(endings, empty))
 
 
 def test_every_figure_and_table_is_written(whole):
@@ -145,6 +146,7 @@ def test_the_record_holds_the_tables_with_all_their_digits(whole):
         pd.testing.assert_frame_equal(rows, written.astype(float), rtol=1e-12)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("formats", [("html",), ("pdf", "json"), ("csv",), ("svg", "md"), ("png",)])
 def test_a_report_has_the_formats_asked_for_and_no_others(tmp_path, formats):
     write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
@@ -156,6 +158,14 @@ def test_a_report_has_the_formats_asked_for_and_no_others(tmp_path, formats):
         page = page_of(tmp_path / "report")
         assert page.tags.count("svg") > 2
         assert all(address[1:] in page.ids for address in page.addresses)
+
+
+@pytest.mark.parametrize("formats", [("csv",), ("csv", "json", "md")])
+def test_formats_without_a_picture_draw_none(tmp_path, monkeypatch, formats):
+    write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
+    monkeypatch.setattr(writer, "as_files", lambda figure, endings: pytest.fail("a figure was drawn"))
+    report = build_report(tmp_path / "results", tmp_path / "report", formats=formats)
+    assert tmp_path / "report" / "tables" / "fits.csv" in report.paths
 
 
 def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path):
@@ -176,7 +186,7 @@ def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path):
     assert not (out / "figures").exists()
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_another_report_into_the_same_folder_at_that_moment_does_no_harm(tmp_path, monkeypatch):
     write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
 
@@ -185,9 +195,9 @@ def test_another_report_into_the_same_folder_at_that_moment_does_no_harm(tmp_pat
         if path.suffix in (".svg", ".csv"):
             path.unlink()  # the other report took it away
 
-    monkeypatch.setattr(writer, "write_atomically", write_and_lose)
-    build_report(tmp_path / "results", tmp_path / "report")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_atomically", write_and_lose)
+        build_report(tmp_path / "results", tmp_path / "report")
     listed = (tmp_path / "report" / manifest.NAME).read_text()
     build_report(tmp_path / "results", tmp_path / "alone")
     assert (tmp_path / "alone" / "index.html").read_bytes() == (tmp_path / "report" / "index.html").read_bytes()
@@ -268,15 +278,14 @@ def test_print_files_have_their_size_and_embed_their_fonts(whole):
     assert "<dc:date>" not in (out / "figures" / "figure4.svg").read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("svg_only")
 def test_building_leaves_matplotlib_as_it_was(tmp_path):
     write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
     before = dict(mpl.rcParams)
-    build_report(tmp_path / "results", tmp_path / "report")
+    build_report(tmp_path / "results", tmp_path / "report", formats=("svg",))
     assert dict(mpl.rcParams) == before
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_a_single_fit_gives_a_page_that_says_what_it_lacks(tmp_path):
     write_sweep(tmp_path / "results", arms=["bn"], probs=[0.4], seeds=[7])
     report = build_report(tmp_path / "results", tmp_path / "report")
@@ -287,7 +296,7 @@ def test_a_single_fit_gives_a_page_that_says_what_it_lacks(tmp_path):
     assert "paired.csv" not in {path.name for path in report.paths}
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path):
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
     asked = Grid(("plain", "bn"), (0.1, 0.3, 0.5), (1, 2, 3, 4, 5))
@@ -300,7 +309,7 @@ def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path):
     assert len(build_report(tmp_path / "results", tmp_path / "report").broken) == 1
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_an_arm_that_diverged_everywhere_is_not_one_that_was_never_run(tmp_path):
     write_sweep(tmp_path / "results", arms=["plain"])
     for p, seed in itertools.product((0.3, 0.5), (1, 2)):
@@ -320,7 +329,7 @@ def test_an_arm_that_diverged_everywhere_is_not_one_that_was_never_run(tmp_path)
     assert "3 of 4 fits of bn diverged, and no other one has finished." in text
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_a_single_pair_is_not_tested(tmp_path):
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
     report = build_report(tmp_path / "results", tmp_path / "report")
@@ -335,7 +344,7 @@ def test_a_single_pair_is_not_tested(tmp_path):
     assert "paired.svg" not in {path.name for path in report.paths}
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_an_unfinished_sweep_says_n_for_each_point(tmp_path):
     write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=[("bn", 0.3, 2), ("plain", 0.5, 3), ("plain", 0.5, 1)])
     write_failure(tmp_path / "results", Failure(FitKey("bn", 0.3, 2), "id", "Diverged", "the loss is <b>nan</b>"))
@@ -350,7 +359,7 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path):
     assert "b" not in page.tags
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_hostile_names_are_text(tmp_path):
     arm = "my_pkg.nets:make<script>alert('$x|y')</script>"
     device = '"><img src=x onerror=alert(1)>'
@@ -373,7 +382,7 @@ def test_hostile_names_are_text(tmp_path):
     assert "<script" not in "".join(path.read_text() for path in report.paths if path.suffix in (".svg", ".md"))
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_a_hostile_profile_name_stays_in_its_folder(tmp_path):
     folders = {"../../away": "one", "<b>": "two"}
     for name, folder in folders.items():
@@ -385,7 +394,7 @@ def test_a_hostile_profile_name_stays_in_its_folder(tmp_path):
     assert "b" not in page_of(tmp_path / "report").tags
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_broken_files_are_named_and_the_rest_is_reported(tmp_path):
     write_sweep(tmp_path / "results", seeds=(1, 2, 3))
     path = layout.fit_path(tmp_path / "results", FitKey("bn", 0.5, 1))
@@ -409,6 +418,7 @@ def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path):
     assert "all pixels have one colour" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_figure_3_shows_the_p_and_seed_that_were_asked_for(whole, tmp_path):
     results, default, _ = whole
     build_report(results, tmp_path / "report", formats=("html", "json", "csv"), figure3=(0.3, 2))
@@ -427,7 +437,7 @@ def test_figure_3_shows_the_p_and_seed_that_were_asked_for(whole, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path):
     for folder, steps in (("a", 300), ("b", 200), ("c", 300)):
         write_sweep(tmp_path / "results" / folder, probs=[0.5], protocol=SMALL.with_knobs(steps=steps))
@@ -445,7 +455,7 @@ def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path):
     assert len(page.ids) == len(set(page.ids))
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_the_overlay_says_what_lies_on_other_images_and_who_has_most_fits_comes_first(tmp_path):
     held_out = SMALL.with_knobs(steps=200, split="held-out")
     write_sweep(tmp_path / "results" / "a", probs=[0.5], protocol=held_out)
@@ -465,7 +475,7 @@ def test_the_overlay_says_what_lies_on_other_images_and_who_has_most_fits_comes_
     assert "Nothing to overlay: " in page_of(tmp_path / "one").text
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 def test_fits_that_diverged_are_counted_and_other_failures_are_not(tmp_path):
     lost = [("bn", 0.3, 2), ("bn", 0.5, 1), ("plain", 0.3, 1)]
     write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=lost)
@@ -512,7 +522,7 @@ def test_nearly_satisfied_objectives_are_called_so():
     assert "97.0 % of plain's (on the measured images 100 %)" in fitted.clamped_words(end, 2.5)
 
 
-@pytest.mark.usefixtures("svg_only")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("reached", "is_said"), [(0.97, True), (0.6, False)])
 def test_the_first_screen_says_when_the_threshold_was_passed_nearly_everywhere(tmp_path, monkeypatch, reached, is_said):
     monkeypatch.setattr(synthetic, "CLAMPED", reached)
@@ -576,8 +586,8 @@ def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular():
     assert not any("weigh more" in note for note in one.notes)
 
 
-def test_only_the_same_images_are_set_against_the_authors(tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "_METADATA", {"svg": {"Date": None}})
+@pytest.mark.usefixtures("undrawn")
+def test_only_the_same_images_are_set_against_the_authors(tmp_path):
     write_sweep(tmp_path / "results", protocol=SMALL.with_knobs(dataset="digits", pool=1))
     report = build_report(tmp_path / "results", tmp_path / "report")
     assert not {"authors.csv", "agreement.csv"} & {path.name for path in report.paths}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from bnbench import layout, stats
 from bnbench.evaluations import plane_hash
 from bnbench.protocol import FitKey
 from bnbench.report.axes import legend_above
+from bnbench.report.figure import ReportFigure
 from bnbench.report.page import Chapter, Picture
 from bnbench.report.style import INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
 from bnbench.report.tables import Table
@@ -224,7 +226,7 @@ def _pictures(table: pd.DataFrame, reference: str | None, writer: Writer) -> lis
         f"over {pairs}, under {counted(len(shown), 'choice')} of statistics and images. Filled: headline. "
         f"Lowest {signed(shown['gap'].min())}, highest {signed(shown['gap'].max())}."
     )
-    return [writer.picture(policies_figure(shown, reference), TABLE, caption, TABLE)]
+    return [writer.picture(ReportFigure(TABLE, partial(policies_figure, shown, reference), caption, TABLE))]
 
 
 def _statistics(row: dict[Any, Any]) -> str:

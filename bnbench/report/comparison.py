@@ -9,9 +9,10 @@ import pandas as pd
 
 from bnbench.profiles import title
 from bnbench.report import captions, figures, tables
+from bnbench.report.figure import NarrowDrawing, ReportFigure
 from bnbench.report.page import Comparison
 from bnbench.report.tables import Table
-from bnbench.report.writer import Drawing, Writer
+from bnbench.report.writer import Writer
 from bnbench.sweeps import Sweep
 
 NAME = "comparison"
@@ -37,13 +38,13 @@ def compare(sweeps: Sequence[Sweep], names: Sequence[str], writer: Writer) -> Co
     on_test = [label for sweep, label, _ in found if sweep.protocol.measurement.split == "test"]
     same_images = {sweep.protocol.data.dataset for sweep, *_ in found} == {"fashion-mnist"}
     authors = figures.authors_figure4() if same_images and on_test else None
-    draw: Drawing = partial(figures.comparison_figure, drawn, authors)
+    draw: NarrowDrawing = partial(figures.comparison_figure, drawn, authors)
     per_p = pd.concat([tables.per_p_table(fits).assign(protocol=label) for label, fits in drawn], ignore_index=True)
     note = "Means over n seeds; sd: standard deviation (ddof = 1)"
     table = writer.table(Table(NAME, "All protocols at every fill probability", note, per_p))
     elsewhere = [label for label, _ in drawn if label not in on_test]
     caption = captions.comparison_caption(drawn, elsewhere, authors=authors is not None)
-    return Comparison("", writer.picture(draw(), NAME, caption, NAME, narrow=draw), table)
+    return Comparison("", writer.picture(ReportFigure(NAME, draw, caption, NAME, draw)), table)
 
 
 def _labels(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 
 from bnbench import agreement, sensitivity, stats
 from bnbench.report import captions, tables
+from bnbench.report.figure import ReportFigure
 from bnbench.report.headline import Two
 from bnbench.report.page import Chapter, Picture
 from bnbench.report.paired import paired_figure
@@ -75,7 +77,7 @@ def chapter(
 def _paired_picture(two: Two, authors: pd.DataFrame | None, writer: Writer) -> Picture:
     has_gap = authors is not None and {two.first, two.second} <= set(authors["arm"])
     caption = captions.paired_caption(*two, authors=has_gap)
-    return writer.picture(paired_figure(*two, authors), "paired", caption, "paired")
+    return writer.picture(ReportFigure("paired", partial(paired_figure, *two, authors), caption, "paired"))
 
 
 def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, two: Two) -> pd.DataFrame:

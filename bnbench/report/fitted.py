@@ -9,11 +9,12 @@ import pandas as pd
 
 from bnbench import settling, stats
 from bnbench.report import tables, training
+from bnbench.report.figure import NarrowDrawing, ReportFigure
 from bnbench.report.headline import Two, colours_words
 from bnbench.report.page import Chapter
 from bnbench.report.style import arm_order
 from bnbench.report.tables import Table
-from bnbench.report.writer import Drawing, Writer
+from bnbench.report.writer import Writer
 from bnbench.sweeps import Sweep
 from bnbench.wording import counted, percent, plain_number, signed
 
@@ -62,9 +63,9 @@ def chapter(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer) -
             sentences.append(order_words(sweep.traces, two))
         arms = (two.first, two.second) if two else None
         caption = steps_caption(sweep.traces, two)
-        draw: Drawing = partial(training.difference_over_steps, sweep.traces, arms)
+        draw: NarrowDrawing = partial(training.difference_over_steps, sweep.traces, arms)
         name = "difference_over_steps"
-        pictures.append(writer.picture(draw(), name, caption, name, narrow=draw if two else None))
+        pictures.append(writer.picture(ReportFigure(name, draw, caption, name, draw if two else None)))
     return Chapter(NAME, TITLE, [text for text in sentences if text], pictures, shown)
 
 

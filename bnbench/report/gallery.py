@@ -9,8 +9,9 @@ import pandas as pd
 from bnbench import settling
 from bnbench.protocol import Protocol
 from bnbench.report import captions, figures, landscapes, training
+from bnbench.report.figure import NarrowDrawing, ReportFigure
 from bnbench.report.page import Picture
-from bnbench.report.writer import Drawing, Writer
+from bnbench.report.writer import Writer
 from bnbench.sweeps import Sweep
 
 
@@ -29,7 +30,7 @@ def lead(protocol: Protocol, fits: pd.DataFrame, writer: Writer) -> list[Picture
     for name, draw in drawn.items():
         panels = name.removeprefix("figure4") or "ab"
         caption = captions.figure4_caption(fits, split, panels, authors=authors is not None)
-        pictures.append(writer.picture(draw(fits, authors, split), name, caption, "per_p"))
+        pictures.append(writer.picture(ReportFigure(name, partial(draw, fits, authors, split), caption, "per_p")))
     return pictures
 
 
@@ -38,18 +39,19 @@ def gallery(sweep: Sweep, fits: pd.DataFrame, pair: tuple[float, int], writer: W
     split, threshold = sweep.protocol.measurement.split, sweep.protocol.training.threshold
     shown, arms = sweep.landscapes, fits["arm"].nunique()
     p, seed = pair
-    draw: Drawing = partial(landscapes.figure3, shown, p, seed, threshold, split)
+    draw: NarrowDrawing = partial(landscapes.figure3, shown, p, seed, threshold, split)
     caption = captions.figure3_caption(shown, p, seed, threshold, split)
-    pictures = [writer.picture(draw(), "figure3", caption, "figure3", narrow=draw)]
+    pictures = [writer.picture(ReportFigure("figure3", draw, caption, "figure3", draw))]
     draw = partial(landscapes.training_against_test, shown, p, seed, split)
     caption = captions.training_caption(shown, p, seed, split)
     is_wide = landscapes.arms_at(shown, p, seed) > landscapes.ARMS_IN_A_COLUMN
     name = "training_against_test"
-    pictures.append(writer.picture(draw(), name, caption, "figure3", narrow=draw if is_wide else None))
+    pictures.append(writer.picture(ReportFigure(name, draw, caption, "figure3", draw if is_wide else None)))
     if "wall_seconds" in fits and len(fits) > arms:
-        pictures.append(writer.picture(training.wall_time(fits), "wall_time", captions.time_caption(fits), "fits"))
+        wall_time = partial(training.wall_time, fits)
+        pictures.append(writer.picture(ReportFigure("wall_time", wall_time, captions.time_caption(fits), "fits")))
     if "step" in sweep.traces:
         draw, name = partial(training.learning_curves, sweep.traces), "learning_curves"
         caption = captions.curves_caption(sweep.traces, fits, settling.WINDOWS)
-        pictures.append(writer.picture(draw(), name, caption, name, narrow=draw if arms > 1 else None))
+        pictures.append(writer.picture(ReportFigure(name, draw, caption, name, draw if arms > 1 else None)))
     return pictures

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bnbench.layout import write_atomically
+from bnbench.report.figure import ReportFigure
 from bnbench.report.page import Picture, inline_svg
 from bnbench.report.style import as_files
 from bnbench.report.tables import Table, in_markdown
@@ -18,11 +19,9 @@ from bnbench.report.tables import Table, in_markdown
 _DRAWN = ("pdf", "png", "svg")
 
 
-class Drawing(Protocol):
-    """Draws a figure for a wide or a narrow place."""
-
-    def __call__(self, *, narrow: bool = False) -> Figure:
-        """A new figure; with ``narrow``, for one column of print."""
+def drawn(draw: Callable[[], Figure], endings: Collection[str]) -> dict[str, bytes]:
+    """What the files of a figure hold, as :func:`bnbench.report.style.as_files`; without an ending nothing is drawn."""
+    return as_files(draw(), endings) if endings else {}
 
 
 class Writer:
@@ -39,28 +38,24 @@ class Writer:
         self.out, self.folder, self.formats = out, folder, formats
         self.digests: dict[Path, str] = {}
 
-    def picture(self, figure: Figure, name: str, caption: str, table: str, *, narrow: Drawing | None = None) -> Picture:
-        """Save a figure in every format and make it fit for the page.
+    def picture(self, figure: ReportFigure) -> Picture:
+        """Draw a figure if a format needs it, save it in every format and make it fit for the page.
 
-        Args:
-            figure: drawn inside ``style.print_style``, which must still hold.
-            name: of its files, without the ending.
-            caption: what it shows.
-            table: the table that holds its numbers.
-            narrow: draws the same for a narrow screen, if it needs both columns of a wide one.
+        ``style.print_style`` must hold.
         """
+        name, caption = figure.name, figure.caption
         endings = [ending for ending in _DRAWN if ending in self.formats]
-        links = [("CSV", self._link("tables", f"{table}.csv"))] if "csv" in self.formats else []
+        links = [("CSV", self._link("tables", f"{figure.table}.csv"))] if "csv" in self.formats else []
         links += [(ending.upper(), self._link("figures", f"{name}.{ending}")) for ending in endings]
         on_page = "html" in self.formats
-        contents = as_files(figure, [*endings, "svg"] if on_page else endings)
+        contents = drawn(figure.draw, [*endings, "svg"] if on_page else endings)
         for ending in (known for known in contents if known in endings):
             self.write(self._place("figures", f"{name}.{ending}"), contents[ending])
         drawings = [self._on_page(contents["svg"], name, caption)] if on_page else []
-        if on_page and narrow:
-            content = as_files(narrow(narrow=True), ["svg"])["svg"]
+        if on_page and figure.narrow:
+            content = drawn(partial(figure.narrow, narrow=True), ["svg"])["svg"]
             drawings.append(self._on_page(content, f"{name}-narrow", caption))
-        return Picture(name, caption, links, table, drawings)
+        return Picture(name, caption, links, figure.table, drawings)
 
     def table(self, table: Table, endings: Collection[str] = ("csv", "md")) -> Table:
         """Write a table as CSV and Markdown, or one of them, and give it back."""
