@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,9 @@ from torch import Tensor
 from bnbench.errors import RequestError
 from bnbench.sections import DataProtocol, MeasurementProtocol
 
+DATASETS_FOLDER = "BNBENCH_DATASETS"  # names the folder of this machine's data sets, instead of those below
 CACHE = Path.home() / ".cache" / "bnbench"
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+DEBIAN = Path("/usr/share/datasets")
 _DIGITS_TRAINED = 1_297
 _TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10"}
 
@@ -141,12 +143,13 @@ def _read(dataset: str, folder: Path | None, download: bool) -> tuple[Arrays, Ar
     """Both parts as they come: pixels 0 to 255, shape (N, C, H, W), and labels."""
     if dataset == "digits":
         return _digits()
-    if dataset == "fashion-mnist" and folder is None and DEBIAN.is_dir():
+    here = _machine_folder() / "fashion-mnist"
+    if dataset == "fashion-mnist" and folder is None and here.is_dir():
         try:
-            return _debian("train"), _debian("t10k")
+            return _debian(here, "train"), _debian(here, "t10k")
         except (OSError, EOFError, ValueError) as error:
             raise DataError(
-                f"--dataset {dataset}: {DEBIAN} cannot be read ({error}); install its package anew."
+                f"--dataset {dataset}: {here} cannot be read ({error}); install its package anew."
             ) from error
     folder = folder or CACHE
     try:
@@ -171,10 +174,15 @@ def _digits() -> tuple[Arrays, Arrays]:
     return (pixels[:_DIGITS_TRAINED], labels[:_DIGITS_TRAINED]), (pixels[_DIGITS_TRAINED:], labels[_DIGITS_TRAINED:])
 
 
-def _debian(part: str) -> Arrays:
+def _machine_folder() -> Path:
+    """Where data sets are that this machine's packages have installed; a variable hides them from the tests."""
+    return Path(os.environ.get(DATASETS_FOLDER) or DEBIAN)
+
+
+def _debian(folder: Path, part: str) -> Arrays:
     """One part of Debian's FashionMNIST: IDX files, a header of 16 or 8 bytes before the values."""
     pixels, labels = (
-        np.frombuffer(gzip.decompress((DEBIAN / f"{part}-{kind}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
+        np.frombuffer(gzip.decompress((folder / f"{part}-{kind}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
         for kind, offset in (("images-idx3", 16), ("labels-idx1", 8))
     )
     return pixels.reshape(-1, 1, 28, 28).copy(), labels.astype(np.int64)

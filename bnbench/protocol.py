@@ -24,6 +24,16 @@ REVISION = 1
 BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.models makes, in the order of every list of them
 
 
+def check_arm_name(arm: str) -> None:
+    """Refuse a name that no arm can have, before anything is loaded for it.
+
+    Raises:
+        RequestError: the name is neither a built-in arm's nor ``package.module:factory``.
+    """
+    if ":" not in arm and arm not in BUILT_IN:
+        raise RequestError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A complete protocol: everything that changes the numbers of a fit, and nothing else.

@@ -11,8 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bnbench import data as data_module
-from bnbench.data import DataError, load_data
+from bnbench.data import DATASETS_FOLDER, DataError, load_data
 from bnbench.sections import DataProtocol, MeasurementProtocol
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
@@ -62,13 +61,15 @@ def write_idx(path: Path, values: np.ndarray, header: int) -> None:
 
 
 def test_debians_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path = tmp_path / "fashion-mnist"
+    tmp_path.mkdir()
     generator = np.random.default_rng(0)
     pixels = {part: generator.integers(256, size=(count, 28, 28)) for part, count in (("train", 20), ("t10k", 10))}
     labels = {part: np.arange(len(values)) % 10 for part, values in pixels.items()}
     for part in pixels:
         write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", pixels[part], 16)
         write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels[part], 8)
-    monkeypatch.setattr(data_module, "DEBIAN", tmp_path)
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path.parent))
     load_data.cache_clear()
     data = load_data(DataProtocol(pool=1, held_out=5), replace(MEASURED, train_images=5))
     load_data.cache_clear()
@@ -100,7 +101,7 @@ def test_torchvisions_folder_is_read(tmp_path: Path) -> None:
 def test_a_missing_data_set_names_the_ways_to_get_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_module, "DEBIAN", tmp_path / "no")
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path / "no"))
     with pytest.raises(DataError, match=f"--dataset {dataset} is not on this machine") as caught:
         load_data(DataProtocol(dataset=dataset), MEASURED, tmp_path)
     message = str(caught.value)
