@@ -16,7 +16,7 @@ import pytest
 from bnbench import layout, store, sweeps
 from bnbench.compute import fit_identity
 from bnbench.cost import choose_chunk, estimate_seconds
-from bnbench.data import DATASETS_FOLDER
+from bnbench.datasets import DATASETS_FOLDER
 from bnbench.devices import make_slots
 from bnbench.errors import RequestError
 from bnbench.execution import Execution, Outcome
