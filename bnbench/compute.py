@@ -15,7 +15,7 @@ import torch
 from bnbench import layout, store
 from bnbench.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.claims import Progress, write_progress
-from bnbench.data import DataSet, Images, load_data
+from bnbench.data import DataSet, Images, load_data_of
 from bnbench.devices import Slot, prepare_process
 from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import identity_of
@@ -118,7 +118,7 @@ class FitUnderWay:
         forget_peak_memory(slot.device)
         self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, folder
         self.mask, self.trained = draw_masks(key, protocol)
-        data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+        data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
         self.plane = make_plane(key, protocol, self.data, slot.device)
         self.fit = start_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
@@ -210,6 +210,7 @@ class FitUnderWay:
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         return {
             **mine,
+            "images": self.data.digest,
             "begun": self.earlier.get("begun", started),
             "started": started,
             "peak_memory_mib": max(mine["peak_memory_mib"], self.earlier.get("peak_memory_mib", 0.0)),

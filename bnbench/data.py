@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +13,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnbench.errors import RequestError
-from bnbench.sections import DataProtocol, MeasurementProtocol
-
-CACHE = Path.home() / ".cache" / "bnbench"
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-_DIGITS_TRAINED = 1_297
-_TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10"}
-
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
-
-
-class DataError(RequestError):
-    """A data set is not there or does not fit the protocol; the message says how to get it."""
+from bnbench.datasets import read_dataset
+from bnbench.image_files import DataError
+from bnbench.protocol import Protocol
+from bnbench.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
 
 
 @dataclass(frozen=True)
@@ -61,12 +52,17 @@ class DataSet:
         train_sample: the first few of them, to measure the training loss on.
         measured: images of the split that the protocol names.
         classes: number of classes.
+        digest: of all images and labels as they were read, see :func:`bnbench.datasets.digest_of`.
+        content: the digest where the images are not those that the data set is known for; else empty. It is
+            the protocol's ``content``.
     """
 
     train: Images
     train_sample: Images
     measured: Images
     classes: int
+    digest: str = ""
+    content: str = ""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -92,13 +88,14 @@ def load_data(
     Args:
         data: which data set, pooling and split.
         measurement: which images the accuracies are measured on, and how many.
-        folder: torchvision's folder of data sets; by default Debian's package, then ``~/.cache/bnbench``.
+        folder: where the files lie, see :func:`bnbench.datasets.read_dataset`.
         download: let torchvision download what is missing.
 
     Raises:
         DataError: the data set is missing, or the protocol asks for more than it has.
     """
-    (train_pixels, train_labels), (test_pixels, test_labels) = _read(data.dataset, folder, download)
+    (train_pixels, train_labels), (test_pixels, test_labels), digest = read_dataset(data.dataset, folder, download)
+    _check_parts(data.dataset, train_pixels, test_pixels, train_labels, test_labels)
     trained = len(train_labels) - data.held_out
     if trained < 2:
         raise DataError(
@@ -118,7 +115,31 @@ def load_data(
         test if measurement.split == "test" else held_out, measurement.test_images, "--test-images", measurement.split
     )
     sample = _first(train, measurement.train_images, "--train-images", "training")
-    return DataSet(train, sample, measured, classes=int(train_labels.max()) + 1)
+    content = "" if digest == KNOWN_IMAGES.get(data.dataset) else digest
+    return DataSet(train, sample, measured, int(train_labels.max()) + 1, digest, content)
+
+
+def load_data_of(protocol: Protocol, folder: Path | None = None, download: bool = False) -> DataSet:
+    """The data set of a protocol whose images are settled: those that its fits were made on, or will be.
+
+    A protocol from before digests were kept has none: then they are the known images, or any where none are known.
+
+    Args:
+        protocol: which data set, its ``content``, and what is measured.
+        folder: as in :func:`load_data`.
+        download: as in :func:`load_data`.
+
+    Raises:
+        DataError: as :func:`load_data`, or the images here are others.
+    """
+    found = load_data(protocol.data, protocol.measurement, folder, download)
+    if found.content != protocol.content and (protocol.content or protocol.data.dataset in KNOWN_IMAGES):
+        here = replace(protocol, content=found.content)
+        raise DataError(
+            f"--dataset {protocol.data.dataset}: the images here are {here.images}, those of the fits are "
+            f"{protocol.images}; give --data-folder with those."
+        )
+    return found
 
 
 def _first(images: Images, count: int, option: str, split: str) -> Images:
@@ -129,61 +150,22 @@ def _first(images: Images, count: int, option: str, split: str) -> Images:
     return images.first(count)
 
 
+def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
+    """Refuse a test set that no network of the training set could be measured on."""
+    train, test, train_labels, test_labels = values
+    if train.shape[1:] != test.shape[1:]:
+        shapes = ("×".join(map(str, pixels.shape[2:])) for pixels in (test, train))
+        raise DataError("--dataset {}: its test images are {}, and its training images {}.".format(dataset, *shapes))
+    if test_labels.max() > train_labels.max():
+        raise DataError(
+            f"--dataset {dataset}: a test image has the label {test_labels.max()}, beyond the training labels, which "
+            f"end at {train_labels.max()}."
+        )
+
+
 def _pooled(pixels: NDArray[np.uint8], factor: int) -> Tensor:
     images = torch.from_numpy(pixels).float() / 255
     rows, columns = images.shape[2:]
     if rows % factor or columns % factor:
         raise DataError(f"--pool {factor} does not divide the {rows}×{columns} images; give a factor that does.")
     return F.avg_pool2d(images, factor) if factor > 1 else images
-
-
-def _read(dataset: str, folder: Path | None, download: bool) -> tuple[Arrays, Arrays]:
-    """Both parts as they come: pixels 0 to 255, shape (N, C, H, W), and labels."""
-    if dataset == "digits":
-        return _digits()
-    if dataset == "fashion-mnist" and folder is None and DEBIAN.is_dir():
-        try:
-            return _debian("train"), _debian("t10k")
-        except (OSError, EOFError, ValueError) as error:
-            raise DataError(
-                f"--dataset {dataset}: {DEBIAN} cannot be read ({error}); install its package anew."
-            ) from error
-    folder = folder or CACHE
-    try:
-        return _torchvision(dataset, folder, True, download), _torchvision(dataset, folder, False, download)
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        debian = "install Debian's package dataset-fashion-mnist; " if dataset == "fashion-mnist" else ""
-        elsewhere = "" if dataset == "fashion-mnist" else "use --profile smoke, whose digits come with scikit-learn; "
-        why = f" ({error})" if download else ""
-        raise DataError(
-            f"--dataset {dataset} is not on this machine{why}: {debian}add --download to fetch it with torchvision; "
-            f"{elsewhere}or give --data-folder, the folder that torchvision keeps it in (now {folder})."
-        ) from error
-
-
-def _digits() -> tuple[Arrays, Arrays]:
-    """Real 8×8 digits of scikit-learn; the last 500 come from other writers and are the test set."""
-    from sklearn.datasets import load_digits  # takes a second to import
-
-    bunch = load_digits()
-    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    labels = bunch.target.astype(np.int64)
-    return (pixels[:_DIGITS_TRAINED], labels[:_DIGITS_TRAINED]), (pixels[_DIGITS_TRAINED:], labels[_DIGITS_TRAINED:])
-
-
-def _debian(part: str) -> Arrays:
-    """One part of Debian's FashionMNIST: IDX files, a header of 16 or 8 bytes before the values."""
-    pixels, labels = (
-        np.frombuffer(gzip.decompress((DEBIAN / f"{part}-{kind}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
-        for kind, offset in (("images-idx3", 16), ("labels-idx1", 8))
-    )
-    return pixels.reshape(-1, 1, 28, 28).copy(), labels.astype(np.int64)
-
-
-def _torchvision(dataset: str, folder: Path, train: bool, download: bool) -> Arrays:
-    import torchvision  # takes two seconds to import
-
-    source = getattr(torchvision.datasets, _TORCHVISION[dataset])(folder, train=train, download=download)
-    pixels = np.asarray(source.data)
-    channels_first = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(channels_first), np.asarray(source.targets, np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bnbench import layout, store
-from bnbench.data import load_data
+from bnbench.data import load_data_of
 from bnbench.devices import lease, prepare_process
 from bnbench.errors import RequestError
 from bnbench.evaluation_plan import EvaluationRequest, PlaneTask
@@ -80,7 +80,7 @@ def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[
     protocol, execution, shape = fit.protocol, request.execution, fit.protocol.mask.mask_size
     prepare_process(execution.threads)  # measured in float32, whatever it was trained in
     asked = request.measurement(protocol)
-    data = load_data(protocol.data, asked, execution.data_folder, execution.download).to(device)
+    data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download).to(device)
     plane = load_plane(layout.plane_path(task.folder, task.key), arm=task.key.arm, device=device)
     mask, trained = (fit.landscape[name].to_numpy(bool).reshape(shape) for name in ("black", "trained"))
     differences: dict[str, float] = {}

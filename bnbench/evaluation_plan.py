@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bnbench import layout, store
-from bnbench.data import load_data
+from bnbench.data import load_data_of
 from bnbench.errors import RequestError
 from bnbench.evaluations import Evaluation, plane_hash
 from bnbench.execution import Execution
@@ -168,7 +168,7 @@ def _plan_sweep(
     plan: EvaluationPlan,
 ) -> None:
     asked, execution = request.measurement(protocol), request.execution
-    data = load_data(protocol.data, asked, execution.data_folder, execution.download)
+    data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download)
     names = request.policies or tuple(policies(protocol))
     for name in names:
         kind, _, count = name.partition(":")

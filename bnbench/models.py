@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnbench.errors import RequestError
-from bnbench.protocol import BUILT_IN
+from bnbench.protocol import check_arm_name
 from bnbench.sections import NetworkProtocol
 
 try:
@@ -172,6 +171,5 @@ def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, netwo
     Raises:
         ValueError: the arm is unknown.
     """
-    if arm not in BUILT_IN:
-        raise RequestError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
+    check_arm_name(arm)
     return partial(ConvolutionalNetwork, image_shape, classes, network, arm)

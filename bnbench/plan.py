@@ -17,7 +17,7 @@ from bnbench.execution import Execution
 from bnbench.failures import Failure, failure_of
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import policies
-from bnbench.protocol import FitKey, Grid, Protocol
+from bnbench.protocol import FitKey, Grid, Protocol, check_arm_name
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,16 @@ class Plan:
 def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet:
     """Load the data and every arm once, in the parent: a wrong request ends before any worker starts.
 
+    What can be judged without data is judged first: a wrong name is wrong on a machine without the data set, too.
+
     Raises:
         RequestError: a data set or an arm cannot be used, or the protocol asks for what they cannot give.
     """
+    for arm in grid.arms:
+        check_arm_name(arm)
+        arm_source(arm)  # imports a user's own
+    if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
+        raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
     for arm in grid.arms:
         load_arm(arm, data.image_shape, data.classes, protocol.network)
@@ -102,8 +109,6 @@ def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataS
         if kind == "recalibrate" and int(count) > len(data.train):
             asked = protocol.measurement.bn_statistics
             raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
-    if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
-        raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
     return data
 
 

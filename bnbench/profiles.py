@@ -48,9 +48,10 @@ def changes(protocol: Protocol) -> dict[str, str]:
 def title(protocol: Protocol) -> str:
     """A profile's name, and what was changed in it: ``quick, changed: steps 10``."""
     changed = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in changes(protocol).items())
-    return f"{protocol.profile}, changed: {changed}" if changed else protocol.profile
+    named = f"{protocol.profile}, changed: {changed}" if changed else protocol.profile
+    return f"{named}, images {protocol.content}" if protocol.content else named
 
 
 def folder_name(protocol: Protocol) -> str:
-    """Where a protocol's results go by default: the profile's name, with the hash where a knob was changed."""
-    return protocol.id if changes(protocol) else protocol.profile
+    """Where results go by default: the profile's name, with the hash where a knob or the images are others."""
+    return protocol.id if changes(protocol) or protocol.content else protocol.profile

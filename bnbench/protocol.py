@@ -15,7 +15,14 @@ from typing import Any
 
 from bnbench.errors import RequestError
 from bnbench.knobs import list_text
-from bnbench.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
+from bnbench.sections import (
+    KNOWN_IMAGES,
+    DataProtocol,
+    MaskProtocol,
+    MeasurementProtocol,
+    NetworkProtocol,
+    TrainingProtocol,
+)
 from bnbench.wording import counted
 
 # Raised whenever the code changes the numbers that an unchanged protocol gives, by more than the order of sums.
@@ -24,11 +31,24 @@ REVISION = 1
 BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.models makes, in the order of every list of them
 
 
+def check_arm_name(arm: str) -> None:
+    """Refuse a name that no arm can have, before anything is loaded for it.
+
+    Raises:
+        RequestError: the name is neither a built-in arm's nor ``package.module:factory``.
+    """
+    if ":" not in arm and arm not in BUILT_IN:
+        raise RequestError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A complete protocol: everything that changes the numbers of a fit, and nothing else.
 
-    ``revision`` is that of the code which the numbers are from; a stored protocol keeps its own.
+    ``revision`` is that of the code which the numbers are from; a stored protocol keeps its own. ``content`` is the
+    digest of the images (:func:`bnbench.datasets.digest_of`) where they are not the known ones of that data set
+    (``KNOWN_IMAGES``), and empty where they are: then it is not part of the hash, and results from before digests were
+    kept go on. A sweep fills it in once its data are loaded; from there it is part of every fit's identity.
     """
 
     profile: str
@@ -38,6 +58,7 @@ class Protocol:
     training: TrainingProtocol = field(default_factory=TrainingProtocol)
     measurement: MeasurementProtocol = field(default_factory=MeasurementProtocol)
     revision: int = REVISION
+    content: str = ""
 
     def __post_init__(self) -> None:
         widths, strides = self.network.widths, self.network.strides
@@ -63,9 +84,19 @@ class Protocol:
         """Name and hash, such as ``quick-3f09a1b2c4d5``."""
         return f"{self.profile}-{self.hash}"
 
+    @property
+    def images(self) -> str:
+        """Which images its fits are made on: ``mnist, digest 0123456789ab``, or those that a data set is known for."""
+        name = self.data.dataset
+        if name not in KNOWN_IMAGES:
+            return f"{name}, digest {self.content}" if self.content else f"{name}, digest not recorded"
+        return f"other images than the known {name}, digest {self.content}" if self.content else f"the known {name}"
+
     def as_dict(self) -> dict[str, Any]:
         """The protocol as nested plain values, as JSON stores it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.content:
+            del plain["content"]  # as it was before there was one: earlier versions read it, too
         return plain
 
     @classmethod
@@ -77,7 +108,10 @@ class Protocol:
         """
         try:
             sections = {name: _section_from(section, stored[name]) for name, section in SECTIONS.items()}
-            return cls(profile=stored["profile"], revision=stored["revision"], **sections)
+            own = {"profile": stored["profile"], "revision": stored["revision"], "content": stored.get("content", "")}
+            if not isinstance(own["content"], str):
+                raise TypeError("content")
+            return cls(**own, **sections)
         except (KeyError, TypeError, AttributeError) as error:
             raise RequestError(f"not a protocol of this version of bnbench ({error})") from error
 

@@ -83,6 +83,7 @@ def host_hash() -> str:
 def forget_peak_memory(device: str) -> None:
     """Start to count a fit's own peak memory, where the system lets a process do so."""
     if device != "cpu":
+        torch.cuda.init()  # a worker's first word to its GPU: before that, torch knows of no device to forget for
         torch.cuda.reset_peak_memory_stats(device)
         return
     with suppress(OSError):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bnbench import layout, store
-from bnbench.data import DataSet, load_data
+from bnbench.data import DataSet, load_data_of
 from bnbench.devices import DeviceRequest, Slot
 from bnbench.execution import Execution, Job, Outcome
 from bnbench.failures import Failure, failure_of, write_failure
@@ -71,7 +71,7 @@ def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
 def measured_here(measurement: Callable[[Plan, Execution, DataSet], T], plan: Plan, execution: Execution) -> T:
     """One of :mod:`bnbench.cost`'s measurements, on the machine that this runs on."""
     protocol = plan.protocol
-    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+    data = load_data_of(protocol, execution.data_folder, execution.download)
     slots = execution.request.slots()[:1] * len(execution.slots)
     return measurement(plan, replace(execution, slots=slots), data)
 

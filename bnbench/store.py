@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,13 @@ def empty_landscape() -> pd.DataFrame:
     return table
 
 
-def check_folder(folder: Path, protocol: Protocol) -> None:
+def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) -> None:
     """Check that a results folder is free for a protocol: not there, without fits done or begun, or its own.
+
+    Args:
+        folder: the results folder.
+        protocol: what is asked.
+        with_images: whether the protocol's ``content`` is settled; before the data are loaded it is not.
 
     Raises:
         StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
@@ -86,7 +91,12 @@ def check_folder(folder: Path, protocol: Protocol) -> None:
     if not (folder / "protocol.json").exists() or not (layout.fit_paths(folder) or layout.begun_paths(folder)):
         return
     stored = read_protocol(folder)
-    if stored.hash != protocol.hash:
+    if with_images and stored.hash == replace(protocol, content=stored.content).hash != protocol.hash:
+        raise StoreError(
+            f"--out {folder} holds fits on {stored.images}, and here are {protocol.images}; both are kept apart: "
+            f"give another folder, such as --out {folder.parent / protocol.id}, or --data-folder with those images."
+        )
+    if stored.hash != replace(protocol, content=stored.content).hash:
         differences = stored.differences(protocol).items()
         text = ", ".join(
             f"{name} {knob_text(name, there)} there, {knob_text(name, here)} here"

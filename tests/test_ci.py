@@ -19,6 +19,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from bnbench.datasets import DATASETS_FOLDER
+from tests.browser import VARIABLE, find_chromium
+
 ROOT = Path(__file__).parent.parent
 CI = ROOT / "docs" / "ci"
 WORKFLOW: dict[str, Any] = yaml.safe_load((CI / "bnbench-check.yml").read_text())
@@ -172,6 +175,25 @@ def test_nox_alone_runs_what_a_fresh_clone_has_to_pass() -> None:
     sessions = re.findall(r"\.venv/bin/nox -s ([\w ]+)", (ROOT / ".ci" / "run").read_text().partition("set -e")[2])
     assert by_default
     assert sorted(by_default) == sorted(" ".join(sessions).split())
+
+
+def test_the_suite_has_to_pass_without_what_happens_to_be_installed() -> None:
+    """The README's line runs with this machine's data sets and browser hidden, as on a fresh machine."""
+    script = (ROOT / ".ci" / "run").read_text()
+    hidden = re.search(rf"^{DATASETS_FOLDER}=\$(\w+) {VARIABLE}='' bash -c \"\$tests\"$", script, re.MULTILINE)
+    assert hidden
+    assert re.search(rf"^{hidden[1]}=\$\(mktemp -d\)$", script, re.MULTILINE)
+    variables = (ROOT / "CONTRIBUTING.md").read_text()
+    assert f"`{DATASETS_FOLDER}`" in variables
+    assert f"`{VARIABLE}`" in variables
+
+
+@pytest.mark.parametrize("chosen", ["", "no-such-browser"])
+def test_a_browser_that_is_hidden_is_not_found(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, chosen)
+    assert find_chromium() is None
+    monkeypatch.setenv(VARIABLE, sys.executable)
+    assert find_chromium() == sys.executable
 
 
 def test_the_page_names_the_files_and_their_variables() -> None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import pickle
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bnbench import data as data_module
+from bnbench import datasets
 from bnbench.data import DataError, load_data
-from bnbench.sections import DataProtocol, MeasurementProtocol
+from bnbench.datasets import DATASETS_FOLDER, read_dataset
+from bnbench.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
+from tests.idx import idx, tiny, write_cifar, write_idx
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
+TRAIN = "train-images-idx3-ubyte"
+TEST, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 MEASURED = MeasurementProtocol(test_images=0, train_images=100)
 
 
@@ -57,50 +65,260 @@ def test_a_data_set_is_loaded_once_per_process() -> None:
     assert load_data(DIGITS, MEASURED) is load_data(DIGITS, MEASURED)
 
 
-def write_idx(path: Path, values: np.ndarray, header: int) -> None:
-    path.write_bytes(gzip.compress(bytes(header) + values.astype(np.uint8).tobytes()))
-
-
-def test_debians_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(0)
-    pixels = {part: generator.integers(256, size=(count, 28, 28)) for part, count in (("train", 20), ("t10k", 10))}
-    labels = {part: np.arange(len(values)) % 10 for part, values in pixels.items()}
-    for part in pixels:
-        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", pixels[part], 16)
-        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels[part], 8)
-    monkeypatch.setattr(data_module, "DEBIAN", tmp_path)
-    load_data.cache_clear()
-    data = load_data(DataProtocol(pool=1, held_out=5), replace(MEASURED, train_images=5))
-    load_data.cache_clear()
-    trained = pixels["train"][:15] / 255
-    expected = (pixels["t10k"] / 255 - trained.mean()) / trained.std(ddof=1)
+def test_images_of_files_are_pooled_and_standardized_like_any_others(tmp_path: Path) -> None:
+    values = tiny(seed=3)
+    data = load_data(
+        DataProtocol("mnist", pool=1, held_out=5), replace(MEASURED, train_images=5), write_idx(tmp_path, seed=3)
+    )
+    trained = values["train-images-idx3-ubyte"][:35] / 255
+    expected = (values["t10k-images-idx3-ubyte"] / 255 - trained.mean()) / trained.std(ddof=1)
     assert data.measured.pixels[:, 0].numpy() == pytest.approx(expected, abs=1e-4)
-    assert data.measured.labels.tolist() == labels["t10k"].tolist()
+    assert data.measured.labels.tolist() == values["t10k-labels-idx1-ubyte"].tolist()
 
 
-def test_torchvisions_folder_is_read(tmp_path: Path) -> None:
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(256, size=(30, 28, 28), dtype=np.uint8)
-    labels = (np.arange(30) % 10).astype(np.uint8)
-    for part, chosen in (("train", slice(0, 20)), ("t10k", slice(20, 30))):
-        count = len(labels[chosen])
-        sizes = b"".join(number.to_bytes(4, "big") for number in (count, 28, 28))
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + sizes + pixels[chosen].tobytes())
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + sizes[:4] + labels[chosen].tobytes())
-    load_data.cache_clear()
-    data = load_data(DataProtocol("mnist", pool=1, held_out=0), replace(MEASURED, train_images=5), tmp_path)
-    load_data.cache_clear()
-    assert data.measured.labels.tolist() == labels[20:].tolist()
-    trained = pixels[:20] / 255
-    assert data.train.pixels[:, 0].numpy() == pytest.approx((trained - trained.mean()) / trained.std(ddof=1), abs=1e-4)
+Write = Callable[[Path], object]
+
+
+def dotted(folder: Path) -> None:
+    for path in write_idx(folder).iterdir():
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+
+
+def kaggle(folder: Path) -> None:
+    """Unpacked by Kaggle: each file beside a folder of its name that holds it again."""
+    for path in sorted(write_idx(folder).iterdir()):
+        beside = folder / path.name.replace("-idx", ".idx")
+        path.rename(beside)
+        (folder / path.name).mkdir()
+        shutil.copy(beside, folder / path.name / path.name)
+
+
+def misnamed(folder: Path) -> None:
+    """Packed, whatever the name says, as a browser leaves it."""
+    for path in write_idx(folder, packed=True).iterdir():
+        path.rename(path.with_suffix(""))
+
+
+def unpacked_under_gz(folder: Path) -> None:
+    for path in write_idx(folder).iterdir():
+        path.rename(path.with_name(f"{path.name}.gz"))
+
+
+def half_packed(folder: Path) -> None:
+    write_idx(folder)
+    for path in sorted(folder.iterdir())[:2]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+
+
+def both(folder: Path) -> None:
+    write_idx(folder / "FashionMNIST" / "raw", seed=7)
+    write_idx(folder / "MNIST" / "raw")
+
+
+def linked(folder: Path) -> None:
+    write_idx(folder.parent / "elsewhere")
+    (folder / "MNIST").symlink_to(folder.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_idx,
+        lambda folder: write_idx(folder, packed=True),
+        lambda folder: write_idx(folder / "raw"),
+        lambda folder: write_idx(folder / "raw", packed=True),
+        lambda folder: write_idx(folder / "MNIST" / "raw"),
+        lambda folder: write_idx(folder / "MNIST" / "raw", packed=True),
+        lambda folder: write_idx(folder / "MNIST"),
+        lambda folder: write_idx(folder / "mnist", packed=True),
+        lambda folder: write_idx(folder / "mnist" / "raw"),
+        lambda folder: (write_idx(folder), write_idx(folder, packed=True)),
+        lambda folder: (write_idx(folder), (folder / "processed").mkdir()),
+        dotted,
+        kaggle,
+        misnamed,
+        unpacked_under_gz,
+        half_packed,
+        both,
+        linked,
+    ],
+)
+def test_a_folder_of_images_is_read_however_people_have_it(write: Write, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write(folder)
+    found = read_dataset("mnist", folder)
+    assert found.digest == read_dataset("mnist", write_idx(tmp_path / "plain")).digest
+    assert found.train[0].shape == (40, 1, 8, 8)
+    assert found.test[1].tolist() == [*range(10), *range(10)]
+
+
+@pytest.mark.parametrize("below", ["", "fashion-mnist"])
+def test_debians_folder_is_found_and_may_be_given(below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_idx(tmp_path / "fashion-mnist", packed=True)
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path))
+    assert read_dataset("fashion-mnist").digest == read_dataset("fashion-mnist", tmp_path / below).digest
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("below", ["", "cifar-10-batches-py", "CIFAR10/cifar-10-batches-py", "cifar10"])
+def test_a_folder_of_cifar10_is_read(below: str, tmp_path: Path) -> None:
+    write_cifar(tmp_path / below)
+    (pixels, labels), (_, test_labels), _ = read_dataset("cifar10", tmp_path)
+    batch = pickle.loads((tmp_path / below / "data_batch_2").read_bytes())
+    assert pixels.shape == (100, 3, 32, 32)
+    assert pixels[20:40].reshape(20, -1).tolist() == batch["data"].tolist()
+    assert labels[20:40].tolist() == batch["labels"]
+    assert len(test_labels) == 20
+
+
+def cut(name: str, length: int) -> Write:
+    return lambda folder: (write_idx(folder) / name).write_bytes((folder / name).read_bytes()[:length])
+
+
+def holds(name: str, content: bytes) -> Write:
+    return lambda folder: (write_idx(folder) / name).write_bytes(content)
+
+
+def cut_archive(folder: Path) -> None:
+    path = write_idx(folder, packed=True) / f"{TRAIN}.gz"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def emnist(folder: Path) -> None:
+    for path in write_idx(folder, packed=True).iterdir():
+        path.rename(path.with_name(f"emnist-letters-{path.name}"))
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("evil"),)
+
+
+def batch(content: bytes) -> Write:
+    return lambda folder: (write_cifar(folder) / "data_batch_3").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write", "words"),
+    [
+        ("mnist", cut(TRAIN, 1000), f"{TRAIN} is damaged (it holds 984 values, and its head promises 2,560)"),
+        ("mnist", cut(TRAIN, 9), f"{TRAIN} is damaged (its head"),
+        ("mnist", cut(TRAIN, 0), f"{TRAIN} is damaged (it begins with nothing"),
+        ("mnist", holds(TRAIN, b"<!DOCTYPE html>"), f"{TRAIN} is damaged (it begins with 3c 21 44 4f"),
+        ("mnist", holds(TRAIN, idx(np.zeros((0, 8, 8), np.uint8))), f"{TRAIN} is damaged (its head promises 0×8×8"),
+        ("mnist", holds(TRAIN, b"\0\0\x0d\x03" + bytes(12)), "begins with 00 00 0d 03"),
+        ("mnist", holds(TEST_LABELS, idx(np.zeros(7, np.uint8))), "has 20 images and"),
+        (
+            "mnist",
+            holds(TEST_LABELS, idx(np.zeros((20, 1, 1), np.uint8))),
+            "an IDX file of bytes in 1 dim",
+        ),
+        (
+            "mnist",
+            holds(TEST_LABELS, idx(np.full(20, 11, np.uint8))),
+            "the label 11, beyond the training labels",
+        ),
+        (
+            "mnist",
+            holds(TEST, idx(np.zeros((20, 4, 4), np.uint8))),
+            "4×4, and its training images 8×8",
+        ),
+        ("mnist", cut_archive, "gz is damaged (Compressed file ended"),
+        ("mnist", lambda folder: (write_idx(folder) / TRAIN).unlink(), f"has no {TRAIN}, only t10k-images"),
+        ("mnist", emnist, "EMNIST is another data set"),
+        ("mnist", lambda folder: (folder / "mnist.npz").touch(), "mnist.npz (NumPy's files"),
+        ("mnist", lambda folder: (folder / "archive.zip").touch(), "archive.zip (it is packed: unpack it first)"),
+        ("mnist", lambda folder: (folder / "train.csv").touch(), "train.csv (tables are not read)"),
+        ("mnist", lambda folder: write_idx(folder / "FashionMNIST" / "raw"), "but FashionMNIST; give the folder of"),
+        ("cifar10", lambda folder: (folder / "cifar-10-python.tar.gz").touch(), "unpack it first"),
+        ("cifar10", lambda folder: (folder / "cifar-100-python").mkdir(), "CIFAR-100 is another data set"),
+        ("cifar10", lambda folder: (folder / "cifar-10-batches-bin").mkdir(), "the Python version is read"),
+        ("cifar10", batch(b""), "data_batch_3 is damaged (Ran out of input)"),
+        ("cifar10", batch(b"\x80\x02}q\x00"), "data_batch_3 is damaged"),
+        ("cifar10", batch(b"garbage"), "data_batch_3 is damaged"),
+        ("cifar10", batch(pickle.dumps(Evil())), "which no batch of images needs"),
+        ("cifar10", batch(pickle.dumps([1, 2])), "data_batch_3 is no batch of CIFAR-10"),
+        ("cifar10", batch(pickle.dumps({"data": np.zeros((2, 9), np.uint8), "labels": [1, 2]}, 2)), "is no batch of"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_named_and_nothing_is_fetched(
+    dataset: str, write: Write, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --download, too: what is there is neither fetched again nor written over."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr(datasets, "_fetch", lambda dataset, folder: None)
+    for download in (False, True):
+        with pytest.raises(DataError) as refusal:
+            load_data(DataProtocol(dataset, pool=1, held_out=0), replace(MEASURED, train_images=5), folder, download)
+        assert words in str(refusal.value)
+        assert len(str(refusal.value).splitlines()) == 1
+        assert "is not on this machine" not in str(refusal.value)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert not (tmp_path / "evil").exists()
+
+
+def fetched(folder: Path, *, cut_off: bool = False) -> Callable[..., None]:
+    """Torchvision's downloader, with a tiny set for the real one."""
+
+    def download(root: str, *, download: bool) -> None:
+        assert download
+        write_idx(Path(root) / "MNIST" / "raw")
+        if cut_off:
+            raise RuntimeError("no route to host")
+
+    return download
+
+
+def test_a_download_appears_whole_and_only_where_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fetched(tmp_path, cut_off=True))
+    with pytest.raises(DataError, match=f"could not be fetched into {tmp_path / 'new'} .no route to host."):
+        read_dataset("mnist", tmp_path / "new", download=True)
+    assert list((tmp_path / "new").iterdir()) == []
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fetched(tmp_path))
+    found = read_dataset("mnist", tmp_path / "new", download=True)
+    assert found.digest == read_dataset("mnist", tmp_path / "new" / "MNIST").digest
+    damaged = tmp_path / "new" / "MNIST" / "raw" / TRAIN
+    damaged.write_bytes(b"cut off")
+    with pytest.raises(DataError, match=f"{TRAIN} is damaged"):
+        read_dataset("mnist", tmp_path / "new", download=True)
+    assert damaged.read_bytes() == b"cut off"
+
+
+def test_images_of_another_known_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = read_dataset("mnist", write_idx(tmp_path)).digest
+    monkeypatch.setitem(KNOWN_IMAGES, "fashion-mnist", digest)
+    with pytest.raises(DataError, match="are those of fashion-mnist; give --dataset fashion-mnist"):
+        read_dataset("mnist", tmp_path)
+    assert read_dataset("fashion-mnist", tmp_path).digest == digest
+
+
+def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_idx(tmp_path)
+    read = Path.read_bytes
+    refusal = PermissionError(13, "Permission denied")
+
+    def refused(path: Path) -> bytes:
+        if path.name == TRAIN:
+            raise refusal
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(DataError, match=rf"{TRAIN} cannot be read \(Permission denied\)\."):
+        read_dataset("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "mnist", "cifar10"])
 def test_a_missing_data_set_names_the_ways_to_get_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_module, "DEBIAN", tmp_path / "no")
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path / "no"))
     with pytest.raises(DataError, match=f"--dataset {dataset} is not on this machine") as caught:
         load_data(DataProtocol(dataset=dataset), MEASURED, tmp_path)
     message = str(caught.value)

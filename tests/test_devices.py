@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 
+from bnbench import layout, store
+from bnbench.cost import choose_chunk, estimate_seconds
+from bnbench.data import DataSet
 from bnbench.devices import Slot, available_cores, lease, make_slots, parse_devices
+from bnbench.evaluating import evaluate_planes
+from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
+from bnbench.execution import Execution
+from bnbench.mpo.plane import Plane
+from bnbench.plan import check_request, plan_sweep
+from bnbench.protocol import FitKey, Grid
+from bnbench.provenance import provenance
+from bnbench.runner import Sweeping, in_this_process
+from bnbench.status import read_status
+from tests.fits import TINY
+
+PACKAGE = Path(__file__).parent.parent / "bnbench"
 
 
 @pytest.fixture
@@ -94,3 +111,102 @@ def test_a_killed_process_frees_its_slot(tmp_path: Path) -> None:
     with lease(make_slots(("cpu",), 1, 1), tmp_path) as slot:
         assert str(slot) == "cpu#0"
     holder.join()
+
+
+class FreshCuda:
+    """What torch.cuda does in a process that has not used its GPU yet, in torch's own order and words.
+
+    Its functions stand for those of torch; whatever is put on the GPU stays on the processor.
+    """
+
+    def __init__(self) -> None:
+        self.is_initialized = False
+        self.called: set[str] = set()
+
+    def device_count(self) -> int:
+        self.called.add("device_count")
+        return 1
+
+    def init(self) -> None:
+        self.called.add("init")
+        self.is_initialized = True
+
+    def get_device_name(self, device: str) -> str:
+        self.called.add("get_device_name")
+        assert device == "cuda:0"
+        self.is_initialized = True  # torch does so by itself here, and in the next one
+        return "a GPU"
+
+    def synchronize(self, device: torch.device) -> None:
+        self.called.add("synchronize")
+        self.is_initialized = True
+
+    def reset_peak_memory_stats(self, device: str) -> None:
+        self.called.add("reset_peak_memory_stats")
+        if not self.is_initialized:
+            raise RuntimeError("Invalid device argument 0: did you call init?")
+
+    def max_memory_allocated(self, device: str) -> int:
+        self.called.add("max_memory_allocated")
+        return 2**20 if self.is_initialized else 0
+
+    def empty_cache(self) -> None:
+        self.called.add("empty_cache")
+
+
+STANDS_IN_FOR = {name for name in vars(FreshCuda) if not name.startswith("_")}
+ON_TENSORS = {
+    "CUDAGraph",
+    "Stream",
+    "current_stream",
+    "device",
+    "graph",
+    "stream",
+    "synchronize",
+}  # of a GPU: it is used
+
+
+@pytest.fixture
+def fresh_cuda(monkeypatch: pytest.MonkeyPatch) -> FreshCuda:
+    cuda = FreshCuda()
+    for name in STANDS_IN_FOR:
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+    for kind in (DataSet, Plane):
+        monkeypatch.setattr(kind, "to", lambda self, device: self)
+    return cuda
+
+
+def test_every_call_to_a_gpu_is_one_that_the_stand_in_knows() -> None:
+    calls = [re.findall(r"torch\.cuda\.(\w+)", path.read_text()) for path in PACKAGE.rglob("*.py")]
+    assert set().union(*calls) <= STANDS_IN_FOR | ON_TENSORS
+
+
+def test_fits_in_a_process_whose_gpu_nobody_has_used(
+    fresh_cuda: FreshCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned, timed, fitted, resumed, looked at, evaluated: each of them may be the first to use the GPU."""
+    execution = Execution(make_slots(parse_devices("cuda:0"), None, 1), keep_planes=True)
+    grid, key = Grid(("plain",), (0.5,), (1,)), FitKey("plain", 0.5, 1)
+    store.open_folder(tmp_path, TINY)
+    steps: list[Callable[[], object]] = [
+        lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, check_request(grid, TINY, execution)),
+        lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
+        lambda: list(Sweeping(plan_sweep(tmp_path, TINY, grid), execution, in_this_process).outcomes()),
+        lambda: provenance(execution.slots[0], 1, 1),  # of bnbench check
+        lambda: estimate_seconds(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2))), execution, None),
+        lambda: read_status(tmp_path),
+        lambda: evaluated(tmp_path, execution),
+    ]
+    for step in steps:
+        fresh_cuda.is_initialized = False
+        step()
+    origin = store.read_fit(layout.fit_path(tmp_path, key)).provenance
+    assert (origin["device"], origin["device_name"], origin["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
+    assert fresh_cuda.called >= STANDS_IN_FOR - {"synchronize"}
+
+
+def evaluated(folder: Path, execution: Execution) -> None:
+    request = EvaluationRequest(folder / "evaluations", execution)
+    (task,) = plan_evaluation(folder, request).to_run
+    (found,) = evaluate_planes([task], request)
+    assert found.differences, found.message

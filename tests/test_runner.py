@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,13 @@ import pytest
 from bnbench import layout, store, sweeps
 from bnbench.compute import fit_identity
 from bnbench.cost import choose_chunk, estimate_seconds
+from bnbench.datasets import DATASETS_FOLDER
 from bnbench.devices import make_slots
 from bnbench.errors import RequestError
 from bnbench.execution import Execution, Outcome
 from bnbench.mpo.fit import Fit
 from bnbench.plan import Plan, check_request, plan_sweep
+from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey, Grid, Protocol
 from bnbench.runner import Sweeping, in_processes, in_this_process
 from bnbench.wording import duration
@@ -212,6 +215,24 @@ def test_a_wrong_request_ends_before_any_worker_starts() -> None:
     ):
         with pytest.raises(RequestError, match=message):
             check_request(GRID, TINY.with_knobs(**knobs), ONE)
+
+
+@pytest.mark.parametrize(
+    ("arm", "knobs", "message"),
+    [
+        ("plane", {}, "--arms plane is unknown"),
+        ("no.such.package:net", {}, "--arms no.such.package:net cannot be imported"),
+        ("plain", {"mask_kind": "framed", "mask_size": (4, 9)}, "--mask-kind framed needs --mask-size 5"),
+        ("plain", {}, "--dataset fashion-mnist is not on this machine"),
+    ],
+)
+def test_a_request_is_judged_before_data_are_looked_for(
+    arm: str, knobs: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path))
+    protocol = PROFILES["compact"].with_knobs(**knobs)
+    with pytest.raises(RequestError, match=message):
+        check_request(Grid((arm,), (0.5,), (1,)), protocol, replace(ONE, data_folder=tmp_path))
 
 
 def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,8 @@ def _measure(
     from bnbench.exact import exact_quantities
     from bnbench.plan import check_request
 
-    check_request(grid, chosen.protocol, execution)
+    data = check_request(grid, chosen.protocol, execution)
+    chosen = replace(chosen, protocol=replace(chosen.protocol, content=data.content))
     now: dict[Kind, dict[str, Value]] = {}
     if "exact" in kinds:
         prepare_process(execution.threads)

@@ -94,18 +94,21 @@ def run(**options: Any) -> None:
     )
     grid = Grid(options["arms"], options["probs"], options["seeds"])
     folder = options["out"] or Path("results") / folder_name(protocol)
-    store.check_folder(folder, protocol)
+    store.check_folder(folder, protocol, with_images=False)
     with connected(options) as cluster:
-        _sweep(folder, protocol, grid, options, cluster)
+        _sweep(protocol, grid, options, cluster)
 
 
-def _sweep(folder: Path, protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Cluster | None) -> None:
+def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Cluster | None) -> None:
     from bnbench import store
     from bnbench.config import effective_config, write_config
     from bnbench.plan import check_request
 
     execution = execution_of(options, cluster, **{name: options[name] for name in ("checkpoint_every", "keep_planes")})
     data = check_request(grid, protocol, execution)
+    protocol = replace(protocol, content=data.content)
+    folder = options["out"] or Path("results") / folder_name(protocol)
+    store.check_folder(folder, protocol)
     plan = _plan(folder, protocol, grid, options)
     execution = replace(execution, chunk=options["chunk"] or store.read_chunk(folder) or execution.chunk)
     if options["dry_run"]:
@@ -164,7 +167,8 @@ def _announce(plan: Plan, execution: Execution, data: DataSet | None, as_json: b
         click.echo(json.dumps({**plan.as_dict(), **_described(execution), "seconds": seconds}))
         return
     protocol = plan.protocol
-    say(f"profile {title(protocol)} ({protocol.hash}), {protocol.data.dataset}, results in {plan.folder}")
+    images = protocol.images if protocol.content else protocol.data.dataset
+    say(f"profile {title(protocol)} ({protocol.hash}), {images}, results in {plan.folder}")
     for message in plan.broken:
         say(f"skipped: {message}")
     if execution.keep_planes and (bare := plan.without_plane):

@@ -82,6 +82,8 @@ def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
     """Which evaluations are on the images that the fits themselves were measured on."""
     own, data = sweep.protocol.measurement, sweep.protocol.data
     there = DATASETS[data.dataset] if own.split == "test" else data.held_out
+    if sweep.protocol.content and own.split == "test":  # how many such a set has, whole evaluations alone tell
+        there = evaluated.loc[evaluated["split"] == "test", "images"].max()
     return (evaluated["split"] == own.split) & (evaluated["images"] == (own.test_images or there))  # 0: all of them
 
 

@@ -36,7 +36,8 @@ def compare(sweeps: Sequence[Sweep], names: Sequence[str], writer: Writer) -> Co
         return Comparison(f"Nothing to overlay: {have} finished fits, and --compare takes two protocols or more.")
     drawn = [(label, fits) for _, label, fits in found]
     on_test = [label for sweep, label, _ in found if sweep.protocol.measurement.split == "test"]
-    same_images = {sweep.protocol.data.dataset for sweep, *_ in found} == {"fashion-mnist"}
+    protocols = [sweep.protocol for sweep, *_ in found]
+    same_images = {(protocol.data.dataset, protocol.content) for protocol in protocols} == {figures.AUTHORS_IMAGES}
     authors = figures.authors_figure4() if same_images and on_test else None
     draw: NarrowDrawing = partial(figures.comparison_figure, drawn, authors)
     per_p = pd.concat([tables.per_p_table(fits).assign(protocol=label) for label, fits in drawn], ignore_index=True)

@@ -19,6 +19,7 @@ from bnbench.report.axes import dodge_unit, legend_above, legend_rows, probabili
 from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
 
 AUTHORS_NAME = "authors' figure 4"
+AUTHORS_IMAGES = ("fashion-mnist", "")  # data set and content
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
 # A sweep's line and marker: one cycle is not a multiple of the other, so 20 sweeps look different.
 _SWEEP_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), "-.")

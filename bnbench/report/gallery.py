@@ -18,8 +18,8 @@ from bnbench.sweeps import Sweep
 def authors_of(protocol: Protocol, fits: pd.DataFrame) -> pd.DataFrame | None:
     """The authors' curves, where they are of the same images and of an arm that was fitted."""
     authors = figures.authors_figure4()
-    same = protocol.data.dataset == "fashion-mnist" and bool(set(authors["arm"]) & set(fits["arm"]))
-    return authors if same else None
+    same = (protocol.data.dataset, protocol.content) == figures.AUTHORS_IMAGES
+    return authors if same and set(authors["arm"]) & set(fits["arm"]) else None
 
 
 def lead(protocol: Protocol, fits: pd.DataFrame, writer: Writer) -> list[Picture]:

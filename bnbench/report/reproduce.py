@@ -91,7 +91,7 @@ def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
     pixels = f"{training.black_pixels} + {training.white_pixels}"
     facts = [
         ("Profile", protocol.id),
-        ("Images", f"{data.dataset}{pooled}"),
+        ("Images", f"{protocol.images if protocol.content else data.dataset}{pooled}"),
         ("Masks", f"{' × '.join(map(str, protocol.mask.mask_size))}, {protocol.mask.mask_kind}"),
         ("Training", f"{training.steps:,} steps of {pixels} pixels, {own} of {training.images} images"),
         ("Measured on", f"{number} {measurement.split} images"),
