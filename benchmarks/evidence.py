@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from bnbench.profiles import title
 from bnbench.report.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
-from bnbench.sweeps import find_sweeps, read_sweep
+from bnbench.sweeps import read_sweeps
 
 ARMS = ("plain", "bn")
 
@@ -27,8 +27,10 @@ ARMS = ("plain", "bn")
 def read_fits(root: Path) -> pd.DataFrame:
     """A row per fit: its knobs, difference, black and white accuracy, and what it cost."""
     tables = []
-    for folder in find_sweeps(root):
-        sweep = read_sweep(folder)
+    sweeps, broken = read_sweeps(root)
+    if broken:
+        raise SystemExit(broken[0])
+    for sweep in sweeps:
         summaries = sweep.summaries
         chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
         keys = ["arm", "p", "seed"]

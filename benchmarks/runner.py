@@ -24,15 +24,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from bnbench import layout, store
-from bnbench.compute import make_plane
+from bnbench.compute import draw_masks, fit_identity, make_plane
 from bnbench.data import load_data
 from bnbench.devices import make_slots, prepare_process
 from bnbench.execution import Execution
-from bnbench.landscape import measure_fit
+from bnbench.fits import read_fit
+from bnbench.landscape import Landscape, measure_fit, summary_rows
 from bnbench.masks import draw_mask, is_trained
 from bnbench.mpo.fit import fit
 from bnbench.plan import plan_sweep
@@ -119,8 +122,25 @@ def slots(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def as_of(key: FitKey, result: store.FitResult) -> store.FitResult:
+    """Another fit with the numbers of one that was computed."""
+    mask, trained = draw_masks(key, PROTOCOL)
+    which = {"arm": key.arm, "p": key.p, "seed": np.int32(key.seed), "black": mask.ravel(), "trained": trained.ravel()}
+    table = result.landscape.assign(**which)
+    rows = []
+    for split, images in ((PROTOCOL.measurement.split, "test"), ("train", "train")):
+        loss, accuracy = (
+            torch.from_numpy(table[f"{images}_{measure}"].to_numpy(float)).view(mask.shape)
+            for measure in ("loss", "accuracy")
+        )
+        policy = PROTOCOL.measurement.bn_statistics if key.arm == "bn" else "none"
+        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=split)
+    identity = fit_identity(key, PROTOCOL)
+    return replace(result, key=key, identity=identity, landscape=table, summary=pd.DataFrame(rows))
+
+
 def planning(options: argparse.Namespace) -> dict[str, float]:
-    """A plan over one finished fit, written again as every other: no more of them is read than the footer."""
+    """A plan over one finished fit, written again as every other: each is read and checked whole."""
     per_seed = Grid(("plain", "bn"), tuple(round(0.05 * k, 3) for k in range(1, 20)), (1,))
     seeds = tuple(range(1, -(-options.done // len(per_seed.fits())) + 1))
     grid = Grid(per_seed.arms, per_seed.probs, seeds)
@@ -131,9 +151,9 @@ def planning(options: argparse.Namespace) -> dict[str, float]:
         one = Execution(make_slots(("cpu",), 1, 1))
         plan = plan_sweep(folder, PROTOCOL, Grid((first.arm,), (first.p,), (first.seed,)))
         assert [outcome.state for outcome in Sweeping(plan, one, in_this_process).outcomes()] == ["done"]
-        result = store.read_fit(layout.fit_path(folder, first))
+        result = read_fit(layout.fit_path(folder, first))
         for key in others:
-            store.write_fit(folder, replace(result, key=key))
+            store.write_fit(folder, as_of(key, result))
         size = layout.fit_path(folder, first).stat().st_size
         start, used = time.perf_counter(), time.process_time()
         plan = plan_sweep(folder, PROTOCOL, grid)
@@ -156,7 +176,7 @@ def sweep(arm: str, fits: int, *, slots: int, checkpoint_every: float = 120.0) -
         assert [outcome.state for outcome in outcomes] == ["done"] * fits, outcomes
         paths = sorted(layout.fit_paths(folder), key=lambda path: path.stat().st_mtime_ns)
         ends = [path.stat().st_mtime_ns / 1e9 for path in paths]
-        return ends, [store.read_details(path)["provenance"]["wall_seconds"] for path in paths]
+        return ends, [read_fit(path).provenance["wall_seconds"] for path in paths]
 
 
 def bare_fit(key: FitKey) -> float:

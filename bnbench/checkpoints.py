@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from bnbench import layout, store
 from bnbench.protocol import FitKey
+from bnbench.reading import read_file, reason_of
 
 FORMAT = 2
 
@@ -61,16 +63,17 @@ def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | No
     """
     path = layout.checkpoint_path(folder, key)
     try:
-        with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(read_file(path, math.inf))
+        with zipfile.ZipFile(content) as archive:
             if damaged := archive.testzip():  # torch.load does not look at the checksums that torch.save writes
                 raise ValueError(f"{damaged} is damaged")
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        content.seek(0)
+        stored = torch.load(content, map_location="cpu", weights_only=True)
         found = stored.pop("format"), Checkpoint(**stored)
     except FileNotFoundError:
         return None
     except Exception as error:  # an unpickler that reads damaged bytes may raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise store.StoreError(
-            f"{path} is not a whole checkpoint ({reason}); the fit starts from its first step."
+            f"{path} is not a whole checkpoint ({reason_of(error)}); the fit starts from its first step."
         ) from error
     return found[1] if found[0] == FORMAT and found[1].identity == identity else None

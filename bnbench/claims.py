@@ -7,21 +7,25 @@ work) never compute the same fit twice. What a claimed fit has reached lies besi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO
 
 from bnbench import layout
-from bnbench.protocol import FitKey
+from bnbench.protocol import FitKey, check_key
+from bnbench.reading import read_json
 
 _TRIES = 5  # whoever only looks whether a fit is claimed holds its lock for an instant
 _WAIT = 0.01
+_TYPES = {"str": ("str",), "int": ("int",), "float": ("int", "float"), "float | None": ("int", "float", "NoneType")}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def deaths(folder: Path, key: FitKey) -> int:
 def is_claimed(folder: Path, key: FitKey) -> bool:
     """Whether some process computes a fit at this moment."""
     try:
-        with layout.lock_path(folder, key).open() as file:
+        with _opened(layout.lock_path(folder, key), os.O_RDONLY) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -140,7 +144,7 @@ def was_left_behind(folder: Path, key: FitKey) -> bool:
 def has_got_on(folder: Path, key: FitKey) -> bool:
     """Whether a process that died over a fit had written a checkpoint of it."""
     try:
-        with layout.lock_path(folder, key).open("rb") as file:
+        with _opened(layout.lock_path(folder, key), os.O_RDONLY) as file:
             return _has_checkpoint_since(file, folder, key)
     except OSError:
         return False
@@ -174,16 +178,39 @@ def _has_checkpoint_since(file: IO[bytes], folder: Path, key: FitKey) -> bool:
 
 
 def _read(path: Path) -> Progress | None:
+    """What a fit says of itself; None where it says nothing that can be shown."""
     try:
-        return Progress(**json.loads(path.read_bytes()))
+        progress = Progress(**read_json(path))
+        check_key(progress.key)
+        for known in fields(Progress):
+            value = getattr(progress, known.name)
+            if type(value).__name__ not in _TYPES[str(known.type)]:
+                return None
     except (OSError, ValueError, TypeError):
         return None
+    return progress
+
+
+def _opened(path: Path, flags: int) -> IO[bytes]:
+    """A lock's file; a named pipe in its place is refused, not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file; it names the path.
+    """
+    file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        return os.fdopen(file, "rb" if flags == os.O_RDONLY else "ab")
+    except OSError:
+        os.close(file)
+        raise
 
 
 def _locked(path: Path) -> IO[bytes] | None:
     """The file, open and locked; None if another process holds it."""
     for _ in range(_TRIES):
-        file = path.open("ab")
+        file = _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -19,6 +19,7 @@ from bnbench.data import DataSet, Images, load_data_of
 from bnbench.devices import Slot, prepare_process
 from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import identity_of
+from bnbench.fits import check_fit, read_fit
 from bnbench.foreign import arm_source, load_arm
 from bnbench.interrupts import StopWatch
 from bnbench.landscape import measure_fit
@@ -81,10 +82,11 @@ def stored_outcome(key: FitKey, folder: Path, protocol: Protocol) -> Outcome:
     """The outcome of a fit whose file is there.
 
     Raises:
+        FileNotFoundError: nothing is there any more.
         StoreError: the file is damaged, or it holds another fit.
     """
     path = layout.fit_path(folder, key)
-    result = store.read_fit(path)
+    result = read_fit(path)
     if result.identity != fit_identity(key, protocol):
         raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
     seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
@@ -153,6 +155,7 @@ class FitUnderWay:
         }
         trace, source = trace_table(self.fit.rows), arm_source(self.key.arm)
         result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
+        check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
         try:
             if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
                 save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)

@@ -16,6 +16,7 @@ from bnbench.errors import RequestError
 from bnbench.parsing import parse_arms, parse_probs, parse_seeds
 from bnbench.profiles import PROFILES
 from bnbench.protocol import Grid, Protocol, knob_text
+from bnbench.reading import read_file, reason_of
 
 # What concerns one run and not the sweep: neither read from a file nor stored in one.
 ONE_RUN = ("config", "dry_run", "fail_fast", "force", "json", "retry_failed", "shard")
@@ -83,9 +84,15 @@ def read_grid(folder: Path) -> Grid | None:
         RequestError: the folder's configuration is damaged.
     """
     path = layout.config_path(folder)
-    if not path.exists():
+    try:
+        stored = _toml(path, read_file(path))
+    except FileNotFoundError:
         return None
-    stored = _read_toml(path)
+    except OSError as error:
+        raise RequestError(
+            f"{path} cannot be read ({reason_of(error)}); what was asked for is not known, and the next bnbench run "
+            "writes it anew."
+        ) from error
     try:
         probs, seeds, arms = (_text(path, name, stored[name]) for name in ("probs", "seeds", "arms"))
     except KeyError as missing:
@@ -98,11 +105,29 @@ def read_grid(folder: Path) -> Grid | None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return _toml(path, path.read_bytes())  # whatever it is: bnbench run --config <(...) gives a pipe
     except OSError as error:
         raise RequestError(f"{path} cannot be read ({error.strerror}); give a TOML file of options.") from error
-    except ValueError as error:
-        raise RequestError(f"{path} is not a TOML file ({error}); write lines such as steps = 300.") from error
+
+
+def _toml(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise RequestError(
+            f"{path} is not a TOML file ({reason_of(error)}); write lines such as steps = 300."
+        ) from error
+
+
+def folder_of(config: Path) -> Path | None:
+    """The results folder whose own configuration a file is: the one that it lies in, else that a link leads to."""
+    for path in (config, config.resolve()):
+        folder = path.parent
+        if path == layout.config_path(folder) and (
+            layout.is_there(folder / "protocol.json") or layout.has_fits(folder)
+        ):
+            return folder
+    return None
 
 
 def _way_out(name: str, options: Mapping[str, bool]) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bnbench import layout, store
+from bnbench import layout
 from bnbench.data import load_data_of
 from bnbench.devices import lease, prepare_process
 from bnbench.errors import RequestError
 from bnbench.evaluation_plan import EvaluationRequest, PlaneTask
+from bnbench.fits import read_fit
 from bnbench.landscape import Landscape, measure_landscape, summary_rows
 from bnbench.masks import Mask
 from bnbench.planes import load_plane
@@ -76,7 +77,7 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
 
 def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[str, float]:
     """Difference over all pixels under each policy that was left; the files are written."""
-    fit = store.read_fit(layout.fit_path(task.folder, task.key))
+    fit = read_fit(layout.fit_path(task.folder, task.key))
     protocol, execution, shape = fit.protocol, request.execution, fit.protocol.mask.mask_size
     prepare_process(execution.threads)  # measured in float32, whatever it was trained in
     asked = request.measurement(protocol)

@@ -11,14 +11,15 @@ from bnbench.data import load_data_of
 from bnbench.errors import RequestError
 from bnbench.evaluations import Evaluation, plane_hash
 from bnbench.execution import Execution
+from bnbench.folders import group_sweeps, scan
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import policies
 from bnbench.models import uses_bn
 from bnbench.mpo.plane import fresh_network
 from bnbench.planes import read_plane_details
 from bnbench.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.reading import reason_of
 from bnbench.sections import MeasurementProtocol
-from bnbench.sweeps import find_sweeps
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,14 @@ class EvaluationPlan:
         without_plane: finished fits whose plane was not kept.
         left_out: user's own arms that were not named, with the number of their fits.
         broken: a sentence for each file that is in the way.
+        notes: a sentence on fits that were found more than once.
     """
 
     tasks: list[PlaneTask] = field(default_factory=list)
     without_plane: list[FitKey] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def to_run(self) -> list[PlaneTask]:
@@ -95,57 +98,39 @@ def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
     Raises:
         RequestError: no sweep is there, or its images or arms cannot be used, or are fewer than asked for.
     """
-    plan, sweeps = EvaluationPlan(), find_sweeps(root)
-    if not sweeps:
-        raise RequestError(f"{root} holds no results of bnbench; give a folder that bnbench run wrote.")
-    there: set[str] = set()
-    for folder in sweeps:
-        try:
-            protocol = store.read_protocol(folder)
-        except store.StoreError as error:
-            plan.broken.append(str(error))
-            continue
-        fits = _fits(folder, protocol, plan)
-        there |= {key.arm for key, _ in fits}
+    groups, broken = group_sweeps(root)
+    plan, there = EvaluationPlan(broken=broken), set[str]()
+    for group in groups:
+        found = scan(group)
+        plan.broken += found.broken
+        plan.notes += found.notes
+        fits = [(path.parent.parent, fit.key, fit.identity) for path, fit in found.fits.items()]
+        there |= {key.arm for _, key, _ in fits}
         if not request.arms:
-            plan.left_out.update(key.arm for key, _ in fits if ":" in key.arm)
-        asked = [(key, identity) for key, identity in fits if key.arm in (request.arms or BUILT_IN)]
-        if found := _planes(folder, asked, plan):
-            _plan_sweep(folder, protocol, found, request, plan)
+            plan.left_out.update(key.arm for _, key, _ in fits if ":" in key.arm)
+        asked = [fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)]
+        if planes := _planes(asked, plan):
+            _plan_sweep(root, group.protocol, planes, request, plan)
     if missing := [arm for arm in request.arms if arm not in there]:
         raise RequestError(f"--arms {missing[0]}: {root} has no fits of it, only of {', '.join(sorted(there))}.")
     return plan
 
 
-def _fits(folder: Path, protocol: Protocol, plan: EvaluationPlan) -> list[tuple[FitKey, str]]:
-    """Key and identity of each finished fit of a sweep; files that cannot be read go on record."""
-    fits: list[tuple[FitKey, str]] = []
-    for path in layout.fit_paths(folder):
-        try:
-            details = store.read_details(path)
-            if details["hash"] != protocol.hash:
-                raise store.StoreError(f"{path} belongs to another protocol; move it to its own folder.")
-            fits.append((FitKey(**details["key"]), details["identity"]))
-        except store.StoreError as error:
-            plan.broken.append(str(error))
-        except (KeyError, TypeError):
-            plan.broken.append(f"{path} is not a whole bnbench fit; delete it and run again to compute it anew.")
-    return fits
-
-
-def _planes(folder: Path, fits: list[tuple[FitKey, str]], plan: EvaluationPlan) -> dict[FitKey, tuple[str, str]]:
-    """Identity and hash of each plane that belongs to its fit; what does not goes on record."""
-    found: dict[FitKey, tuple[str, str]] = {}
-    for key, identity in fits:
+def _planes(fits: list[tuple[Path, FitKey, str]], plan: EvaluationPlan) -> dict[FitKey, tuple[Path, str, str]]:
+    """Folder, identity and hash of each plane that belongs to its fit; what does not goes on record."""
+    found: dict[FitKey, tuple[Path, str, str]] = {}
+    for folder, key, identity in fits:
         path = layout.plane_path(folder, key)
         try:
-            if not path.exists():
+            if not layout.is_there(path):
                 plan.without_plane.append(key)
                 continue
             _check_plane(path, key, identity)
-            found[key] = identity, plane_hash(path)
-        except (store.StoreError, OSError) as error:
+            found[key] = folder, identity, plane_hash(path)
+        except store.StoreError as error:
             plan.broken.append(str(error))
+        except OSError as error:
+            plan.broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
     return found
 
 
@@ -161,9 +146,9 @@ def _check_plane(path: Path, key: FitKey, identity: str) -> None:
 
 
 def _plan_sweep(
-    folder: Path,
+    root: Path,
     protocol: Protocol,
-    found: dict[FitKey, tuple[str, str]],
+    found: dict[FitKey, tuple[Path, str, str]],
     request: EvaluationRequest,
     plan: EvaluationPlan,
 ) -> None:
@@ -174,11 +159,11 @@ def _plan_sweep(
         kind, _, count = name.partition(":")
         if kind == "recalibrate" and int(count) > len(data.train):
             raise RequestError(
-                f"--bn-statistics {name}: {folder} has {len(data.train):,} training images; ask for fewer."
+                f"--bn-statistics {name}: {root} has {len(data.train):,} training images; ask for fewer."
             )
     factories = {arm: load_arm(arm, data.image_shape, data.classes, protocol.network) for arm in {k.arm for k in found}}
     bn = {arm for arm, factory in factories.items() if uses_bn(fresh_network(factory, 0))}
-    for key, (identity, plane) in found.items():
+    for key, (folder, identity, plane) in found.items():
         evaluations = tuple(
             Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), name)
             for name in (names if key.arm in bn else ("none",))

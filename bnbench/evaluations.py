@@ -16,6 +16,7 @@ import pandas as pd
 
 from bnbench import layout, store
 from bnbench.protocol import FitKey, Protocol
+from bnbench.reading import read_file, reason_of
 
 # Which plane, measured how: the columns that every table of evaluations begins with.
 IDENTIFYING = ("protocol", "arm", "p", "seed", "identity", "plane", "split", "images", "policy")
@@ -24,8 +25,6 @@ COLUMNS = (
     *("headline", "pixels", "black", "white", "difference", "black_loss", "white_loss"),
     *("device", "threads"),
 )
-# pyarrow's own errors are of these kinds too.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,10 @@ class Evaluation:
         kinds = ("summaries", "landscapes") if with_landscape else ("summaries",)
         try:
             for kind in kinds:
-                found = pd.read_parquet(self.path(out, kind), columns=["identity", "plane"], partitioning=None)
+                found = _table(self.path(out, kind))[["identity", "plane"]]
                 if found.drop_duplicates().to_numpy().tolist() != [[self.identity, self.plane]]:
                     return False
-        except _UNREADABLE:
+        except Exception:  # as in fits.read_fit
             return False
         return True
 
@@ -97,7 +96,7 @@ def plane_hash(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(read_file(path)).hexdigest()[:16]
 
 
 def read_evaluations(out: str | Path) -> pd.DataFrame:
@@ -172,13 +171,18 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
     tables: list[pd.DataFrame] = []
     for path in paths:
         try:
-            table = pd.read_parquet(path, partitioning=None)
+            table = _table(path)
             if tuple(table.columns) != columns:
                 raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
-        except _UNREADABLE as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+        except OSError as error:
+            raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
+        except Exception as error:  # as in fits.read_fit
             raise store.StoreError(
-                f"{path} is not a whole evaluation ({reason}); delete it and run bnbench evaluate again."
+                f"{path} is not a whole evaluation ({reason_of(error)}); move it away and run bnbench evaluate again."
             ) from error
         tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(read_file(path)))

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from bnbench import layout, store
-from bnbench.protocol import FitKey, Protocol
+from bnbench.protocol import FitKey, Protocol, check_key
+from bnbench.reading import read_json, reason_of
 
 FORMAT = 2
 
@@ -60,19 +61,34 @@ def write_failure(folder: Path, failure: Failure) -> Path:
     return path
 
 
+def concerns(failure: Failure, protocol: Protocol) -> bool:
+    """Whether a failure is of a protocol's fit; of a foreign arm, whose source only an import tells, each is."""
+    return ":" in failure.key.arm or failure.identity == identity_of(failure.key, protocol)
+
+
 def read_failure(path: Path) -> Failure:
     """Read the record of a fit that failed.
 
     Raises:
-        StoreError: it is damaged, or of another version; the message names it.
+        FileNotFoundError: nothing is there any more.
+        StoreError: it cannot be read, is damaged, or of another version; the message names it.
     """
     try:
-        record = json.loads(path.read_bytes())
+        record = read_json(path)
         key = FitKey(**{name: record.pop(name) for name in FitKey.__dataclass_fields__})
-        known = {field.name for field in fields(Failure)}
-        return Failure(key=key, **{name: value for name, value in record.items() if name in known})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise store.StoreError(f"{path} is not a record of a failure; delete it and run again.") from error
+        check_key(key)
+        known = {field.name: field.type for field in fields(Failure)}
+        failure = Failure(key=key, **{name: value for name, value in record.items() if name in known})
+        for name, value in vars(failure).items():
+            if type(value).__name__ != known[name]:
+                raise ValueError(f"its {name} is {value!r}")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise store.StoreError(f"{path} is not a record of a failure ({reason_of(error)}); it is left out.") from error
+    return failure
 
 
 def failure_of(folder: Path, key: FitKey) -> Failure | None:
@@ -81,5 +97,7 @@ def failure_of(folder: Path, key: FitKey) -> Failure | None:
     Raises:
         StoreError: the record is damaged.
     """
-    path = layout.failure_path(folder, key)
-    return read_failure(path) if path.exists() else None
+    try:
+        return read_failure(layout.failure_path(folder, key))
+    except FileNotFoundError:
+        return None

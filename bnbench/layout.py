@@ -65,12 +65,12 @@ def checkpoint_path(folder: Path, key: FitKey) -> Path:
 
 def lock_paths(folder: Path) -> set[Path]:
     """The locks of fits under way, or cut off."""
-    return set((folder / "running").glob("*.lock"))
+    return set(_visible(folder / "running", ".lock"))
 
 
 def begun_paths(folder: Path) -> set[Path]:
     """Locks and checkpoints: what is left of a fit under way, or cut off."""
-    return lock_paths(folder) | set((folder / "running").glob("*.pt"))
+    return lock_paths(folder) | set(_visible(folder / "running", ".pt"))
 
 
 def partial_paths(folder: Path, key: FitKey) -> list[Path]:
@@ -81,6 +81,11 @@ def partial_paths(folder: Path, key: FitKey) -> list[Path]:
 def config_path(folder: Path) -> Path:
     """The file that says what the last run was asked for, whether it exists or not."""
     return folder / "config.toml"
+
+
+def execution_path(folder: Path) -> Path:
+    """The file that says how many pixels are computed at once, whether it exists or not."""
+    return folder / "execution.json"
 
 
 def plane_path(folder: Path, key: FitKey) -> Path:
@@ -100,22 +105,45 @@ def evaluation_path(out: Path, protocol: Protocol, key: FitKey, name: str, kind:
 
 def evaluation_paths(out: Path, kind: str = "summaries") -> list[Path]:
     """The files of one kind below a folder of evaluations, sorted."""
-    return sorted(out.glob(f"*/{kind}/*.parquet"))
+    return [path for one in sorted(out.glob("*")) for path in _visible(one / kind, ".parquet")]
 
 
 def progress_paths(folder: Path) -> list[Path]:
     """What fits under way, or cut off, have said, sorted by name."""
-    return sorted((folder / "running").glob("*.json"))
+    return _visible(folder / "running", ".json")
 
 
 def fit_paths(folder: Path) -> list[Path]:
-    """The files of finished fits, sorted by name."""
-    return sorted((folder / "fits").glob("*.parquet"))
+    """What stands where files of finished fits do, sorted by name; whoever reads it finds out whether it is one."""
+    return _visible(folder / "fits", ".parquet")
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything of this name is there, a link that leads nowhere included."""
+    return os.path.lexists(path)
+
+
+def has_fits(folder: Path) -> bool:
+    """Whether a file of a finished fit is there, whole or not; a folder of that name is none."""
+    return any(path.is_file() for path in fit_paths(folder))
 
 
 def failure_paths(folder: Path) -> list[Path]:
     """The records of failed fits, sorted by name."""
-    return sorted((folder / "failures").glob("*.json"))
+    return _visible(folder / "failures", ".json")
+
+
+def _visible(folder: Path, ending: str) -> list[Path]:
+    """What a folder holds of one ending, sorted by name, without what a system or editor has put beside it.
+
+    Raises:
+        OSError: the folder is there and cannot be listed.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [path for path in paths if path.name.endswith(ending) and not path.name.startswith(".")]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from bnbench.data import DataSet, load_data
 from bnbench.errors import RequestError
 from bnbench.execution import Execution
 from bnbench.failures import Failure, failure_of
+from bnbench.fits import read_fit, read_member
 from bnbench.foreign import arm_source, load_arm
 from bnbench.landscape import policies
 from bnbench.protocol import FitKey, Grid, Protocol, check_arm_name
@@ -61,10 +62,10 @@ class Plan:
         asked = {layout.fit_path(self.folder, key) for key in self.grid.fits()[self.shard[0] - 1 :: self.shard[1]]}
         found: dict[FitKey, dict[str, Any]] = {}
         for path in set(layout.fit_paths(self.folder)) - asked:
-            with suppress(store.StoreError):
-                details = store.read_details(path)
-                if details["hash"] == self.protocol.hash and details["key"]["arm"] == arm:
-                    found[FitKey(**details["key"])] = details["provenance"]
+            with suppress(store.StoreError, FileNotFoundError):
+                result = read_member(path, self.protocol)
+                if result.key.arm == arm:
+                    found[result.key] = result.provenance
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def plan_sweep(
     shard: tuple[int, int] = (1, 1),
     retry_failed: bool = False,
 ) -> Plan:
-    """Find out which fits of a grid are done; reads no more than each file's footer.
+    """Find out which fits of a grid are done; each of their files is read and checked whole.
 
     Args:
         folder: the results folder.
@@ -133,7 +134,6 @@ def plan_sweep(
         StoreError: a fit in the folder was computed by another version of one of the grid's arms.
     """
     number, shards = shard
-    wanted = protocol.hash  # once: with ten thousand fits it was most of a plan
     keys = grid.fits()[number - 1 :: shards]
     there = set(layout.fit_paths(folder))
     _check_sources(folder, there, grid.arms)
@@ -146,17 +146,11 @@ def plan_sweep(
             rest.append(key)
             continue
         try:
-            details = store.read_details(path)
+            done[key] = read_member(path, protocol).provenance
+        except FileNotFoundError:
+            rest.append(key)  # moved aside since it was listed
         except store.StoreError as error:
             broken.append(str(error))
-            continue
-        if (held := FitKey(**details["key"])) != key:
-            broken.append(f"{path} holds the fit {held}, which its name denies; delete the copy.")
-            continue
-        if details["hash"] != wanted:
-            broken.append(f"{path} belongs to another protocol; move it to its own folder.")
-            continue
-        done[key] = details["provenance"]
     failed = {} if retry_failed else _failed(folder, protocol, rest)
     return Plan(folder, protocol, grid, done, failed, [key for key in rest if key not in failed], broken, shard)
 
@@ -174,7 +168,7 @@ def set_aside(folder: Path, keys: Iterable[FitKey]) -> Path | None:
         path
         for key in keys
         for path_of in (layout.fit_path, layout.plane_path, layout.failure_path, layout.checkpoint_path)
-        if (path := path_of(folder, key)).exists()
+        if layout.is_there(path := path_of(folder, key))
     ]
     if not paths:
         return None
@@ -201,10 +195,9 @@ def _check_sources(folder: Path, paths: Iterable[Path], arms: Iterable[str]) -> 
 def _source_of(path: Path) -> str | None:
     """Hash of the source that a fit's arm had; None where the file cannot be read."""
     try:
-        source: str = store.read_details(path).get("source", "")
-    except store.StoreError:
+        return read_fit(path).source
+    except (store.StoreError, FileNotFoundError):
         return None
-    return source
 
 
 def _failed(folder: Path, protocol: Protocol, keys: Iterable[FitKey]) -> dict[FitKey, Failure]:

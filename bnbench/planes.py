@@ -26,6 +26,7 @@ from bnbench.errors import RequestError
 from bnbench.foreign import arm_source, load_arm
 from bnbench.mpo.plane import Layer, Plane, fresh_network
 from bnbench.protocol import FitKey, Protocol
+from bnbench.reading import check_regular
 
 FORMAT = 1
 _METADATA = "bnbench"
@@ -155,6 +156,7 @@ def _network(path: Path, details: PlaneDetails) -> nn.Module:
 def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor]:
     """Details, vectors (1 + d, n) and scale () of a file, after every check that needs no network."""
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             details = _details((file.metadata() or {})[_METADATA])
             vectors, scale = file.get_tensor("vectors"), file.get_tensor("scale")

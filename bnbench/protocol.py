@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from bnbench.errors import RequestError
@@ -28,6 +29,7 @@ from bnbench.wording import counted
 # Raised whenever the code changes the numbers that an unchanged protocol gives, by more than the order of sums.
 REVISION = 1
 
+_LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
 BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.models makes, in the order of every list of them
 
 
@@ -68,7 +70,7 @@ class Protocol:
                 f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
             )
 
-    @property
+    @cached_property  # a plan over thousands of fits asks for it thousands of times
     def hash(self) -> str:
         """Twelve hexadecimal digits over every field that changes numbers (the name does not)."""
         plain = {**self.as_dict(), "profile": None}
@@ -109,8 +111,8 @@ class Protocol:
         try:
             sections = {name: _section_from(section, stored[name]) for name, section in SECTIONS.items()}
             own = {"profile": stored["profile"], "revision": stored["revision"], "content": stored.get("content", "")}
-            if not isinstance(own["content"], str):
-                raise TypeError("content")
+            if [type(value) for value in own.values()] != [str, int, str]:
+                raise TypeError(", ".join(f"{name} {value!r}" for name, value in own.items()))
             return cls(**own, **sections)
         except (KeyError, TypeError, AttributeError) as error:
             raise RequestError(f"not a protocol of this version of bnbench ({error})") from error
@@ -164,6 +166,20 @@ class FitKey:
 
     def __str__(self) -> str:
         return f"{self.arm} p={self.p:g} seed={self.seed}"
+
+
+def check_key(key: FitKey) -> None:
+    """Check a key that was read from a file.
+
+    Raises:
+        ValueError: a part of it is no arm's name, no fill probability or no seed.
+    """
+    if type(key.arm) is not str or not key.arm.isprintable() or not key.arm:
+        raise ValueError("its arm is no name")
+    if type(key.p) is not float or not 0 < key.p < 1 or key.p != key.permille / 1000:
+        raise ValueError(f"its p is {key.p!r}, not a number of thousandths between 0 and 1")
+    if type(key.seed) is not int or not 1 <= key.seed <= _LARGEST_SEED:
+        raise ValueError(f"its seed is {key.seed!r}, not a whole number from 1")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Stream = Literal["mask", "weights", "pixels", "images"]
 
@@ -26,5 +28,7 @@ def seed_sequence(stream: Stream, permille: int, seed: int) -> np.random.SeedSeq
 
 def torch_generator(stream: Stream, permille: int, seed: int) -> torch.Generator:
     """A torch generator on the CPU, whatever device computes: every device sees the same numbers."""
+    import torch  # whoever only draws masks need not wait for it
+
     words = seed_sequence(stream, permille, seed).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0]) >> 1)

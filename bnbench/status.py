@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 from bnbench import layout, store
 from bnbench.claims import Progress, is_claimed, running
-from bnbench.config import read_grid
-from bnbench.errors import RequestError
-from bnbench.failures import Failure, identity_of, read_failure
+from bnbench.failures import Failure
+from bnbench.fits import content_of, read_member
+from bnbench.folders import Copy, Group, group_sweeps, listed, sort_out
 from bnbench.pace import fits_per_hour, seconds_left
 from bnbench.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.reading import reason_of
 from bnbench.store import StoreError
+from bnbench.sweeps import read_asked, read_failures
 
 State = Literal["done", "running", "failed", "unreadable", "to do"]
 STATES: tuple[State, ...] = ("done", "running", "failed", "unreadable", "to do")
@@ -31,15 +33,17 @@ class Finished:
         started: when its last worker took it up.
         ended: when its file was written.
         seconds: wall time, that of all its workers.
+        content: digest of its numbers, see :func:`bnbench.fits.content_of`.
     """
 
     key: FitKey
     started: float
     ended: float
     seconds: float
+    content: str
 
 
-Known = dict[tuple[Path, int], Finished]  # by file and when it was written
+Known = dict[tuple[Path, int, int, int, int], Finished]  # by file, and what tells that it was written anew
 
 
 @dataclass(frozen=True)
@@ -76,20 +80,22 @@ class SweepStatus:
     """How a sweep stands.
 
     Attributes:
-        folder: its results folder.
+        folders: its results folders, of which several may be halves of it or copies.
         protocol: what its fits have in common.
         fits: those that the last run was asked for and any other that the folder knows, in the grid's order.
         finished: when the finished ones were computed, the newest last.
         time: when all this was so, seconds since 1970.
         broken: a sentence for each file that could not be used.
+        notes: a sentence on fits that were found more than once.
     """
 
-    folder: Path
+    folders: tuple[Path, ...]
     protocol: Protocol
     fits: list[FitStatus]
     finished: list[Finished]
     time: float
     broken: list[str]
+    notes: list[str]
 
     def of(self, state: State) -> list[FitStatus]:
         """The fits in one state."""
@@ -124,7 +130,8 @@ class SweepStatus:
         """The status as plain values, for machines."""
         rate, left, age = self.fits_per_hour, self.seconds_left, self.seconds_since_last
         return {
-            "folder": str(self.folder),
+            "folder": str(self.folders[0]),
+            "folders": [str(folder) for folder in self.folders],
             "profile": self.protocol.profile,
             "hash": self.protocol.hash,
             **{state.replace(" ", "_"): self.counts[state] for state in STATES},
@@ -133,11 +140,12 @@ class SweepStatus:
             "seconds_left": None if left is None else round(left, 1),
             "fits": [fit.as_dict() for fit in self.fits],
             "broken": self.broken,
+            "notes": self.notes,
         }
 
 
 def read_status(folder: Path, known: Known | None = None) -> SweepStatus:
-    """Find out how a sweep stands; reads no more of a finished fit than its footer.
+    """Find out how the sweep of one results folder stands.
 
     Args:
         folder: its results folder, which may be read-only; files that cannot be used are named, not fatal.
@@ -146,27 +154,46 @@ def read_status(folder: Path, known: Known | None = None) -> SweepStatus:
     Raises:
         StoreError: the folder has no readable protocol.
     """
-    protocol, broken = store.read_protocol(folder), list[str]()
-    finished = _finished(folder, protocol, {} if known is None else known, broken)
-    failures = _failures(folder, protocol, broken)
-    asked = _asked(folder, broken)
-    told = _told(folder, broken)
-    others = {*finished, *failures, *told} - set(asked)
-    paths = set(layout.fit_paths(folder))
+    return _status(Group(store.read_protocol(folder), (folder,)), {} if known is None else known)
+
+
+def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str]]:
+    """Find out how every sweep at or below a folder stands; results folders of one protocol are one sweep.
+
+    Returns:
+        The sweeps, and a sentence for each folder that cannot be used.
+
+    Raises:
+        StoreError: there is no results folder.
+    """
+    groups, broken = group_sweeps(root)
+    return [_status(group, known) for group in groups], broken
+
+
+def _status(group: Group, known: Known) -> SweepStatus:
+    broken: list[str] = []
+    notes: list[str] = []
+    finished, unreadable, torn = _finished(group, known, broken, notes)
+    failures = read_failures(group, broken)
+    asked = read_asked(group.folders, broken)
+    wanted = asked.fits() if asked else []
+    told = {key: progress for folder in group.folders for key, progress in _told(folder, broken).items()}
+    others = {*finished, *torn, *failures, *told} - set(wanted)
     fits: list[FitStatus] = []
-    for key in [*asked, *sorted(others, key=_place)]:
+    for key in [*wanted, *sorted(others, key=_place)]:
         if key in finished:
             fits.append(FitStatus(key, "done"))
-        elif layout.fit_path(folder, key) in paths:
+        elif key in torn or any(layout.fit_path(folder, key) in unreadable for folder in group.folders):
             fits.append(FitStatus(key, "unreadable"))
-        elif key in told or _is_running(folder, key, broken):
+        elif key in told or any(_is_running(folder, key, broken) for folder in group.folders):
             fits.append(FitStatus(key, "running", progress=told.get(key)))
         elif key in failures:
             fits.append(FitStatus(key, "failed", failure=failures[key]))
         else:
-            fits.append(FitStatus(key, "to do", has_checkpoint=layout.checkpoint_path(folder, key).exists()))
+            has_checkpoint = any(layout.checkpoint_path(folder, key).is_file() for folder in group.folders)
+            fits.append(FitStatus(key, "to do", has_checkpoint=has_checkpoint))
     ended = sorted(finished.values(), key=lambda fit: fit.ended)
-    return SweepStatus(folder, protocol, fits, ended, time.time(), broken)
+    return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, notes)
 
 
 def _place(key: FitKey) -> tuple[int, FitKey]:
@@ -174,62 +201,43 @@ def _place(key: FitKey) -> tuple[int, FitKey]:
     return BUILT_IN.index(key.arm) if key.arm in BUILT_IN else len(BUILT_IN), key
 
 
-def _asked(folder: Path, broken: list[str]) -> list[FitKey]:
-    try:
-        grid = read_grid(folder)
-    except RequestError as error:
-        broken.append(str(error))
-        return []
-    return grid.fits() if grid else []
-
-
-def _finished(folder: Path, protocol: Protocol, known: Known, broken: list[str]) -> dict[FitKey, Finished]:
-    found: dict[FitKey, Finished] = {}
-    for path in layout.fit_paths(folder):
+def _finished(
+    group: Group, known: Known, broken: list[str], notes: list[str]
+) -> tuple[dict[FitKey, Finished], set[Path], set[FitKey]]:
+    """Finished fits, files that could not be read, and fits of which there are different results."""
+    found: dict[Path, Finished] = {}
+    unreadable: set[Path] = set()
+    for path in listed(group.folders, broken, layout.fit_paths):
         try:
-            version = path, path.stat().st_mtime_ns
-            fit = known.get(version) or _read_finished(path, protocol)
+            now = path.stat()
+            version = path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+            found[path] = known.get(version) or _read_finished(path, group.protocol)
+            known[version] = found[path]
         except StoreError as error:
             broken.append(str(error))
-        except FileNotFoundError:
-            continue  # moved aside between two looks
-        else:
-            known[version] = found[fit.key] = fit
-    return found
+            unreadable.add(path)
+        except OSError as error:
+            if layout.is_there(path):
+                broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
+                unreadable.add(path)
+    kept, more, conflicts = sort_out([Copy(path, fit.key, fit.content) for path, fit in found.items()])
+    notes += more
+    broken += conflicts.values()
+    return {fit.key: fit for path, fit in found.items() if path in kept}, unreadable, set(conflicts)
 
 
 def _read_finished(path: Path, protocol: Protocol) -> Finished:
-    details = store.read_details(path)
-    key, origin = FitKey(**details["key"]), details["provenance"]
-    if details["hash"] != protocol.hash:
-        raise StoreError(f"{path} belongs to another protocol; move it to its own folder.")
-    if path.stem != layout.fit_name(key):
-        raise StoreError(f"{path} holds the fit {key}, which its name denies; delete the copy.")
-    seconds = float(origin.get("wall_seconds", 0.0))
+    result = read_member(path, protocol)
+    origin = result.provenance
+    seconds = float(origin["wall_seconds"])
     ended = _timestamp(origin.get("finished")) or path.stat().st_mtime
-    return Finished(key, _timestamp(origin.get("started")) or ended - seconds, ended, seconds)
+    return Finished(
+        result.key, _timestamp(origin.get("started")) or ended - seconds, ended, seconds, content_of(result)
+    )
 
 
 def _timestamp(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
-        return None
-
-
-def _failures(folder: Path, protocol: Protocol, broken: list[str]) -> dict[FitKey, Failure]:
-    """Failures on record; those of a built-in arm under another protocol are none of this sweep's."""
-    found: dict[FitKey, Failure] = {}
-    for path in layout.failure_paths(folder):
-        try:
-            failure = read_failure(path)
-        except StoreError as error:
-            broken.append(str(error))
-            continue
-        is_foreign = ":" in failure.key.arm  # its source is known only to whoever imports it
-        if is_foreign or failure.identity == identity_of(failure.key, protocol):
-            found[failure.key] = failure
-    return found
+    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 def _told(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
@@ -237,7 +245,7 @@ def _told(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
     try:
         return {progress.key: progress for progress in running(folder)}
     except OSError as error:
-        broken.append(f"{error.filename} cannot be read ({error.strerror}); what runs there is not known.")
+        broken.append(f"{error.filename} cannot be read ({reason_of(error)}); what runs there is not known.")
         return {}
 
 
@@ -246,5 +254,5 @@ def _is_running(folder: Path, key: FitKey, broken: list[str]) -> bool:
     try:
         return is_claimed(folder, key)
     except OSError as error:
-        broken.append(f"{error.filename} cannot be read ({error.strerror}); whether {key} runs is not known.")
+        broken.append(f"{error.filename} cannot be read ({reason_of(error)}); whether {key} runs is not known.")
         return False

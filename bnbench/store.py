@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pyarrow.parquet as pq
 from bnbench import layout
 from bnbench.errors import RequestError
 from bnbench.protocol import FitKey, Protocol, knob_text
+from bnbench.reading import plain_json, read_file, read_json, reason_of
 
-FORMAT = 1
+FORMAT = 2  # of a fit's file; files of format 1 have no digest
+FOLDER_FORMAT = 1  # of what lies beside the fits
 # A row per pixel. test_loss and test_accuracy are of the split that the protocol measures on.
 LANDSCAPE_SCHEMA = pa.schema(
     [
@@ -34,8 +38,7 @@ LANDSCAPE_SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"bnbench"
-_BRIEF = b"bnbench.brief"  # the same without what is long: a plan over thousands of fits reads no more
-_LONG = ("protocol", "summary", "trace")
+_DIGEST = b"bnbench.digest"
 
 
 class StoreError(RequestError):
@@ -88,9 +91,14 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
     """
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"--out {folder} cannot be written (it is a file); give a folder that you may write to.")
-    if not (folder / "protocol.json").exists() or not (layout.fit_paths(folder) or layout.begun_paths(folder)):
+    if not layout.is_there(folder / "protocol.json"):
+        stored = _protocol_of_fits(folder)
+    elif layout.has_fits(folder) or layout.begun_paths(folder):
+        stored = read_protocol(folder)
+    else:
         return
-    stored = read_protocol(folder)
+    if stored is None:
+        return
     if with_images and stored.hash == replace(protocol, content=stored.content).hash != protocol.hash:
         raise StoreError(
             f"--out {folder} holds fits on {stored.images}, and here are {protocol.images}; both are kept apart: "
@@ -108,6 +116,14 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         )
 
 
+def _protocol_of_fits(folder: Path) -> Protocol | None:
+    """The protocol of a folder's first whole fit: of one that has lost its protocol.json nothing else tells."""
+    for path in layout.fit_paths(folder):
+        with suppress(Exception):  # as in fits.read_fit; what is damaged is named when it is read as a fit
+            return parse_fit(read_file(path)).protocol
+    return None
+
+
 def open_folder(folder: Path, protocol: Protocol) -> None:
     """Make a results folder for a protocol, or go on with one that is its own.
 
@@ -115,7 +131,7 @@ def open_folder(folder: Path, protocol: Protocol) -> None:
         StoreError: it cannot be written, or it belongs to another protocol.
     """
     check_folder(folder, protocol)
-    stored = {"format": FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
+    stored = {"format": FOLDER_FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
     try:
         for name in ("fits", "running"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -126,31 +142,6 @@ def open_folder(folder: Path, protocol: Protocol) -> None:
         ) from error
 
 
-def read_chunk(folder: Path) -> int | None:
-    """The number of pixels computed at once that a results folder was started with, if it was."""
-    try:
-        chunk = json.loads((folder / "execution.json").read_bytes())["chunk"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return chunk if isinstance(chunk, int) and chunk > 0 else None
-
-
-def keep_chunk(folder: Path, chunk: int) -> int:
-    """Keep the number of pixels computed at once for every later fit of a results folder.
-
-    Returns:
-        The one that is kept: of two runners that start at the same moment, the first one's choice.
-    """
-    content = (json.dumps({"format": FORMAT, "chunk": chunk}) + "\n").encode()
-    with layout.locked(folder):  # of two that find it damaged, the second finds it mended
-        if read_chunk(folder) is None:
-            path = folder / "execution.json"
-            # In this order: a file that is there is whole, so one that then cannot be read is not being written.
-            damaged = path.exists() and read_chunk(folder) is None
-            layout.write_atomically(path, content, replace=damaged)
-    return read_chunk(folder) or chunk
-
-
 def read_protocol(folder: Path) -> Protocol:
     """The protocol of a results folder.
 
@@ -159,11 +150,22 @@ def read_protocol(folder: Path) -> Protocol:
     """
     path = folder / "protocol.json"
     try:
-        return Protocol.from_dict(json.loads(path.read_bytes())["protocol"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        stored = read_json(path)
+        protocol = Protocol.from_dict(stored["protocol"])
+        if stored["hash"] != protocol.hash:
+            raise ValueError("its hash is not that of the protocol")
+    except FileNotFoundError as error:
         raise StoreError(
-            f"{path} is not a protocol that this version reads ({error}); move the folder away."
+            f"{path} is not there, so nobody knows what the fits beside it are of; "
+            "the bnbench run that they are from writes it anew."
         ) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({reason_of(error)}); nothing in its folder is used.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is not a protocol that this version reads ({reason_of(error)}); move the folder away."
+        ) from error
+    return protocol
 
 
 def write_fit(folder: Path, result: FitResult) -> Path:
@@ -180,8 +182,8 @@ def write_fit(folder: Path, result: FitResult) -> Path:
         "source": result.source,
     }
     table = pa.Table.from_pandas(result.landscape, schema=LANDSCAPE_SCHEMA, preserve_index=False)
-    brief = {name: value for name, value in details.items() if name not in _LONG}
-    table = table.replace_schema_metadata({_METADATA: json.dumps(details), _BRIEF: json.dumps(brief)})
+    text = json.dumps(details).encode()
+    table = table.replace_schema_metadata({_METADATA: text, _DIGEST: _digest(text, table)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     path = layout.fit_path(folder, result.key)
@@ -193,51 +195,58 @@ def write_fit(folder: Path, result: FitResult) -> Path:
     return path
 
 
-def read_fit(path: Path) -> FitResult:
-    """Read one finished fit.
+def parse_fit(content: bytes) -> FitResult:
+    """What a fit's file holds; whether that can be the fit is for :func:`bnbench.fits.read_fit` to say.
 
     Raises:
-        StoreError: the file is truncated, of another schema or not of bnbench; the message names it.
+        Exception: of any kind, from pyarrow or from here: it is damaged, changed, or no fit of bnbench.
     """
-    try:
-        table = pq.read_table(path, partitioning=None)
-        if not table.schema.equals(LANDSCAPE_SCHEMA):
-            raise ValueError(f"its columns are {', '.join(table.schema.names)}")
-        details = json.loads((table.schema.metadata or {})[_METADATA])
-        return FitResult(
-            key=FitKey(**details["key"]),
-            identity=details["identity"],
-            protocol=Protocol.from_dict(details["protocol"]),
-            landscape=table.to_pandas(),
-            summary=pd.DataFrame(details["summary"]),
-            trace=pd.DataFrame(details["trace"]),
-            provenance=details["provenance"],
-            source=details.get("source", ""),
+    file = pq.ParquetFile(pa.BufferReader(content))
+    metadata = file.metadata.metadata or {}
+    if not file.schema_arrow.equals(LANDSCAPE_SCHEMA):
+        raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}")
+    if _METADATA not in metadata:
+        raise ValueError("no bnbench metadata")
+    details = plain_json(metadata[_METADATA], with_nan=True)
+    table = file.read(use_threads=False)
+    if any(column.null_count for column in table.columns):
+        raise ValueError("its table has gaps")
+    if details["format"] not in (1, FORMAT) or type(details["format"]) is not int:
+        raise ValueError(f"its format is {details['format']}, this version reads 1 and {FORMAT}")
+    if (_DIGEST in metadata) != (details["format"] > 1):
+        raise ValueError(
+            f"its format is {details['format']}, but its digest is {'there' if _DIGEST in metadata else 'missing'}"
         )
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        reason = (
-            "no bnbench metadata"
-            if isinstance(error, KeyError)
-            else (str(error).splitlines() or [type(error).__name__])[0]
+    if _DIGEST in metadata and metadata[_DIGEST] != _digest(metadata[_METADATA], table):
+        raise ValueError("it was changed after it was written: its digest is of another content")
+    key, protocol = FitKey(**details["key"]), _protocol(json.dumps(details["protocol"]))
+    if protocol.hash != details["hash"]:
+        raise ValueError("its hash is not that of its protocol")
+    return FitResult(
+        key=key,
+        identity=details["identity"],
+        protocol=protocol,
+        landscape=table.to_pandas(),
+        summary=pd.DataFrame(details["summary"]),
+        trace=pd.DataFrame(details["trace"]),
+        provenance=details["provenance"],
+        source=details.get("source", ""),
+    )
+
+
+@lru_cache(maxsize=64)  # the fits of a folder have one
+def _protocol(text: str) -> Protocol:
+    return Protocol.from_dict(json.loads(text))
+
+
+def _digest(text: bytes, table: pa.Table) -> bytes:
+    """SHA-256 over the metadata as it stands and each column's values, however the file packs them."""
+    digest = hashlib.sha256(text)
+    for name in LANDSCAPE_SCHEMA.names:
+        values = table.column(name).to_numpy()
+        content = (
+            "\0".join(values).encode() if values.dtype == object else values.astype(values.dtype.newbyteorder("<"))
         )
-        raise StoreError(
-            f"{path} is not a whole bnbench fit ({reason}); delete it and run again to compute it anew."
-        ) from error
-
-
-def read_details(path: Path) -> dict[str, Any]:
-    """What a fit's file says of itself, from its footer alone: key, identity, source, provenance.
-
-    Raises:
-        StoreError: the file is truncated or not a bnbench fit; the message names it.
-    """
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-        details: dict[str, Any] = json.loads(metadata.get(_BRIEF) or metadata[_METADATA])
-        if not {"key", "hash", "provenance"} <= details.keys():
-            raise ValueError("incomplete")
-    except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException):
-        raise StoreError(
-            f"{path} is truncated or not a bnbench fit; delete it and run again to compute it anew."
-        ) from None
-    return details
+        digest.update(f"\n{name} {len(values)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest().encode()

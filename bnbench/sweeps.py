@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,29 +12,32 @@ import pandas as pd
 from bnbench import layout, store
 from bnbench.config import read_grid
 from bnbench.errors import RequestError
-from bnbench.failures import Failure, read_failure
+from bnbench.failures import Failure, concerns, read_failure
+from bnbench.folders import Group, group_sweeps, listed, scan
 from bnbench.protocol import FitKey, Grid, Protocol
-from bnbench.store import FitResult, StoreError
+from bnbench.store import StoreError
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a results folder holds, as tables keyed by ``arm, p, seed``.
+    """What the results folders of one protocol hold, as tables keyed by ``arm, p, seed``.
 
     Attributes:
-        folder: where it lies.
+        folders: where it lies: one folder, or several whose fits belong together.
         protocol: what its fits have in common.
-        asked: the grid of the last run into it; None if none has said so.
+        asked: the grid of the last run into it, all folders together; None if none has said so.
         landscapes: a row per pixel, see :data:`bnbench.store.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.store.FitResult`.
         traces: rows of training.
         provenance: a row per fit.
         identities: hash of all that a fit's numbers depend on, see :class:`bnbench.store.FitResult`.
-        failures: the record of each fit that failed.
+        places: the results folder of each fit.
+        failures: the record of each fit that failed and has no result.
         broken: a sentence for each file that could not be used.
+        notes: a sentence on fits that were found more than once.
     """
 
-    folder: Path
+    folders: tuple[Path, ...]
     protocol: Protocol
     asked: Grid | None
     landscapes: pd.DataFrame
@@ -41,13 +45,15 @@ class Sweep:
     traces: pd.DataFrame
     provenance: pd.DataFrame
     identities: dict[FitKey, str]
+    places: dict[FitKey, Path]
     failures: list[Failure]
     broken: list[str]
+    notes: list[str]
 
-
-def find_sweeps(root: Path) -> list[Path]:
-    """Every results folder at or below ``root``, sorted."""
-    return sorted(path.parent for path in root.rglob("protocol.json"))
+    @property
+    def folder(self) -> Path:
+        """Its results folder, the first of several."""
+        return self.folders[0]
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -56,44 +62,26 @@ def read_sweep(folder: Path) -> Sweep:
     Raises:
         StoreError: the folder has no readable protocol.
     """
-    protocol = store.read_protocol(folder)
-    results: list[FitResult] = []
-    broken: list[str] = []
-    sources: dict[str, str] = {}
-    for path in layout.fit_paths(folder):
-        try:
-            result = store.read_fit(path)
-            _check_member(path, result, protocol, sources)
-            results.append(result)
-        except StoreError as error:
-            broken.append(str(error))
-    asked = None
-    try:
-        asked = read_grid(folder)
-    except RequestError as error:
-        broken.append(str(error))
-    failures: list[Failure] = []
-    for path in layout.failure_paths(folder):
-        try:
-            failures.append(read_failure(path))
-        except StoreError as error:
-            broken.append(str(error))
-    return Sweep(
-        folder=folder,
-        protocol=protocol,
-        asked=asked,
-        landscapes=_joined((result.landscape for result in results), store.empty_landscape()),
-        summaries=_joined(_keyed(result.summary, result.key) for result in results),
-        traces=_joined(_keyed(result.trace, result.key) for result in results),
-        provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
-        identities={result.key: result.identity for result in results},
-        failures=failures,
-        broken=broken,
-    )
+    return _sweep(Group(store.read_protocol(folder), (folder,)))
+
+
+def read_sweeps(root: Path) -> tuple[list[Sweep], list[str]]:
+    """Read every sweep at or below a folder; results folders of one protocol are one sweep.
+
+    Returns:
+        The sweeps, and a sentence for each folder that cannot be used.
+
+    Raises:
+        StoreError: there is no results folder.
+    """
+    groups, broken = group_sweeps(root)
+    return [_sweep(group) for group in groups], broken
 
 
 def load(folder: str | Path) -> pd.DataFrame:
     """All landscapes at or below a folder as one tidy frame: a row per pixel and fit.
+
+    A fit of which there are several files with equal numbers, such as a backup, counts once, with a warning.
 
     Args:
         folder: a results folder, or one above several.
@@ -104,33 +92,70 @@ def load(folder: str | Path) -> pd.DataFrame:
         (``test`` or ``held-out``).
 
     Raises:
-        StoreError: no results there, or a file that cannot be read.
+        StoreError: no results there, a file that cannot be used, or different results of one fit.
     """
-    sweeps = [read_sweep(path) for path in find_sweeps(Path(folder))]
-    if not sweeps:
-        raise StoreError(
-            f"{folder} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
-        )
-    broken = [message for sweep in sweeps for message in sweep.broken]
+    sweeps, broken = read_sweeps(Path(folder))
+    broken += [message for sweep in sweeps for message in sweep.broken]
     if broken:
-        raise StoreError(broken[0])
+        raise StoreError(broken[0] + (f" ({len(broken) - 1:,} more such files.)" if broken[1:] else ""))
+    for note in (note for sweep in sweeps for note in sweep.notes):
+        warnings.warn(note, stacklevel=2)
     tables = [
         sweep.landscapes.assign(protocol=sweep.protocol.id, split=sweep.protocol.measurement.split) for sweep in sweeps
     ]
     return pd.concat(tables, ignore_index=True)[["protocol", "split", *store.LANDSCAPE_SCHEMA.names]]
 
 
-def _check_member(path: Path, result: FitResult, protocol: Protocol, sources: dict[str, str]) -> None:
-    if result.protocol.hash != protocol.hash:
-        raise StoreError(
-            f"{path} belongs to another protocol ({result.protocol.id}, not {protocol.id}); move it to its own folder."
-        )
-    if path.stem != layout.fit_name(result.key):
-        raise StoreError(f"{path} holds the fit {result.key}, which its name denies; delete the copy.")
-    if sources.setdefault(result.key.arm, result.source) != result.source:
-        raise StoreError(
-            f"{path} was computed by another version of the arm {result.key.arm}; move it to its own folder."
-        )
+def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
+    """What the last runs into some folders were asked for, together; a file that cannot be used goes on record."""
+    grids: list[Grid] = []
+    for folder in folders:
+        try:
+            if grid := read_grid(folder):
+                grids.append(grid)
+        except RequestError as error:
+            broken.append(str(error))
+    if len(grids) < 2:
+        return grids[0] if grids else None
+    arms, probs, seeds = zip(*((grid.arms, grid.probs, grid.seeds) for grid in grids), strict=True)
+    return Grid(tuple(dict.fromkeys(sum(arms, ()))), tuple(sorted({*sum(probs, ())})), tuple(sorted({*sum(seeds, ())})))
+
+
+def read_failures(group: Group, broken: list[str]) -> dict[FitKey, Failure]:
+    """Failures on record in some folders; those of another protocol are none of this sweep's."""
+    found: dict[FitKey, Failure] = {}
+    for path in listed(group.folders, broken, layout.failure_paths):
+        try:
+            failure = read_failure(path)
+        except FileNotFoundError:
+            continue  # it has succeeded since
+        except StoreError as error:
+            broken.append(str(error))
+            continue
+        if concerns(failure, group.protocol):
+            found.setdefault(failure.key, failure)
+    return found
+
+
+def _sweep(group: Group) -> Sweep:
+    found = scan(group)
+    results, broken = list(found.fits.values()), found.broken
+    identities = {result.key: result.identity for result in results}
+    asked, failures = read_asked(group.folders, broken), read_failures(group, broken)
+    return Sweep(
+        folders=group.folders,
+        protocol=group.protocol,
+        asked=asked,
+        landscapes=_joined((result.landscape for result in results), store.empty_landscape()),
+        summaries=_joined(_keyed(result.summary, result.key) for result in results),
+        traces=_joined(_keyed(result.trace, result.key) for result in results),
+        provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
+        identities=identities,
+        places={result.key: path.parent.parent for path, result in found.fits.items()},
+        failures=[failure for key, failure in failures.items() if key not in identities],
+        broken=broken,
+        notes=found.notes,
+    )
 
 
 def _keyed(table: pd.DataFrame, key: FitKey) -> pd.DataFrame:

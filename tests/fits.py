@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from bnbench.failures import identity_of
+from bnbench.landscape import Landscape, summary_rows
+from bnbench.masks import draw_mask, is_trained
 from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey
+from bnbench.protocol import FitKey, Protocol
 from bnbench.store import FitResult
 
 SMOKE = PROFILES["smoke"]
@@ -24,41 +28,60 @@ TINY = SMOKE.with_knobs(
     bn_statistics="batch:60",
 )
 KEY = FitKey("plain", 0.3, 1)
-IDENTITY = "a1b2"
+IDENTITY = identity_of(KEY, SMOKE)
 
 
 def make_result(key: FitKey = KEY, **changes: Any) -> FitResult:
-    """A fit's result with numbers that no rounding leaves alone."""
+    """A fit's result with numbers that no rounding leaves alone; whole, whatever protocol and source it is given."""
+    protocol, source = changes.get("protocol", SMOKE), changes.get("source", "")
     random = np.random.default_rng(key.seed)
-    rows, columns = np.indices((3, 4)).reshape(2, -1)
+    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
+    rows, columns = np.indices(mask.shape)
     landscape = pd.DataFrame(
         {
             "arm": key.arm,
             "p": key.p,
             "seed": np.int32(key.seed),
-            "row": rows.astype(np.int16),
-            "column": columns.astype(np.int16),
-            "black": random.random(12) < key.p,
-            "trained": random.random(12) < 0.8,
+            "row": rows.ravel().astype(np.int16),
+            "column": columns.ravel().astype(np.int16),
+            "black": mask.ravel(),
+            "trained": is_trained(mask).ravel(),
             **{
-                f"{images}_{measure}": random.random(12, dtype=np.float32)
+                f"{images}_{measure}": random.random(mask.size, dtype=np.float32)
                 for images in ("test", "train")
                 for measure in ("loss", "accuracy")
             },
         }
     )
-    summary = pd.DataFrame(
-        {
-            "policy": ["batch:512", "recalibrate:512"],
-            "headline": [True, False],
-            "split": "test",
-            "pixels": "all",
-            **{name: random.random(2) for name in ("black", "white", "difference", "black_loss", "white_loss")},
-        }
-    )
-    trace = pd.DataFrame(
-        {"step": [0, 50, 100], "black_loss": random.random(3), "gradient_norm": [1e-300, np.pi, np.nan]}
-    )
-    provenance = {"device": "cpu", "threads": 1, "seconds": 0.1 + 0.2, "versions": {"torch": "2.14.1"}}
-    parts: dict[str, Any] = {"landscape": landscape, "summary": summary, "trace": trace, "provenance": provenance}
-    return FitResult(**{"key": key, "identity": IDENTITY, "protocol": SMOKE, **parts, **changes})
+    trace = pd.DataFrame({"step": [0, 3, 6], "black_loss": random.random(3), "gradient_norm": [1e-300, np.pi, np.nan]})
+    provenance = {
+        "device": "cpu",
+        "device_name": "a processor",
+        "threads": 1,
+        "wall_seconds": 0.1 + 0.2,
+        "versions": {"torch": "2.14.1"},
+    }
+    parts: dict[str, Any] = {
+        "identity": identity_of(key, protocol, source),
+        "protocol": protocol,
+        "landscape": landscape,
+        "summary": summary_of(landscape, protocol, key.arm),
+        "trace": trace,
+        "provenance": provenance,
+    }
+    return FitResult(**{"key": key, **parts, **changes})
+
+
+def summary_of(landscape: pd.DataFrame, protocol: Protocol, arm: str) -> pd.DataFrame:
+    """The rows of a fit's headline, from its table."""
+    shape, split = protocol.mask.mask_size, protocol.measurement.split
+    mask, trained = (landscape[name].to_numpy().reshape(shape) for name in ("black", "trained"))
+    rows: list[dict[str, object]] = []
+    for images, columns in ((split, "test"), ("train", "train")):
+        loss, accuracy = (
+            torch.from_numpy(landscape[f"{columns}_{measure}"].to_numpy(float)).view(shape)
+            for measure in ("loss", "accuracy")
+        )
+        policy = protocol.measurement.bn_statistics if arm == "bn" else "none"
+        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=images)
+    return pd.DataFrame(rows)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
+from bnbench.failures import identity_of
 from bnbench.masks import draw_mask, is_trained
 from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey, Protocol
@@ -48,7 +49,7 @@ def made_up_fit(key: FitKey, protocol: Protocol, provenance: dict[str, Any]) -> 
     landscape = _landscape(key, protocol, generator)
     return FitResult(
         key=key,
-        identity=f"{key}-{protocol.hash}",
+        identity=identity_of(key, protocol),
         protocol=protocol,
         landscape=landscape,
         summary=_summary(key, landscape, protocol),

@@ -21,6 +21,7 @@ from bnbench.evaluating import evaluate_planes
 from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
 from bnbench.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
 from bnbench.execution import Execution
+from bnbench.fits import read_fit
 from bnbench.mpo.fit import Fit
 from bnbench.parsing import parse_policies
 from bnbench.plan import plan_sweep
@@ -106,7 +107,7 @@ def test_the_protocols_own_policies_give_the_fits_own_summary_bit_for_bit(sweep:
     table = read_evaluations(tmp_path)
     assert tuple(table.columns) == COLUMNS
     for key in GRID.fits():
-        stored = store.read_fit(layout.fit_path(sweep, key)).summary
+        stored = read_fit(layout.fit_path(sweep, key)).summary
         stored = stored[stored["split"] != "train"].sort_values(["policy", "pixels"], ignore_index=True)
         pd.testing.assert_frame_equal(of_arm(table, key.arm)[SUMMARY], stored[SUMMARY], check_exact=True)
 

@@ -14,6 +14,7 @@ from bnbench.compute import FitUnderWay, fit_identity
 from bnbench.cost import estimate_seconds
 from bnbench.devices import make_slots
 from bnbench.execution import Execution, FitStoppedError, Job, Outcome
+from bnbench.fits import read_fit
 from bnbench.interrupts import StopWatch
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
@@ -43,7 +44,7 @@ def test_a_copy_under_another_name_is_not_taken_for_another_fit(finished: Path, 
     shutil.copy(layout.fit_path(tmp_path, KEY), copy)
     plan = plan_sweep(tmp_path, TINY, replace(GRID, seeds=(1, 4)))
     assert list(plan.done) == [KEY]
-    assert plan.broken == [f"{copy} holds the fit plain p=0.5 seed=1, which its name denies; delete the copy."]
+    assert plan.broken == [f"{copy} holds the fit plain p=0.5 seed=1, which its name denies; move it away."]
 
 
 def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     assert checkpoint is not None
     assert checkpoint.provenance["chunk"] == 4
     FitUnderWay(KEY, job, ONE.slots[0], 2, tmp_path).run(StopWatch([]))
-    origin = store.read_fit(layout.fit_path(tmp_path, KEY)).provenance
+    origin = read_fit(layout.fit_path(tmp_path, KEY)).provenance
     assert origin["note"] == "something that happened; its first 3 steps were computed with chunk 4"
     assert (origin["chunk"], origin["parts"]) == (2, 2)
     assert origin["begun"] == checkpoint.provenance["begun"] <= origin["started"]

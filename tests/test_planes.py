@@ -18,6 +18,7 @@ from bnbench.data import load_data
 from bnbench.devices import make_slots
 from bnbench.errors import RequestError
 from bnbench.execution import Execution
+from bnbench.fits import read_fit
 from bnbench.plan import plan_sweep, set_aside
 from bnbench.planes import read_plane_details, save_plane
 from bnbench.profiles import PROFILES
@@ -72,7 +73,7 @@ def test_a_plane_read_back_has_the_landscape_that_its_fit_has(swept: Path, arm: 
     plane = bnbench.load_plane(layout.plane_path(swept, KEYS[arm]), arm=arm)
     data = load_data(TINY.data, TINY.measurement)
     found = bnbench.measure_landscape(plane, (4, 4), data.measured)
-    stored = store.read_fit(layout.fit_path(swept, KEYS[arm])).landscape
+    stored = read_fit(layout.fit_path(swept, KEYS[arm])).landscape
     assert torch.equal(found.loss.float().flatten(), torch.tensor(stored["test_loss"].to_numpy()))
     assert torch.equal(found.accuracy.float().flatten(), torch.tensor(stored["test_accuracy"].to_numpy()))
 
@@ -104,7 +105,7 @@ def test_keeping_planes_changes_no_number(swept: Path, tmp_path: Path) -> None:
     store.open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,)))
     list(Sweeping(plan, Execution(KEEPING.slots), in_this_process).outcomes())
-    ours, theirs = (store.read_fit(layout.fit_path(folder, KEYS["bn"])) for folder in (tmp_path, swept))
+    ours, theirs = (read_fit(layout.fit_path(folder, KEYS["bn"])) for folder in (tmp_path, swept))
     assert ours.identity == theirs.identity
     assert ours.landscape.equals(theirs.landscape)
     assert ours.summary.equals(theirs.summary)

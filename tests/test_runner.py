@@ -20,6 +20,7 @@ from bnbench.datasets import DATASETS_FOLDER
 from bnbench.devices import make_slots
 from bnbench.errors import RequestError
 from bnbench.execution import Execution, Outcome
+from bnbench.fits import read_fit
 from bnbench.mpo.fit import Fit
 from bnbench.plan import Plan, check_request, plan_sweep
 from bnbench.profiles import PROFILES
@@ -65,7 +66,7 @@ def test_every_fit_leaves_a_file_with_its_table(finished: Path) -> None:
     assert set(zip(frame["arm"], frame["seed"], strict=True)) == {(arm, seed) for arm in GRID.arms for seed in (1, 2)}
     masks = frame.pivot_table(index=["seed", "row", "column"], columns="arm", values="black", aggfunc="first")
     assert (masks["plain"] == masks["bn"]).all(), "the arms are paired on the same masks"
-    result = store.read_fit(layout.fit_path(finished, FitKey("bn", 0.5, 1)))
+    result = read_fit(layout.fit_path(finished, FitKey("bn", 0.5, 1)))
     assert result.provenance["device"] == "cpu"
     assert result.provenance["threads"] == 1
     assert result.provenance["chunk"] == ONE.chunk

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench import store, sweeps
+from bnbench import chunks, sweeps
 from bnbench.plan import plan_sweep
 from bnbench.protocol import Grid
 from tests.fits import TINY
@@ -46,7 +46,7 @@ def test_two_shards_at_once_share_a_folder_and_its_chunk(tmp_path: Path) -> None
     assert "4 fits = 2 arms × 1 probability × 2 seeds; of these in shard 1/2; 0 done, 2 to run" in said[0]
     found = sweeps.read_sweep(tmp_path / "results" / "smoke").provenance
     assert len(found) == 4
-    assert set(found["chunk"]) == {store.read_chunk(tmp_path / "results" / "smoke")}
+    assert set(found["chunk"]) == {chunks.read_chunk(tmp_path / "results" / "smoke")}
     assert all(f"{found['chunk'].iloc[0]} pixels at once" in text or found["chunk"].iloc[0] == 1 for text in said)
 
 
@@ -60,14 +60,14 @@ def assert_one_choice_holds(tmp_path: Path) -> None:
 
     def keep(chunk: int) -> None:
         start.wait()
-        kept.append(store.keep_chunk(tmp_path, chunk))
+        kept.append(chunks.keep_chunk(tmp_path, chunk))
 
     threads = [threading.Thread(target=keep, args=(chunk,)) for chunk in range(1, 9)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(kept) == {store.read_chunk(tmp_path)}
+    assert set(kept) == {chunks.read_chunk(tmp_path)}
     assert [path.name for path in tmp_path.iterdir()] == ["execution.json"]
 
 
@@ -78,4 +78,4 @@ def test_of_many_that_find_a_damaged_choice_one_mends_it(tmp_path: Path) -> None
 
 def test_a_damaged_choice_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "execution.json").write_text("{")
-    assert store.keep_chunk(tmp_path, 4) == store.read_chunk(tmp_path) == 4
+    assert chunks.keep_chunk(tmp_path, 4) == chunks.read_chunk(tmp_path) == 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -51,13 +50,13 @@ def test_a_copied_fit_is_not_counted_twice(folder: Path) -> None:
     copy = path.with_name("plain_p0.300_seed2.parquet")
     copy.write_bytes(path.read_bytes())
     sweep = sweeps.read_sweep(folder)
-    assert len(sweep.landscapes) == 12
-    assert sweep.broken == [f"{copy} holds the fit plain p=0.3 seed=1, which its name denies; delete the copy."]
+    assert len(sweep.landscapes) == 49
+    assert sweep.broken == [f"{copy} holds the fit plain p=0.3 seed=1, which its name denies; move it away."]
 
 
 def test_two_versions_of_an_arm_are_not_mixed(folder: Path) -> None:
-    store.write_fit(folder, replace(make_result(FitKey("my:arm", 0.3, 1)), source="one"))
-    second = store.write_fit(folder, replace(make_result(FitKey("my:arm", 0.3, 2)), source="two"))
+    store.write_fit(folder, make_result(FitKey("my:arm", 0.3, 1), source="one"))
+    second = store.write_fit(folder, make_result(FitKey("my:arm", 0.3, 2), source="two"))
     sweep = sweeps.read_sweep(folder)
     assert sweep.landscapes["seed"].unique().tolist() == [1]
     assert sweep.broken == [f"{second} was computed by another version of the arm my:arm; move it to its own folder."]
@@ -85,7 +84,7 @@ def test_a_sweep_is_tables_keyed_by_the_fit(folder: Path) -> None:
         store.write_fit(folder, result)
     sweep = sweeps.read_sweep(folder)
     assert (sweep.folder, sweep.protocol, sweep.failures, sweep.broken) == (folder, SMOKE, [], [])
-    for table, length in [(sweep.landscapes, 12), (sweep.summaries, 2), (sweep.traces, 3), (sweep.provenance, 1)]:
+    for table, length in [(sweep.landscapes, 49), (sweep.summaries, 4), (sweep.traces, 3), (sweep.provenance, 1)]:
         assert list(table.columns[:3]) == ["arm", "p", "seed"]
         found = [(arm, p, seed, len(rows)) for (arm, p, seed), rows in table.groupby(["arm", "p", "seed"])]
         assert found == [(result.key.arm, 0.3, result.key.seed, length) for result in results]
@@ -112,8 +111,8 @@ def test_load_joins_the_folders_below(tmp_path: Path) -> None:
     table = sweeps.load(str(tmp_path))
     assert list(table.columns) == ["protocol", "split", *store.LANDSCAPE_SCHEMA.names]
     assert table.groupby(["protocol", "arm", "p", "seed"]).size().to_dict() == {
-        (SMOKE.id, "plain", 0.3, 1): 12,
-        (other.id, "bn", 0.7, 2): 12,
+        (SMOKE.id, "plain", 0.3, 1): 49,
+        (other.id, "bn", 0.7, 2): 49,
     }
     types = make_result().landscape.dtypes
     assert table.dtypes.drop(["protocol", "split"]).to_dict() == types.to_dict()

@@ -55,7 +55,7 @@ def given_options(ctx: click.Context) -> dict[str, Any]:
 
 
 def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    from bnbench.config import ONE_RUN, read_config
+    from bnbench.config import ONE_RUN, folder_of, read_config
 
     if path is not None:
         options = {
@@ -64,7 +64,10 @@ def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> 
             if isinstance(option, click.Option) and option.name and option.opts[0].strip("-") not in ONE_RUN
         }
         try:
-            ctx.default_map = read_config(path, options)
+            stored = read_config(path, options)
+            if folder := folder_of(path):  # wherever that has been moved to since
+                stored["out"] = str(folder)
+            ctx.default_map = stored
         except RequestError as error:
             raise RequestError(f"--config {error}") from error
     return path

@@ -78,6 +78,8 @@ def _request(results: Path, options: dict[str, Any]) -> EvaluationRequest:
 
 def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -> None:
     """Say what will be measured, and what cannot be and why."""
+    for message in plan.notes:
+        say(f"note: {message}")
     for message in plan.broken:
         say(f"skipped: {message}")
     if plan.left_out:

@@ -52,6 +52,8 @@ def report(
 
     target = out or Path("reports") / results.resolve().name
     built = build_report(results, target, compare=compare, formats=formats, evaluations=evaluations, figure3=figure3)
+    for message in built.notes:
+        say(f"note: {message}")
     for message in built.broken:
         say(f"skipped: {message}")
     click.echo(built.paths[0] if "html" in formats else target)

@@ -110,13 +110,14 @@ def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Clu
     folder = options["out"] or Path("results") / folder_name(protocol)
     store.check_folder(folder, protocol)
     plan = _plan(folder, protocol, grid, options)
-    execution = replace(execution, chunk=options["chunk"] or store.read_chunk(folder) or execution.chunk)
+    kept = _kept_chunk(plan)
+    execution = replace(execution, chunk=options["chunk"] or kept or execution.chunk)
     if options["dry_run"]:
         _announce(plan, execution, None, options["as_json"], cluster)
         sys.exit(1 if plan.broken or plan.failed else 0)
     store.open_folder(folder, protocol)
     write_config(folder, effective_config(protocol, grid, given_options(click.get_current_context())))
-    execution = _with_chunk(options["chunk"], plan, execution, data, cluster)
+    execution = _with_chunk(options["chunk"], kept, plan, execution, data, cluster)
     _announce(plan, execution, data, options["as_json"], cluster)
     outcomes = _compute(plan, execution, options, cluster)
     _conclude(plan, execution, outcomes, is_local=cluster is None)
@@ -134,21 +135,36 @@ def _plan(folder: Path, protocol: Protocol, grid: Grid, options: dict[str, Any])
     return replace(plan, done={}, failed={}, broken=[], to_run=keys) if options["force"] else plan
 
 
+def _kept_chunk(plan: Plan) -> int | None:
+    """The chunk that a results folder was started with; where its file does not tell, that of its fits, and said so."""
+    from statistics import mode
+
+    from bnbench.chunks import read_chunk
+    from bnbench.store import StoreError
+
+    try:
+        return read_chunk(plan.folder)
+    except StoreError as error:
+        known = [int(origin["chunk"]) for origin in plan.done.values() if "chunk" in origin]
+        said = f"its fits were computed {mode(known)} at once" if known else "no fit that is done tells it either"
+        say(f"{error} Here {said}.")
+        return mode(known) if known else None
+
+
 def _with_chunk(
-    asked: int | None, plan: Plan, execution: Execution, data: DataSet, cluster: Cluster | None
+    asked: int | None, kept: int | None, plan: Plan, execution: Execution, data: DataSet, cluster: Cluster | None
 ) -> Execution:
     """The chunk that was asked for, else the one that the results folder was started with, else the fastest."""
-    from bnbench import store
+    from bnbench.chunks import keep_chunk
     from bnbench.cost import choose_chunk
 
-    kept = store.read_chunk(plan.folder)
     if not plan.to_run:
         return execution
     chunk = asked or kept
     if chunk is None:
         chunk = cluster.measure(choose_chunk, plan, execution) if cluster else choose_chunk(plan, execution, data)
+    first = keep_chunk(plan.folder, kept or chunk)  # another shard may have been quicker: its choice holds
     if kept is None:
-        first = store.keep_chunk(plan.folder, chunk)  # another shard may have been quicker: its choice holds
         chunk = asked or first
     elif asked not in (None, kept) and plan.done:
         say(f"--chunk {asked}: {plan.folder} was computed {kept} pixels at once so far; sums are rounded otherwise now")

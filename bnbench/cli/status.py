@@ -52,7 +52,7 @@ def status(results: Path, watch: bool, as_json: bool) -> None:
             click.echo(json.dumps({"sweeps": [sweep.as_dict() for sweep in sweeps], "broken": broken}))
         else:
             _print(Console(highlight=False), sweeps, broken)
-    if broken or any(sweep.broken or sweep.of("failed") for sweep in sweeps):
+    if broken or any(sweep.broken or sweep.of("failed") or sweep.of("unreadable") for sweep in sweeps):
         sys.exit(1)
 
 
@@ -65,22 +65,9 @@ class _Look:
 
     def __call__(self) -> tuple[list[SweepStatus], list[str]]:
         """The sweeps, and a sentence for each folder that cannot be read."""
-        from bnbench.status import read_status
-        from bnbench.sweeps import find_sweeps
+        from bnbench.status import read_statuses
 
-        sweeps: list[SweepStatus] = []
-        broken: list[str] = []
-        for folder in find_sweeps(self.results):
-            try:
-                sweeps.append(read_status(folder, self.known))
-            except RequestError as error:
-                broken.append(str(error))
-        if not sweeps and not broken:
-            raise RequestError(
-                f"{self.results} holds no results of bnbench; "
-                "give a folder that bnbench run wrote, such as results/quick."
-            )
-        return sweeps, broken
+        return read_statuses(self.results, self.known)
 
 
 def _watch(look: _Look, console: Console) -> tuple[list[SweepStatus], list[str]]:
@@ -131,7 +118,7 @@ def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableT
     for number, sweep in enumerate(sweeps):
         if number:
             yield Text()
-        yield Text(f"{sweep.folder}: {sweep.protocol.id}, {_counts(sweep)}")
+        yield Text(f"{', '.join(map(str, sweep.folders))}: {sweep.protocol.id}, {_counts(sweep)}")
         if sweep.fits:
             yield _table(sweep)
             yield Text(_legend(sweep))
@@ -140,6 +127,7 @@ def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableT
         yield Text(_pace(sweep))
         for fit in sweep.of("failed"):
             yield Text(f"failed: {fit.key}: {fit.failure}")
+        yield from (Text(f"note: {message}") for message in sweep.notes)
         yield from (Text(f"damaged: {message}") for message in sweep.broken)
     yield from (Text(f"damaged: {message}") for message in broken)
 

@@ -89,7 +89,7 @@ def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
 
 def _belongs(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[FitKey, str]) -> bool:
     """Whether a plane is that of a fit; ``planes`` keeps the hashes that were computed."""
-    path = layout.plane_path(sweep.folder, key)
+    path = layout.plane_path(sweep.places.get(key, sweep.folder), key)
     if key not in planes and path.exists():
         planes[key] = plane_hash(path)
     return sweep.identities.get(key) == identity and planes.get(key, plane) == plane

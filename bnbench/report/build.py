@@ -30,8 +30,7 @@ from bnbench.report.record import render_record
 from bnbench.report.style import print_style
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
-from bnbench.store import StoreError
-from bnbench.sweeps import Sweep, find_sweeps, read_sweep
+from bnbench.sweeps import Sweep, read_sweeps
 
 PAGE = "index.html"
 Pair = tuple[float, int]  # fill probability and seed
@@ -39,10 +38,17 @@ Pair = tuple[float, int]  # fill probability and seed
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, the page first if there is one, and a sentence for each file that could not be read."""
+    """What was written.
+
+    Attributes:
+        paths: every file, the page first if there is one.
+        broken: a sentence for each file that could not be used.
+        notes: a sentence on fits that were found more than once.
+    """
 
     paths: list[Path]
     broken: list[str]
+    notes: list[str]
 
 
 def build_report(
@@ -101,6 +107,7 @@ def build_report(
     return Report(
         sorted(paths, key=lambda path: path.name != PAGE),
         broken + [message for sweep in sweeps for message in sweep.broken],
+        [message for sweep in sweeps for message in sweep.notes],
     )
 
 
@@ -114,22 +121,15 @@ def _refuse_results(out: Path, results: Path) -> None:
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
     """Every sweep, those with most finished fits first, and a sentence for each that could not be read."""
-    sweeps: list[Sweep] = []
-    broken: list[str] = []
-    for folder in find_sweeps(results):
-        try:
-            sweeps.append(read_sweep(folder))
-        except StoreError as error:
-            broken.append(str(error))
+    sweeps, broken = read_sweeps(results)
     if not sweeps:
-        nothing = f"{results} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
-        raise RequestError(broken[0] if broken else nothing)
+        raise RequestError(broken[0])
     return sorted(sweeps, key=lambda sweep: -len(sweep.identities)), broken
 
 
 def _above(results: Path, sweeps: Sequence[Sweep]) -> list[Path]:
     """The folders that bnbench evaluate may have been given, each once."""
-    return list(dict.fromkeys([results, *(sweep.folder for sweep in sweeps)]))
+    return list(dict.fromkeys([results, *(folder for sweep in sweeps for folder in sweep.folders)]))
 
 
 def _has(sweeps: Sequence[Sweep]) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bnbench.layout import write_atomically
+from bnbench.reading import read_file
 
 NAME = "bnbench-files.sha256"  # as ``sha256sum --check`` reads it
 
@@ -42,7 +43,7 @@ def settle(out: Path, written: Mapping[Path, str]) -> Path:
 def _listed(manifest: Path) -> dict[str, str]:
     """Name and digest of each file in an earlier list; nothing if there is none or it cannot be read."""
     try:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
+        lines = read_file(manifest).decode().splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
     found = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]

@@ -100,6 +100,7 @@ def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
         factors = ((grid.arms, "arm"), (grid.probs, "p"), (grid.seeds, "seed"))
         counts = " × ".join(counted(len(values), word) for values, word in factors)
         facts.append(("Fits", f"{done if done == whole else f'{done} of {whole}'}: {counts}"))
+    facts += [("Copies", note) for note in sweep.notes]
     if done:
         facts.append(("Cost", cost(sweep.provenance)))
     return facts
