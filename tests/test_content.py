@@ -17,6 +17,7 @@ from bnbench.datasets import digest_of, read_dataset
 from bnbench.devices import make_slots
 from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
 from bnbench.execution import Execution, FitStoppedError, Job
+from bnbench.fits import read_fit
 from bnbench.interrupts import StopWatch
 from bnbench.plan import check_request
 from bnbench.profiles import PROFILES, folder_name, title
@@ -107,7 +108,7 @@ def test_a_folder_refuses_to_mix_images_and_names_both(tmp_path: Path) -> None:
     assert first.content in done.stderr
     stored = store.read_protocol(tmp_path / "own")
     assert stored.content == first.content
-    origin = store.read_fit(layout.fit_path(tmp_path / "own", KEY)).provenance
+    origin = read_fit(layout.fit_path(tmp_path / "own", KEY)).provenance
     assert origin["images"] == first.content
     for arguments in ((), ("--dry-run",), ("--seeds", "2")):
         mixed = bnbench(*RUN, "--data-folder", "b", "--out", "own", *arguments, cwd=tmp_path)

@@ -22,6 +22,7 @@ from bnbench.devices import Slot, available_cores, lease, make_slots, parse_devi
 from bnbench.evaluating import evaluate_planes
 from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
 from bnbench.execution import Execution
+from bnbench.fits import read_fit
 from bnbench.mpo.plane import Plane
 from bnbench.plan import check_request, plan_sweep
 from bnbench.protocol import FitKey, Grid
@@ -200,7 +201,7 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
     for step in steps:
         fresh_cuda.is_initialized = False
         step()
-    origin = store.read_fit(layout.fit_path(tmp_path, key)).provenance
+    origin = read_fit(layout.fit_path(tmp_path, key)).provenance
     assert (origin["device"], origin["device_name"], origin["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
     assert fresh_cuda.called >= STANDS_IN_FOR - {"synchronize"}
 
