@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bnbench.data import Images
+from bnbench.images import Images, check_outputs
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, grid_coordinates
@@ -74,6 +74,8 @@ class Fit:
         chunk: int = CHUNK,
     ) -> None:
         _check_masks(black, trained)
+        data = data.beside(plane.vectors)
+        check_outputs(plane.module, data)
         self.plane, self.training = plane, training
         device = plane.vectors.device
         rows, columns = black.shape
