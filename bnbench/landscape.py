@@ -17,7 +17,7 @@ from bnbench.images import Images, check_outputs
 from bnbench.masks import Mask
 from bnbench.models import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
-from bnbench.mpo.plane import Plane, grid_coordinates
+from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.protocol import FitKey, Protocol
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
@@ -66,6 +66,7 @@ def measure_landscape(
     Raises:
         ValueError: an unknown policy, or too few reference images.
     """
+    check_directions(plane)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
     policy, batch, seen = _policy(plane, bn_statistics, reference)

@@ -249,6 +249,15 @@ def test_divergence_is_an_error() -> None:
         fit(make_plane("plain"), make_mask(), torch.ones(4, 5, dtype=torch.bool), data, TRAINING)
 
 
+def test_masks_may_be_arrays_as_draw_mask_gives_them() -> None:
+    mask, trained = make_mask(), torch.ones(4, 5, dtype=torch.bool)
+    traces = [
+        fit(make_plane("plain"), *given, make_images(), TRAINING)
+        for given in ((mask, trained), (mask.numpy(), trained.numpy()))
+    ]
+    assert traces[0] == traces[1]
+
+
 def test_masks_that_cannot_be_fitted_are_refused() -> None:
     plane, data = make_plane("plain"), make_images()
     ones = torch.ones(4, 5, dtype=torch.bool)
