@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bnbench.data import Images, load_data
+    from bnbench.data import load_data
+    from bnbench.images import Images
     from bnbench.landscape import Landscape, measure_landscape
     from bnbench.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.models import BatchNorm
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchNorm": "bnbench.models",
-    "Images": "bnbench.data",
+    "Images": "bnbench.images",
     "Landscape": "bnbench.landscape",
     "PROFILES": "bnbench.profiles",
     "Plane": "bnbench.mpo.plane",

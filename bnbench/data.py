@@ -15,32 +15,11 @@ from torch import Tensor
 
 from bnbench.datasets import read_dataset
 from bnbench.image_files import DataError
+from bnbench.images import Images
 from bnbench.protocol import Protocol
 from bnbench.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
 
-
-@dataclass(frozen=True)
-class Images:
-    """Images with their classes.
-
-    Attributes:
-        pixels: standardized images, float, shape (N, C, H, W).
-        labels: classes from 0, int64, shape (N,).
-    """
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def first(self, count: int) -> Images:
-        """The first ``count`` images; 0 means all."""
-        return self if count == 0 else Images(self.pixels[:count], self.labels[:count])
-
-    def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> Images:
-        """The images on a device; labels stay whole numbers."""
-        return Images(self.pixels.to(device, dtype), self.labels.to(device))
+__all__ = ["DataError", "DataSet", "Images", "load_data", "load_data_of"]
 
 
 @dataclass(frozen=True)
@@ -105,11 +84,14 @@ def load_data(
     exact = pooled[0][:trained].double()  # float32 sums depend on the number of threads
     mean = exact.mean((0, 2, 3), keepdim=True).float()
     deviation = exact.std((0, 2, 3), keepdim=True).float()
+    if not deviation.all():
+        channel = (deviation.flatten() == 0).nonzero()[0].item()
+        raise DataError(f"--dataset {data.dataset}: channel {channel} of the images trained on is the same throughout.")
     train, test = (
         Images((pixels - mean) / deviation, torch.from_numpy(labels))
         for pixels, labels in zip(pooled, (train_labels, test_labels), strict=True)
     )
-    held_out = Images(train.pixels[trained:], train.labels[trained:])
+    held_out = train.part(trained)
     train = train.first(trained)
     measured = _first(
         test if measurement.split == "test" else held_out, measurement.test_images, "--test-images", measurement.split

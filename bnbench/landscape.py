@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bnbench.data import DataSet, Images
+from bnbench.data import DataSet
 from bnbench.errors import RequestError
+from bnbench.images import Images, check_outputs
 from bnbench.masks import Mask
 from bnbench.models import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
-from bnbench.mpo.plane import Plane, grid_coordinates
+from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.protocol import FitKey, Protocol
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
@@ -65,6 +66,9 @@ def measure_landscape(
     Raises:
         ValueError: an unknown policy, or too few reference images.
     """
+    check_directions(plane)
+    data = data.beside(plane.vectors)
+    check_outputs(plane.module, data)
     policy, batch, seen = _policy(plane, bn_statistics, reference)
     coordinates = grid_coordinates(shape, origin).to(plane.vectors)
     frame = plane.frame()
@@ -94,7 +98,7 @@ def _policy(plane: Plane, bn_statistics: str, reference: Images | None) -> tuple
             f"BN statistics {bn_statistics} need {count} training images as reference; give as many or ask for fewer."
         )
     # Large batches: the reference images are run again with each.
-    return policy, 1_024, reference.pixels[: int(count)]
+    return policy, 1_024, reference.pixels[: int(count)].to(plane.vectors)
 
 
 def _batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:

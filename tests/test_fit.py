@@ -243,9 +243,19 @@ def test_untrained_pixels_are_never_drawn() -> None:
 
 def test_divergence_is_an_error() -> None:
     broken = make_images()
-    data = Images(broken.pixels * float("nan"), broken.labels)
+    data = broken.to("cpu", torch.float64)
+    data.pixels[:] = float("nan")  # Images would refuse them, but a fit may come to such numbers by itself
     with pytest.raises(DivergedError, match=r"not a finite number at step 1; try a lower --learning-rate"):
         fit(make_plane("plain"), make_mask(), torch.ones(4, 5, dtype=torch.bool), data, TRAINING)
+
+
+def test_masks_may_be_arrays_as_draw_mask_gives_them() -> None:
+    mask, trained = make_mask(), torch.ones(4, 5, dtype=torch.bool)
+    traces = [
+        fit(make_plane("plain"), *given, make_images(), TRAINING)
+        for given in ((mask, trained), (mask.numpy(), trained.numpy()))
+    ]
+    assert traces[0] == traces[1]
 
 
 def test_masks_that_cannot_be_fitted_are_refused() -> None:

@@ -114,7 +114,7 @@ def test_no_imports_go_in_a_circle() -> None:
 
 
 def test_the_core_knows_no_files_masks_or_command_line() -> None:
-    allowed = ("bnbench.mpo", "bnbench.data", "bnbench.protocol", "bnbench.sections", "bnbench.errors")
+    allowed = ("bnbench.mpo", "bnbench.images", "bnbench.protocol", "bnbench.sections", "bnbench.errors")
     for name, path in MODULES.items():
         if name.startswith("bnbench.mpo"):
             own = {other for other in imported(path, at_the_top=False) if other.startswith("bnbench")}

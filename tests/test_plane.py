@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from bnbench.landscape import measure_landscape
+from bnbench.mpo.fit import fit
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
-from tests.cases import ARMS, make_plane
+from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import frame_by_hand, position
 
 
@@ -146,3 +148,20 @@ def test_vectors_that_do_not_fit_are_refused() -> None:
 def test_flatten_keeps_the_order_of_the_parameters() -> None:
     network = nn.Linear(2, 2)
     assert flatten(network).tolist() == [*network.weight.flatten().tolist(), *network.bias.tolist()]
+
+
+@pytest.mark.parametrize("directions", [1, 3])
+def test_a_line_or_a_space_is_refused_at_once_where_a_picture_is_to_lie(directions: int) -> None:
+    plane, data, mask = make_plane("plain", directions=directions), make_images(), make_mask()
+    words = f"directions={directions} has no place for a picture of rows and columns; make it with directions=2"
+    with pytest.raises(ValueError, match=words):
+        fit(plane, mask, torch.ones_like(mask), data)
+    with pytest.raises(ValueError, match=words):
+        measure_landscape(plane, (4, 5), data)
+    assert plane.weights_at(torch.ones(6, directions)).shape == (6, plane.vectors.shape[1])
+
+
+@pytest.mark.parametrize("directions", [0, -1])
+def test_a_plane_without_directions_is_refused(directions: int) -> None:
+    with pytest.raises(ValueError, match=f"directions={directions}: give a whole number of at least 1"):
+        make_plane("plain", directions=directions)

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bnbench.data import Images
+from bnbench.images import Images, check_outputs
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
-from bnbench.mpo.plane import Plane, grid_coordinates
+from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.sections import TrainingProtocol
 
@@ -73,7 +73,11 @@ class Fit:
         images: torch.Generator | None = None,
         chunk: int = CHUNK,
     ) -> None:
+        black, trained = torch.as_tensor(black), torch.as_tensor(trained)
         _check_masks(black, trained)
+        check_directions(plane)
+        data = data.beside(plane.vectors)
+        check_outputs(plane.module, data)
         self.plane, self.training = plane, training
         device = plane.vectors.device
         rows, columns = black.shape

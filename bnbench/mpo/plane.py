@@ -63,9 +63,14 @@ class Plane(nn.Module):
         Args:
             factory: makes a fresh network, with torch's global random numbers.
             generator: on the CPU; seeds each of the networks. The global stream is left as it was.
-            directions: number of directions d.
+            directions: number of directions d; pictures are fitted and measured on two.
             scale: the scale s at the start.
+
+        Raises:
+            ValueError: no direction is asked for, or the network has no parameters.
         """
+        if directions < 1:
+            raise ValueError(f"directions={directions}: give a whole number of at least 1; a plane has 2.")
         seeds = torch.randint(2**62, (1 + directions,), generator=generator).tolist()
         networks = [fresh_network(factory, seed) for seed in seeds]
         return cls(networks[0], torch.stack([flatten(network) for network in networks]), scale)
@@ -115,6 +120,19 @@ class Plane(nn.Module):
         """
         affine = with_origin(coordinates)
         return [(affine @ frame[:, layer.start : layer.stop]).view(-1, *layer.shape) for layer in self.layers]
+
+
+def check_directions(plane: Plane) -> None:
+    """Hold a plane to the two dimensions of a picture, before anything is computed on it.
+
+    Raises:
+        ValueError: it is a line, or a space.
+    """
+    if plane.directions != 2:
+        raise ValueError(
+            f"a plane of directions={plane.directions} has no place for a picture of rows and columns; "
+            "make it with directions=2 (weights_at takes positions on any other)."
+        )
 
 
 def with_origin(coordinates: Tensor) -> Tensor:
