@@ -51,7 +51,10 @@ def read_fit(path: Path) -> FitResult:
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
     except Exception as error:  # damaged bytes may raise anything in the libraries that read them
-        raise StoreError(f"{path} is not a whole bnbench fit ({reason_of(error)}); it is left out.") from error
+        raise StoreError(
+            f"{path} is not a whole bnbench fit ({reason_of(error)}); it is left out, and bnbench run computes it anew "
+            "once it is moved away."
+        ) from error
     return result
 
 
@@ -184,11 +187,19 @@ def _check_provenance(origin: Any) -> None:
     if type(origin) is not dict:
         raise ValueError("its provenance is no list of names and values")
     check_plain(origin)
+    if _has_list(origin):
+        raise ValueError("its provenance holds a list")
     for name, kind in {**_REQUIRED, **_OPTIONAL}.items():
         if name not in origin and name in _OPTIONAL:
             continue
         if not _is_of(origin[name], kind):
             raise ValueError(f"its provenance says {name} {origin[name]!r}")
+
+
+def _has_list(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_list(part) for part in value.values())
+    return isinstance(value, list)
 
 
 def _is_of(value: Any, kind: type) -> bool:
