@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from bnbench import layout
+from bnbench.locks import held
 from bnbench.protocol import FitKey
 
 _TRIES = 5  # whoever only looks whether a fit is claimed holds its lock for an instant
@@ -78,7 +79,7 @@ def claim(folder: Path, key: FitKey) -> Iterator[bool]:
     if file is None:
         yield False
         return
-    with file:  # closing it frees the lock
+    with held(file):
         if _has_checkpoint_since(file, folder, key):
             file.truncate(0)
         file.write(b".")  # counts the tries: who dies over the fit leaves the file behind

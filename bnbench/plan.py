@@ -15,8 +15,9 @@ from bnbench.data import DataSet, load_data
 from bnbench.errors import RequestError
 from bnbench.execution import Execution
 from bnbench.failures import Failure, failure_of
-from bnbench.foreign import arm_source, load_arm
+from bnbench.foreign import load_arm
 from bnbench.landscape import policies
+from bnbench.loading import arm_source
 from bnbench.protocol import FitKey, Grid, Protocol
 
 
