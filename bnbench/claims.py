@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from bnbench import layout
+from bnbench.locks import held
 from bnbench.protocol import FitKey, check_key
 from bnbench.reading import read_json
 
@@ -82,7 +83,7 @@ def claim(folder: Path, key: FitKey) -> Iterator[bool]:
     if file is None:
         yield False
         return
-    with file:  # closing it frees the lock
+    with held(file):
         if _has_checkpoint_since(file, folder, key):
             file.truncate(0)
         file.write(b".")  # counts the tries: who dies over the fit leaves the file behind

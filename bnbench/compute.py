@@ -20,9 +20,10 @@ from bnbench.devices import Slot, prepare_process
 from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import identity_of
 from bnbench.fits import check_fit, read_fit
-from bnbench.foreign import arm_source, load_arm
+from bnbench.foreign import load_arm
 from bnbench.interrupts import StopWatch
 from bnbench.landscape import measure_fit
+from bnbench.loading import arm_source
 from bnbench.masks import Mask, draw_mask, is_trained
 from bnbench.mpo.fit import Fit, TraceRow
 from bnbench.mpo.gradient import CHUNK

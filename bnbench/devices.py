@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.locks import held
+from bnbench.surroundings import set_anew
 
 _WAIT = 0.05
 # glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD.
@@ -133,13 +135,15 @@ def lease(slots: Sequence[Slot], folder: Path, gives_up: Callable[[], bool] = la
     folder.mkdir(mode=0o700, exist_ok=True)
     while not gives_up():
         for slot in slots:
-            with (folder / str(slot).replace(":", "-")).open("w") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
+            file = (folder / str(slot).replace(":", "-")).open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                continue
+            with held(file):
                 yield slot
-                return
+            return
         time.sleep(_WAIT)
     raise LeaseGivenUpError
 
@@ -147,14 +151,10 @@ def lease(slots: Sequence[Slot], folder: Path, gives_up: Callable[[], bool] = la
 def prepare_process(threads: int, precision: str = "float32") -> None:
     """Set what a fit's numbers and speed depend on, inside the process that computes it.
 
-    joblib passes none of it on. Float32 means float32 on a GPU too (cuDNN would round to TF32) unless the
-    protocol asks for ``tf32``, and its kernels are the deterministic ones.
+    joblib passes none of it on, and whoever ran before may have changed it. Float32 means float32 on a GPU too
+    (cuDNN would round to TF32) unless the protocol asks for ``tf32``, and its kernels are the deterministic ones.
     """
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+    set_anew(threads, precision)
     keep_freed_memory()
 
 

@@ -12,8 +12,9 @@ from bnbench.errors import RequestError
 from bnbench.evaluations import Evaluation, plane_hash
 from bnbench.execution import Execution
 from bnbench.folders import group_sweeps, scan
-from bnbench.foreign import arm_source, load_arm
+from bnbench.foreign import load_arm
 from bnbench.landscape import policies
+from bnbench.loading import arm_source
 from bnbench.models import uses_bn
 from bnbench.mpo.plane import fresh_network
 from bnbench.planes import read_plane_details

@@ -6,30 +6,22 @@ images (B, C, H, W) to logits (B, classes).
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 
-from bnbench.errors import RequestError
+from bnbench.errors import ArmError
+from bnbench.loading import at_home, factory_of, first_line, guest, use_module_path
 from bnbench.models import Factory, arm_factory, uses_bn
 from bnbench.mpo.batched import batched_logits
 from bnbench.mpo.plane import flatten, fresh_network
-from bnbench.protocol import BUILT_IN
 from bnbench.sections import NetworkProtocol
 
 _OFFSET = 0.5
-
-
-class ArmError(RequestError):
-    """An arm that cannot work; the message says which, why, and what would."""
 
 
 class Reparametrized(nn.Module):
@@ -53,50 +45,21 @@ def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network:
     """
     if ":" not in arm:
         return arm_factory(arm, image_shape, classes, network)
-    factory = partial(_made, arm, _import(arm), image_shape, classes)
-    scales = _check(arm, factory, image_shape, classes)
+    factory = partial(_made, arm, factory_of(arm), image_shape, classes)
+    with guest(arm):
+        use_module_path(arm)
+        scales = _check(arm, factory, image_shape, classes)
     return partial(_reparametrized, factory, scales)
-
-
-def arm_source(arm: str) -> str:
-    """Hash of the file that defines a user arm's factory; empty for a built-in arm, whose code the revision covers.
-
-    Files that this one imports are not part of it.
-    """
-    if ":" not in arm:
-        return ""
-    _import(arm)
-    source = sys.modules[arm.partition(":")[0]].__file__
-    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12] if source else ""
-
-
-def _import(arm: str) -> Callable[..., object]:
-    module_name, _, name = arm.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        factory = getattr(importlib.import_module(module_name), name)
-    except (Exception, SystemExit) as error:
-        raise ArmError(
-            f"--arms {arm} cannot be imported ({_first_line(error)}); "
-            f"give {', '.join(BUILT_IN)} or package.module:factory."
-        ) from error
-    if not callable(factory):
-        raise ArmError(
-            f"--arms {arm} is of type {type(factory).__name__}; give a function factory(image_shape, classes)."
-        )
-    found: Callable[..., object] = factory
-    return found
 
 
 def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int, int], classes: int) -> nn.Module:
     try:
-        module = factory(image_shape, classes)
+        with at_home(arm):
+            module = factory(image_shape, classes)
     except (Exception, SystemExit) as error:
         advice = "; make it accept image shape and number of classes" if isinstance(error, TypeError) else ""
         raise ArmError(
-            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({_first_line(error)}){advice}."
+            f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({first_line(error)}){advice}."
         ) from error
     if not isinstance(module, nn.Module):
         raise ArmError(
@@ -128,7 +91,7 @@ def _check(arm: str, factory: Factory, image_shape: tuple[int, int, int], classe
         raise
     except (Exception, SystemExit) as error:
         raise ArmError(
-            f"--arms {arm} cannot be used ({_first_line(error)}); make a network whose parameters are the same in "
+            f"--arms {arm} cannot be used ({first_line(error)}); make a network whose parameters are the same in "
             "number and shape each time and are there from the start."
         ) from error
 
@@ -174,7 +137,7 @@ def _outputs(arm: str, module: nn.Module, images: Tensor) -> tuple[Tensor, Tenso
         return logits, batched_logits(module, names, together, torch.stack([images] * 2))
     except (Exception, SystemExit) as error:
         raise ArmError(
-            f"--arms {arm} cannot run under torch.func.vmap ({_first_line(error)}); "
+            f"--arms {arm} cannot run under torch.func.vmap ({first_line(error)}); "
             "use layers without random numbers or in-place state."
         ) from error
 
@@ -213,7 +176,3 @@ def _constant_scales(arm: str, first: nn.Module, second: nn.Module) -> list[str]
             )
         scales.append(name)
     return scales
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

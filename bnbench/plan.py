@@ -16,8 +16,9 @@ from bnbench.errors import RequestError
 from bnbench.execution import Execution
 from bnbench.failures import Failure, failure_of
 from bnbench.fits import read_fit, read_member
-from bnbench.foreign import arm_source, load_arm
+from bnbench.foreign import load_arm
 from bnbench.landscape import policies
+from bnbench.loading import arm_source
 from bnbench.protocol import FitKey, Grid, Protocol, check_arm_name
 
 

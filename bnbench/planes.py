@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from bnbench import layout, store
 from bnbench.data import DataSet
 from bnbench.errors import RequestError
-from bnbench.foreign import arm_source, load_arm
+from bnbench.foreign import load_arm
+from bnbench.loading import arm_source
 from bnbench.mpo.plane import Layer, Plane, fresh_network
 from bnbench.protocol import FitKey, Protocol
 from bnbench.reading import check_regular

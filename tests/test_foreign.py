@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from bnbench.foreign import ArmError, arm_source, load_arm
+from bnbench.errors import ArmError
+from bnbench.foreign import load_arm
+from bnbench.loading import arm_source
 from bnbench.models import uses_bn
 from bnbench.mpo.plane import Plane
 from bnbench.sections import NetworkProtocol
@@ -80,12 +84,37 @@ def test_a_foreign_arm_may_use_bnbenchs_batch_norm() -> None:
     assert uses_bn(module)
 
 
-def test_a_foreign_arms_source_is_part_of_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_arms_source_is_that_of_the_code_which_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
     path = tmp_path / "my_own_arm.py"
     path.write_text("def make(image_shape, classes):\n    return None\n")
-    before = arm_source("my_own_arm:make")
+    before, looked_for = arm_source("my_own_arm:make"), list(sys.path)
+    assert before == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     path.write_text("def make(image_shape, classes):\n    return 1\n")
-    assert arm_source("my_own_arm:make") != before
+    assert arm_source("my_own_arm:make") == before, "the old code is what runs"
+    monkeypatch.delitem(sys.modules, "my_own_arm")  # as another process begins
+    assert arm_source("my_own_arm:make") == hashlib.sha256(path.read_bytes()).hexdigest()[:12] != before
+    assert sys.path == looked_for
+    assert str(tmp_path) not in sys.path
     assert arm_source("plain") == ""
+
+
+def test_an_arm_finds_its_own_modules_as_late_as_in_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "late_layers.py").write_text("from torch.nn import ReLU as Rectified\n")
+    (tmp_path / "late_arm.py").write_text(
+        "from torch import nn\n"
+        "class Network(nn.Module):\n"
+        "    def __init__(self, image_shape, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Linear(16, classes)\n"
+        "    def forward(self, images):\n"
+        "        from late_layers import Rectified\n"
+        "        return Rectified()(self.layer(images.flatten(1)))\n"
+    )
+    assert isinstance(load("late_arm:Network"), nn.Module)
+    assert str(tmp_path) not in sys.path

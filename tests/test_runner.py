@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,7 @@ def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch
     grid = Grid(("versioned_arm:make",), (0.5,), (1,))
     assert sweep(tmp_path / "results", grid)[0].state == "done"
     module.write_text("from tests.arms import group_norm as make\n")
+    monkeypatch.delitem(sys.modules, "versioned_arm")  # as another process begins
     with pytest.raises(store.StoreError, match="was computed by another version of the arm versioned_arm:make"):
         plan_sweep(tmp_path / "results", TINY, Grid(("versioned_arm:make",), (0.5,), (2,)))
 
