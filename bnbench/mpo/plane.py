@@ -114,7 +114,9 @@ class Plane(nn.Module):
             coordinates: positions, shape (P, d).
         """
         affine = with_origin(coordinates)
-        return [(affine @ frame[:, layer.start : layer.stop]).view(-1, *layer.shape) for layer in self.layers]
+        return [
+            (affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers
+        ]
 
 
 def with_origin(coordinates: Tensor) -> Tensor:
