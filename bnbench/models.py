@@ -7,13 +7,15 @@ network, are reparametrized (the paper's appendix C): stored γ ~ U[-0.5, 0.5], 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bnbench.protocol import check_arm_name
 from bnbench.sections import NetworkProtocol
@@ -96,11 +98,34 @@ class BatchNorm(nn.Module):
         if self.reference == 0:
             own: Tensor = (_SideBySide.apply if _is_vmapped(scale) else _normalize)(maps, scale, self.shift)
             return own
-        others = (0, *range(2, maps.dim()))
-        variance, mean = torch.var_mean(maps[: self.reference], others, correction=0)
-        slope = scale * torch.rsqrt(variance + _EPSILON)
-        line = (1, -1, *(1 for _ in others[1:]))
-        return maps * slope.view(line) + (self.shift - mean * slope).view(line)
+        return _normalize_by(self.reference, maps, scale, self.shift, _EPSILON)
+
+
+def _normalize_by(reference: int, maps: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
+    """Normalize maps (B, C, …) by the statistics of the first ``reference`` of them."""
+    others = (0, *range(2, maps.dim()))
+    variance, mean = torch.var_mean(maps[:reference], others, correction=0)
+    slope = scale * torch.rsqrt(variance + epsilon)
+    line = (1, -1, *(1 for _ in others[1:]))
+    return maps * slope.view(line) + (shift - mean * slope).view(line)
+
+
+class _Recalibrated(TorchFunctionMode):
+    """torch's own batch normalization by the statistics of a batch's first images."""
+
+    def __init__(self, reference: int) -> None:
+        super().__init__()
+        self.reference = reference
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.batch_norm:
+            return func(*args, **(kwargs or {}))
+        given = signature(F.batch_norm).bind(*args, **(kwargs or {}))
+        given.apply_defaults()
+        maps, scale, shift = (given.arguments[name] for name in ("input", "weight", "bias"))
+        scale = maps.new_ones(maps.shape[1]) if scale is None else scale
+        shift = torch.zeros_like(scale) if shift is None else shift
+        return _normalize_by(self.reference, maps, scale, shift, given.arguments["eps"])
 
 
 @contextmanager
@@ -110,15 +135,20 @@ def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
     for layer in layers:
         layer.reference = reference
     try:
-        yield
+        with _Recalibrated(reference) if any(map(_has_no_history, module.modules())) else nullcontext():
+            yield
     finally:
         for layer in layers:
             layer.reference = 0
 
 
 def uses_bn(module: nn.Module) -> bool:
-    """Whether a module's outputs depend on the batch through :class:`BatchNorm`."""
-    return any(isinstance(layer, BatchNorm) for layer in module.modules())
+    """Whether a module's outputs depend on the batch through :class:`BatchNorm`, or torch's without running averages."""
+    return any(isinstance(layer, BatchNorm) or _has_no_history(layer) for layer in module.modules())
+
+
+def _has_no_history(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is None
 
 
 class ConvolutionalNetwork(nn.Module):

@@ -6,12 +6,67 @@ and it takes any module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+_LOCK = threading.Lock()  # a cluster's worker may run fits in threads, and torch's settings are for all of them
+_ORDINARY = ExitStack()
+_inside = 0
+
+
+def call_with(module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor) -> Tensor:
+    """Logits of one network with the weights given, its own left as they are.
+
+    A layer may have several names, and layers may share a parameter: every layer is given each weight once.
+    (Given both names of a layer, torch's own tying would leave the last call's weights in it.)
+
+    Args:
+        module: the network.
+        names: its parameters' names, each parameter once, as ``named_parameters`` gives them.
+        weights: for each parameter, its value.
+        images: shape (B, C, H, W).
+    """
+    given = dict(zip(names, weights, strict=True))
+    first: dict[int, str] = {}
+    own: dict[str, Tensor] = {}
+    for path, layer in module.named_modules():
+        for leaf, parameter in layer.named_parameters(recurse=False, remove_duplicate=False):
+            name = f"{path}.{leaf}" if path else leaf
+            own[name] = given[first.setdefault(id(parameter), name)]
+    with ordinary_attention():
+        result: Tensor = functional_call(module, own, (images,), tie_weights=False)
+    return result
+
+
+@contextmanager
+def ordinary_attention() -> Iterator[None]:
+    """Within, attention is computed by operations that ``vmap`` and autograd know, as in any other layer.
+
+    ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` in eval mode take a fast path that has no derivative,
+    and ``scaled_dot_product_attention`` kernels that ``vmap`` can only call once for each network. What was
+    set before is set again behind it.
+    """
+    global _inside  # how many are within: the first one sets, the last one restores
+    with _LOCK:
+        _inside += 1
+        if _inside == 1:
+            _ORDINARY.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+            torch.backends.mha.set_fastpath_enabled(False)
+            _ORDINARY.enter_context(sdpa_kernel(SDPBackend.MATH))
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _inside -= 1
+            if _inside == 0:
+                _ORDINARY.close()
 
 
 def batched_logits(
@@ -32,8 +87,7 @@ def batched_logits(
     """
 
     def logits(own: tuple[Tensor, ...], seen: Tensor) -> Tensor:
-        result: Tensor = functional_call(module, dict(zip(names, own, strict=True)), (seen,))
-        return result
+        return call_with(module, names, own, seen)
 
     shared = images.dim() == 4
     if len(weights[0]) == 1:  # One network needs no vmap, which costs up to 10 % at wide layers.

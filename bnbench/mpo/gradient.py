@@ -137,12 +137,13 @@ class ObjectiveGradient:
         """
         affine = with_origin(self.coordinates[pixels]).T
         for layer, layer_gradient in zip(self.plane.layers, own, strict=True):
-            strides = layer_gradient.stride()
+            strides, size = layer_gradient.stride(), layer.stop - layer.start
             lying = sorted(range(1, len(strides)), key=strides.__getitem__, reverse=True)
             rows = layer_gradient.permute(0, *lying)  # contiguous
-            sums = (affine @ rows.flatten(1)).view(-1, *rows.shape[1:])
+            # The size is said, because a single number, shape (), and an empty layer do not tell it.
+            sums = (affine @ rows.reshape(len(rows), size)).view(len(affine), *rows.shape[1:])
             upright = sums.permute(0, *(1 + lying.index(axis) for axis in range(1, len(strides))))
-            gradient[:, layer.start : layer.stop] += upright.flatten(1)
+            gradient[:, layer.start : layer.stop] += upright.reshape(len(affine), size)
 
 
 def _of(images: Tensor, pixels: Tensor) -> Tensor:

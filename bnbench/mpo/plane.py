@@ -119,7 +119,7 @@ class Plane(nn.Module):
             coordinates: positions, shape (P, d).
         """
         affine = with_origin(coordinates)
-        return [(affine @ frame[:, layer.start : layer.stop]).view(-1, *layer.shape) for layer in self.layers]
+        return [(affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers]
 
 
 def check_directions(plane: Plane) -> None:
