@@ -88,7 +88,7 @@ class Protocol:
 
     @property
     def images(self) -> str:
-        """Which images its fits are made on: ``mnist, digest 0123456789ab``, or those that a data set is known for."""
+        """The images of its fits, in words, such as ``mnist, digest 0123456789ab`` or ``the known digits``."""
         name = self.data.dataset
         if name not in KNOWN_IMAGES:
             return f"{name}, digest {self.content}" if self.content else f"{name}, digest not recorded"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from bnbench.cli.options import say
 from bnbench.cli.report import report
 from bnbench.cli.run import run
 from bnbench.cli.status import status
+from bnbench.cli.streams import drop_output, prepare_streams
 from bnbench.errors import RequestError
 from bnbench.interrupts import Interrupted
 
@@ -34,10 +35,14 @@ for command in (run, status, evaluate, report, check):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: every error that a request can cause is one sentence and exit code 2."""
     if arguments is None:  # as a program; a sweep has handlers of its own
+        prepare_streams()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
     try:
         code = cli.main(arguments, prog_name="bnbench", standalone_mode=False)
+        sys.stdout.flush()  # here: at the interpreter's end a full disk or a closed pipe would be a traceback
+    except SystemExit as ended:
+        code = ended.code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
@@ -48,15 +53,35 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         say(f"bnbench: {error}")
         code = 2
     except BrokenPipeError:  # whoever read it has closed it, such as head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         code = 1
     except OSError as error:
-        say(f"bnbench: {error.filename or 'the system'}: {error.strerror or error}; nothing that was finished is lost.")
+        where = error.filename or ("the current folder" if _is_nowhere() else "the system")
+        say(f"bnbench: {where}: {error.strerror or error}; nothing that was finished is lost.")
         code = 2
     except (Interrupted, KeyboardInterrupt, click.Abort) as error:
         code = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         say("bnbench: interrupted; all that was computed is kept, and the same command goes on from there.")
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(_flushed(code if isinstance(code, int) else 0))
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once stdout is written or known to be lost."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_output()
+        return code or 1
+    return code
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder has been deleted."""
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -115,7 +115,7 @@ _MACHINE = (
     click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),
 )
 _IMAGES = (
-    click.option("--data-folder", type=FOLDER, help="torchvision's folder of data sets."),
+    click.option("--data-folder", type=FOLDER, help="Folder of the data set's files, or the one above it."),
     click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
 )
 

@@ -25,6 +25,7 @@ from bnbench.cli.options import (
     machine_options,
     say,
 )
+from bnbench.cli.streams import drop_output
 from bnbench.parsing import parse_probs, parse_seeds
 from bnbench.profiles import PROFILES, folder_name, title
 from bnbench.protocol import SECTIONS, Grid, Protocol
@@ -119,8 +120,11 @@ def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Clu
     write_config(folder, effective_config(protocol, grid, given_options(click.get_current_context())))
     execution = _with_chunk(options["chunk"], kept, plan, execution, data, cluster)
     _announce(plan, execution, data, options["as_json"], cluster)
-    outcomes = _compute(plan, execution, options, cluster)
+    lines = _JsonLines() if options["as_json"] else None
+    outcomes = _compute(plan, execution, options, cluster, lines)
     _conclude(plan, execution, outcomes, is_local=cluster is None)
+    if lines and lines.is_lost:
+        sys.exit(1)
 
 
 def _plan(folder: Path, protocol: Protocol, grid: Grid, options: dict[str, Any]) -> Plan:
@@ -202,19 +206,35 @@ def _described(execution: Execution) -> dict[str, Any]:
     return {"slots": slots, "threads": execution.threads, "chunk": execution.chunk}
 
 
-def _compute(plan: Plan, execution: Execution, options: dict[str, Any], cluster: Cluster | None) -> list[Outcome]:
+def _compute(
+    plan: Plan,
+    execution: Execution,
+    options: dict[str, Any],
+    cluster: Cluster | None,
+    on_outcome: Callable[[Outcome], None] | None,
+) -> list[Outcome]:
     from bnbench.cli.backend import backend_for
     from bnbench.runner import Sweeping
     from bnbench.watching import watch
 
-    on_outcome: Callable[[Outcome], None] | None = _print_json if options["as_json"] else None
     with backend_for(options["backend"], plan, execution, cluster) as backend:
         sweeping = Sweeping(plan, execution, backend, fail_fast=options["fail_fast"], is_remote=cluster is not None)
         return watch(sweeping, on_outcome)
 
 
-def _print_json(outcome: Outcome) -> None:
-    click.echo(json.dumps(outcome.as_dict()))
+class _JsonLines:
+    """Prints a line for each fit; once nobody takes them any more, the fits go on without."""
+
+    def __init__(self) -> None:
+        self.is_lost = False
+
+    def __call__(self, outcome: Outcome) -> None:
+        try:
+            click.echo(json.dumps(outcome.as_dict()))
+        except OSError as error:
+            self.is_lost = True
+            drop_output()
+            say(f"bnbench: --json cannot be written any more ({error.strerror}); the fits go on")
 
 
 def _conclude(plan: Plan, execution: Execution, outcomes: list[Outcome], *, is_local: bool) -> None:
