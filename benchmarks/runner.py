@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from bnbench import layout, store
-from bnbench.compute import draw_masks, fit_identity, make_plane
+from bnbench.compute import fit_identity
 from bnbench.data import load_data
 from bnbench.devices import make_slots, prepare_process
 from bnbench.execution import Execution
@@ -42,6 +42,7 @@ from bnbench.plan import plan_sweep
 from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey, Grid
 from bnbench.runner import Sweeping, in_processes, in_this_process
+from bnbench.starting import draw_masks, make_plane
 
 LONG = 60.0  # seconds of the fit that the overhead is a share of
 STEPS, TRAINED_ON = 100, 5  # the arms tell training from measurement by the number of images

@@ -10,28 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from bnbench import layout, store
 from bnbench.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.claims import Progress, write_progress
-from bnbench.data import DataSet, Images, load_data_of
+from bnbench.confinement import Confinement
+from bnbench.data import load_data_of
 from bnbench.devices import Slot, prepare_process
 from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import identity_of
 from bnbench.fits import check_fit, read_fit
-from bnbench.foreign import load_arm
 from bnbench.interrupts import StopWatch
 from bnbench.landscape import measure_fit
-from bnbench.loading import arm_source
-from bnbench.masks import Mask, draw_mask, is_trained
-from bnbench.mpo.fit import Fit, TraceRow
-from bnbench.mpo.gradient import CHUNK
-from bnbench.mpo.plane import Plane
+from bnbench.loading import arm_source, use_module_path
+from bnbench.mpo.fit import TraceRow
 from bnbench.planes import save_plane
 from bnbench.protocol import FitKey, Protocol
 from bnbench.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
-from bnbench.seeds import torch_generator
+from bnbench.starting import check_source, draw_masks, make_plane, start_fit
+from bnbench.surroundings import in_force
 
 _PROGRESS_EVERY = 0.5  # seconds
 _PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one file system
@@ -42,45 +39,14 @@ def fit_identity(key: FitKey, protocol: Protocol) -> str:
     return identity_of(key, protocol, arm_source(key.arm))
 
 
-def make_plane(key: FitKey, protocol: Protocol, data: DataSet, device: str) -> Plane:
-    """The plane that a fit starts from; its random stream is shared by the arms."""
-    factory = load_arm(key.arm, data.image_shape, data.classes, protocol.network)
-    generator = torch_generator("weights", key.permille, key.seed)
-    return Plane.from_factory(factory, generator, scale=protocol.training.initial_scale).to(device)
-
-
-def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:
-    """Which pixels are black, and which are trained on; the same for all arms of a pair."""
-    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
-    return mask, is_trained(mask)
-
-
-def start_fit(
-    key: FitKey, protocol: Protocol, plane: Plane, masks: tuple[Mask, Mask], data: Images, chunk: int = CHUNK
-) -> Fit:
-    """A fit before its first step, its pixels and images in the order that all arms of a pair share."""
-    black, trained = (torch.from_numpy(mask) for mask in masks)
-    return Fit(
-        plane,
-        black,
-        trained,
-        data,
-        protocol.training,
-        origin=protocol.mask.origin,
-        pixels=torch_generator("pixels", key.permille, key.seed),
-        images=torch_generator("images", key.permille, key.seed),
-        chunk=chunk,
-    )
-
-
 def headline(summary: pd.DataFrame) -> tuple[float, float]:
     """Mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
     row = summary[summary["headline"] & (summary["split"] != "train") & (summary["pixels"] == "all")].iloc[0]
     return float(row["black"]), float(row["white"])
 
 
-def stored_outcome(key: FitKey, folder: Path, protocol: Protocol) -> Outcome:
-    """The outcome of a fit whose file is there.
+def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
+    """The outcome of a fit whose file is there, if it has this identity.
 
     Raises:
         FileNotFoundError: nothing is there any more.
@@ -88,7 +54,7 @@ def stored_outcome(key: FitKey, folder: Path, protocol: Protocol) -> Outcome:
     """
     path = layout.fit_path(folder, key)
     result = read_fit(path)
-    if result.identity != fit_identity(key, protocol):
+    if result.identity != identity:
         raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
     seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
     return Outcome(key, "done", seconds, gflops, *headline(result.summary))
@@ -123,23 +89,34 @@ class FitUnderWay:
         self.mask, self.trained = draw_masks(key, protocol)
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
+        check_source(key.arm, job)
         self.plane = make_plane(key, protocol, self.data, slot.device)
+        use_module_path(key.arm)
         self.fit = start_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
-        self.identity = fit_identity(key, protocol)
+        self.identity = job.identity(key)
         self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self._resume()
         self.first_step = self.fit.step
 
-    def run(self, stop: StopWatch) -> Outcome:
+    def run(self, stop: StopWatch, confinement: Confinement) -> Outcome:
         """Train what is left, measure and write.
+
+        Args:
+            stop: whether to stop.
+            confinement: what the arm's code is kept in.
 
         Raises:
             FitStoppedError: told to stop; the checkpoint is written.
             DivergedError: a loss stopped being finite.
+            ConfinementError: the arm's code has done something to this process.
             UnwritableError: the disk is full, or the like.
         """
-        self._train(stop)
+        before = in_force()
+        self._train(stop, confinement)
+        settings = in_force()
+        if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
+            self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
         if self.fit.engine.refusal:
             self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
         self.fit.engine.replayed = None  # its memory is needed for the measurement
@@ -153,7 +130,9 @@ class FitUnderWay:
             "fit_seconds": round(trained_seconds, 3),
             "wall_seconds": round(self._seconds(), 3),
             "gflops": round(gflops, 2),
+            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
+        confinement.check()
         trace, source = trace_table(self.fit.rows), arm_source(self.key.arm)
         result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
@@ -165,11 +144,12 @@ class FitUnderWay:
             raise UnwritableError(error) from error
         return Outcome(self.key, "done", self._seconds(), gflops, *headline(summary), message=self.note)
 
-    def _train(self, stop: StopWatch) -> None:
+    def _train(self, stop: StopWatch, confinement: Confinement) -> None:
         now = time.monotonic()
         next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
         progress_every = _PROGRESS_EVERY_AFAR if self.job.is_remote else _PROGRESS_EVERY
         while not self.fit.is_done:
+            confinement.leave_child()
             if stop.is_requested:
                 self._checkpoint()
                 raise FitStoppedError

@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import torch
 
-from bnbench.compute import make_plane
 from bnbench.data import DataSet
 from bnbench.devices import device_name, free_cached_memory, prepare_process
 from bnbench.execution import Execution
+from bnbench.loading import guest, use_module_path
 from bnbench.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
 from bnbench.plan import Plan
 from bnbench.protocol import FitKey, Protocol
+from bnbench.starting import make_plane
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
 _LONG = 0.5  # seconds
@@ -46,7 +47,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
                 return None
             try:
                 known = _timed(arm, plan.protocol, execution, data)
-            except (Exception, SystemExit):  # an arm that fails: its fits will find out and leave a record
+            except Exception:  # an arm that fails: its fits will find out and leave a record
                 return None
         timed[arm] = known
     free_cached_memory(slots[0].device)  # fits run in other processes
@@ -92,7 +93,7 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
         tried = replace(execution, chunk=chunk)
         try:
             times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
-        except (Exception, SystemExit):  # an arm fails, or memory is too small: its fits leave a record
+        except Exception:  # an arm fails, or memory is too small: its fits leave a record
             break
         if times[chunk] > _WORSE * min(times.values()):
             break
@@ -109,6 +110,11 @@ def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) ->
 
 def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
     """A step's time per pixel, with about ``pixels`` pixels in it and nothing clamped."""
+    with guest(arm):
+        return _timed_pixel(arm, protocol, execution, data, pixels)
+
+
+def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
     training, device = protocol.training, execution.slots[0].device
     black, white = (max(1, min(pixels // 2, asked)) for asked in (training.black_pixels, training.white_pixels))
     # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
@@ -117,6 +123,7 @@ def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data
     moved = data.to(device)
     mask = draw_mask(0.5, 1, (30, 30))
     plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
+    use_module_path(arm)
     under_way = Fit(
         plane, torch.from_numpy(mask), torch.from_numpy(is_trained(mask)), moved.train, few, chunk=execution.chunk
     )

@@ -19,6 +19,7 @@ from bnbench.errors import RequestError
 from bnbench.evaluation_plan import EvaluationRequest, PlaneTask
 from bnbench.fits import read_fit
 from bnbench.landscape import Landscape, measure_landscape, summary_rows
+from bnbench.loading import guest
 from bnbench.masks import Mask
 from bnbench.planes import load_plane
 from bnbench.protocol import FitKey
@@ -65,7 +66,7 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     """Measure one stored plane and write its files; whatever goes wrong becomes a sentence."""
     start = time.perf_counter()
     try:
-        with lease(request.execution.slots, leases) as slot:
+        with lease(request.execution.slots, leases) as slot, guest(task.key.arm):
             differences = _measured(task, request, slot.device)
         return Evaluated(task.key, differences, time.perf_counter() - start)
     except RequestError as error:

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from bnbench.check import DONE, FIRST_STEPS, Value
-from bnbench.compute import draw_masks
 from bnbench.data import DataSet
 from bnbench.errors import RequestError
 from bnbench.landscape import measure_fit, measure_landscape
@@ -24,6 +23,7 @@ from bnbench.mpo.plane import Plane
 from bnbench.other_settings import other_quantities
 from bnbench.precise import STEPS, digest, first_steps, measured, precise_data, precise_fit, precise_plane
 from bnbench.protocol import FitKey, Grid, Protocol
+from bnbench.starting import draw_masks
 
 _IMAGES = 32  # images that whole landscapes are measured on
 _FEW_PIXELS = np.indices((3, 3)).sum(0) % 2 == 0  # a chequered mask, for landscapes over all images

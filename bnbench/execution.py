@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bnbench import layout
 from bnbench.devices import DeviceRequest, Slot
+from bnbench.failures import identity_of
 from bnbench.mpo.gradient import CHUNK
 from bnbench.protocol import FitKey, Protocol
 
@@ -29,6 +32,7 @@ class Execution:
         checkpoint_every: seconds between two checkpoints of a fit.
         request: which devices were asked for.
         keep_planes: whether a fit also leaves its plane in the results folder.
+        fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
     """
 
     slots: tuple[Slot, ...]
@@ -39,6 +43,7 @@ class Execution:
     checkpoint_every: float = 120.0
     request: DeviceRequest = field(default_factory=DeviceRequest)
     keep_planes: bool = False
+    fit_timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Job:
         token: names the runner, and what it shares with its workers.
         is_remote: whether workers may be on other machines, and the folder out of their reach.
         runner: the runner's process.
+        sources: of each foreign arm the hash of its source, as the runner has loaded it.
     """
 
     protocol: Protocol
@@ -60,6 +66,15 @@ class Job:
     token: str
     is_remote: bool = False
     runner: int = field(default_factory=os.getpid)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def identity(self, key: FitKey) -> str:
+        """Hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
+        return identity_of(key, self.protocol, self.sources.get(key.arm, ""))
+
+    def end_marker(self, key: FitKey) -> Path:
+        """Where a worker leaves the traceback of a fit whose time was over."""
+        return self.local_folder / f"over-{layout.fit_name(key)}"
 
     @property
     def local_folder(self) -> Path:

@@ -16,6 +16,8 @@ from multiprocessing import current_process, resource_tracker
 from pathlib import Path
 from types import FrameType
 
+from bnbench.errors import Signalled
+
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
 _DAY = 86_400.0  # seconds
 _PATIENCE = 3.0  # seconds that workers get to write their checkpoints; with what follows it stays under five
@@ -68,6 +70,8 @@ def end_with_runner(runner: int) -> None:
     reaches every process of the group, and concerns the runner alone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # stderr may be closed
+        os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
 
     def watch() -> None:
         while os.getppid() == runner:
@@ -115,7 +119,7 @@ def without_interrupts(*more: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Interrupted(BaseException):
+class Interrupted(Signalled):
     """The runner was told to stop by a signal, and its workers have ended.
 
     Attributes:
@@ -183,7 +187,8 @@ def runner_signals(stop: Stop) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
 
     def waited(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(stop.number or signal.SIGTERM)
+        if stop.number is not None:  # else an alarm that an arm's code has set
+            raise Interrupted(stop.number)
 
     handlers = {signal.SIGINT: told, signal.SIGTERM: told, signal.SIGALRM: waited}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -133,7 +133,8 @@ def said(error: BaseException) -> str:
         text = str(error)
     except BaseException as second:
         text = f"its message cannot be read ({type(second).__name__})"
-    return f"{type(error).__name__}: {text[:_LONGEST] or 'no message'}"
+    notes = [note for note in getattr(error, "__notes__", []) if isinstance(note, str)]
+    return "; ".join([f"{type(error).__name__}: {text[:_LONGEST] or 'no message'}", *notes])[: 2 * _LONGEST]
 
 
 def first_line(error: BaseException) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bnbench.check import Value
-from bnbench.compute import draw_masks
 from bnbench.precise import STEPS, digest, first_steps, measured, precise_data, precise_fit, precise_plane
 from bnbench.protocol import BUILT_IN, FitKey, Protocol
 from bnbench.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
+from bnbench.starting import draw_masks
 
 # Each knob away from where smoke, quick and compact have it, as paper does in part. Rows and columns differ, so that
 # one taken for the other shows. Precision is not among them: it rounds, and exact checks do not.

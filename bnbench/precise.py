@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from bnbench.check import Value
-from bnbench.compute import draw_masks, make_plane, start_fit
 from bnbench.data import DataSet, Images, load_data
 from bnbench.landscape import measure_fit
 from bnbench.masks import Mask
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.plane import Plane
 from bnbench.protocol import FitKey, Protocol
+from bnbench.starting import draw_masks, make_plane, start_fit
 
 STEPS = 3  # from the second on, Adam's state counts
 

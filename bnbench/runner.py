@@ -27,6 +27,7 @@ from bnbench.interrupts import (
     sweep_markers,
     without_interrupts,
 )
+from bnbench.loading import arm_source
 from bnbench.plan import Plan
 from bnbench.protocol import FitKey
 from bnbench.worker import TRIES, record_killed, run_fit
@@ -61,7 +62,8 @@ class Sweeping:
     ) -> None:
         self.plan, self.backend, self.fail_fast = plan, backend, fail_fast
         token = uuid.uuid4().hex[:12]
-        self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, is_remote)
+        sources = {arm: arm_source(arm) for arm in {key.arm for key in plan.to_run}}
+        self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, is_remote, sources=sources)
         self.stop = Stop(self.job.stop_markers)
         self.left = list(plan.to_run)
         self.elsewhere: list[FitKey] = []  # fits that another runner computes at the moment
@@ -136,9 +138,14 @@ class Sweeping:
         for key in [key for key in self.elsewhere if not is_claimed(folder, key)]:
             self.elsewhere.remove(key)
             if layout.fit_path(folder, key).exists():
-                yield from self._ended(_found(key, self.plan))
-            elif (path := layout.failure_path(folder, key)).exists() and path.stat().st_mtime > self.started:
-                yield from self._ended(_found_failure(key, path))
+                yield from self._ended(_found(key, self.job))
+            elif self._has_failed(key):
+                yield from self._ended(_found_failure(key, layout.failure_path(folder, key), " (in another runner)"))
+
+    def _has_failed(self, key: FitKey) -> bool:
+        """Whether somebody has recorded a failure of this fit since this sweep began."""
+        path = layout.failure_path(self.plan.folder, key)
+        return path.exists() and path.stat().st_mtime > self.started
 
     def _after_a_kill(self, batch: Sequence[FitKey]) -> Iterator[Outcome]:
         """Report what had finished, count a kill for what was in flight, give up on what was killed too often."""
@@ -150,7 +157,9 @@ class Sweeping:
                 self.kills[key] = 0
         discard_left_behind(folder, left_behind)
         for key in [key for key in silent if layout.fit_path(folder, key).exists()]:
-            yield from self._ended(_found(key, self.plan))
+            yield from self._ended(_found(key, self.job))
+        for key in [key for key in silent if key in self.left and key not in left_behind and self._has_failed(key)]:
+            yield from self._ended(_found_failure(key, layout.failure_path(folder, key)))
         silent = [key for key in silent if key in self.left]
         in_flight = [key for key in silent if key in left_behind]
         # Killed before the first line of its task: then it was one of those that joblib had handed out.
@@ -160,17 +169,17 @@ class Sweeping:
                 yield from self._ended(record_killed(key, self.job, TRIES))
 
 
-def _found(key: FitKey, plan: Plan) -> Outcome:
+def _found(key: FitKey, job: Job) -> Outcome:
     """The outcome of a fit whose file is there; a damaged file is the failure of this fit alone."""
     try:
-        return stored_outcome(key, plan.folder, plan.protocol)
+        return stored_outcome(key, job.folder, job.identity(key))
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))
 
 
-def _found_failure(key: FitKey, path: Path) -> Outcome:
+def _found_failure(key: FitKey, path: Path, where: str = "") -> Outcome:
     try:
-        return Outcome(key, "failed", message=f"{read_failure(path)} (in another runner)")
+        return Outcome(key, "failed", message=f"{read_failure(path)}{where}")
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))
 

@@ -28,6 +28,7 @@ from torch import backends
 from bnbench import process_state, torch_state
 
 _AS_IT_IS = object()
+_MIXED = "mixed"  # torch has an older and a newer way to set a precision, and reads neither once they were mixed
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class Setting:
     is_told: bool = False
     is_stream: bool = False
     spoils: bool = False
+
+    def value(self) -> Any:
+        """Its value now; ``mixed`` where torch refuses to say."""
+        try:
+            return self.read()
+        except RuntimeError:
+            return _MIXED
 
 
 def _of(owner: Any, attribute: str, name: str = "", **how: Any) -> Setting:
@@ -90,7 +98,9 @@ SETTINGS: tuple[Setting, ...] = (
     *_precision(getattr(_mkldnn, "matmul", None), "mkldnn.matmul.fp32_precision"),
     *_precision(getattr(_mkldnn, "conv", None), "mkldnn.conv.fp32_precision", "none"),
     *_precision(getattr(_mkldnn, "rnn", None), "mkldnn.rnn.fp32_precision", "none"),
-    Setting("float32_matmul_precision", torch_state.read_matmul_precision, torch.set_float32_matmul_precision, **_TOLD),
+    Setting(
+        "float32_matmul_precision", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, **_TOLD
+    ),
     _of(_cudnn, "allow_tf32", "cudnn.allow_tf32", **_TOLD),
     _of(_cudnn, "enabled", "cudnn.enabled", fresh=True, **_TOLD),
     _of(_cudnn, "benchmark", "cudnn.benchmark", fresh=False, **_TOLD),
@@ -148,7 +158,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 def read_settings(*, with_streams: bool = True) -> dict[str, Any]:
     """The value of each setting now; without the streams of random numbers if those may go on."""
-    return {setting.name: setting.read() for setting in SETTINGS if with_streams or not setting.is_stream}
+    return {setting.name: setting.value() for setting in SETTINGS if with_streams or not setting.is_stream}
 
 
 def put_back(before: Mapping[str, Any]) -> list[Setting]:
@@ -159,9 +169,10 @@ def put_back(before: Mapping[str, Any]) -> list[Setting]:
     """
     changed: list[Setting] = []
     for setting in SETTINGS:
-        if setting.name in before and _differ(setting.read(), before[setting.name]):
-            with suppress(OSError, ValueError, RuntimeError):  # such as a working directory that is gone
-                setting.write(before[setting.name])
+        if setting.name in before and _differ(setting.value(), before[setting.name]):
+            if before[setting.name] is not _MIXED:
+                with suppress(OSError, ValueError, RuntimeError):  # such as a working directory that is gone
+                    setting.write(before[setting.name])
             changed.append(setting)
     return [setting for setting in changed if not setting.is_stream]
 
@@ -177,13 +188,13 @@ def set_anew(threads: int, precision: str = "float32") -> None:
     asked = {"threads": threads, "float32_matmul_precision": "high" if fast else "highest", "cudnn.allow_tf32": fast}
     for setting in SETTINGS:
         fresh = asked.get(setting.name, setting.fresh)
-        if fresh is not _AS_IT_IS and (setting.name in asked or _differ(setting.read(), fresh)):
+        if fresh is not _AS_IT_IS and (setting.name in asked or _differ(setting.value(), fresh)):
             setting.write(fresh)
 
 
 def in_force() -> dict[str, str]:
     """What a fit's numbers depend on, as it is now: name to value."""
-    return {setting.name: str(setting.read()).removeprefix("torch.") for setting in SETTINGS if setting.is_told}
+    return {setting.name: str(setting.value()).removeprefix("torch.") for setting in SETTINGS if setting.is_told}
 
 
 def _differ(now: Any, before: Any) -> bool:

@@ -13,14 +13,6 @@ _GLOBAL_HOOKS = [name for name, value in vars(hooks).items() if name.startswith(
 _GUARDS: list[Any] = []
 
 
-def read_matmul_precision() -> str:
-    """How float32 matrices are multiplied: ``highest``, ``high``, ``medium`` or ``mixed``."""
-    try:
-        return torch.get_float32_matmul_precision()
-    except RuntimeError:  # torch has an older and a newer way to set it, and they were mixed
-        return "mixed"
-
-
 def read_default_device() -> torch.device | None:
     """Where new tensors lie; None as long as nobody has set it."""
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)

@@ -12,11 +12,13 @@ import torch
 
 from bnbench import layout, store
 from bnbench.claims import claim, deaths
-from bnbench.compute import FitUnderWay, fit_identity, stored_outcome
+from bnbench.compute import FitUnderWay, stored_outcome
+from bnbench.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import Failure, failure_of, write_failure
 from bnbench.interrupts import StopWatch, is_worker_process, worker_signals
+from bnbench.loading import is_from_outside, said
 from bnbench.masks import OneColourError
 from bnbench.mpo.fit import DivergedError
 from bnbench.protocol import FitKey
@@ -50,7 +52,9 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
                     return Outcome(key, "taken")
                 store.check_folder(folder, job.protocol)  # another runner may have opened it since for its own
                 if layout.fit_path(folder, key).exists():
-                    return stored_outcome(key, folder, job.protocol)
+                    return stored_outcome(key, folder, job.identity(key))
+                if ended := traceback_at_the_end(job.end_marker(key)):
+                    return _record_over(key, job, ended)
                 if (killed := deaths(folder, key)) >= TRIES:
                     return record_killed(key, job, killed)
                 outcome = _with_slot(key, job, stop, folder)
@@ -66,13 +70,20 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
 
 
 def record_failure(
-    key: FitKey, job: Job, kind: str, message: str, *, seconds: float = 0.0, tries: int = 1, slot: str = ""
+    key: FitKey,
+    job: Job,
+    kind: str,
+    message: str,
+    *,
+    seconds: float = 0.0,
+    tries: int = 1,
+    slot: str = "",
+    details: str = "",
 ) -> Outcome:
     """Write the record of a failed fit; where even that fails (a full disk), say so and go on."""
-    details = traceback.format_exc() if kind == "error" else ""
     try:
         earlier = failure_of(job.folder, key)
-        identity = fit_identity(key, job.protocol)
+        identity = job.identity(key)
         if earlier is not None and earlier.identity == identity:
             tries += earlier.tries
         failure = Failure(key, identity, kind, message, details, tries, slot, host_hash(), now())
@@ -81,7 +92,7 @@ def record_failure(
         message += f" (and no record of it could be written: {error.strerror})"
     except store.StoreError:
         layout.failure_path(job.folder, key).unlink(missing_ok=True)
-        return record_failure(key, job, kind, message, seconds=seconds, tries=tries, slot=slot)
+        return record_failure(key, job, kind, message, seconds=seconds, tries=tries, slot=slot, details=details)
     return Outcome(key, "failed", seconds, message=f"{kind}: {message}")
 
 
@@ -91,11 +102,17 @@ def record_killed(key: FitKey, job: Job, tries: int) -> Outcome:
     return record_failure(key, job, "killed worker", message, tries=tries)
 
 
+def _record_over(key: FitKey, job: Job, details: str = "", *, seconds: float = 0.0, slot: str = "") -> Outcome:
+    message = f"it was not done after the {job.execution.fit_timeout:g} s of --fit-timeout"
+    return record_failure(key, job, "timed out", message, seconds=seconds, slot=slot, details=details)
+
+
 def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
     start = time.perf_counter()
     with lease(job.execution.slots, job.local_folder, lambda: stop.is_requested) as slot:
         try:
-            return _with_retry(key, job, stop, slot, folder)
+            with Confinement(":" in key.arm, job.execution.fit_timeout, job.end_marker(key)) as confinement:
+                return _with_retry(key, job, stop, slot, folder, confinement)
         except FitStoppedError:
             return Outcome(key, "stopped", time.perf_counter() - start)
         except OneColourError as error:
@@ -105,32 +122,37 @@ def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
             layout.checkpoint_path(folder, key).unlink(missing_ok=True)  # it can only diverge again
         except UnwritableError as error:
             return disk_outcome(key, error.reason, time.perf_counter() - start)
-        except (Exception, SystemExit) as error:  # a user's arm may raise anything, and this process goes on
-            seconds = time.perf_counter() - start
+        except OutOfTimeError:
+            seconds, details = time.perf_counter() - start, traceback.format_exc()
+            return _record_over(key, job, details, seconds=seconds, slot=str(slot))
+        except BaseException as error:  # a user's arm may raise anything, and this process goes on
+            if is_from_outside(error):
+                raise
+            seconds, details = time.perf_counter() - start, traceback.format_exc()
             kind = "out of memory" if _is_out_of_memory(error) else "error"
-            message = f"{type(error).__name__}: {error}"
-            return record_failure(key, job, kind, message, seconds=seconds, slot=str(slot))
+            details = details if kind == "error" else ""
+            return record_failure(key, job, kind, said(error), seconds=seconds, slot=str(slot), details=details)
         return record_failure(key, job, kind, message, seconds=time.perf_counter() - start, slot=str(slot))
 
 
-def _with_retry(key: FitKey, job: Job, stop: StopWatch, slot: Slot, folder: Path) -> Outcome:
+def _with_retry(key: FitKey, job: Job, stop: StopWatch, slot: Slot, folder: Path, confinement: Confinement) -> Outcome:
     """Compute; when memory runs out, once more with half as many pixels at once."""
     chunk = job.execution.chunk
     try:
-        return FitUnderWay(key, job, slot, chunk, folder).run(stop)
+        return FitUnderWay(key, job, slot, chunk, folder).run(stop, confinement)
     except Exception as error:
         if not _is_out_of_memory(error) or chunk == 1:
             raise
     free_cached_memory(slot.device)
     again = FitUnderWay(key, job, slot, chunk // 2, folder)
     again.add_note(f"out of memory with {chunk} pixels at once, computed with {chunk // 2}")
-    return again.run(stop)
+    return again.run(stop, confinement)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error).lower()
+    text = said(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 

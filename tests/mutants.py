@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from bnbench import compute, data, landscape, masks, models
+from bnbench import data, landscape, masks, models, starting
 from bnbench.models import BatchNorm, ConvolutionalNetwork
 from bnbench.mpo import gradient, objective, plane
 from bnbench.mpo.fit import Fit
@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "a mask keyed by arm",
-        compute.draw_masks,
+        starting.draw_masks,
         "key.seed,",
         "key.seed + len(key.arm),",
         "plain: masks",
@@ -196,7 +196,7 @@ MUTANTS = (
     ),
     Mutant(
         "initial weights that do not depend on the seed",
-        compute.make_plane,
+        starting.make_plane,
         "key.seed)",
         "1)",
         "plain: black loss, step 1, mean of all fits",
@@ -204,7 +204,7 @@ MUTANTS = (
     ),
     Mutant(
         "images' order that does not depend on the seed",
-        compute.start_fit,
+        starting.start_fit,
         'torch_generator("images", key.permille, key.seed)',
         'torch_generator("images", key.permille, 1)',
         "plain: black loss, step 1, mean of all fits",

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from bnbench.compute import draw_masks, make_plane, start_fit
 from bnbench.data import DataSet, load_data
 from bnbench.mpo.fit import Fit
 from bnbench.protocol import FitKey
+from bnbench.starting import draw_masks, make_plane, start_fit
 from tests.fits import SMOKE
 
 ARMS = ("plain", "bn", "skip")

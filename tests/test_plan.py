@@ -11,6 +11,7 @@ import pytest
 from bnbench import layout, store
 from bnbench.checkpoints import load_checkpoint
 from bnbench.compute import FitUnderWay, fit_identity
+from bnbench.confinement import Confinement
 from bnbench.cost import estimate_seconds
 from bnbench.devices import make_slots
 from bnbench.execution import Execution, FitStoppedError, Job, Outcome
@@ -105,14 +106,15 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
 
     store.open_folder(tmp_path, TINY)
     job = Job(TINY, tmp_path, ONE, "token")
+    confinement = Confinement(False, None, tmp_path / "over")
     first = FitUnderWay(KEY, job, ONE.slots[0], 4, tmp_path)
     first.add_note("something that happened")
     with pytest.raises(FitStoppedError):
-        first.run(Stopping([]))
+        first.run(Stopping([]), confinement)
     checkpoint = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY))
     assert checkpoint is not None
     assert checkpoint.provenance["chunk"] == 4
-    FitUnderWay(KEY, job, ONE.slots[0], 2, tmp_path).run(StopWatch([]))
+    FitUnderWay(KEY, job, ONE.slots[0], 2, tmp_path).run(StopWatch([]), confinement)
     origin = read_fit(layout.fit_path(tmp_path, KEY)).provenance
     assert origin["note"] == "something that happened; its first 3 steps were computed with chunk 4"
     assert (origin["chunk"], origin["parts"]) == (2, 2)
