@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return [("", value.__self__)]
     if isinstance(value, FunctionType):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return [(f" ({key})", cell.cell_contents) for key, cell in cells]
+        return [(f" ({key})", cell.cell_contents) for key, cell in cells if cell != CellType()]
     return [(f".{key}", part) for key, part in getattr(value, "__dict__", {}).items()]
 
 
@@ -80,10 +80,9 @@ def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         if (one.shape, one.dtype, one.layout) != (other.shape, other.dtype, other.layout):
             return False
-        equal: Tensor = (one == other) | ((one != one) & (other != other)) if one.layout == torch.strided else one
-        return bool(equal.all()) if one.layout == torch.strided else one is other
+        return one is other or (one.layout == torch.strided and torch.allclose(one, other, 0, 0, equal_nan=True))
     if isinstance(one, np.ndarray):
-        return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+        return bool(one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes())
     return bool(one == other or (one != one and other != other))
 
 
@@ -91,7 +90,7 @@ class _Reads(TorchDispatchMode):
     """Notes each tensor that an operation takes and that neither was given nor comes from an operation."""
 
     def __init__(self, given: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has left it without types
         self.known = {_memory(tensor) for tensor in given}
         self.outside: list[Tensor] = []
 

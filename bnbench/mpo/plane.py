@@ -114,9 +114,7 @@ class Plane(nn.Module):
             coordinates: positions, shape (P, d).
         """
         affine = with_origin(coordinates)
-        return [
-            (affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers
-        ]
+        return [(affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers]
 
 
 def with_origin(coordinates: Tensor) -> Tensor:
