@@ -96,8 +96,7 @@ class _Reads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         taken = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor) and value.numel()]
-        if func is not torch.ops.aten.lift_fresh.default:  # of torch.tensor([1.0, 2.0]), written out in forward
-            self.outside += [tensor for tensor in taken if _memory(tensor) not in self.known]
+        self.outside += [tensor for tensor in taken if _memory(tensor) not in self.known]
         result = func(*args, **(kwargs or {}))
         self.known |= {_memory(value) for value in tree_leaves(result) if isinstance(value, Tensor)}
         return result
