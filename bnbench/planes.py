@@ -1,11 +1,10 @@
 """Fitted planes on disk: one safetensors file per fit, which runs no code when it is read.
 
 A file holds ``vectors``, float32, shape (1 + d, n): origin, right (φ, before eq. 2) and up; and ``scale``,
-shape (): s as it was trained;
-and ``buffer.NAME``, each constant buffer of a user's own arm, in its own shape and type, a complex one as pairs
-of real numbers; files of earlier versions have none. Its metadata has one entry, ``bnbench``, JSON: format,
-revision, key, identity, protocol, image shape, classes, layers (name, shape, start and stop among the n weights),
-initial and trained scale, and the source of a user's own arm.
+shape (): s as it was trained; and ``buffer.NAME``, each constant buffer of a user's own arm, in its own shape and
+type, a complex one as pairs of real numbers (files of earlier versions have none). Its metadata has one entry,
+``bnbench``, JSON: format, revision, key, identity, protocol, image shape, classes, layers (name, shape, start and
+stop among the n weights), initial and trained scale, and the source of a user's own arm.
 
 Letters: n weights, d directions.
 """
