@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return [("", value.__self__)]
     if isinstance(value, FunctionType):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return [(f" ({key})", cell.cell_contents) for key, cell in cells]
+        return [(f" ({key})", cell.cell_contents) for key, cell in cells if cell != CellType()]
     return [(f".{key}", part) for key, part in getattr(value, "__dict__", {}).items()]
 
 
@@ -80,10 +80,9 @@ def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         if (one.shape, one.dtype, one.layout) != (other.shape, other.dtype, other.layout):
             return False
-        equal: Tensor = (one == other) | ((one != one) & (other != other)) if one.layout == torch.strided else one
-        return bool(equal.all()) if one.layout == torch.strided else one is other
+        return one is other or (one.layout == torch.strided and torch.allclose(one, other, 0, 0, equal_nan=True))
     if isinstance(one, np.ndarray):
-        return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+        return bool(one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes())
     return bool(one == other or (one != one and other != other))
 
 
@@ -91,14 +90,13 @@ class _Reads(TorchDispatchMode):
     """Notes each tensor that an operation takes and that neither was given nor comes from an operation."""
 
     def __init__(self, given: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has left it without types
         self.known = {_memory(tensor) for tensor in given}
         self.outside: list[Tensor] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         taken = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor) and value.numel()]
-        if func is not torch.ops.aten.lift_fresh.default:  # of torch.tensor([1.0, 2.0]), written out in forward
-            self.outside += [tensor for tensor in taken if _memory(tensor) not in self.known]
+        self.outside += [tensor for tensor in taken if _memory(tensor) not in self.known]
         result = func(*args, **(kwargs or {}))
         self.known |= {_memory(value) for value in tree_leaves(result) if isinstance(value, Tensor)}
         return result

@@ -143,7 +143,7 @@ def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
 
 
 def uses_bn(module: nn.Module) -> bool:
-    """Whether a module's outputs depend on the batch through :class:`BatchNorm`, or torch's without running averages."""
+    """Whether outputs depend on the batch through :class:`BatchNorm`, or torch's without running averages."""
     return any(isinstance(layer, BatchNorm) or _has_no_history(layer) for layer in module.modules())
 
 

@@ -1,9 +1,10 @@
 """Fitted planes on disk: one safetensors file per fit, which runs no code when it is read.
 
 A file holds ``vectors``, float32, shape (1 + d, n): origin, right (φ, before eq. 2) and up; and ``scale``,
-shape (): s as it was trained. Its metadata has one entry, ``bnbench``, JSON: format, revision, key, identity,
-protocol, image shape, classes, layers (name, shape, start and stop among the n weights), initial and trained
-scale, and the source of a user's own arm.
+shape (): s as it was trained; and ``buffer.NAME``, each constant buffer of a user's own arm, in its own shape and
+type, a complex one as pairs of real numbers (files of earlier versions have none). Its metadata has one entry,
+``bnbench``, JSON: format, revision, key, identity, protocol, image shape, classes, layers (name, shape, start and
+stop among the n weights), initial and trained scale, and the source of a user's own arm.
 
 Letters: n weights, d directions.
 """
@@ -21,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bnbench import layout, store
+from bnbench.arm_state import is_same
 from bnbench.data import DataSet
 from bnbench.errors import RequestError
 from bnbench.foreign import load_arm
@@ -31,6 +33,7 @@ from bnbench.reading import check_regular
 
 FORMAT = 1
 _METADATA = "bnbench"
+_BUFFER = "buffer."
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol:
         "source": arm_source(key.arm),
     }
     tensors = {"vectors": plane.vectors.detach().cpu().contiguous(), "scale": plane.scale.detach().cpu()}
+    tensors.update({f"{_BUFFER}{name}": _stored(buffer) for name, buffer in plane.module.named_buffers()})
     path = layout.plane_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     layout.write_atomically(path, save(tensors, {_METADATA: json.dumps(details)}))
@@ -118,7 +122,7 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
         RequestError: its arm is a user's own and is not named, or cannot be imported.
     """
     path = Path(path)
-    details, vectors, scale = _read(path)
+    details, vectors, scale, buffers = _read(path)
     if ":" in details.key.arm and arm != details.key.arm:
         raise RequestError(
             f"{path} is a plane of the arm {details.key.arm}, which is imported only when it is named: "
@@ -133,7 +137,35 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
         raise store.StoreError(
             f"{path} names other layers than the arm {details.key.arm} has; load it with the version that wrote it."
         )
+    _set_buffers(path, plane.module, buffers)
     return plane.to(device)
+
+
+def _stored(buffer: Tensor) -> Tensor:
+    """A copy that shares no memory with itself or others, on the CPU."""
+    own = torch.view_as_real(buffer.resolve_conj()) if buffer.is_complex() else buffer
+    return own.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _set_buffers(path: Path, network: nn.Module, stored: dict[str, Tensor]) -> None:
+    """Give a network the buffers that its plane was fitted with; earlier files have none.
+
+    Those that it has already are left as they lie in memory, because other strides can mean another order of sums.
+    """
+    own = dict(network.named_buffers())
+    if stored and {name: (value.shape, value.dtype) for name, value in stored.items()} != {
+        name: ((real := _stored(buffer)).shape, real.dtype) for name, buffer in own.items()
+    }:
+        raise store.StoreError(f"{path} holds other buffers than its arm has; load it with the version that wrote it.")
+    changed = {
+        id(own[name]): torch.view_as_complex(value) if own[name].is_complex() else value
+        for name, value in stored.items()
+        if not is_same(value, _stored(own[name]))
+    }
+    for layer in network.modules():
+        for leaf, buffer in [*layer.named_buffers(recurse=False, remove_duplicate=False)]:
+            if id(buffer) in changed:
+                setattr(layer, leaf, changed[id(buffer)])
 
 
 def _network(path: Path, details: PlaneDetails) -> nn.Module:
@@ -154,13 +186,15 @@ def _network(path: Path, details: PlaneDetails) -> nn.Module:
     return network
 
 
-def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor]:
-    """Details, vectors (1 + d, n) and scale () of a file, after every check that needs no network."""
+def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor, dict[str, Tensor]]:
+    """Details, vectors (1 + d, n), scale () and buffers of a file, after every check that needs no network."""
     try:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
             details = _details((file.metadata() or {})[_METADATA])
             vectors, scale = file.get_tensor("vectors"), file.get_tensor("scale")
+            names = [name for name in file.keys() if name.startswith(_BUFFER)]  # noqa: SIM118, not a dictionary
+            buffers = {name.removeprefix(_BUFFER): file.get_tensor(name) for name in names}
         _check_tensors(details, vectors, scale)
     except FileNotFoundError as error:
         raise store.StoreError(f"{path} is not there; bnbench run --keep-planes keeps a fit's plane.") from error
@@ -170,7 +204,7 @@ def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor]:
             f"{path} is not a whole plane of bnbench ({reason}); "
             "bnbench run --force --keep-planes computes its fit anew."
         ) from error
-    return details, vectors, scale
+    return details, vectors, scale, buffers
 
 
 def _details(text: str) -> PlaneDetails:

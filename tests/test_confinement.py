@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnbench.fits import read_fit
 from bnbench import layout, store
 from bnbench.devices import make_slots
 from bnbench.execution import Execution, Outcome
 from bnbench.failures import failure_of
+from bnbench.fits import read_fit
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
 from bnbench.runner import Sweeping, in_processes, in_this_process

@@ -1,0 +1,307 @@
+"""Arms that cannot work on a plane, each with what its refusal must name: the layer or attribute, and the cause.
+
+They are looked up by name in ``REFUSED``: ``tests.arms_refused:spectral_norm``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from bnbench.models import BatchNorm
+from tests.arms_taken import WIDTH, Attention, DropPath, Factory, Shape, computed, dense, encoder_layer, linear, rows
+
+PROJECTION = torch.randn(WIDTH, WIDTH)
+ARRAY = np.random.default_rng().normal(size=(WIDTH, WIDTH)).astype(np.float32)
+
+
+class ModelOutput(OrderedDict[str, Tensor]):
+    """Hugging Face's, which is a dictionary."""
+
+
+@dataclass
+class ClassifierOutput:
+    """The same as a dataclass."""
+
+    logits: Tensor
+    hidden: Tensor
+
+
+def returning(function: Callable[[Tensor], Any]) -> Factory:
+    """A network whose logits are given to a function at the end."""
+    return lambda shape, classes: nn.Sequential(
+        nn.Flatten(), nn.Linear(math.prod(shape), classes), computed(lambda _, x: function(x))()
+    )
+
+
+class Keeping(nn.Module):
+    """A layer with something in a plain attribute."""
+
+    def __init__(self, kept: Any, function: Callable[[Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.kept, self.function = kept, function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.kept, x)
+
+
+def keeping(make: Callable[[], Any], function: Callable[[Any, Tensor], Tensor]) -> Factory:
+    return dense(lambda: Keeping(make(), function))
+
+
+class Frozen(nn.Module):
+    """Caches its product of weights in the first call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.cached = linear(), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.cached is None:
+            self.cached = self.layer.weight @ self.layer.weight
+        return x @ self.cached
+
+
+class Scheduled(nn.Module):
+    """A schedule: what it gives depends on how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * (1 + self.calls / 100)
+
+
+class Projected(nn.Module):
+    """EEGNet's max-norm: clamps its own weight in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WIDTH, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data.clamp_(-0.1, 0.1)
+        return x @ self.weight
+
+
+class Centred(nn.Module):
+    """Changes the images that it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x -= 0.5
+        return x
+
+
+class UsesProjection(nn.Module):
+    """Reads a global that is drawn when the file is imported."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ PROJECTION
+
+
+class UsesArray(nn.Module):
+    """The same from NumPy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ torch.from_numpy(ARRAY)
+
+
+class Average(nn.Module):
+    """A moving average of its inputs, as vector quantization keeps one; it is used in eval mode too."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(WIDTH), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.mean.lerp_(x.mean(0).detach(), 0.1)
+        return x
+
+
+def at_random(_: Any, x: Tensor) -> Tensor:
+    return x * random.random()
+
+
+def recurrent(kind: type[nn.RNNBase]) -> Factory:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = kind(WIDTH, WIDTH, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.rnn(x)[0]
+            return output
+
+    return rows(Last)
+
+
+def cast(factory: Factory, dtype: torch.dtype) -> Factory:
+    return lambda shape, classes: factory(shape, classes).to(dtype)
+
+
+def batch_norm_centred() -> nn.Module:
+    return nn.Sequential(BatchNorm(WIDTH), computed(lambda _, x: x - x.mean(0))())
+
+
+def number() -> nn.Parameter:
+    return nn.Parameter(torch.randn(()))
+
+
+def sparse(shape: Shape, classes: int) -> nn.Module:
+    return dense(computed(lambda own, x: x @ own.w.to_dense(), w=lambda: torch.eye(WIDTH).to_sparse()))(shape, classes)
+
+
+REFUSED: dict[str, tuple[Factory, str]] = {
+    # state beside the parameters
+    "random_buffer": (
+        dense(computed(lambda own, x: x @ own.w, w=lambda: torch.randn(WIDTH, WIDTH))),
+        r"layer 2 \(Computed\) draws its buffer 2\.w anew",
+    ),
+    "unread_buffer": (dense(computed(lambda _, x: x, w=lambda: torch.randn(2))), r"buffer 2\.w anew"),
+    "spectral_norm": (
+        dense(lambda: parametrizations.spectral_norm(linear()).eval()),
+        r"layer 2\.parametrizations\.weight\.0 \(_SpectralNorm\) draws its buffer 2\.parametrizations\.weight\.0\._u",
+    ),
+    "spectral_norm_in_training": (
+        dense(lambda: parametrizations.spectral_norm(linear())),
+        r"_SpectralNorm\) draws its buffer",
+    ),
+    "random_attribute": (keeping(lambda: torch.randn(WIDTH), torch.mul), r"layer 2 \(Keeping\) keeps 2\.kept"),
+    "constant_attribute": (
+        keeping(lambda: torch.arange(4.0), torch.mul),
+        r"neither parameter nor buffer \(layer 2 \(Keeping\) keeps 2\.kept\).*register_buffer",
+    ),
+    "random_array": (
+        keeping(lambda: np.random.default_rng().normal(size=4), lambda a, x: x * torch.tensor(a, dtype=x.dtype)),
+        r"keeps 2\.kept",
+    ),
+    "constant_array": (
+        keeping(lambda: np.ones(4, np.float32), lambda a, x: x * torch.from_numpy(a)),
+        r"neither parameter nor buffer \(layer 2 \(Keeping\) keeps 2\.kept\)",
+    ),
+    "random_number": (keeping(random.random, lambda a, x: x * a), r"keeps 2\.kept"),
+    "torch_number": (keeping(lambda: torch.rand(()).item(), lambda a, x: x * a), r"keeps 2\.kept"),
+    "list_of_tensors": (
+        keeping(lambda: [torch.randn(WIDTH)], lambda a, x: x * a[0]),
+        r"keeps 2\.kept\[0\]",
+    ),
+    "list_of_layers": (keeping(lambda: [linear(), linear()], lambda a, x: a[1](x)), r"keeps 2\.kept\[0\]\.weight"),
+    "dictionary": (keeping(lambda: {"w": torch.randn(4)}, lambda a, x: x * a["w"]), r"keeps 2\.kept\['w'\]"),
+    "closure": (
+        dense(lambda: (lambda w: computed(lambda _, x: x * w)())(torch.randn(WIDTH))),
+        r"keeps 2\.function \(w\)",
+    ),
+    "global_tensor": (dense(UsesProjection), r"neither parameter nor buffer .*PROJECTION"),
+    "global_array": (dense(UsesArray), r"neither parameter nor buffer .*ARRAY"),
+    "cached_weights": (dense(Frozen), r"other outputs in another fresh network .*keeps 2\.cached"),
+    "schedule": (dense(Scheduled), r"other outputs for the same weights and images .*keeps 2\.calls"),
+    "moving_average": (dense(Average), r"layer 2 \(Average\) changes its buffer 2\.mean"),
+    "sparse_buffer": (sparse, r"layer 2 \(Computed\) has a sparse buffer 2\.w"),
+    # changes in place
+    "changes_images": (
+        lambda shape, classes: nn.Sequential(Centred(), nn.Flatten(), nn.Linear(math.prod(shape), classes)),
+        "changes the images in place",
+    ),
+    "changes_weights": (dense(Projected), r"changes its parameter 2\.weight in place"),
+    # chance
+    "dropout": (dense(lambda: nn.Dropout(0.5)), r"layer 2 \(Dropout\) draws random numbers"),
+    "drop_path": (dense(DropPath), r"layer 2 \(DropPath\) draws random numbers"),
+    "dropout_function": (
+        dense(computed(lambda _, x: F.dropout(x, 0.1))),
+        r"layer 2 \(Computed\) draws random numbers",
+    ),
+    "chance_of_python": (dense(computed(at_random)), r"layer 2 \(Computed\) draws random numbers"),
+    "encoder_with_dropout": (
+        rows(lambda: encoder_layer(dropout=0.1)),
+        r"layer layer\.dropout \(Dropout\) draws random numbers",
+    ),
+    # the outputs
+    "tuple": (returning(lambda x: (x, x)), "returns a tuple of 2; make it return one tensor of logits"),
+    "dictionary_output": (returning(lambda x: {"logits": x}), "returns a dict with logits"),
+    "model_output": (returning(lambda x: ModelOutput(logits=x)), "returns a ModelOutput with logits"),
+    "dataclass_output": (returning(lambda x: ClassifierOutput(x, x)), "returns a ClassifierOutput with logits, hidden"),
+    "nothing": (returning(lambda _: None), "returns a NoneType"),
+    "whole_numbers": (returning(lambda x: (x > 0).long()), r"outputs of torch\.int64"),
+    "squeezed": (
+        returning(lambda x: x[None].transpose(0, 1).squeeze()),
+        r"outputs of shape \(3,\) for a single image.*instead of squeeze",
+    ),
+    "one_too_many": (returning(lambda x: torch.cat([x, x[:, :1]], 1)), r"outputs of shape \(4, 4\) for 4 images"),
+    "not_a_number": (returning(lambda x: (x - 100).log()), "not finite numbers"),
+    "gradient_not_a_number": (
+        returning(lambda x: x + (x * 0).abs().sum().sqrt()),
+        "a gradient that is not a finite number",
+    ),
+    # the batch
+    "centred": (dense(computed(lambda _, x: x - x.mean(0))), "depends on the images beside it"),
+    "normed_by_all": (dense(computed(lambda _, x: x / x.norm())), "depends on the images beside it"),
+    "attention_over_images": (dense(computed(lambda _, x: (x @ x.T).softmax(1) @ x)), "the images beside it"),
+    "flipped": (returning(lambda x: x.flip(0)), "the images beside it"),
+    "centred_batch_norm": (dense(batch_norm_centred), "depends on the images beside it"),
+    "batch_norm_1d": (
+        dense(lambda: nn.BatchNorm1d(WIDTH)),
+        r"layer 2 \(BatchNorm1d\) keeps running statistics",
+    ),
+    "instance_norm": (
+        lambda shape, classes: nn.Sequential(
+            nn.InstanceNorm2d(shape[0], track_running_stats=True), nn.Flatten(), nn.Linear(math.prod(shape), classes)
+        ),
+        r"layer 0 \(InstanceNorm2d\) keeps running statistics",
+    ),
+    # what many networks at once cannot do
+    "gru": (recurrent(nn.GRU), r"layer layer\.rnn \(GRU\) is a recurrent layer.*nn\.GRUCell"),
+    "lstm": (recurrent(nn.LSTM), r"layer layer\.rnn \(LSTM\) is a recurrent layer.*nn\.LSTMCell"),
+    "float_of_parameter": (
+        dense(computed(lambda own, x: x * float(own.g), g=number)),
+        r"layer 2 \(Computed\) turns a tensor into a number",
+    ),
+    "item": (dense(computed(lambda own, x: x * own.g.item(), g=number)), "turns a tensor into a number"),
+    "if_parameter": (dense(computed(lambda own, x: x if own.g > 0 else -x, g=number)), "turns a tensor into a number"),
+    "to_numpy": (
+        dense(computed(lambda _, x: torch.from_numpy(np.tanh(x.detach().numpy())) + 0 * x)),
+        "turns a tensor into a number",
+    ),
+    "boolean_index": (dense(computed(lambda _, x: x + x[x > 0].mean())), "turns a tensor into a number"),
+    # parameters
+    "double": (cast(dense(linear), torch.float64), r"parameter 1\.weight is torch\.float64.*torch\.float32"),
+    "half": (cast(dense(linear), torch.float16), r"parameter 1\.weight is torch\.float16"),
+    "constant_matrix": (
+        dense(computed(lambda own, x: x @ own.w, w=lambda: nn.Parameter(torch.eye(WIDTH)))),
+        r"parameter 2\.w starts the same",
+    ),
+    # what is around it
+    "data_parallel": (
+        lambda shape, classes: nn.DataParallel(dense(linear)(shape, classes)),
+        r"the module \(DataParallel\) spreads",
+    ),
+    "too_small": (
+        lambda shape, classes: nn.Sequential(nn.Conv2d(shape[0], 1, 9), nn.Flatten(), nn.Linear(1, classes)),
+        r"layer 0 \(Conv2d\) fails in forward \(RuntimeError",
+    ),
+    "heads": (
+        rows(lambda: Attention(average_attn_weights=None, wrong=1)),
+        r"layer layer\.attention \(MultiheadAttention\) fails in forward",
+    ),
+}
+
+
+def __getattr__(name: str) -> Factory:
+    try:
+        return REFUSED[name][0]
+    except KeyError:
+        raise AttributeError(name) from None
