@@ -12,6 +12,7 @@ import pytest
 from bnbench import datasets, layout, store
 from bnbench.checkpoints import load_checkpoint
 from bnbench.compute import FitUnderWay, fit_identity
+from bnbench.confinement import Confinement
 from bnbench.data import DataError, load_data, load_data_of
 from bnbench.datasets import digest_of, read_dataset
 from bnbench.devices import make_slots
@@ -156,7 +157,7 @@ def test_a_checkpoint_goes_on_only_with_the_same_images(tmp_path: Path) -> None:
     under_way.fit.advance()
     marker.touch()
     with pytest.raises(FitStoppedError):
-        under_way.run(StopWatch((marker,)))
+        under_way.run(StopWatch((marker,)), Confinement(False, None, tmp_path / "over"))
     assert load_checkpoint(results, KEY, fit_identity(KEY, first)) is not None
     assert load_checkpoint(results, KEY, fit_identity(KEY, settled(data["b"]))) is None
     moved = replace(job, execution=replace(ONE, data_folder=data["b"]))
