@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bnbench import datasets, store
-from bnbench.cli.run import _JsonLines
+from bnbench.cli.announce import JsonLines
 from bnbench.cli.streams import _BestEffort, forget_false_width
 from bnbench.data import DataError
 from bnbench.datasets import DATASETS_FOLDER, read_dataset
@@ -135,7 +135,7 @@ class Broken(io.StringIO):
 
 def test_a_sweep_goes_on_once_nobody_reads_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "out").open("wb") as file, redirect_stderr(io.StringIO()) as said:
-        lines = _JsonLines()
+        lines = JsonLines()
         monkeypatch.setattr(sys, "stdout", Broken(file))
         for _ in range(2):
             lines(Outcome(KEY, "done"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bnbench.cli.announce import JsonLines, announce, conclude
 from bnbench.cli.config import ConfiguredCommand, config_option, given_options
 from bnbench.cli.options import (
     COUNT,
@@ -25,19 +25,15 @@ from bnbench.cli.options import (
     machine_options,
     say,
 )
-from bnbench.cli.streams import drop_output
 from bnbench.parsing import parse_probs, parse_seeds
-from bnbench.profiles import PROFILES, folder_name, title
+from bnbench.profiles import PROFILES, folder_name
 from bnbench.protocol import SECTIONS, Grid, Protocol
-from bnbench.wording import counted, percent, plan_time
 
 if TYPE_CHECKING:
     from bnbench.cluster import Cluster
     from bnbench.data import DataSet
     from bnbench.execution import Execution, Outcome
     from bnbench.plan import Plan
-
-_NAMED = 8  # slots that the plan names one by one
 
 
 @click.command(cls=ConfiguredCommand)
@@ -114,15 +110,15 @@ def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Clu
     kept = _kept_chunk(plan)
     execution = replace(execution, chunk=options["chunk"] or kept or execution.chunk)
     if options["dry_run"]:
-        _announce(plan, execution, None, options["as_json"], cluster)
+        announce(plan, execution, None, options["as_json"], cluster)
         sys.exit(1 if plan.broken or plan.failed else 0)
     store.open_folder(folder, protocol)
     write_config(folder, effective_config(protocol, grid, given_options(click.get_current_context())))
     execution = _with_chunk(options["chunk"], kept, plan, execution, data, cluster)
-    _announce(plan, execution, data, options["as_json"], cluster)
-    lines = _JsonLines() if options["as_json"] else None
+    announce(plan, execution, data, options["as_json"], cluster)
+    lines = JsonLines() if options["as_json"] else None
     outcomes = _compute(plan, execution, options, cluster, lines)
-    _conclude(plan, execution, outcomes, is_local=cluster is None)
+    conclude(plan, execution, outcomes, is_local=cluster is None)
     if lines and lines.is_lost:
         sys.exit(1)
 
@@ -175,37 +171,6 @@ def _with_chunk(
     return replace(execution, chunk=chunk)
 
 
-def _announce(plan: Plan, execution: Execution, data: DataSet | None, as_json: bool, cluster: Cluster | None) -> None:
-    """Say what will run and how long it will take; without ``data`` nothing is measured for it."""
-    from bnbench.cost import estimate_seconds
-
-    if cluster and data and plan.to_run:
-        seconds = cluster.measure(estimate_seconds, plan, execution)
-    else:
-        seconds = estimate_seconds(plan, execution, data) if plan.to_run else 0.0
-    if as_json:
-        click.echo(json.dumps({**plan.as_dict(), **_described(execution), "seconds": seconds}))
-        return
-    protocol = plan.protocol
-    images = protocol.images if protocol.content else protocol.data.dataset
-    say(f"profile {title(protocol)} ({protocol.hash}), {images}, results in {plan.folder}")
-    for message in plan.broken:
-        say(f"skipped: {message}")
-    if execution.keep_planes and (bare := plan.without_plane):
-        they, them = ("it is", "it") if len(bare) == 1 else ("they are", "them")
-        say(f"{counted(len(bare), 'fit')} done without keeping the plane, left as {they}; --force runs {them} again")
-    names = [str(slot) for slot in execution.slots]
-    slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
-    how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
-    line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
-    say(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
-
-
-def _described(execution: Execution) -> dict[str, Any]:
-    slots = [str(slot) for slot in execution.slots]
-    return {"slots": slots, "threads": execution.threads, "chunk": execution.chunk}
-
-
 def _compute(
     plan: Plan,
     execution: Execution,
@@ -220,51 +185,3 @@ def _compute(
     with backend_for(options["backend"], plan, execution, cluster) as backend:
         sweeping = Sweeping(plan, execution, backend, fail_fast=options["fail_fast"], is_remote=cluster is not None)
         return watch(sweeping, on_outcome)
-
-
-class _JsonLines:
-    """Prints a line for each fit; once nobody takes them any more, the fits go on without."""
-
-    def __init__(self) -> None:
-        self.is_lost = False
-
-    def __call__(self, outcome: Outcome) -> None:
-        try:
-            click.echo(json.dumps(outcome.as_dict()))
-        except OSError as error:
-            self.is_lost = True
-            drop_output()
-            say(f"bnbench: --json cannot be written any more ({error.strerror}); the fits go on")
-
-
-def _conclude(plan: Plan, execution: Execution, outcomes: list[Outcome], *, is_local: bool) -> None:
-    """The last lines: speed, and which fits failed and how to run them again."""
-    rates = [outcome.gflops for outcome in outcomes if outcome.state == "done"]
-    if rates and is_local:
-        say(_speed_line(rates, execution))
-    failed = {outcome.key: outcome.message for outcome in outcomes if outcome.state == "failed"}
-    again = [outcome.key for outcome in outcomes if outcome.is_fatal]  # no fault of theirs: not on record
-    failed |= {key: f"{failure}" for key, failure in plan.failed.items() if key not in failed}
-    for key, message in failed.items():
-        say(f"failed: {key}: {message}")
-    if failed:
-        how = "the same command" if len(again) == len(failed) else "the same command with --retry-failed"
-        them = "it" if len(failed) == 1 else "them"
-        say(f"{counted(len(failed), 'fit')} failed; {how} runs {them} again.")
-    if plan.broken:
-        say(f"{counted(len(plan.broken), 'file')} could not be read; the reasons are above.")
-    if failed or plan.broken:
-        sys.exit(1)
-
-
-def _speed_line(rates: list[float], execution: Execution) -> str:
-    """How near the fits came to what the device can do at best."""
-    from statistics import median
-
-    from bnbench.devices import prepare_process
-    from bnbench.mpo.flops import matmul_gflops
-
-    prepare_process(execution.threads)
-    peak, rate = matmul_gflops(execution.slots[0].device), median(rates)
-    share = f"{percent(rate / peak)} of the matmul peak of {peak:.0f}"
-    return f"while training, a fit ran at {rate:.2g} GFLOP/s (median), {share}"
