@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -21,11 +22,14 @@ from bnbench.checkpoints import load_checkpoint
 from bnbench.config import effective_config, write_config
 from bnbench.devices import make_slots
 from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
+from bnbench.evaluations import find_evaluations
 from bnbench.execution import Execution
 from bnbench.failures import failure_of
 from bnbench.fits import content_of, read_fit
 from bnbench.plan import plan_sweep
+from bnbench.planes import read_plane_details
 from bnbench.protocol import FitKey, Grid
+from bnbench.report import manifest
 from bnbench.status import read_status
 from bnbench.store import StoreError
 from tests.synthetic import SMALL, write_sweep
@@ -479,3 +483,29 @@ def test_the_commands_say_so_and_end_with_1(sweep: Path) -> None:
         assert "Traceback" not in answer.stderr
     (record,) = json.loads((sweep.parent / "r" / "report.json").read_text())["protocols"]
     assert [row["arm"] for row in record["tables"]["fits"]["rows"]] == ["plain"]
+
+
+@pytest.mark.parametrize("name", [name for name in IN_PLACE if name not in ("a_link_to_nothing",)])
+def test_what_is_in_place_of_a_plane_is_named(sweep: Path, name: str) -> None:
+    path = layout.plane_path(sweep, WHOLE)
+    replaced(path, name)
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        read_plane_details(path)
+    plan = plan_evaluation(sweep, EvaluationRequest(sweep / "evaluations", Execution(make_slots(("cpu",), 1, 1))))
+    assert [str(path) in sentence for sentence in plan.broken] == [True]
+    assert plan.tasks == []
+
+
+@pytest.mark.parametrize("name", ["a_pipe", "a_folder", "a_socket", "a_loop_of_links", "nothing in it", "null"])
+def test_what_is_in_place_of_an_evaluation_or_a_list_of_files_is_no_traceback(sweep: Path, name: str) -> None:
+    path = layout.evaluation_path(sweep / "evaluations", SMALL, WHOLE, "none_test-1000_0123")
+    path.parent.mkdir(parents=True)
+    replaced(path, name)
+    found, broken = find_evaluations([sweep / "evaluations"])
+    assert len(found) == 0
+    assert [str(path) in sentence for sentence in broken] == [True]
+    out = sweep.parent / "report"
+    out.mkdir()
+    replaced(out / manifest.NAME, name)
+    if name != "a_folder":  # what cannot be replaced is told by the report
+        assert manifest.settle(out, {}).is_file()
