@@ -35,6 +35,7 @@ from bnbench.store import StoreError
 from tests.synthetic import SMALL, write_sweep
 from tests.test_cli import bnbench
 
+SHORT = SMALL.with_knobs(steps=30)  # its traces are short, too
 GRID = Grid(("plain", "bn"), (0.3,), (1,))
 VICTIM, WHOLE = FitKey("bn", 0.3, 1), FitKey("plain", 0.3, 1)
 Details = dict[str, Any]
@@ -44,8 +45,8 @@ Columns = dict[str, Any]
 @pytest.fixture(scope="module")
 def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damages") / "own"
-    write_sweep(folder, probs=GRID.probs, seeds=GRID.seeds)
-    write_config(folder, effective_config(SMALL, GRID, {}))
+    write_sweep(folder, probs=GRID.probs, seeds=GRID.seeds, protocol=SHORT)
+    write_config(folder, effective_config(SHORT, GRID, {}))
     chunks.keep_chunk(folder, 8)
     return folder
 
@@ -59,7 +60,7 @@ def assert_named_and_left_out(sweep: Path, path: Path, count: int = 1) -> None:
     """What every reader makes of a folder whose one fit is damaged."""
     with pytest.raises(StoreError, match="own/fits/") as refusal:
         sweeps.load(sweep)
-    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SMALL, GRID)
+    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SHORT, GRID)
     evaluation = plan_evaluation(sweep, EvaluationRequest(sweep / "evaluations", Execution(make_slots(("cpu",), 1, 1))))
     said = {
         "load": [str(refusal.value)],
@@ -401,14 +402,14 @@ def test_what_is_in_place_of_a_fit_is_named(sweep: Path, name: str) -> None:
 def test_what_is_in_place_of_a_protocol_is_named_and_nothing_else_is_read(sweep: Path, name: str) -> None:
     path = sweep / "protocol.json"
     replaced(path, name)
-    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: store.open_folder(folder, SMALL)):
+    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: store.open_folder(folder, SHORT)):
         with pytest.raises(StoreError) as refusal:
             read(sweep)
         assert str(path) in str(refusal.value)
         assert "delete" not in str(refusal.value)
     shutil.copytree(sweep / "fits", sweep.parent / "other" / "fits")
     (sweep.parent / "other" / "protocol.json").write_text(
-        json.dumps({"hash": SMALL.hash, "protocol": SMALL.as_dict(), "format": 1})
+        json.dumps({"hash": SHORT.hash, "protocol": SHORT.as_dict(), "format": 1})
     )
     found, broken = sweeps.read_sweeps(sweep.parent)
     assert len(found) == len(broken) == 1
@@ -422,7 +423,7 @@ def test_what_is_in_place_of_another_file_is_no_traceback_and_costs_no_fit(sweep
         replaced(path_of(sweep, VICTIM), name)
     replaced(layout.config_path(sweep), name)
     replaced(layout.execution_path(sweep), name)
-    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SMALL, GRID)
+    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SHORT, GRID)
     for broken in (read.broken, status.broken):
         for path in (layout.failure_path(sweep, VICTIM), layout.config_path(sweep)):
             assert len([sentence for sentence in broken if str(path) in sentence]) == 1, broken
@@ -498,7 +499,7 @@ def test_what_is_in_place_of_a_plane_is_named(sweep: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a_pipe", "a_folder", "a_socket", "a_loop_of_links", "nothing in it", "null"])
 def test_what_is_in_place_of_an_evaluation_or_a_list_of_files_is_no_traceback(sweep: Path, name: str) -> None:
-    path = layout.evaluation_path(sweep / "evaluations", SMALL, WHOLE, "none_test-1000_0123")
+    path = layout.evaluation_path(sweep / "evaluations", SHORT, WHOLE, "none_test-1000_0123")
     path.parent.mkdir(parents=True)
     replaced(path, name)
     found, broken = find_evaluations([sweep / "evaluations"])
