@@ -70,6 +70,8 @@ def find_sweeps(root: Path) -> tuple[list[Path], list[str]]:
         seen.add(place)
         try:
             below = sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError as error:
             broken.append(f"{folder} cannot be listed ({reason_of(error)}); what lies below it is left out.")
             continue

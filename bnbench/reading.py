@@ -37,10 +37,10 @@ def read_file(path: Path, largest: float = _LARGEST) -> bytes:
     try:
         # Without O_NONBLOCK a named pipe would wait for somebody to write into it.
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise OSError(errno.EINVAL, "a link that leads nowhere", str(path)) from None
-        raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise OSError(errno.EINVAL, "a socket or a device, not a file", str(path)) from None

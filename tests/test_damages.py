@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -21,16 +22,20 @@ from bnbench.checkpoints import load_checkpoint
 from bnbench.config import effective_config, write_config
 from bnbench.devices import make_slots
 from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
+from bnbench.evaluations import find_evaluations
 from bnbench.execution import Execution
 from bnbench.failures import failure_of
 from bnbench.fits import content_of, read_fit
 from bnbench.plan import plan_sweep
+from bnbench.planes import read_plane_details
 from bnbench.protocol import FitKey, Grid
+from bnbench.report import manifest
 from bnbench.status import read_status
 from bnbench.store import StoreError
 from tests.synthetic import SMALL, write_sweep
 from tests.test_cli import bnbench
 
+SHORT = SMALL.with_knobs(steps=30)  # its traces are short, too
 GRID = Grid(("plain", "bn"), (0.3,), (1,))
 VICTIM, WHOLE = FitKey("bn", 0.3, 1), FitKey("plain", 0.3, 1)
 Details = dict[str, Any]
@@ -40,8 +45,8 @@ Columns = dict[str, Any]
 @pytest.fixture(scope="module")
 def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damages") / "own"
-    write_sweep(folder, probs=GRID.probs, seeds=GRID.seeds)
-    write_config(folder, effective_config(SMALL, GRID, {}))
+    write_sweep(folder, probs=GRID.probs, seeds=GRID.seeds, protocol=SHORT)
+    write_config(folder, effective_config(SHORT, GRID, {}))
     chunks.keep_chunk(folder, 8)
     return folder
 
@@ -55,7 +60,7 @@ def assert_named_and_left_out(sweep: Path, path: Path, count: int = 1) -> None:
     """What every reader makes of a folder whose one fit is damaged."""
     with pytest.raises(StoreError, match="own/fits/") as refusal:
         sweeps.load(sweep)
-    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SMALL, GRID)
+    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SHORT, GRID)
     evaluation = plan_evaluation(sweep, EvaluationRequest(sweep / "evaluations", Execution(make_slots(("cpu",), 1, 1))))
     said = {
         "load": [str(refusal.value)],
@@ -397,14 +402,14 @@ def test_what_is_in_place_of_a_fit_is_named(sweep: Path, name: str) -> None:
 def test_what_is_in_place_of_a_protocol_is_named_and_nothing_else_is_read(sweep: Path, name: str) -> None:
     path = sweep / "protocol.json"
     replaced(path, name)
-    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: store.open_folder(folder, SMALL)):
+    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: store.open_folder(folder, SHORT)):
         with pytest.raises(StoreError) as refusal:
             read(sweep)
         assert str(path) in str(refusal.value)
         assert "delete" not in str(refusal.value)
     shutil.copytree(sweep / "fits", sweep.parent / "other" / "fits")
     (sweep.parent / "other" / "protocol.json").write_text(
-        json.dumps({"hash": SMALL.hash, "protocol": SMALL.as_dict(), "format": 1})
+        json.dumps({"hash": SHORT.hash, "protocol": SHORT.as_dict(), "format": 1})
     )
     found, broken = sweeps.read_sweeps(sweep.parent)
     assert len(found) == len(broken) == 1
@@ -418,7 +423,7 @@ def test_what_is_in_place_of_another_file_is_no_traceback_and_costs_no_fit(sweep
         replaced(path_of(sweep, VICTIM), name)
     replaced(layout.config_path(sweep), name)
     replaced(layout.execution_path(sweep), name)
-    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SMALL, GRID)
+    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SHORT, GRID)
     for broken in (read.broken, status.broken):
         for path in (layout.failure_path(sweep, VICTIM), layout.config_path(sweep)):
             assert len([sentence for sentence in broken if str(path) in sentence]) == 1, broken
@@ -479,3 +484,29 @@ def test_the_commands_say_so_and_end_with_1(sweep: Path) -> None:
         assert "Traceback" not in answer.stderr
     (record,) = json.loads((sweep.parent / "r" / "report.json").read_text())["protocols"]
     assert [row["arm"] for row in record["tables"]["fits"]["rows"]] == ["plain"]
+
+
+@pytest.mark.parametrize("name", [name for name in IN_PLACE if name not in ("a_link_to_nothing",)])
+def test_what_is_in_place_of_a_plane_is_named(sweep: Path, name: str) -> None:
+    path = layout.plane_path(sweep, WHOLE)
+    replaced(path, name)
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        read_plane_details(path)
+    plan = plan_evaluation(sweep, EvaluationRequest(sweep / "evaluations", Execution(make_slots(("cpu",), 1, 1))))
+    assert [str(path) in sentence for sentence in plan.broken] == [True]
+    assert plan.tasks == []
+
+
+@pytest.mark.parametrize("name", ["a_pipe", "a_folder", "a_socket", "a_loop_of_links", "nothing in it", "null"])
+def test_what_is_in_place_of_an_evaluation_or_a_list_of_files_is_no_traceback(sweep: Path, name: str) -> None:
+    path = layout.evaluation_path(sweep / "evaluations", SHORT, WHOLE, "none_test-1000_0123")
+    path.parent.mkdir(parents=True)
+    replaced(path, name)
+    found, broken = find_evaluations([sweep / "evaluations"])
+    assert len(found) == 0
+    assert [str(path) in sentence for sentence in broken] == [True]
+    out = sweep.parent / "report"
+    out.mkdir()
+    replaced(out / manifest.NAME, name)
+    if name != "a_folder":  # what cannot be replaced is told by the report
+        assert manifest.settle(out, {}).is_file()
