@@ -90,9 +90,9 @@ def guest(arm: str) -> Iterator[None]:
         ArmError: it has replaced functions of torch or others, or raised what is no ``Exception``, such as
             ``SystemExit``; an error of its own passes as it is.
     """
-    process, code, before = os.getpid(), Code(), read_settings()
     raised: BaseException | None = None
     with stdout_to_stderr():
+        process, code, before = os.getpid(), Code(), read_settings()
         try:
             yield
         except BaseException as error:
@@ -113,12 +113,13 @@ def guest(arm: str) -> Iterator[None]:
 @contextmanager
 def at_home(arm: str) -> Iterator[None]:
     """In the block an arm's modules are found; what it sets is put back, but for its streams of random numbers."""
-    before = read_settings(with_streams=False)
-    use_module_path(arm)
-    try:
-        yield
-    finally:
-        put_back(before)
+    with stdout_to_stderr():
+        before = read_settings(with_streams=False)
+        use_module_path(arm)
+        try:
+            yield
+        finally:
+            put_back(before)
 
 
 def is_from_outside(error: BaseException) -> bool:
