@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,8 +125,14 @@ def at_home(arm: str) -> Iterator[None]:
 
 def is_from_outside(error: BaseException) -> bool:
     """Whether a signal has ended foreign code, and not the code itself, which may raise ``KeyboardInterrupt``, too."""
-    is_ctrl_c = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return isinstance(error, Signalled) or is_ctrl_c
+    if isinstance(error, Signalled):
+        return True
+    is_main = threading.current_thread() is threading.main_thread()
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and is_main
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def said(error: BaseException) -> str:
