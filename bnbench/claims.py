@@ -45,6 +45,7 @@ class Progress:
         steps: steps of a whole fit.
         black: accuracy over the black pixels of the last steps; None before the first trace row.
         white: the same over white pixels.
+        time: when it last took a step and said so, seconds since 1970; None in files of earlier versions.
     """
 
     arm: str
@@ -60,6 +61,7 @@ class Progress:
     steps: int
     black: float | None = None
     white: float | None = None
+    time: float | None = None
 
     @property
     def key(self) -> FitKey:

@@ -228,6 +228,7 @@ class FitUnderWay:
                 steps=self.fit.training.steps,
                 black=last.black_accuracy if last else None,
                 white=last.white_accuracy if last else None,
+                time=time.time(),
             ),
         )
 

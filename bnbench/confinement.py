@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from multiprocessing import current_process
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from bnbench.descriptors import Descriptors, own_descriptors, stdout_to_stderr
 from bnbench.errors import Signalled
@@ -47,13 +47,14 @@ class Confinement:
         self._process = os.getpid()
         self._forks_before = _forks_so_far()
         self._code = Code() if is_foreign else None
-        self._before = read_settings()
+        self._before: dict[str, Any] = {}
         self._descriptors = Descriptors([])
         self._clock = _Clock(seconds, marker)
         self._stack = ExitStack()
 
     def __enter__(self) -> Confinement:
         self._stack.enter_context(stdout_to_stderr())
+        self._before = read_settings()
         self._descriptors = Descriptors(own_descriptors(is_worker_process()))
         self._clock.start()
         return self

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,9 +91,9 @@ def guest(arm: str) -> Iterator[None]:
         ArmError: it has replaced functions of torch or others, or raised what is no ``Exception``, such as
             ``SystemExit``; an error of its own passes as it is.
     """
-    process, code, before = os.getpid(), Code(), read_settings()
     raised: BaseException | None = None
     with stdout_to_stderr():
+        process, code, before = os.getpid(), Code(), read_settings()
         try:
             yield
         except BaseException as error:
@@ -113,18 +114,25 @@ def guest(arm: str) -> Iterator[None]:
 @contextmanager
 def at_home(arm: str) -> Iterator[None]:
     """In the block an arm's modules are found; what it sets is put back, but for its streams of random numbers."""
-    before = read_settings(with_streams=False)
-    use_module_path(arm)
-    try:
-        yield
-    finally:
-        put_back(before)
+    with stdout_to_stderr():
+        before = read_settings(with_streams=False)
+        use_module_path(arm)
+        try:
+            yield
+        finally:
+            put_back(before)
 
 
 def is_from_outside(error: BaseException) -> bool:
     """Whether a signal has ended foreign code, and not the code itself, which may raise ``KeyboardInterrupt``, too."""
-    is_ctrl_c = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return isinstance(error, Signalled) or is_ctrl_c
+    if isinstance(error, Signalled):
+        return True
+    is_main = threading.current_thread() is threading.main_thread()
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and is_main
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def said(error: BaseException) -> str:

@@ -7,9 +7,11 @@ fit leaves there is sent back with its outcome.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -34,6 +36,9 @@ def fit_on_worker(key: FitKey, job: Job) -> Outcome:
         RequestError: the machine lacks a device that was asked for.
     """
     if not job.is_remote:
+        if os.getpid() != job.runner:
+            with suppress(OSError):  # stderr may be closed
+                os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
         return run_fit(key, job)
     job = replace(job, execution=replace(job.execution, slots=job.execution.request.slots()))
     return run_fit(key, job) if job.here_marker.exists() else _fit_away(key, job)

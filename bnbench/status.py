@@ -68,7 +68,7 @@ class FitStatus:
         """The fit as plain values, for machines."""
         plain: dict[str, Any] = {**asdict(self.key), "state": self.state}
         if self.progress:
-            names = ("slot", "started", "first_step", "step", "steps", "black", "white")
+            names = ("slot", "started", "first_step", "step", "steps", "black", "white", "time")
             plain |= {name: getattr(self.progress, name) for name in names}
         if self.failure:
             plain |= {"kind": self.failure.kind, "message": self.failure.message, "tries": self.failure.tries}

@@ -167,14 +167,20 @@ def put_back(before: Mapping[str, Any]) -> list[Setting]:
     Returns:
         Those that had another one, streams of random numbers apart.
     """
+    changed = _write_back(before)
+    _write_back(before)  # torch's older settings of precision have touched the newer ones
+    return [setting for setting in changed if not setting.is_stream]
+
+
+def _write_back(before: Mapping[str, Any]) -> list[Setting]:
     changed: list[Setting] = []
     for setting in SETTINGS:
         if setting.name in before and _differ(setting.value(), before[setting.name]):
+            changed.append(setting)
             if before[setting.name] is not _MIXED:
                 with suppress(OSError, ValueError, RuntimeError):  # such as a working directory that is gone
                     setting.write(before[setting.name])
-            changed.append(setting)
-    return [setting for setting in changed if not setting.is_stream]
+    return changed
 
 
 def set_anew(threads: int, precision: str = "float32") -> None:

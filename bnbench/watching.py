@@ -99,7 +99,7 @@ class _Lines:
     def _look(self) -> None:
         token = self.sweeping.job.token
         while not self.is_over.wait(_LOOK_EVERY):
-            self.under_way = claims.running(self.sweeping.plan.folder)
+            self.under_way = claims.running(self.sweeping.job.folder)
             self.show([progress for progress in self.under_way if progress.token == token])
             if self.sweeping.stop.is_requested and not self.is_stopping:
                 self.is_stopping = True

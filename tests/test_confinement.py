@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from bnbench import layout, store
+from bnbench.claims import is_claimed
 from bnbench.devices import make_slots
+from bnbench.errors import ArmError
 from bnbench.execution import Execution, Outcome
 from bnbench.failures import failure_of
 from bnbench.fits import read_fit
+from bnbench.foreign import load_arm
 from bnbench.plan import plan_sweep
 from bnbench.protocol import FitKey, Grid
 from bnbench.runner import Sweeping, in_processes, in_this_process
-from bnbench.surroundings import read_settings
+from bnbench.sections import NetworkProtocol
+from bnbench.surroundings import SETTINGS, read_settings
 from tests.arms import TRAINED_ON
 from tests.fits import TINY
-from tests.rough_arms import ROUGH
+from tests.rough_arms import CHILDREN, ROUGH
 
 PROTOCOL = TINY.with_knobs(steps=2, images=TRAINED_ON)
 ONE = Execution(make_slots(("cpu",), 1, 1))
@@ -56,23 +65,142 @@ def check_failures(folder: Path, names: list[str]) -> None:
         assert failure is not None, name
         assert ROUGH[name][1] in failure.message, name
         assert len(failure.message) < 1_200
-    assert len(layout.fit_paths(folder)) == 1
+        assert failure.tries == 1, f"a worker died over {name}"
 
 
-def test_what_rough_arms_do_in_this_process_fails_them_alone(tmp_path: Path, undisturbed: store.FitResult) -> None:
+def check_settings(folder: Path) -> None:
+    """What was in force in a fit's last step is what its provenance says, and that its arm had changed it."""
+    origin = store.read_fit(layout.fit_path(folder, key_of("changes_settings"))).provenance
+    assert "threads 2," in origin["settings"]
+    assert "float32_matmul_precision medium," in origin["settings"]
+    assert "threads from 1" in origin["note"]
+
+
+MILD = ("prints", "changes_settings")
+
+
+def test_what_rough_arms_do_in_this_process_fails_them_alone(
+    tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = read_settings(with_streams=False)
-    outcomes = sweep(tmp_path, *map(key_of, ROUGH), PLAIN)
-    assert [outcome.state for outcome in outcomes] == ["failed"] * len(ROUGH) + ["done"]
+    outcomes = sweep(tmp_path, *map(key_of, (*ROUGH, *MILD)), PLAIN)
+    assert [outcome.state for outcome in outcomes] == ["failed"] * len(ROUGH) + ["done"] * 3
     check_failures(tmp_path, list(ROUGH))
     check_plain(tmp_path, undisturbed)
+    check_settings(tmp_path)
     after = read_settings(with_streams=False)
     assert {name for name in before if before[name] != after[name]} == set()
     assert list((tmp_path / "running").iterdir()) == []
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert {"a line of the arm's own", "a line past Python"} <= set(printed.err.splitlines())
 
 
-def test_what_rough_arms_do_in_workers_fails_them_alone(tmp_path: Path, undisturbed: store.FitResult) -> None:
-    outcomes = sweep(tmp_path, *map(key_of, ROUGH), PLAIN, in_workers=True)
-    assert sorted(outcome.state for outcome in outcomes) == ["done"] + ["failed"] * len(ROUGH)
+def test_what_rough_arms_do_in_workers_fails_them_alone(
+    tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
+) -> None:
+    alone = FitKey("tests.worker_alone:make", 0.5, 1)
+    outcomes = sweep(tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
+    assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(ROUGH) + 1)
     check_failures(tmp_path, list(ROUGH))
     check_plain(tmp_path, undisturbed)
-    assert all(failure_of(tmp_path, key_of(name)).tries == 1 for name in ROUGH), "no worker died over any of them"  # type: ignore[union-attr]  # as above
+    check_settings(tmp_path)
+    failure = failure_of(tmp_path, alone)
+    assert failure is not None
+    assert "cannot be imported (ImportError: not in here)" in failure.message
+    assert plan_sweep(tmp_path, PROTOCOL, Grid((alone.arm,), (0.5,), (1,))).failed.keys() == {alone}
+    assert capfd.readouterr().out == ""
+
+
+def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undisturbed: store.FitResult) -> None:
+    (outcome,) = sweep(tmp_path, key_of("sleeps"), execution=replace(ONE, fit_timeout=1.0))
+    assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
+    (done,) = sweep(tmp_path, PLAIN, execution=replace(ONE, fit_timeout=100.0))
+    assert done.state == "done"
+    check_plain(tmp_path, undisturbed)
+
+
+def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_path: Path) -> None:
+    stubborn = key_of("sleeps_and_catches_everything")
+    (outcome,) = sweep(tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
+    assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
+    failure = failure_of(tmp_path, stubborn)
+    assert failure is not None
+    assert failure.tries == 1, "one death is enough to know"
+    assert list((tmp_path / "running").iterdir()) == []
+
+
+def test_a_child_that_stays_holds_no_lock(tmp_path: Path, undisturbed: store.FitResult) -> None:
+    stays = key_of("forks_a_child_that_stays")
+    try:
+        (outcome,) = sweep(tmp_path, stays)
+        assert "it forked its process" in outcome.message
+        assert not is_claimed(tmp_path, stays)
+        assert [outcome.state for outcome in sweep(tmp_path, PLAIN)] == ["done"]
+    finally:
+        for child in CHILDREN:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        CHILDREN.clear()
+    check_plain(tmp_path, undisturbed)
+
+
+def test_an_arm_that_changes_in_mid_sweep_fails_and_is_not_mislabelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "changing_arm.py").write_text("from tests.arms import layer_norm as make\n")
+    key, folder = FitKey("changing_arm:make", 0.5, 1), tmp_path / "results"
+    store.open_folder(folder, PROTOCOL)
+    grid = Grid((key.arm,), (0.5,), (1,))
+    sweeping = Sweeping(plan_sweep(folder, PROTOCOL, grid), ONE, in_this_process)
+    (tmp_path / "changing_arm.py").write_text("from tests.arms import group_norm as make\n")
+    monkeypatch.delitem(sys.modules, "changing_arm")  # a worker that begins now
+    (outcome,) = sweeping.outcomes()
+    assert outcome.state == "failed"
+    assert "its file was changed during the sweep" in outcome.message
+    assert layout.fit_paths(folder) == []
+    assert plan_sweep(folder, PROTOCOL, grid).to_run == [key], "what failed is not what the file is now"
+
+
+def test_the_settings_of_an_import_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setting_arm.py").write_text(
+        "from tests.arms import layer_norm\n"
+        "from tests.rough_arms import changes_settings, prints\n"
+        "changes_settings(), prints()\n"
+        "def make(image_shape, classes):\n"
+        "    network = layer_norm(image_shape, classes)\n"
+        "    changes_settings(), prints()\n"
+        "    return network\n"
+    )
+    before = read_settings()
+    load_arm("setting_arm:make", (1, 4, 4), 3, NetworkProtocol())()
+    after = read_settings()
+    streams = {setting.name for setting in SETTINGS if setting.is_stream}
+    assert {name for name in before if name not in streams and before[name] != after[name]} == set()
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("statement", ["raise KeyboardInterrupt", "raise GeneratorExit", "raise SystemExit(3)"])
+def test_whatever_an_import_raises_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "default_int_handler", None)  # as in the program, whose handlers are its own
+    (tmp_path / "raising_arm.py").write_text(f"{statement}\n")
+    with pytest.raises(ArmError, match=r"--arms raising_arm:make cannot be used: its code raised \w+"):
+        load_arm("raising_arm:make", (1, 4, 4), 3, NetworkProtocol())
+
+
+def test_an_arm_that_replaces_a_function_on_import_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "replacing_arm.py").write_text(
+        "import torch\ntorch.nn.functional.relu = torch.nn.functional.gelu\nfrom tests.arms import layer_norm as make\n"
+    )
+    relu = torch.nn.functional.relu
+    with pytest.raises(ArmError, match=r"replaces what every other arm uses, too: torch\.nn\.functional\.relu"):
+        load_arm("replacing_arm:make", (1, 4, 4), 3, NetworkProtocol())
+    assert torch.nn.functional.relu is relu

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bnbench import layout
+from bnbench.claims import Progress, claim, write_progress
+from bnbench.cli.group import cli
 from bnbench.config import effective_config, write_config
 from bnbench.failures import Failure, identity_of, write_failure
 from bnbench.protocol import FitKey, Grid
@@ -265,6 +268,18 @@ def test_watching_in_a_log_says_what_has_changed_and_ends_with_the_sweep(sweep: 
     assert process.returncode == 0
     assert rest.count("8 fits: ") == 1
     assert "8 done, 0 to do" in rest
+
+
+@pytest.mark.parametrize(("step", "ago", "says"), [(100, 300.0, True), (100, 5.0, False), (300, 300.0, False)])
+def test_a_fit_that_takes_no_step_says_for_how_long(sweep: Path, step: int, ago: float, says: bool) -> None:
+    """One that has taken them all is being measured."""
+    now = time.time()
+    with claim(sweep, KEY):
+        write_progress(sweep, Progress("plain", 0.5, 2, "cpu#1", "ab", 1, "t", now - 400, 0, step, 300, time=now - ago))
+        shown = CliRunner().invoke(cli, ["status", str(sweep)]).output
+        (running,) = read_status(sweep).of("running")
+    assert ("no step for 5 min" in shown) == says
+    assert running.as_dict()["time"] == now - ago
 
 
 def test_ctrl_c_leaves_a_terminal_clean(sweep: Path) -> None:

@@ -58,6 +58,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds between two checkpoints of a fit.",
 )
+@click.option(
+    "--fit-timeout",
+    type=SECONDS,
+    help="Seconds after which a fit that is not done counts as failed.  [default: no limit]",
+)
 @click.option("--keep-planes", is_flag=True, help="Keep each fit's plane too, for bnbench evaluate.")
 @click.option("--shard", type=SHARD, default="1/1", help="Every M-th fit of the grid from the N-th on, for job arrays.")
 @click.option(
@@ -101,7 +106,9 @@ def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Clu
     from bnbench.config import effective_config, write_config
     from bnbench.plan import check_request
 
-    execution = execution_of(options, cluster, **{name: options[name] for name in ("checkpoint_every", "keep_planes")})
+    execution = execution_of(
+        options, cluster, **{name: options[name] for name in ("checkpoint_every", "fit_timeout", "keep_planes")}
+    )
     data = check_request(grid, protocol, execution)
     protocol = replace(protocol, content=data.content)
     folder = options["out"] or Path("results") / folder_name(protocol)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 2.0  # seconds
 _MARKS = {"done": "●", "running": "▶", "failed": "✗", "unreadable": "?", "cut off": "◐", "to do": "·"}
 _STYLES = {"done": "green", "running": "cyan", "failed": "red", "unreadable": "red", "cut off": "yellow"}
+_STILL = 60.0  # seconds without a step that are worth a word
 _MANY = 20  # seeds that get a mark each; more are counted
 
 
@@ -195,7 +196,9 @@ def _progress(progress: Progress | None, now: float) -> str:
         accuracies = f", black {progress.black:.2f}, white {progress.white:.2f}"
     resumed = f" from step {progress.first_step:,}" if progress.first_step else ""
     since = duration(max(0.0, now - progress.started))
-    return f", step {progress.step:,}/{progress.steps:,}{accuracies}, for {since}{resumed} on {progress.slot}"
+    stalled = now - progress.time if progress.time is not None and progress.step < progress.steps else 0.0
+    still = f", no step for {duration(stalled)}" if stalled > _STILL else ""
+    return f", step {progress.step:,}/{progress.steps:,}{accuracies}{still}, for {since}{resumed} on {progress.slot}"
 
 
 def _pace(sweep: SweepStatus) -> str:
