@@ -24,7 +24,7 @@ def check_layers(arm: str, module: nn.Module) -> None:
         where = f"--arms {arm}: {_called(name, layer)}"
         if isinstance(layer, _WRAPPERS):
             raise ArmError(f"{where} spreads a network over devices, which a fit does itself; give what it wraps.")
-        if isinstance(layer, torch.jit.ScriptModule):
+        if isinstance(layer, torch.jit.ScriptModule) or hasattr(layer, "_orig_mod"):  # the latter by torch.compile
             raise ArmError(f"{where} is compiled, and its weights cannot be exchanged; give the module as written.")
         if getattr(layer, "track_running_stats", False) and getattr(layer, "running_mean", None) is not None:
             raise ArmError(f"{where} keeps running statistics, which no point of a plane has; use bnbench.BatchNorm.")

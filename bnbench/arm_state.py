@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 _OF_TORCH = set(vars(nn.Module()))
-_DEPTH = 6  # of lists in dictionaries in objects; what lies deeper is not looked at
+_DEPTH = 12  # of lists in dictionaries in objects; what lies deeper is not looked at
 _VALUES = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -26,10 +27,13 @@ def attributes(module: nn.Module) -> dict[str, Any]:
     seen = {id(layer) for layer in module.modules()}
     found: dict[str, Any] = {}
     for path, layer in module.named_modules():
-        for key, value in vars(layer).items():
-            if key not in _OF_TORCH:
-                found.update(_leaves(f"{path}.{key}" if path else key, value, seen, _DEPTH))
+        for key, value in _plain(layer):
+            found.update(_leaves(f"{path}.{key}" if path else key, value, seen, _DEPTH))
     return found
+
+
+def _plain(layer: nn.Module) -> list[tuple[str, Any]]:
+    return [(key, value) for key, value in vars(layer).items() if key not in _OF_TORCH]
 
 
 def _leaves(name: str, value: Any, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
@@ -53,15 +57,16 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, list | tuple | set | frozenset):
         return [(f"[{number}]", part) for number, part in enumerate(value)]
     if isinstance(value, nn.Module):
-        known = [*value.named_parameters(), *value.named_buffers(), *attributes(value).items()]
-        return [(f".{key}", part) for key, part in known]
+        own = value.named_parameters(recurse=False), value.named_buffers(recurse=False), value.named_children()
+        return [(f".{key}", part) for key, part in chain(*own, _plain(value))]
     if isinstance(value, partial):
         return [(" (partial)", (value.args, value.keywords))]
     if isinstance(value, MethodType):
         return [("", value.__self__)]
     if isinstance(value, FunctionType):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return [(f" ({key})", cell.cell_contents) for key, cell in cells if cell != CellType()]
+        closed = [(f" ({key})", cell.cell_contents) for key, cell in cells if cell != CellType()]
+        return [*closed, (" (default)", (value.__defaults__, value.__kwdefaults__))]
     return [(f".{key}", part) for key, part in getattr(value, "__dict__", {}).items()]
 
 

@@ -38,6 +38,11 @@ _TOLD = (  # what torch says when many networks at once cannot do what one can, 
         "turns a tensor into a number or a choice of Python's (float(), .item(), .tolist(), if)",
         "compute with tensors alone (torch.where, multiplication): each network has values of its own",
     ),
+    (
+        ("does not require grad", "nference tensor"),
+        "cuts its outputs off from its parameters",
+        "leave out detach(), torch.no_grad() and torch.inference_mode()",
+    ),
     (("inplace", "in-place"), "changes a tensor in place", "write x = x + y instead of x += y or x[...] = y"),
 )
 

@@ -7,7 +7,9 @@ images (B, C, H, W) to logits (B, classes).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from inspect import signature
 
 from torch import nn
 
@@ -40,7 +42,7 @@ def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int,
         with at_home(arm):
             module = factory(image_shape, classes)
     except (Exception, SystemExit) as error:
-        advice = "; make it accept image shape and number of classes" if isinstance(error, TypeError) else ""
+        advice = "" if _takes_two(factory) else "; make it accept image shape and number of classes"
         raise ArmError(
             f"--arms {arm} failed when called as factory({image_shape}, {classes}) ({first_line(error)}){advice}."
         ) from error
@@ -49,6 +51,16 @@ def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int,
             f"--arms {arm} made something of type {type(module).__name__}; make it return a torch.nn.Module."
         )
     return module
+
+
+def _takes_two(factory: Callable[..., object]) -> bool:
+    """Whether a factory can be called with two arguments, as far as can be known."""
+    with suppress(ValueError):  # some that are written in C have no signature
+        try:
+            signature(factory).bind(0, 0)
+        except TypeError:
+            return False
+    return True
 
 
 def _reparametrized(factory: Factory, constants: Constants) -> nn.Module:

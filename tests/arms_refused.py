@@ -10,6 +10,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,69 @@ def number() -> nn.Parameter:
     return nn.Parameter(torch.randn(()))
 
 
+class WithTable(nn.Module):
+    """A table of the class."""
+
+    TABLE = torch.ones(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.TABLE
+
+
+class Circular(nn.Module):
+    """Layers that know each other, and that torch does not know of."""
+
+    def __init__(self, other: Circular | None = None) -> None:
+        super().__init__()
+        self.layer = linear()
+        self.others = [other or Circular(self)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.others[0].layer(x)
+        return y
+
+
+class LateBuffer(nn.Module):
+    """Registers a buffer when it is called."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.register_buffer("late", torch.ones(len(x), 1))
+        return x * self.late
+
+
+class Inferring(nn.Module):
+    """Runs its layer for inference alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = linear()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            y: Tensor = self.layer(x)
+        return y
+
+
+class Renormed(nn.Module):
+    """An embedding whose rows are shortened when they are used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Embedding(WIDTH, WIDTH, max_norm=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.layer((x > 0).long()).mean(1)
+        return y
+
+
+def times(_: Any, x: Tensor, w: Tensor) -> Tensor:
+    return x * w
+
+
+def draw_again(own: Any, x: Tensor) -> Tensor:
+    return x + torch.randn(WIDTH, generator=own.g)
+
+
 def sparse(shape: Shape, classes: int) -> nn.Module:
     return dense(computed(lambda own, x: x @ own.w.to_dense(), w=lambda: torch.eye(WIDTH).to_sparse()))(shape, classes)
 
@@ -208,6 +272,22 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     ),
     "global_tensor": (dense(UsesProjection), r"neither parameter nor buffer .*PROJECTION"),
     "global_array": (dense(UsesArray), r"neither parameter nor buffer .*ARRAY"),
+    "class_attribute": (dense(WithTable), r"neither parameter nor buffer .*WithTable\['TABLE'\]"),
+    "default_argument": (
+        dense(lambda: computed(lambda _, x, w=torch.ones(WIDTH): x * w)()),  # noqa: B008, what is tried
+        r"neither parameter nor buffer .*keeps 2\.function \(default\)",
+    ),
+    "partly_given": (
+        dense(lambda: computed(partial(times, w=torch.randn(WIDTH)))()),
+        r"other outputs in another fresh network .*keeps 2\.function \(partial\)",
+    ),
+    "each_in_the_other": (dense(Circular), r"keeps 2\.others\[0\]\.layer\.weight"),
+    "orthogonal": (dense(lambda: parametrizations.orthogonal(linear())), r"draws its buffer .*\.base"),
+    "generator": (
+        dense(computed(draw_again, g=lambda: torch.Generator().manual_seed(1))),
+        r"other outputs for the same weights|called random",
+    ),
+    "buffer_made_in_forward": (dense(LateBuffer), r"layer 2 \(LateBuffer\) changes its buffer 2\.late"),
     "cached_weights": (dense(Frozen), r"other outputs in another fresh network .*keeps 2\.cached"),
     "schedule": (dense(Scheduled), r"other outputs for the same weights and images .*keeps 2\.calls"),
     "moving_average": (dense(Average), r"layer 2 \(Average\) changes its buffer 2\.mean"),
@@ -231,6 +311,8 @@ REFUSED: dict[str, tuple[Factory, str]] = {
         r"layer layer\.dropout \(Dropout\) draws random numbers",
     ),
     # the outputs
+    "detached": (returning(lambda x: x.detach()), "cuts its outputs off from its parameters"),
+    "inference": (dense(Inferring), "cuts its outputs off|fails in forward"),
     "tuple": (returning(lambda x: (x, x)), "returns a tuple of 2; make it return one tensor of logits"),
     "dictionary_output": (returning(lambda x: {"logits": x}), "returns a dict with logits"),
     "model_output": (returning(lambda x: ModelOutput(logits=x)), "returns a ModelOutput with logits"),
@@ -289,6 +371,14 @@ REFUSED: dict[str, tuple[Factory, str]] = {
         lambda shape, classes: nn.DataParallel(dense(linear)(shape, classes)),
         r"the module \(DataParallel\) spreads",
     ),
+    "compiled": (
+        lambda shape, classes: nn.Sequential(dense(linear)(shape, classes), torch.jit.script(nn.ReLU())),
+        r"layer 1 \(RecursiveScriptModule\) is compiled",
+    ),
+    "fixed_batch": (returning(lambda x: x.view(4, -1)), "fails in forward|outputs of shape"),
+    "embedding": (dense(Renormed), r"changes its parameter 2\.layer\.weight in place"),
+    "takes_one": (lambda _: nn.Linear(1, 1), "make it accept image shape and number of classes"),  # type: ignore  # wrong on purpose
+    "wrong_inside": (lambda shape, classes: nn.Linear(shape, classes), r"\(TypeError: [^;]*\)\.$"),  # type: ignore  # wrong on purpose
     "too_small": (
         lambda shape, classes: nn.Sequential(nn.Conv2d(shape[0], 1, 9), nn.Flatten(), nn.Linear(1, classes)),
         r"layer 0 \(Conv2d\) fails in forward \(RuntimeError",

@@ -241,6 +241,25 @@ class Settings:
     slope: float = 0.2
 
 
+class CallsItself(nn.Module):
+    """Keeps functions of its own layers, and its parent, where torch does not look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = linear()
+        self.steps = [lambda x: self.layer(x), torch.tanh, self.again]
+        self.parent = [self]
+
+    def again(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x)
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
 def turn(_: Any, x: Tensor) -> Tensor:
     angles = torch.arange(x.shape[1], dtype=x.dtype)[:, None] * 0.1
     first, second = x.chunk(2, -1)
@@ -313,6 +332,15 @@ TAKEN: dict[str, Factory] = {
             token=lambda: nn.Parameter(torch.zeros(1, 1, WIDTH)),
         )
     ),
+    "parameter_list": dense(
+        computed(
+            lambda own, x: x * own.ps[0] + own.ps[1],
+            ps=lambda: nn.ParameterList([torch.ones(WIDTH), torch.zeros(WIDTH)]),
+        )
+    ),
+    "parameter_dict": dense(
+        computed(lambda own, x: x * own.ps["a"], ps=lambda: nn.ParameterDict({"a": torch.full((WIDTH,), 0.5)}))
+    ),
     # sharing
     "two_names": dense(lambda: Twice(linear())),
     "two_names_deep": dense(lambda: Twice(Twice(linear()))),
@@ -336,6 +364,7 @@ TAKEN: dict[str, Factory] = {
     "vision_transformer": vision_transformer,
     "gru_cell": rows(lambda: Recurrent(nn.GRUCell(WIDTH, WIDTH))),
     "mixer": rows(Mixer),
+    "calls_itself": dense(CallsItself),
     "rope": rows(computed(turn)),
     "causal": rows(computed(look_back)),
     # constants
