@@ -127,12 +127,9 @@ def is_from_outside(error: BaseException) -> bool:
     """Whether a signal has ended foreign code, and not the code itself, which may raise ``KeyboardInterrupt``, too."""
     if isinstance(error, Signalled):
         return True
-    is_main = threading.current_thread() is threading.main_thread()
-    return (
-        isinstance(error, KeyboardInterrupt)
-        and is_main
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
+    if not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread():
+        return False
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def said(error: BaseException) -> str:
