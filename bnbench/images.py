@@ -74,7 +74,8 @@ def check_outputs(network: torch.nn.Module, data: Images) -> None:
     Raises:
         RequestError: a label has no output, as where classes are counted from 1.
     """
-    shape, largest = tuple(network(data.pixels[:2]).shape), int(data.labels.max())
+    shape = tuple(network(data.pixels[:2]).shape)
+    largest = 0 if data.labels.is_meta else int(data.labels.max())
     if len(shape) != 2 or shape[0] != len(data.pixels[:2]):
         raise RequestError(f"the network gives outputs of shape {shape} for 2 images; make it (2, classes).")
     if largest >= shape[1]:
@@ -120,6 +121,8 @@ def _check_pixels(pixels: Tensor) -> None:
             f"Images: pixels are {pixels.dtype}; give standardized floating-point ones, such as "
             "(pixels.float() - mean) / deviation."
         )
+    if pixels.is_meta:  # a device without memory: shapes alone
+        return
     low, high = (float(value) for value in torch.aminmax(pixels.detach()))  # not a number if any value is none
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = (~pixels.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
@@ -139,5 +142,5 @@ def _check_labels(labels: Tensor) -> None:
         raise RequestError(f"Images: labels have shape {shape}; give a class for each image, shape (N,){hint}.")
     if labels.is_floating_point() or labels.is_complex():
         raise RequestError(f"Images: labels are {labels.dtype}; classes are whole numbers from 0: give labels.long().")
-    if len(labels) and (smallest := int(labels.min())) < 0:
+    if len(labels) and not labels.is_meta and (smallest := int(labels.min())) < 0:
         raise RequestError(f"Images: a label is {smallest}; classes count from 0: leave out images that have no class.")

@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from multiprocessing import set_start_method
+from multiprocessing import get_start_method, set_start_method
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "profile function": lambda: sys.setprofile(lambda *found: None),
     "garbage collection": gc.disable,
     "socket timeout": lambda: socket.setdefaulttimeout(9.0),
-    "start method": lambda: set_start_method("fork", force=True),
+    "start method": lambda: set_start_method({"fork": "spawn"}.get(get_start_method(), "fork"), force=True),
     "stdout": lambda: setattr(sys, "stdout", sys.stderr),
     "excepthook": lambda: setattr(sys, "excepthook", print),
     "threading.excepthook": lambda: setattr(threading, "excepthook", print),
