@@ -89,8 +89,11 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
     Raises:
         StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"--out {folder} cannot be written (it is a file); give a folder that you may write to.")
+    there = next(filter(layout.is_there, (folder, *folder.parents)), folder)
+    if layout.is_there(there) and not there.is_dir():
+        raise StoreError(
+            f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
+        )
     if not layout.is_there(folder / "protocol.json"):
         stored = _protocol_of_fits(folder)
     elif layout.has_fits(folder) or layout.begun_paths(folder):
