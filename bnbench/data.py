@@ -133,11 +133,13 @@ def _first(images: Images, count: int, option: str, split: str) -> Images:
 
 
 def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
-    """Refuse a test set that no network of the training set could be measured on."""
+    """Refuse labels that nothing can be learnt from, and a test set that no network could be measured on."""
     train, test, train_labels, test_labels = values
     if train.shape[1:] != test.shape[1:]:
         shapes = ("×".join(map(str, pixels.shape[2:])) for pixels in (test, train))
         raise DataError("--dataset {}: its test images are {}, and its training images {}.".format(dataset, *shapes))
+    if train_labels.min() == train_labels.max():
+        raise DataError(f"--dataset {dataset}: every training image has the label {train_labels[0]}; give two classes.")
     if test_labels.max() > train_labels.max():
         raise DataError(
             f"--dataset {dataset}: a test image has the label {test_labels.max()}, beyond the training labels, which "

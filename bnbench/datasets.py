@@ -62,7 +62,7 @@ def read_dataset(dataset: str, folder: Path | None = None, download: bool = Fals
     wanted = _CIFAR if dataset == "cifar10" else _IDX
     places = _places(dataset, folder)
     found = _find(wanted, places)
-    if not found and download:
+    if not found and download and not (folder and _is_meant(folder)):
         _fetch(dataset, folder or _default_folders(dataset)[-1])
         found = _find(wanted, places := _places(dataset, folder))
     if not found:
@@ -149,12 +149,17 @@ def _find(wanted: Names, places: list[Path]) -> dict[str, Path]:
         found = {
             name: path
             for name, names in wanted.items()
-            for path in [next(filter(Path.is_file, _spellings(place, names)), None)]
+            for path in [next(filter(_is_meant, _spellings(place, names)), None)]
             if path
         }
         if found:
             return found
     return {}
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether anything but a folder has this name, if only a link that leads nowhere: reading it tells why."""
+    return os.path.lexists(path) and not path.is_dir()
 
 
 def _spellings(place: Path, names: tuple[str, ...]) -> list[Path]:
@@ -165,6 +170,8 @@ def _not_there(dataset: str, folder: Path | None) -> str:
     """One sentence on why nothing was found: nothing is there, or something that is not read."""
     debian = "install Debian's package dataset-fashion-mnist; " if dataset == "fashion-mnist" else ""
     elsewhere = "" if dataset == "fashion-mnist" else "use --profile smoke, whose digits come with scikit-learn; "
+    if folder and _is_meant(folder):
+        return f"--data-folder {folder} is no folder; give the one that the data set's files lie in."
     if folder and _below(folder):
         files = "four files train-images-idx3-ubyte and so on, .gz or not"
         if dataset == "cifar10":

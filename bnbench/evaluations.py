@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from bnbench import layout, store
+from bnbench.folders import listed
 from bnbench.protocol import FitKey, Protocol
 from bnbench.reading import read_file, reason_of
 
@@ -132,7 +133,7 @@ def read_evaluated_landscapes(out: str | Path) -> pd.DataFrame:
 
 
 def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """Every evaluation below some folders, each once, and a sentence for each file that is none.
+    """Every evaluation below some folders, each once, and a sentence for each file or folder that is left out.
 
     Args:
         folders: folders of evaluations, whether they are there or not.
@@ -140,8 +141,8 @@ def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     Returns:
         What :func:`read_evaluations` gives, and the sentences.
     """
-    tables, broken = [_joined([], COLUMNS)], []
-    for path in (path for folder in folders for path in layout.evaluation_paths(folder)):
+    tables, broken = [_joined([], COLUMNS)], list[str]()
+    for path in listed(folders, broken, layout.evaluation_paths):
         try:
             tables.append(_joined([path], COLUMNS))
         except store.StoreError as error:

@@ -26,6 +26,7 @@ from bnbench.store import FitResult, StoreError
 Columns = dict[str, np.ndarray[Any, Any]]
 _ROUNDING = 1e-6  # the table has float32, the summary float64
 _SUMMARY = ("policy", "headline", "split", "pixels", "black", "white", "difference", "black_loss", "white_loss")
+_KEY = {"arm", "p", "seed"}  # stands before each row of the summary, the trace and the provenance as tables
 # What a reader takes from the provenance; what must be there, and what may be.
 _REQUIRED = {"device": str, "device_name": str, "threads": int, "wall_seconds": float}
 _OPTIONAL = {
@@ -141,6 +142,8 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
     rows = list(zip(*named, strict=True))
     if len(set(rows)) < len(rows):
         raise ValueError("its summary has a row twice")
+    if not all(summary[name].dtype.kind in "if" for name in _SUMMARY[4:]):
+        raise ValueError("its summary holds what is no number")
     numbers = {name: summary[name].astype(float) for name in _SUMMARY[4:]}
     for colour in ("black", "white"):
         _check_losses(f"{colour}_loss", numbers[f"{colour}_loss"])
@@ -176,8 +179,8 @@ def _check_means(row: dict[str, float], table: Columns, images: str, counted: An
 def _check_trace(trace: Columns, steps: int) -> None:
     if not trace:
         return
-    if not all(values.dtype.kind in "if" for values in trace.values()):
-        raise ValueError("its trace holds what is no number")
+    if _KEY & trace.keys() or not all(values.dtype.kind in "if" for values in trace.values()):
+        raise ValueError("its trace holds what is no number, or names a fit")
     taken = trace["step"]
     if taken.dtype.kind != "i" or not len(taken) or taken[0] < 0 or taken[-1] > steps or (np.diff(taken) <= 0).any():
         raise ValueError(f"its trace is not of {steps:,} steps in their order")
@@ -187,8 +190,8 @@ def _check_provenance(origin: Any) -> None:
     if type(origin) is not dict:
         raise ValueError("its provenance is no list of names and values")
     check_plain(origin)
-    if _has_list(origin):
-        raise ValueError("its provenance holds a list")
+    if _KEY & origin.keys() or _has_list(origin):
+        raise ValueError("its provenance holds a list, or names a fit")
     for name, kind in {**_REQUIRED, **_OPTIONAL}.items():
         if name not in origin and name in _OPTIONAL:
             continue

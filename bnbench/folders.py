@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,13 +70,12 @@ def find_sweeps(root: Path) -> tuple[list[Path], list[str]]:
             continue
         seen.add(place)
         try:
-            below = sorted(folder.iterdir())
+            below, is_sweep = sorted(folder.iterdir()), _is_sweep(folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             broken.append(f"{folder} cannot be listed ({reason_of(error)}); what lies below it is left out.")
             continue
-        is_sweep = layout.is_there(folder / "protocol.json") or layout.has_fits(folder)
         if is_sweep:
             found.append(folder)
         for path in below:
@@ -83,6 +83,15 @@ def find_sweeps(root: Path) -> tuple[list[Path], list[str]]:
             if is_open and path.is_dir():
                 (links if path.is_symlink() else folders).append(path)
     return sorted(found), broken
+
+
+def _is_sweep(folder: Path) -> bool:
+    """Whether a folder holds results; one with a mere file or dead link of the name fits, and no protocol, is none."""
+    if layout.is_there(folder / "protocol.json"):
+        return True
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return layout.has_fits(folder)
+    return False
 
 
 def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnbench.errors import RequestError
+from bnbench.reading import read_file, reason_of
 
 _UNSIGNED_BYTES = 8
 _GZIP = b"\x1f\x8b"
 # What a batch of CIFAR-10 is pickled with; a file that names anything else is not run.
 _PICKLED = {
     *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
     *(("numpy", name) for name in ("ndarray", "dtype")),
     ("_codecs", "encode"),
 }
@@ -55,26 +57,27 @@ def read_cifar_batch(path: Path) -> Arrays:
     entry = _read(path, lambda content: _Batch(io.BytesIO(content), encoding="latin1").load())
     try:
         pixels, labels = np.asarray(entry["data"]), np.asarray(entry["labels"])
-        if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != 3 * 32 * 32 or labels.dtype.kind != "i":
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3 * 32 * 32,):
+            raise ValueError
+        if labels.dtype.kind not in "iu" or labels.ndim != 1 or labels.min() < 0:  # of none there is no smallest one
             raise ValueError
     except (KeyError, TypeError, IndexError, ValueError):
-        raise DataError(f"{path} is no batch of CIFAR-10 (bytes of shape (N, 3072) and N labels).") from None
+        raise DataError(f"{path} is no batch of CIFAR-10 (bytes of shape (N, 3072) and N labels from 0).") from None
     return _matching(path, pixels.reshape(-1, 3, 32, 32), path, labels.astype(np.int64))
 
 
 def _read(path: Path, decode: Callable[[bytes], Any]) -> Any:
     """A file's content; whatever is wrong with it is named, and nothing is fetched in its place."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path} cannot be read ({reason_of(error)}).") from error
     try:
         return decode(gzip.decompress(content) if content.startswith(_GZIP) else content)
     except Exception as error:  # damaged bytes may make an unpickler raise anything
-        why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{path} is damaged ({why}); take it away and put a whole copy there, or let --download fetch the set anew "
-            "into an empty folder."
+            f"{path} is damaged ({reason_of(error)}); take it away and put a whole copy there, or let --download fetch "
+            "the set anew into an empty folder."
         ) from error
 
 

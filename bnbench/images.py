@@ -11,13 +11,15 @@ from torch import Tensor
 
 from bnbench.errors import RequestError
 
+_FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 @dataclass(frozen=True)
 class Images:
     """Images with their classes.
 
     NumPy arrays become tensors (float64 becomes float32, torch's own kind), labels of any whole-number type int64.
-    A tensor's pixels keep their type: a fit casts them to its plane's.
+    A tensor's pixels keep their type: a fit casts them to its plane's. The graph that computed them is left behind.
 
     Attributes:
         pixels: standardized images, floating point, shape (N, C, H, W), N at least 1; all finite and not all equal.
@@ -74,8 +76,7 @@ def check_outputs(network: torch.nn.Module, data: Images) -> None:
     Raises:
         RequestError: a label has no output, as where classes are counted from 1.
     """
-    shape = tuple(network(data.pixels[:2]).shape)
-    largest = 0 if data.labels.is_meta else int(data.labels.max())
+    shape, largest = tuple(network(data.pixels[:2]).shape), int(data.labels.max())
     if len(shape) != 2 or shape[0] != len(data.pixels[:2]):
         raise RequestError(f"the network gives outputs of shape {shape} for 2 images; make it (2, classes).")
     if largest >= shape[1]:
@@ -96,9 +97,12 @@ def _unchecked(pixels: Tensor, labels: Tensor) -> Images:
 def _as_tensor(name: str, values: Any) -> Tensor:
     """A tensor as it is, an array as a tensor of its own."""
     if isinstance(values, Tensor):
+        if values.is_meta or values.is_nested:
+            raise RequestError(f"Images: {name} has no values or no one shape (meta or nested); give a plain tensor.")
         if values.layout != torch.strided:
             raise RequestError(f"Images: {name} is a sparse tensor; give {name}.to_dense().")
-        return values
+        plain: Tensor = values.clone() if values.is_inference() else values  # autograd takes none of inference mode
+        return plain.detach() if plain.requires_grad else plain
     if not isinstance(values, np.ndarray):
         wanted = "(N, C, H, W)" if name == "pixels" else "(N,)"
         raise RequestError(f"Images: {name} is a {type(values).__name__}; give a tensor or array of shape {wanted}.")
@@ -116,14 +120,12 @@ def _check_pixels(pixels: Tensor) -> None:
         raise RequestError(f"Images: pixels have shape {shape}; give (N, C, H, W){hint}.")
     if 0 in shape:
         raise RequestError(f"Images: pixels have shape {shape}, which holds no image; give at least one.")
-    if not pixels.is_floating_point():
+    if pixels.dtype not in _FLOATING:
         raise RequestError(
             f"Images: pixels are {pixels.dtype}; give standardized floating-point ones, such as "
             "(pixels.float() - mean) / deviation."
         )
-    if pixels.is_meta:  # a device without memory: shapes alone
-        return
-    low, high = (float(value) for value in torch.aminmax(pixels.detach()))  # not a number if any value is none
+    low, high = (float(value) for value in torch.aminmax(pixels))  # not a number if any value is none
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = (~pixels.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
         raise RequestError(
@@ -142,5 +144,5 @@ def _check_labels(labels: Tensor) -> None:
         raise RequestError(f"Images: labels have shape {shape}; give a class for each image, shape (N,){hint}.")
     if labels.is_floating_point() or labels.is_complex():
         raise RequestError(f"Images: labels are {labels.dtype}; classes are whole numbers from 0: give labels.long().")
-    if len(labels) and not labels.is_meta and (smallest := int(labels.min())) < 0:
+    if len(labels) and (smallest := int(labels.long().min())) < 0:
         raise RequestError(f"Images: a label is {smallest}; classes count from 0: leave out images that have no class.")

@@ -64,7 +64,8 @@ def draw_mask(p: float, seed: int, shape: tuple[int, int], kind: str = "random")
 def _permille(p: object) -> int:
     """A fill probability in thousandths, from any kind of number; truth values and what has several are none."""
     number = math.nan
-    if "bool" not in str(getattr(p, "dtype", type(p).__name__)) and not getattr(p, "ndim", 0):
+    kind = str(getattr(p, "dtype", type(p).__name__))
+    if "bool" not in kind and "complex" not in kind and not getattr(p, "ndim", 0):
         with suppress(TypeError, ValueError, OverflowError):
             number = float(p)  # type: ignore[arg-type]  # what is no number raises
     permille = round(1000 * number) if 0 <= number <= 1 and not isinstance(p, str | bytes) else -1
@@ -76,9 +77,13 @@ def _permille(p: object) -> int:
 
 def _whole(seed: object) -> int:
     """A seed as Python's own whole number."""
-    if isinstance(seed, bool | np.bool_) or not hasattr(seed, "__index__"):
+    number = 0
+    if not isinstance(seed, bool | np.bool_):
+        with suppress(TypeError):
+            number = operator.index(seed)  # type: ignore[arg-type]  # what is no whole number raises
+    if number < 1:
         raise ValueError(f"seed={seed!r} is not a seed; give a whole number from 1.")
-    return operator.index(seed)
+    return number
 
 
 def _framed(mask: Mask) -> Mask:
@@ -109,9 +114,11 @@ def picture_to_mask(picture: Any, level: float = 0.5) -> Mask:
         True where black, shape (rows, columns).
 
     Raises:
-        ValueError: another shape, or values that are outside of the above or not finite.
+        ValueError: another shape, values that are outside of the above or not finite, or a level that is no grey.
         OneColourError: every pixel falls on the same side.
     """
+    if not 0 <= level <= 1:
+        raise ValueError(f"level={level!r} is no grey; give a number from 0 (dark) to 1 (light).")
     values = _values(picture)
     if values.ndim not in (2, 3) or min(values.shape[:2]) < 3 or (values.ndim == 3 and not 1 <= values.shape[2] <= 4):
         raise ValueError(
@@ -128,10 +135,11 @@ def _values(picture: Any) -> NDArray[Any]:
     """A picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
     if hasattr(picture, "convert") and hasattr(picture, "mode"):
         if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
-            return np.asarray(picture).astype(np.uint16)
+            return np.asarray(picture) / 65_535
         return np.asarray(picture if picture.mode == "F" else picture.convert("RGBA"))
     if hasattr(picture, "detach"):
         picture = picture.detach().cpu()
+        picture = picture.double() if picture.is_floating_point() else picture  # NumPy has no bfloat16
     return np.asarray(picture)
 
 

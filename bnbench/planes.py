@@ -29,7 +29,7 @@ from bnbench.foreign import load_arm
 from bnbench.loading import arm_source
 from bnbench.mpo.plane import Layer, Plane, fresh_network
 from bnbench.protocol import FitKey, Protocol
-from bnbench.reading import check_regular
+from bnbench.reading import check_regular, reason_of
 
 FORMAT = 1
 _METADATA = "bnbench"
@@ -175,7 +175,7 @@ def _network(path: Path, details: PlaneDetails) -> nn.Module:
         network = fresh_network(factory, 0)
     except (ValueError, RuntimeError, MemoryError) as error:
         raise store.StoreError(
-            f"{path} asks for networks that cannot be made ({_first_line(error)}); give an unchanged file."
+            f"{path} asks for networks that cannot be made ({reason_of(error)}); give an unchanged file."
         ) from error
     size, stored = sum(weights.numel() for weights in network.parameters()), details.layers[-1].stop
     if size != stored:
@@ -198,8 +198,10 @@ def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor, dict[str, Tensor]]:
         _check_tensors(details, vectors, scale)
     except FileNotFoundError as error:
         raise store.StoreError(f"{path} is not there; bnbench run --keep-planes keeps a fit's plane.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
-        reason = "no bnbench metadata" if isinstance(error, KeyError) else _first_line(error)
+    except OSError as error:
+        raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        reason = "no bnbench metadata" if isinstance(error, KeyError) else reason_of(error)
         raise store.StoreError(
             f"{path} is not a whole plane of bnbench ({reason}); "
             "bnbench run --force --keep-planes computes its fit anew."
@@ -233,7 +235,3 @@ def _check_tensors(details: PlaneDetails, vectors: Tensor, scale: Tensor) -> Non
         raise ValueError(f"its numbers are {vectors.dtype} and {scale.dtype}, not torch.float32")
     if not (vectors.isfinite().all() and scale.isfinite()):
         raise ValueError("not all of its numbers are finite")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -5,45 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from bnbench import layout, store
 from bnbench.claims import Progress, is_claimed, running
 from bnbench.failures import Failure
-from bnbench.fits import content_of, read_member
-from bnbench.folders import Copy, Group, group_sweeps, listed, sort_out
+from bnbench.finished import Finished, Known, read_finished
+from bnbench.folders import Group, group_sweeps
 from bnbench.pace import fits_per_hour, seconds_left
 from bnbench.protocol import BUILT_IN, FitKey, Protocol
 from bnbench.reading import reason_of
-from bnbench.store import StoreError
 from bnbench.sweeps import read_asked, read_failures
 
 State = Literal["done", "running", "failed", "unreadable", "to do"]
 STATES: tuple[State, ...] = ("done", "running", "failed", "unreadable", "to do")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """When a fit was computed, in seconds since 1970, and how long it took.
-
-    Attributes:
-        key: which fit it is.
-        started: when its last worker took it up.
-        ended: when its file was written.
-        seconds: wall time, that of all its workers.
-        content: digest of its numbers, see :func:`bnbench.fits.content_of`.
-    """
-
-    key: FitKey
-    started: float
-    ended: float
-    seconds: float
-    content: str
-
-
-Known = dict[tuple[Path, int, int, int, int], Finished]  # by file, and what tells that it was written anew
 
 
 @dataclass(frozen=True)
@@ -173,7 +149,7 @@ def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str
 def _status(group: Group, known: Known) -> SweepStatus:
     broken: list[str] = []
     notes: list[str] = []
-    finished, unreadable, torn = _finished(group, known, broken, notes)
+    finished, unreadable, torn = read_finished(group, known, broken, notes)
     failures = read_failures(group, broken)
     asked = read_asked(group.folders, broken)
     wanted = asked.fits() if asked else []
@@ -199,45 +175,6 @@ def _status(group: Group, known: Known) -> SweepStatus:
 def _place(key: FitKey) -> tuple[int, FitKey]:
     """Where a fit that nobody asked for by name stands: the built-in arms in their usual order, then others."""
     return BUILT_IN.index(key.arm) if key.arm in BUILT_IN else len(BUILT_IN), key
-
-
-def _finished(
-    group: Group, known: Known, broken: list[str], notes: list[str]
-) -> tuple[dict[FitKey, Finished], set[Path], set[FitKey]]:
-    """Finished fits, files that could not be read, and fits of which there are different results."""
-    found: dict[Path, Finished] = {}
-    unreadable: set[Path] = set()
-    for path in listed(group.folders, broken, layout.fit_paths):
-        try:
-            now = path.stat()
-            version = path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
-            found[path] = known.get(version) or _read_finished(path, group.protocol)
-            known[version] = found[path]
-        except StoreError as error:
-            broken.append(str(error))
-            unreadable.add(path)
-        except OSError as error:
-            if layout.is_there(path):
-                broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
-                unreadable.add(path)
-    kept, more, conflicts = sort_out([Copy(path, fit.key, fit.content) for path, fit in found.items()])
-    notes += more
-    broken += conflicts.values()
-    return {fit.key: fit for path, fit in found.items() if path in kept}, unreadable, set(conflicts)
-
-
-def _read_finished(path: Path, protocol: Protocol) -> Finished:
-    result = read_member(path, protocol)
-    origin = result.provenance
-    seconds = float(origin["wall_seconds"])
-    ended = _timestamp(origin.get("finished")) or path.stat().st_mtime
-    return Finished(
-        result.key, _timestamp(origin.get("started")) or ended - seconds, ended, seconds, content_of(result)
-    )
-
-
-def _timestamp(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 def _told(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:

@@ -89,26 +89,27 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
     Raises:
         StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"--out {folder} cannot be written (it is a file); give a folder that you may write to.")
+    there = next(filter(layout.is_there, (folder, *folder.parents)))
+    if not there.is_dir():
+        raise StoreError(
+            f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
+        )
     if not layout.is_there(folder / "protocol.json"):
         stored = _protocol_of_fits(folder)
-    elif layout.has_fits(folder) or layout.begun_paths(folder):
-        stored = read_protocol(folder)
     else:
-        return
+        stored = read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None
     if stored is None:
         return
-    if with_images and stored.hash == replace(protocol, content=stored.content).hash != protocol.hash:
+    same = replace(protocol, content=stored.content)  # but for the images
+    if with_images and stored.hash == same.hash != protocol.hash:
         raise StoreError(
             f"--out {folder} holds fits on {stored.images}, and here are {protocol.images}; both are kept apart: "
             f"give another folder, such as --out {folder.parent / protocol.id}, or --data-folder with those images."
         )
-    if stored.hash != replace(protocol, content=stored.content).hash:
-        differences = stored.differences(protocol).items()
+    if stored.hash != same.hash:
         text = ", ".join(
             f"{name} {knob_text(name, there)} there, {knob_text(name, here)} here"
-            for name, (there, here) in differences
+            for name, (there, here) in stored.differences(protocol).items()
         )
         raise StoreError(
             f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "

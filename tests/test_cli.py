@@ -150,7 +150,7 @@ WRONG = {
     "--jobs 1000000000": "--jobs 1000000000: give a whole number from 1 to 1,024, such as 2.",
     "--checkpoint-every nan": "--checkpoint-every nan: give a number of seconds above 0, such as 120.",
     "--checkpoint-every 0": "--checkpoint-every 0: give a number of seconds above 0, such as 120.",
-    "--out /dev/null": "--out /dev/null cannot be written (it is a file); give a folder that you may write to.",
+    "--out /dev/null": "--out /dev/null cannot be written (/dev/null is no folder); give a folder that you may write",
     "--seeds -3": "--seeds -3: -3 is not a seed",
     "--arms plane": "--arms plane is unknown; use plain, bn, skip or package.module:factory",
     "--arms plain,plain": "--arms plain,plain: give each arm once",

@@ -255,6 +255,11 @@ DAMAGES: dict[str, Callable[[Details, Columns], Any]] = {
     "a trace of text": detail("trace", "scale", "no list"),
     "a trace without steps": lose("trace", "step"),
     "a trace that goes backwards": lambda details, columns: details["trace"]["step"].reverse(),
+    "a trace that names an arm": lambda details, columns: details["trace"].update(arm=details["trace"]["step"]),
+    "a provenance that names another seed": detail("provenance", "seed", 9),
+    "a summary whose numbers are text": lambda details, columns: [
+        row.update(white=str(row["white"])) for row in details["summary"]
+    ],
     "details that are a list": text(lambda content: f"[{content}]"),
     "details that are null": text(lambda content: "null"),
     "details cut off": text(lambda content: content[:-1]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -173,6 +174,16 @@ def test_a_folder_of_cifar10_is_read(below: str, tmp_path: Path) -> None:
     assert len(test_labels) == 20
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_batch_that_was_pickled_anew_is_read(protocol: int, tmp_path: Path) -> None:
+    before = read_dataset("cifar10", write_cifar(tmp_path)).digest
+    for path in tmp_path.iterdir():
+        found = pickle.loads(path.read_bytes())
+        for known in (found["labels"], np.array(found["labels"], np.uint8)):
+            path.write_bytes(pickle.dumps({**found, "labels": known}, protocol))
+    assert read_dataset("cifar10", tmp_path).digest == before
+
+
 def cut(name: str, length: int) -> Write:
     return lambda folder: (write_idx(folder) / name).write_bytes((folder / name).read_bytes()[:length])
 
@@ -194,6 +205,28 @@ def emnist(folder: Path) -> None:
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("evil"),)
+
+
+def in_place(make: Callable[[Path], Any]) -> Write:
+    """Something else where the training images should be."""
+
+    def write(folder: Path) -> None:
+        path = write_idx(folder) / TRAIN
+        path.unlink()
+        make(path)
+
+    return write
+
+
+def labels(made: Callable[[Any], Any]) -> Write:
+    """A batch of CIFAR-10 with other labels."""
+
+    def write(folder: Path) -> None:
+        path = write_cifar(folder) / "data_batch_3"
+        found = pickle.loads(path.read_bytes())
+        path.write_bytes(pickle.dumps({**found, "labels": made(found["labels"])}, protocol=4))
+
+    return write
 
 
 def batch(content: bytes) -> Write:
@@ -235,6 +268,18 @@ def batch(content: bytes) -> Write:
         ("cifar10", lambda folder: (folder / "cifar-10-python.tar.gz").touch(), "unpack it first"),
         ("cifar10", lambda folder: (folder / "cifar-100-python").mkdir(), "CIFAR-100 is another data set"),
         ("cifar10", lambda folder: (folder / "cifar-10-batches-bin").mkdir(), "the Python version is read"),
+        (
+            "mnist",
+            in_place(lambda path: path.symlink_to("/nowhere/disk")),
+            f"{TRAIN} cannot be read (a link that leads",
+        ),
+        ("mnist", in_place(lambda path: path.symlink_to(path.name)), f"{TRAIN} cannot be read (Too many levels"),
+        ("mnist", in_place(os.mkfifo), f"{TRAIN} cannot be read (a named pipe"),
+        ("mnist", lambda folder: (folder.rmdir(), folder.touch()), "images is no folder"),
+        ("mnist", lambda folder: write_idx(folder, classes=1), "every training image has the label 0"),
+        ("cifar10", labels(lambda known: [[label] for label in known]), "data_batch_3 is no batch of CIFAR-10"),
+        ("cifar10", labels(lambda known: [-1, *known[1:]]), "data_batch_3 is no batch of CIFAR-10"),
+        ("cifar10", labels(lambda known: np.zeros(0, int)), "data_batch_3 is no batch of CIFAR-10"),
         ("cifar10", batch(b""), "data_batch_3 is damaged (Ran out of input)"),
         ("cifar10", batch(b"\x80\x02}q\x00"), "data_batch_3 is damaged"),
         ("cifar10", batch(b"garbage"), "data_batch_3 is damaged"),
@@ -251,7 +296,7 @@ def test_what_is_wrong_with_a_folder_is_named_and_nothing_is_fetched(
     folder = tmp_path / "images"
     folder.mkdir()
     write(folder)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
     monkeypatch.setattr(datasets, "_fetch", lambda dataset, folder: None)
     for download in (False, True):
         with pytest.raises(DataError) as refusal:
@@ -259,7 +304,7 @@ def test_what_is_wrong_with_a_folder_is_named_and_nothing_is_fetched(
         assert words in str(refusal.value)
         assert len(str(refusal.value).splitlines()) == 1
         assert "is not on this machine" not in str(refusal.value)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
     assert not (tmp_path / "evil").exists()
 
 
@@ -301,15 +346,14 @@ def test_images_of_another_known_set_are_refused(tmp_path: Path, monkeypatch: py
 
 def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_idx(tmp_path)
-    read = Path.read_bytes
-    refusal = PermissionError(13, "Permission denied")
+    real = os.open
 
-    def refused(path: Path) -> bytes:
-        if path.name == TRAIN:
-            raise refusal
-        return read(path)
+    def refused(path: Any, *arguments: Any, **more: Any) -> int:
+        if Path(path).name == TRAIN:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(DataError, match=rf"{TRAIN} cannot be read \(Permission denied\)\."):
         read_dataset("mnist", tmp_path)
 

@@ -18,7 +18,7 @@ import pytest
 
 from bnbench import datasets, store
 from bnbench.cli.announce import JsonLines
-from bnbench.cli.streams import _BestEffort, forget_false_width
+from bnbench.cli.streams import _BestEffort, forget_false_settings
 from bnbench.data import DataError
 from bnbench.datasets import DATASETS_FOLDER, read_dataset
 from bnbench.execution import Outcome
@@ -99,9 +99,15 @@ def test_a_letter_that_an_encoding_lacks_is_one_that_looks_alike(encoding: str, 
 @pytest.mark.parametrize(("columns", "kept"), [("0", False), ("1", False), ("-5", False), ("few", False), ("72", True)])
 def test_a_width_in_which_nothing_could_be_read_is_not_believed(columns: str, kept: bool) -> None:
     environment = {"COLUMNS": columns}
-    forget_false_width(environment)
+    forget_false_settings(environment)
     assert environment == ({"COLUMNS": columns} if kept else {})
-    forget_false_width(environment)
+    forget_false_settings(environment)
+
+
+def test_a_notebooks_backend_is_none_of_ours() -> None:
+    environment = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    forget_false_settings(environment)
+    assert environment == {}
 
 
 def test_no_home_and_no_entry_for_the_account_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

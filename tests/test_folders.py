@@ -170,6 +170,41 @@ def test_dot_files_beside_the_fits_are_left_alone_by_all(tmp_path: Path) -> None
     assert layout.begun_paths(folder) == set()
 
 
+@pytest.mark.parametrize("target", ["/nowhere/disk/fits", "fits", "own/protocol.json"])
+def test_fits_on_a_disk_that_is_not_there_are_not_taken_for_none(tmp_path: Path, target: str) -> None:
+    folder = made(tmp_path / "own", KEY)
+    shutil.rmtree(folder / "fits")
+    (folder / "fits").symlink_to(target if target != "own/protocol.json" else folder / "protocol.json")
+    sweep, broken = sweeps.read_sweep(folder), read_status(folder).broken
+    for sentences in (sweep.broken, broken):
+        assert [str(folder / "fits") in sentence for sentence in sentences] == [True]
+    with pytest.raises(StoreError, match="own/fits cannot be listed"):
+        sweeps.load(tmp_path)
+    answer = bnbench("run", "--profile", "smoke", "--out", "own", "--dry-run", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "own/fits" in answer.stderr
+
+
+def test_what_is_called_fits_in_a_folder_of_another_kind_hides_no_sweep(tmp_path: Path) -> None:
+    made(tmp_path / "other" / "own", KEY)
+    (tmp_path / "other" / "fits").touch()
+    assert find_sweeps(tmp_path) == ([tmp_path / "other" / "own"], [])
+    made(tmp_path / "own", KEY)
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "fits").symlink_to("fits")
+    found, broken = find_sweeps(tmp_path)
+    assert found == [tmp_path / "other" / "own", tmp_path / "own"]
+    assert [str(tmp_path / "loop") in sentence for sentence in broken] == [True]
+
+
+@pytest.mark.parametrize("out", ["a file/below/it", "a dead link"])
+def test_a_plan_promises_no_folder_that_cannot_be_made(tmp_path: Path, out: str) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "a dead link").symlink_to("nowhere")
+    with pytest.raises(StoreError, match="is no folder"):
+        store.check_folder(tmp_path / out, SMOKE)
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path / "own", KEY)
     (tmp_path / "shut").mkdir()

@@ -47,6 +47,8 @@ def broken(value: float) -> torch.Tensor:
         (PIXELS > 0, LABELS, "pixels are torch.bool"),
         (PIXELS + 0j, LABELS, "pixels are torch.complex64"),
         ((PIXELS.numpy() * 100).astype(np.uint8), LABELS, "pixels are torch.uint8"),
+        (PIXELS.to(torch.float8_e4m3fn), LABELS, "pixels are torch.float8_e4m3fn; give standardized"),
+        (PIXELS.to("meta"), LABELS, "pixels has no values"),
         (PIXELS.to_sparse(), LABELS, "pixels is a sparse tensor; give pixels.to_dense()"),
         (broken(float("nan")), LABELS, "1 of 6 have pixels that are not finite numbers, the first is image 4"),
         (broken(float("inf")), LABELS, "the first is image 4"),
@@ -83,7 +85,10 @@ def test_what_no_fit_could_use_is_refused_in_one_sentence(pixels: Any, labels: A
     assert len(str(refusal.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, np.uint16, ">i4"])
+@pytest.mark.parametrize(
+    "kind",
+    [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint64, np.uint16, ">i4"],
+)
 def test_whole_labels_of_any_type_become_int64(kind: Any) -> None:
     labels = LABELS.to(kind) if isinstance(kind, torch.dtype) else LABELS.numpy().astype(kind)
     found = Images(PIXELS, labels).labels
@@ -108,6 +113,19 @@ def test_tensors_are_kept_as_they_are() -> None:
         assert images.pixels is pixels
         assert images.labels is LABELS
         assert images.beside(pixels) is images
+
+
+def test_images_that_another_network_computed_can_be_fitted() -> None:
+    """Neither its graph nor its inference mode stands in the way, as it would at the second step."""
+    images, mask = make_images(), make_mask()
+    weights = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    with torch.inference_mode():
+        inferred = images.pixels * 1
+    expected = fit(make_plane("plain"), mask, torch.ones_like(mask), images, TRAINING)
+    for pixels in (images.pixels * weights, inferred):
+        found = fit(make_plane("plain"), mask, torch.ones_like(mask), Images(pixels, images.labels), TRAINING)
+        assert found == expected
+    assert weights.grad is None
 
 
 def test_a_part_may_be_what_a_whole_may_not() -> None:

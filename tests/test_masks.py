@@ -251,6 +251,8 @@ def palette(first_is_dark: bool) -> Image.Image:
         Image.fromarray(LIGHT.astype(np.float32)),
         Image.fromarray((LIGHT * 65_535).astype(np.uint16)),
         Image.fromarray((LIGHT * 65_535).astype(np.int32)),
+        Image.frombytes("I;16B", LIGHT.shape[::-1], (LIGHT * 65_535).astype(">u2").tobytes()),
+        torch.from_numpy(LIGHT).bfloat16(),
         palette(first_is_dark=True),
         palette(first_is_dark=False),
     ],
@@ -326,14 +328,30 @@ def test_every_thousandth_survives_single_precision(permille: int) -> None:
 
 @pytest.mark.parametrize(
     "p",
-    [True, np.True_, torch.tensor(True), "0.5", None, float("nan"), float("inf"), 0.5j, [0.5], np.array([0.5]), b"1"],
+    [
+        True,
+        np.True_,
+        torch.tensor(True),
+        "0.5",
+        None,
+        float("nan"),
+        float("inf"),
+        0.5j,
+        np.complex64(0.5),
+        [0.5],
+        np.array([0.5]),
+        b"1",
+    ],
 )
 def test_what_is_no_number_is_no_probability(p: Any) -> None:
     with pytest.raises(ValueError, match="is not a fill probability; give a multiple of"):
         draw_mask(p, 1, (9, 9))
 
 
-@pytest.mark.parametrize("seed", [True, np.True_, 1.0, np.float64(1), "1", None])
+@pytest.mark.parametrize(
+    "seed",
+    [True, np.True_, 1.0, np.float64(1), "1", None, 0, -1, torch.tensor(1.0), np.array([1])],
+)
 def test_what_is_no_whole_number_is_no_seed(seed: Any) -> None:
     with pytest.raises(ValueError, match="is not a seed; give a whole number from 1"):
         draw_mask(0.5, seed, (9, 9))
@@ -358,13 +376,22 @@ def test_a_mask_read_as_a_picture_is_itself(mask: Mask) -> None:
         (np.full((3, 3), np.nan), "these are float64 from nan to nan."),
         (np.full((3, 3), 1j), "these are complex128."),
         (np.full((3, 3), "x"), "these are <U1."),
+        (Image.fromarray(np.full((3, 3), -1, np.int32)), "these are float64 from -1.5259e-05 to -1.5259e-05."),
+        (Image.fromarray(np.full((3, 3), 70_000, np.int32)), "these are float64 from 1.06813 to 1.06813."),
+        (Image.fromarray(np.eye(3, dtype=np.uint16)), "choose a level between the picture's greys."),
         (np.zeros((3, 3)), "every pixel lies on one side of 0.5; choose a level between the picture's greys."),
         (np.zeros((3, 3), bool), "every pixel lies on one side of 0.5; choose a level between the picture's greys."),
     ],
 )
-def test_refused_pictures(grey: np.ndarray, message: str) -> None:
+def test_refused_pictures(grey: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(message)}$"):
         picture_to_mask(grey)
+
+
+@pytest.mark.parametrize("level", [128, -0.1, float("nan")])
+def test_a_level_that_is_no_grey_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match=f"level={level!r} is no grey"):
+        picture_to_mask(LIGHT, level)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

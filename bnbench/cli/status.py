@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bnbench.claims import Progress
-    from bnbench.status import FitStatus, Known, SweepStatus
+    from bnbench.finished import Known
+    from bnbench.status import FitStatus, SweepStatus
 
 _LOOK_EVERY = 2.0  # seconds
 _MARKS = {"done": "●", "running": "▶", "failed": "✗", "unreadable": "?", "cut off": "◐", "to do": "·"}

@@ -60,11 +60,16 @@ def prepare_streams() -> None:
         errors="bnbench",
         line_buffering=True,
     )
-    forget_false_width(os.environ)
+    forget_false_settings(os.environ)
 
 
-def forget_false_width(environment: MutableMapping[str, str]) -> None:
-    """Take away a COLUMNS in which no table could be read; the terminal's own width, or 80, stands in for it."""
+def forget_false_settings(environment: MutableMapping[str, str]) -> None:
+    """Take away what was meant for another program, and would end this one.
+
+    A COLUMNS in which no table could be read: the terminal's own width, or 80, stands in for it. And matplotlib's
+    backend: figures go to files, and a notebook's shell hands on one that is not installed here.
+    """
+    environment.pop("MPLBACKEND", None)
     columns = environment.get("COLUMNS", "")
     if not (columns.isdecimal() and int(columns) >= _NARROWEST):
         environment.pop("COLUMNS", None)
