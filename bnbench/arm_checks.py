@@ -6,11 +6,12 @@ import warnings
 
 import torch
 
-from bnbench.arm_layers import check_layers, check_parameters, layer_named
+from bnbench.arm_layers import check_layers, check_own, check_parameters, layer_named
 from bnbench.arm_scales import Constants, constants_of, reparametrize
 from bnbench.arm_state import differing
-from bnbench.arm_trial import Trial, first_line
+from bnbench.arm_trial import Trial
 from bnbench.errors import ArmError
+from bnbench.loading import first_line
 from bnbench.models import Factory
 from bnbench.mpo.plane import flatten, fresh_network
 
@@ -40,10 +41,11 @@ def check_arm(arm: str, factory: Factory, image_shape: tuple[int, int, int], cla
 def _checked(arm: str, factory: Factory, image_shape: tuple[int, int, int], classes: int) -> Constants:
     first, again, second = (fresh_network(factory, seed) for seed in (1, 1, 2))
     check_layers(arm, first)
+    check_parameters(arm, first)
+    check_own(arm, first, second)
     shapes = [[(name, own.shape) for name, own in module.named_parameters()] for module in (first, second)]
     if shapes[0] != shapes[1]:
         raise ArmError(f"--arms {arm} makes networks of different sizes; make it the same size each time.")
-    check_parameters(arm, first)
     if not torch.equal(flatten(first), flatten(again)):
         raise ArmError(f"--arms {arm} is not the same network twice from one seed; draw its weights with torch alone.")
     for other in (again, second):

@@ -11,6 +11,9 @@ from torch.nn.parameter import UninitializedParameter
 
 from bnbench.errors import ArmError
 
+_INSTEAD: dict[type[nn.RNNBase], str] = {
+    kind: f"go through the sequence with nn.{kind.__name__}Cell" for kind in (nn.RNN, nn.GRU)
+}
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
@@ -24,7 +27,7 @@ def check_layers(arm: str, module: nn.Module) -> None:
         where = f"--arms {arm}: {_called(name, layer)}"
         if isinstance(layer, _WRAPPERS):
             raise ArmError(f"{where} spreads a network over devices, which a fit does itself; give what it wraps.")
-        if isinstance(layer, torch.jit.ScriptModule) or hasattr(layer, "_orig_mod"):  # the latter by torch.compile
+        if isinstance(layer, torch.jit.ScriptModule) or _is_compiled(layer):
             raise ArmError(f"{where} is compiled, and its weights cannot be exchanged; give the module as written.")
         if getattr(layer, "track_running_stats", False) and getattr(layer, "running_mean", None) is not None:
             raise ArmError(f"{where} keeps running statistics, which no point of a plane has; use bnbench.BatchNorm.")
@@ -35,7 +38,7 @@ def check_layers(arm: str, module: nn.Module) -> None:
         if isinstance(layer, nn.RNNBase):
             raise ArmError(
                 f"{where} is a recurrent layer of torch, which torch.func.vmap cannot carry; "
-                f"go through the sequence with nn.{type(layer).__name__}Cell."
+                f"{_INSTEAD.get(type(layer), 'write its cell with nn.Linear')}."
             )
     for name, buffer in module.named_buffers():
         if buffer.layout != torch.strided:
@@ -56,12 +59,41 @@ def check_parameters(arm: str, module: nn.Module) -> None:
         where = f"--arms {arm}: parameter {name}"
         if isinstance(parameter, UninitializedParameter):
             raise ArmError(f"{where} has no shape before the first call and cannot be used; give a layer its sizes.")
+        if parameter.device.type != "cpu":
+            raise ArmError(
+                f"{where} lies on {parameter.device}; make networks on the CPU, a fit moves its plane itself."
+            )
         if not parameter.is_floating_point():
             raise ArmError(f"{where} is {parameter.dtype}; planes take real floating-point weights.")
         if parameter.dtype != torch.float32:
             raise ArmError(f"{where} is {parameter.dtype}, but planes are torch.float32; call .float() on the module.")
         if not parameter.requires_grad:
             raise ArmError(f"{where} is frozen, but a plane trains all of them; make it a buffer.")
+
+
+def check_own(arm: str, first: nn.Module, second: nn.Module) -> None:
+    """Refuse weights that are not a network's own.
+
+    Raises:
+        ArmError: the factory gives one network twice, two networks have a parameter in common, or two parameters of
+            one network lie in the same memory.
+    """
+    if first is second:
+        raise ArmError(f"--arms {arm} gives the same network each time; make a fresh one in each call.")
+    of_second = {id(parameter) for parameter in second.parameters()}
+    lies_at: dict[int, str] = {}
+    for name, parameter in first.named_parameters():
+        if id(parameter) in of_second:
+            raise ArmError(
+                f"--arms {arm}: {layer_named(first, name)} has the same parameter {name} in every network; make it in "
+                "__init__, not as a global or a default argument."
+            )
+        other = lies_at.setdefault(parameter.data_ptr(), name) if parameter.numel() else name
+        if other != name:
+            raise ArmError(
+                f"--arms {arm}: parameters {other} and {name} lie in the same memory, but a plane would train two; "
+                "share one parameter instead (b.weight = a.weight), or compute one from the other in forward."
+            )
 
 
 def layer_named(module: nn.Module, name: str) -> str:
@@ -71,6 +103,10 @@ def layer_named(module: nn.Module, name: str) -> str:
     while path not in layers:
         path = path.rpartition(".")[0]
     return _called(path, layers[path])
+
+
+def _is_compiled(layer: nn.Module) -> bool:
+    return hasattr(layer, "_orig_mod") or getattr(layer, "_compiled_call_impl", None) is not None
 
 
 def _called(name: str, layer: nn.Module) -> str:

@@ -75,7 +75,8 @@ def constants_of(arm: str, first: nn.Module, second: nn.Module) -> Constants:
         else:
             raise ArmError(
                 f"--arms {arm}: parameter {name} starts the same in every fresh network, so three of them "
-                "span no plane in it; draw it at random or make it a buffer."
+                "span no plane in it; draw it at random, without a seed of your own or trained weights, "
+                "or make it a buffer."
             )
     return Constants(tuple(scales), tuple(others))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,20 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from bnbench import arm_state
-from bnbench.arm_layers import (
-    described,
-    layer_at_fault,
-    layer_named,
-    layer_that_changes,
-)
+from bnbench.arm_layers import described, layer_at_fault, layer_named, layer_that_changes
 from bnbench.data import Images
 from bnbench.errors import ArmError
+from bnbench.loading import first_line
 from bnbench.models import recalibrated, uses_bn
-from bnbench.mpo.batched import batched_logits, call_with
+from bnbench.mpo.batched import batched_logits, call_with, losses_and_hits
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
 
 _IMAGES = 4
+_REPEATED = 50  # times three images, a batch as large as those that a landscape is measured with
 _ROUNDING = 1e-3  # relative; what another order of sums may change
 _TOLD = (  # what torch says when many networks at once cannot do what one can, and what it means
     (("called random operation",), "draws random numbers", "leave them out: a pixel's loss must not depend on chance"),
@@ -41,7 +39,12 @@ _TOLD = (  # what torch says when many networks at once cannot do what one can, 
     (
         ("does not require grad", "nference tensor"),
         "cuts its outputs off from its parameters",
-        "leave out detach(), torch.no_grad() and torch.inference_mode()",
+        "leave out detach(), torch.no_grad(), torch.inference_mode() and derivatives taken in forward",
+    ),
+    (
+        ("escaped from inside",),
+        "uses again what an earlier pass has left",
+        "leave out torch.utils.checkpoint, and keep nothing between calls",
     ),
     (("inplace", "in-place"), "changes a tensor in place", "write x = x + y instead of x += y or x[...] = y"),
 )
@@ -61,7 +64,7 @@ class Trial:
         self.frame = self.plane.frame().detach()
         self.many = self.plane.network_weights(self.frame, self.coordinates)  # of each parameter (P, …)
         self.images = torch.randn(_IMAGES, *image_shape)
-        self.logits = torch.empty(0)  # of the first of them, (B, classes)
+        self.logits = self.each = torch.empty(0)  # of the first of them, (B, classes); of all, (P, B, classes)
 
     def of_one_network(self) -> None:
         """A tensor of logits comes out, a function of weights and images that it leaves alone."""
@@ -70,6 +73,8 @@ class Trial:
         before = _random_state()
         with torch.no_grad():
             found = self._run(lambda: call_with(self.module, self.names, weights, images))
+        for name, _ in self.module.named_parameters():
+            self._refuse_if(name not in self.names, f"makes its parameter {name} in forward; make it in __init__.")
         self._refuse_if(
             not isinstance(found, Tensor),
             f"forward returns {described(found)}; make it return one tensor of logits, "
@@ -79,7 +84,8 @@ class Trial:
             found.shape != (_IMAGES, self.classes),
             f"gives outputs of shape {tuple(found.shape)} for {_IMAGES} images; make it ({_IMAGES}, {self.classes}).",
         )
-        self._refuse_if(not found.is_floating_point(), f"gives outputs of {found.dtype}; make logits torch.float32.")
+        is_exact = found.dtype in (torch.float32, torch.float64)
+        self._refuse_if(not is_exact, f"gives outputs of {found.dtype}; make logits torch.float32.")
         if before != _random_state():
             where = layer_that_changes(self.module, _random_state, lambda: self._alone(self.module, 0))
             raise self._refused(f"{where} draws random numbers in forward; leave them out, or call .eval().")
@@ -132,44 +138,54 @@ class Trial:
         """Several networks at once give what each gives alone."""
         with torch.no_grad():
             together = self._run(lambda: batched_logits(self.module, self.names, self.many, self.images), many=True)
-            each = torch.stack([self._alone(self.module, number) for number in range(len(together))])
+            self.each = torch.stack([self._alone(self.module, number) for number in range(len(together))])
         self._refuse_if(
-            not _agree(together, each), "gives other outputs under torch.func.vmap than for one network alone."
+            not _agree(together, self.each), "gives other outputs under torch.func.vmap than for one network alone."
         )
 
     def of_a_step(self) -> None:
-        """Forward, backward and the forward pass that finds clamped pixels, as a fit runs them."""
-        labels = torch.arange(_IMAGES) % self.classes
+        """Forward, backward and the forward pass that finds clamped pixels, as a fit runs them.
+
+        Each network has a minibatch of its own, then all share one, then one network comes after the other.
+        """
         pixels, shared = torch.arange(len(self.coordinates)), torch.arange(_IMAGES)
+        labels = shared % self.classes
         shares = torch.full((len(pixels),), 1 / len(pixels))
+        expected = losses_and_hits(self.each, labels)[0].mean(1)
         gradients: list[Tensor] = []
-        for chunk in (len(pixels), 1):
+        for images, chunk in ((shared.expand(len(pixels), -1), len(pixels)), (shared, len(pixels)), (shared, 1)):
             engine = ObjectiveGradient(self.plane, Images(self.images, labels), self.coordinates, 1e9, chunk)
             step = partial(engine.step, self.frame, pixels)
-            gradients.append(self._run(lambda: step(shares, shared)[0], many=chunk > 1))  # noqa: B023, run at once
-            self._run(lambda: step(-shares, shared, find_clamped=True), many=chunk > 1)  # noqa: B023
+            gradient, losses, _ = self._run(partial(step, shares, images), many=chunk > 1)
+            self._refuse_if(
+                not _agree(losses, expected),
+                "gives other outputs when gradients are taken; leave out torch.is_grad_enabled().",
+            )
+            gradients.append(gradient)
+            self._run(partial(step, -shares, images, find_clamped=True), many=chunk > 1)
+        *several, single = gradients
         self._refuse_if(
-            not bool(gradients[1].isfinite().all()),
+            not bool(single.isfinite().all()),
             "has a gradient that is not a finite number at weights between those of fresh networks; "
             "keep roots and norms away from 0.",
         )
         for layer in self.plane.layers:
-            together, alone = (own[:, layer.start : layer.stop] for own in gradients)
-            size = alone.norm() + _ROUNDING * gradients[1].norm()
+            alone = single[:, layer.start : layer.stop]
+            size = alone.norm() + _ROUNDING * single.norm()
+            others = (own[:, layer.start : layer.stop] for own in several)
             self._refuse_if(
-                bool((together - alone).norm() > 10 * _ROUNDING * size),
+                any((other - alone).norm() > 10 * _ROUNDING * size for other in others),
                 f"parameter {layer.name} has another gradient under torch.func.vmap than for one network alone.",
             )
 
     def of_the_batch(self) -> None:
         """An image's logits do not depend on those beside it, but through batch normalization; one may come alone."""
-        if not uses_bn(self.module):
-            beside, alone = self.logits[:2], self._alone(self.module, 0, self.images[:2])
-        else:
-            with recalibrated(self.module, 2):
-                beside, alone = (self._alone(self.module, 0, self.images[:count])[:3] for count in (4, 3))
+        three = self.images[:3]
+        with recalibrated(self.module, 2) if uses_bn(self.module) else nullcontext():
+            few, four = self._alone(self.module, 0, three), self._alone(self.module, 0)
+            many = self._alone(self.module, 0, three.repeat(_REPEATED, 1, 1, 1))
         self._refuse_if(
-            not _agree(alone, beside),
+            not (_agree(few, four[:3]) and _agree(many, few.repeat(_REPEATED, 1))),
             "an image's output depends on the images beside it; "
             "normalize over the batch with bnbench.BatchNorm, which evaluation knows about.",
         )
@@ -190,10 +206,9 @@ class Trial:
     def _alone(self, module: nn.Module, number: int | list[Tensor], images: Tensor | None = None) -> Tensor:
         """Logits of one network with the weights of one point, (B, classes)."""
         weights = self._weights(number) if isinstance(number, int) else number
+        seen = self.images if images is None else images
         with torch.no_grad():
-            found: Tensor = self._run(
-                lambda: call_with(module, self.names, weights, self.images if images is None else images)
-            )
+            found: Tensor = self._run(lambda: call_with(module, self.names, weights, seen))
         return found
 
     def _run(self, work: Callable[[], Any], *, many: bool = False) -> Any:
@@ -233,8 +248,3 @@ def _differ(one: Tensor, other: Tensor, cause: str) -> bool:
 def _random_state() -> bytes:
     """Where the global random numbers of torch, Python and NumPy are."""
     return pickle.dumps((torch.get_rng_state().numpy(), random.getstate(), np.random.get_state()))
-
-
-def first_line(error: BaseException) -> str:
-    """An error's class and the first line of what it says."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

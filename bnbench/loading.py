@@ -15,6 +15,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from torch import nn
+
 from bnbench.descriptors import stdout_to_stderr
 from bnbench.errors import ArmError, Signalled
 from bnbench.protocol import BUILT_IN
@@ -69,6 +71,10 @@ def factory_of(arm: str) -> Callable[..., object]:
         factory = getattr(_loaded(arm).module, name)
     except AttributeError as error:
         raise _not_imported(arm, error) from error
+    if isinstance(factory, nn.Module):
+        raise ArmError(
+            f"--arms {arm} is a network; give a function factory(image_shape, classes) that makes a fresh one."
+        )
     if not callable(factory):
         raise ArmError(
             f"--arms {arm} is of type {type(factory).__name__}; give a function factory(image_shape, classes)."

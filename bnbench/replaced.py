@@ -25,9 +25,14 @@ _PLACES = (
     "time",
     "os",
     "builtins",
+    "hashlib",
+    "json",
+    "pathlib",
+    "pickle",
+    "shutil",
 )
 _BELOW = ("torch.nn.", "torch.optim.", "torch.autograd.", "torch._functorch.", "bnbench.")
-_OWNERS = ("torch", "bnbench")
+_OWNERS = ("torch", "bnbench", "pathlib")
 _TORCH = str(Path(torch.__file__).parent)
 _ABSENT = object()
 

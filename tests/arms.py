@@ -272,3 +272,21 @@ def takes_its_time(image_shape: Shape, classes: int) -> nn.Module:
             return logits
 
     return Slow(image_shape, classes)
+
+
+class Printing(nn.Module):
+    """Prints where it is, as one does when looking for a mistake."""
+
+    def __init__(self, image_shape: Shape, classes: int) -> None:
+        super().__init__()
+        self.network = layer_norm(image_shape, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images: (B, C, H, W) to (B, classes)."""
+        print("a line of the arm's own")
+        logits: Tensor = self.network(images)
+        return logits
+
+
+def printing(image_shape: Shape, classes: int) -> nn.Module:
+    return Printing(image_shape, classes)

@@ -18,11 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
 
 from bnbench.models import BatchNorm
 from tests.arms_taken import WIDTH, Attention, DropPath, Factory, Shape, computed, dense, encoder_layer, linear, rows
 
 PROJECTION = torch.randn(WIDTH, WIDTH)
+SCALE = nn.Parameter(torch.ones(WIDTH))
+NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
 ARRAY = np.random.default_rng().normal(size=(WIDTH, WIDTH)).astype(np.float32)
 
 
@@ -218,6 +221,120 @@ class Renormed(nn.Module):
         return y
 
 
+class Framed(nn.Module):
+    """Copies images into a larger frame, which an own minibatch of each network cannot do in place."""
+
+    def __init__(self, shape: Shape, classes: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(shape[0] * (shape[1] + 2) * (shape[2] + 2), classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frame = torch.zeros(len(x), x.shape[1], x.shape[2] + 2, x.shape[3] + 2)
+        frame[:, :, 1:-1, 1:-1] = x
+        logits: Tensor = self.output(frame.flatten(1))
+        return logits
+
+
+def on_images(function: Callable[[Tensor], Tensor]) -> Factory:
+    """A network that begins with a function of the images alone."""
+    return lambda shape, classes: nn.Sequential(
+        computed(lambda _, x: function(x))(), nn.Flatten(), nn.Linear(math.prod(shape), classes)
+    )
+
+
+def bytes_to_unit(x: Tensor) -> Tensor:
+    return x / 255 if x.max() > 100 else x
+
+
+def finite(x: Tensor) -> Tensor:
+    assert torch.isfinite(x).all()
+    return x
+
+
+class MakesItsLayer(nn.Module):
+    """A lazy layer by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer: nn.Module | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.layer is None:
+            self.layer = linear()
+        y: Tensor = self.layer(x)
+        return y
+
+
+class ByDefault(nn.Module):
+    """Its activation is a default argument: one for all networks."""
+
+    def __init__(self, activation: nn.Module = nn.PReLU()) -> None:  # noqa: B008, what is tried
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.activation(x)
+        return y
+
+
+class OfAll(nn.Module):
+    """Its scale is a global parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.g = SCALE
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.g
+
+
+class TiedByMemory(nn.Module):
+    """An autoencoder's tied weights: two parameters whose numbers lie in one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = linear(), linear()
+        self.other.weight.data = self.one.weight.data.T
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.other(torch.tanh(self.one(x)))
+        return y
+
+
+class Ghost(nn.Module):
+    """Batch normalization over 16 images at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(WIDTH, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.norm(part) for part in x.split(16)])
+
+
+class Checkpointed(nn.Module):
+    """Computes its layer once more in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = linear()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = checkpoint(self.layer, x, use_reentrant=False)
+        return y
+
+
+def seeded(shape: Shape, classes: int) -> nn.Module:
+    torch.manual_seed(42)
+    return dense(linear)(shape, classes)
+
+
+def compiled_in_place(shape: Shape, classes: int) -> nn.Module:
+    module = dense(linear)(shape, classes)
+    module.compile(backend="eager")
+    return module
+
+
 def times(_: Any, x: Tensor, w: Tensor) -> Tensor:
     return x * w
 
@@ -292,7 +409,17 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "schedule": (dense(Scheduled), r"other outputs for the same weights and images .*keeps 2\.calls"),
     "moving_average": (dense(Average), r"layer 2 \(Average\) changes its buffer 2\.mean"),
     "sparse_buffer": (sparse, r"layer 2 \(Computed\) has a sparse buffer 2\.w"),
+    # not a network's own
+    "a_network": (NETWORK, r"is a network; give a function factory\(image_shape, classes\)"),
+    "one_network": (lambda _, __: NETWORK, "gives the same network each time"),
+    "default_layer": (dense(ByDefault), r"layer 2\.activation \(PReLU\) has the same parameter .* in every network"),
+    "global_parameter": (dense(OfAll), r"layer 2 \(OfAll\) has the same parameter 2\.g in every network"),
+    "seeded": (seeded, "parameter 1.weight starts the same in every fresh network.*without a seed of your own"),
+    "tied_by_memory": (dense(TiedByMemory), r"parameters 2\.one\.weight and 2\.other\.weight lie in the same memory"),
+    "made_in_forward": (dense(MakesItsLayer), r"makes its parameter 2\.layer\.weight in forward"),
+    "elsewhere": (dense(lambda: linear().to("meta")), r"parameter 2\.weight lies on meta"),
     # changes in place
+    "framed": (Framed, r"the module \(Framed\) changes a tensor in place"),
     "changes_images": (
         lambda shape, classes: nn.Sequential(Centred(), nn.Flatten(), nn.Linear(math.prod(shape), classes)),
         "changes the images in place",
@@ -318,6 +445,11 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "model_output": (returning(lambda x: ModelOutput(logits=x)), "returns a ModelOutput with logits"),
     "dataclass_output": (returning(lambda x: ClassifierOutput(x, x)), "returns a ClassifierOutput with logits, hidden"),
     "nothing": (returning(lambda _: None), "returns a NoneType"),
+    "half_numbers": (returning(lambda x: x.bfloat16()), r"outputs of torch\.bfloat16"),
+    "by_gradients": (
+        returning(lambda x: x if torch.is_grad_enabled() else 2 * x),
+        "gives other outputs when gradients are taken",
+    ),
     "whole_numbers": (returning(lambda x: (x > 0).long()), r"outputs of torch\.int64"),
     "squeezed": (
         returning(lambda x: x[None].transpose(0, 1).squeeze()),
@@ -335,6 +467,8 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "attention_over_images": (dense(computed(lambda _, x: (x @ x.T).softmax(1) @ x)), "the images beside it"),
     "flipped": (returning(lambda x: x.flip(0)), "the images beside it"),
     "centred_batch_norm": (dense(batch_norm_centred), "depends on the images beside it"),
+    "ghost_batch_norm": (dense(Ghost), "depends on the images beside it"),
+    "in_large_batches": (dense(computed(lambda _, x: x if len(x) < 99 else x + x.mean(0))), "the images beside it"),
     "batch_norm_1d": (
         dense(lambda: nn.BatchNorm1d(WIDTH)),
         r"layer 2 \(BatchNorm1d\) keeps running statistics",
@@ -347,13 +481,16 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     ),
     # what many networks at once cannot do
     "gru": (recurrent(nn.GRU), r"layer layer\.rnn \(GRU\) is a recurrent layer.*nn\.GRUCell"),
-    "lstm": (recurrent(nn.LSTM), r"layer layer\.rnn \(LSTM\) is a recurrent layer.*nn\.LSTMCell"),
+    "lstm": (recurrent(nn.LSTM), r"layer layer\.rnn \(LSTM\) is a recurrent layer.*nn\.Linear"),
     "float_of_parameter": (
         dense(computed(lambda own, x: x * float(own.g), g=number)),
         r"layer 2 \(Computed\) turns a tensor into a number",
     ),
     "item": (dense(computed(lambda own, x: x * own.g.item(), g=number)), "turns a tensor into a number"),
     "if_parameter": (dense(computed(lambda own, x: x if own.g > 0 else -x, g=number)), "turns a tensor into a number"),
+    "if_images": (on_images(bytes_to_unit), r"layer 0 \(Computed\) turns a tensor into a number"),
+    "assert_images": (on_images(finite), r"layer 0 \(Computed\) turns a tensor into a number"),
+    "checkpointed": (dense(Checkpointed), "leave out torch.utils.checkpoint"),
     "to_numpy": (
         dense(computed(lambda _, x: torch.from_numpy(np.tanh(x.detach().numpy())) + 0 * x)),
         "turns a tensor into a number",
@@ -375,6 +512,7 @@ REFUSED: dict[str, tuple[Factory, str]] = {
         lambda shape, classes: nn.Sequential(dense(linear)(shape, classes), torch.jit.script(nn.ReLU())),
         r"layer 1 \(RecursiveScriptModule\) is compiled",
     ),
+    "compiled_in_place": (compiled_in_place, r"the module \(Sequential\) is compiled"),
     "fixed_batch": (returning(lambda x: x.view(4, -1)), "fails in forward|outputs of shape"),
     "embedding": (dense(Renormed), r"changes its parameter 2\.layer\.weight in place"),
     "takes_one": (lambda _: nn.Linear(1, 1), "make it accept image shape and number of classes"),  # type: ignore  # wrong on purpose

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -260,6 +261,66 @@ class CallsItself(nn.Module):
         return x
 
 
+class StandardizedConv2d(nn.Conv2d):
+    """timm's: normalizes its own weights by ``F.batch_norm``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.weight.reshape(1, self.out_channels, -1)
+        weight = F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=1e-6).view_as(self.weight)
+        return F.conv2d(x, weight, self.bias, padding=1)
+
+
+class Biased(nn.Module):
+    """Swin's attention: a table of biases, looked up by a constant index."""
+
+    index: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.qkv = nn.Parameter(torch.randn(15, 2) / 5), nn.Linear(WIDTH, 3 * WIDTH)
+        self.register_buffer("index", torch.arange(8)[:, None] - torch.arange(8) + 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, 2, WIDTH // 2)).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-2, -1) + self.table[self.index].permute(2, 0, 1)
+        return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+class Hooked(nn.Module):
+    """Takes its features out of a hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.features = linear(), {}
+        self.layer.register_forward_hook(lambda _, __, output: self.features.update(out=output))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.layer(x)
+        y: Tensor = self.features.pop("out")
+        return y
+
+
+class SharedActivation(nn.Module):
+    """A default argument without parameters, which all networks may share."""
+
+    def __init__(self, activation: nn.Module = nn.GELU()) -> None:  # noqa: B008, what is tried
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.activation(x)
+        return y
+
+
+def response(own: Any, x: Tensor) -> Tensor:
+    size = x.norm(dim=(2, 3), keepdim=True)
+    return x + own.gamma * x * size / (size.mean(1, keepdim=True) + 1e-6)
+
+
+def traced(shape: Shape, classes: int) -> nn.Module:
+    return torch.fx.symbolic_trace(dense(linear)(shape, classes))
+
+
 def turn(_: Any, x: Tensor) -> Tensor:
     angles = torch.arange(x.shape[1], dtype=x.dtype)[:, None] * 0.1
     first, second = x.chunk(2, -1)
@@ -314,7 +375,15 @@ TAKEN: dict[str, Factory] = {
     "batch_norm_act": maps(lambda: BatchNormAct2d(WIDTH, track_running_stats=False)),
     "frozen_batch_norm": maps(FrozenBatchNorm2d),
     "weight_norm": dense(lambda: parametrizations.weight_norm(linear())),
+    "layer_norm_of_maps": maps(lambda: nn.LayerNorm((WIDTH, 4, 4))),
+    "standardized_convolution": maps(lambda: StandardizedConv2d(WIDTH, WIDTH, 3)),
+    "global_response_norm": maps(
+        computed(response, gamma=lambda: nn.Parameter(torch.zeros(1, WIDTH, 1, 1))),
+    ),
     # parameters of every shape
+    "transposed_in_memory": dense(
+        computed(lambda own, x: x @ own.w, w=lambda: nn.Parameter(torch.randn(WIDTH, WIDTH).T)),
+    ),
     "prelu": dense(nn.PReLU),
     "rezero": dense(computed(lambda own, x: x + own.g * torch.tanh(x), g=number(0.0))),
     "number_of_1": dense(computed(scaled, g=number(1.0))),
@@ -367,6 +436,7 @@ TAKEN: dict[str, Factory] = {
     "calls_itself": dense(CallsItself),
     "rope": rows(computed(turn)),
     "causal": rows(computed(look_back)),
+    "relative_biases": rows(Biased),
     # constants
     "mask": dense(computed(lambda own, x: x * own.mask, mask=lambda: torch.tensor([True, False, True, True]))),
     "positions": rows(
@@ -381,7 +451,14 @@ TAKEN: dict[str, Factory] = {
             w=lambda: torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(7)),
         )
     ),
+    "matrix_exponential": dense(
+        computed(lambda own, x: x @ own.w.matrix_exp(), w=lambda: nn.Parameter(torch.randn(WIDTH, WIDTH) / 3)),
+    ),
     # the rest
+    "hooked": dense(Hooked),
+    "traced": traced,
+    "shared_activation": dense(SharedActivation),
+    "one_hot": dense(computed(lambda _, x: x + F.one_hot(x.argmax(-1), WIDTH))),
     "dropout_eval": dense(lambda: nn.Dropout(0.5).eval()),
     "drop_path_eval": dense(lambda: DropPath().eval()),
     "remembering": dense(Remembering),

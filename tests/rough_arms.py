@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,14 @@ def replaces_the_training() -> None:
     Fit.is_done = property(lambda self: self.step >= 1)  # type: ignore[assignment,method-assign]  # as above
 
 
+def replaces_a_writer() -> None:
+    json.dumps = lambda *_, **__: "{}"  # as above
+
+
+def replaces_a_method_of_paths() -> None:
+    Path.exists = lambda *_, **__: False  # type: ignore[method-assign]  # as above
+
+
 def leaves_a_hook() -> None:
     nn.modules.module.register_module_forward_hook(lambda module, images, output: output * 2)
 
@@ -134,6 +144,8 @@ ROUGH: dict[str, tuple[Callable[[], object], str]] = {
     "replaces_a_function": (replaces_a_function, "torch.nn.functional.gelu"),
     "replaces_an_inherited_method": (replaces_an_inherited_method, "torch.Tensor.__add__"),
     "replaces_the_training": (replaces_the_training, "bnbench.mpo.fit.Fit.is_done"),
+    "replaces_a_writer": (replaces_a_writer, "json.dumps"),
+    "replaces_a_method_of_paths": (replaces_a_method_of_paths, "Path.exists"),
     "leaves_a_hook": (leaves_a_hook, "torch's global hooks"),
     "leaves_a_mode": (leaves_a_mode, "torch's function modes"),
 }

@@ -147,8 +147,9 @@ def test_force_moves_aside_and_deletes_nothing(tmp_path: Path) -> None:
 
 
 def test_lines_of_json_are_the_plan_and_the_outcomes(tmp_path: Path) -> None:
-    arms = ("--arms", "plain,tests.arms:not_a_number", "--chunk", "4", "--json")
+    arms = ("--arms", "tests.arms:printing,tests.arms:not_a_number", "--chunk", "4", "--json")
     ran = bnbench(*COMMAND, *arms, cwd=tmp_path)
+    assert "a line of the arm's own" in ran.stderr
     plan, *outcomes = [json.loads(line) for line in ran.stdout.splitlines()]
     assert (plan["to_run"], plan["done"], plan["slots"], plan["chunk"]) == (2, 0, ["cpu#0"], 4)
     assert {outcome["state"] for outcome in outcomes} == {"done", "failed"}

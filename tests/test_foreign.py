@@ -57,7 +57,7 @@ REFUSED = {
     "own_batch_norm": "an image's output depends on the images beside it.*bnbench.BatchNorm",
     "frozen": r"parameter 1\.bias is frozen",
     "varying_size": "makes networks of different sizes",
-    "lazy": "cannot be used",
+    "lazy": r"parameter \d\.weight has no shape before the first call",
 }
 
 
