@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from engine import IMAGE_SHAPE, PIXELS, Case
 from torch import Tensor
 
+from bnbench.batch_norm import BatchNorm
 from bnbench.devices import prepare_process
-from bnbench.models import BatchNorm
 from bnbench.mpo import gradient
 from bnbench.mpo.batched import batched_logits
 from bnbench.profiles import PROFILES

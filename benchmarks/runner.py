@@ -35,8 +35,9 @@ from bnbench.data import load_data
 from bnbench.devices import make_slots, prepare_process
 from bnbench.execution import Execution
 from bnbench.fits import read_fit
-from bnbench.landscape import Landscape, measure_fit, summary_rows
+from bnbench.landscape import Landscape
 from bnbench.masks import draw_mask, is_trained
+from bnbench.measuring import measure_fit, summary_rows
 from bnbench.mpo.fit import fit
 from bnbench.plan import plan_sweep
 from bnbench.profiles import PROFILES

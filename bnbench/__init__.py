@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bnbench.batch_norm import BatchNorm
     from bnbench.data import load_data
     from bnbench.images import Images
     from bnbench.landscape import Landscape, measure_landscape
     from bnbench.masks import draw_mask, is_trained, picture_to_mask
-    from bnbench.models import BatchNorm
     from bnbench.mpo.fit import fit
     from bnbench.mpo.objective import objective
     from bnbench.mpo.plane import Plane
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bnbench.sweeps import load
 
 _HOMES = {
-    "BatchNorm": "bnbench.models",
+    "BatchNorm": "bnbench.batch_norm",
     "Images": "bnbench.images",
     "Landscape": "bnbench.landscape",
     "PROFILES": "bnbench.profiles",

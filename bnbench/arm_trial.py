@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from bnbench import arm_state
 from bnbench.arm_layers import described, layer_at_fault, layer_named, layer_that_changes
+from bnbench.batch_norm import recalibrated, uses_bn
 from bnbench.data import Images
 from bnbench.errors import ArmError
 from bnbench.loading import first_line
-from bnbench.models import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, call_with, losses_and_hits
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates

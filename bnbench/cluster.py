@@ -93,7 +93,7 @@ class Cluster:
         self.client.submit(time.time, pure=False).result()
 
     def measure(self, measurement: Callable[[Plan, Execution, DataSet], T], plan: Plan, execution: Execution) -> T:
-        """Let a worker do one of :mod:`bnbench.cost`'s measurements: this machine may have none of the devices."""
+        """Let a worker do a measurement of :mod:`bnbench.cost`: this machine may have none of the devices."""
         result: T = self.client.submit(measured_here, measurement, plan, execution, pure=False).result()
         return result
 

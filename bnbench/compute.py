@@ -21,8 +21,8 @@ from bnbench.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.failures import identity_of
 from bnbench.fits import check_fit, read_fit
 from bnbench.interrupts import StopWatch
-from bnbench.landscape import measure_fit
 from bnbench.loading import arm_source, use_module_path
+from bnbench.measuring import measure_fit
 from bnbench.mpo.fit import TraceRow
 from bnbench.planes import save_plane
 from bnbench.protocol import FitKey, Protocol

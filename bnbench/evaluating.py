@@ -18,9 +18,10 @@ from bnbench.devices import lease, prepare_process
 from bnbench.errors import RequestError
 from bnbench.evaluation_plan import EvaluationRequest, PlaneTask
 from bnbench.fits import read_fit
-from bnbench.landscape import Landscape, measure_landscape, summary_rows
+from bnbench.landscape import Landscape, measure_landscape
 from bnbench.loading import guest
 from bnbench.masks import Mask
+from bnbench.measuring import summary_rows
 from bnbench.planes import load_plane
 from bnbench.protocol import FitKey
 from bnbench.runner import each_in_processes

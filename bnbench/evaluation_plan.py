@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bnbench import layout, store
+from bnbench.batch_norm import uses_bn
 from bnbench.data import load_data_of
 from bnbench.errors import RequestError
 from bnbench.evaluations import Evaluation, plane_hash
 from bnbench.execution import Execution
 from bnbench.folders import group_sweeps, scan
 from bnbench.foreign import load_arm
-from bnbench.landscape import policies
 from bnbench.loading import arm_source
-from bnbench.models import uses_bn
+from bnbench.measuring import policies
 from bnbench.mpo.plane import fresh_network
 from bnbench.planes import read_plane_details
 from bnbench.protocol import BUILT_IN, FitKey, Protocol

@@ -17,7 +17,8 @@ import torch
 from bnbench.check import DONE, FIRST_STEPS, Value
 from bnbench.data import DataSet
 from bnbench.errors import RequestError
-from bnbench.landscape import measure_fit, measure_landscape
+from bnbench.landscape import measure_landscape
+from bnbench.measuring import measure_fit
 from bnbench.mpo.fit import DivergedError, TraceRow
 from bnbench.mpo.plane import Plane
 from bnbench.other_settings import other_quantities

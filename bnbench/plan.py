@@ -17,8 +17,8 @@ from bnbench.execution import Execution
 from bnbench.failures import Failure, failure_of
 from bnbench.fits import read_fit, read_member
 from bnbench.foreign import load_arm
-from bnbench.landscape import policies
 from bnbench.loading import arm_source
+from bnbench.measuring import policies
 from bnbench.protocol import FitKey, Grid, Protocol, check_arm_name
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from bnbench.check import Value
 from bnbench.data import DataSet, Images, load_data
-from bnbench.landscape import measure_fit
 from bnbench.masks import Mask
+from bnbench.measuring import measure_fit
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.plane import Plane
 from bnbench.protocol import FitKey, Protocol

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from bnbench.knobs import Section, knob
 
 DATASETS = {"digits": 500, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000}  # test images that each has
-# Digests (bnbench.datasets.digest_of) of the sets whose images are known here. Results on these very images carry no
-# digest; on any others, and of the sets that are not listed, they do.
+# Digests (bnbench.datasets.digest_of) of the sets whose images are known here. Results on these very images
+# carry no digest; on any others, and of the sets that are not listed, they do.
 KNOWN_IMAGES = {"digits": "5609e85cd69f", "fashion-mnist": "27b6bba8f7f0"}
 SPLITS = ("test", "held-out")
 PRECISIONS = ("float32", "tf32", "bfloat16")

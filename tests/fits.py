@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 
 from bnbench.failures import identity_of
-from bnbench.landscape import Landscape, summary_rows
+from bnbench.landscape import Landscape
 from bnbench.masks import draw_mask, is_trained
+from bnbench.measuring import summary_rows
 from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey, Protocol
 from bnbench.store import FitResult

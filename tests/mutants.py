@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
-from bnbench import data, landscape, masks, models, starting
-from bnbench.models import BatchNorm, ConvolutionalNetwork
+from bnbench import batch_norm, data, landscape, masks, measuring, starting
+from bnbench.batch_norm import BatchNorm
+from bnbench.models import ConvolutionalNetwork
 from bnbench.mpo import gradient, objective, plane
 from bnbench.mpo.fit import Fit
 
@@ -124,7 +125,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN with running statistics 0 and 1",
-        models._normalize,
+        batch_norm._normalize,
         "F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)",
         "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=_EPSILON)",
         "bn: loss at the start",
@@ -260,7 +261,7 @@ MUTANTS = (
     ),
     Mutant(
         "black and white counted for each other",
-        landscape.summary_rows,
+        measuring.summary_rows,
         "for colour in (black, white)",
         "for colour in (white, black)",
         "plain: measured black accuracy",
@@ -268,7 +269,7 @@ MUTANTS = (
     ),
     Mutant(
         "trained pixels reported as all",
-        landscape.summary_rows,
+        measuring.summary_rows,
         "np.ones_like(mask)",
         "trained",
         "plain: measured white accuracy",
@@ -276,7 +277,7 @@ MUTANTS = (
     ),
     Mutant(
         "training images measured as test images",
-        landscape.measure_fit,
+        measuring.measure_fit,
         '("test", data.measured)',
         '("test", data.train_sample)',
         "plain: measured black accuracy",

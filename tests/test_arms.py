@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bnbench.batch_norm import uses_bn
 from bnbench.data import DataSet, Images
 from bnbench.errors import ArmError
 from bnbench.foreign import load_arm
 from bnbench.landscape import measure_landscape
-from bnbench.models import Factory, uses_bn
+from bnbench.models import Factory
 from bnbench.mpo.batched import ordinary_attention
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, grid_coordinates

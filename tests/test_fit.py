@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import pytest
@@ -14,6 +14,7 @@ from bnbench.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, grid_coordinates
+from bnbench.mpo.training import Training
 from bnbench.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import step_loss
@@ -245,7 +246,7 @@ def test_divergence_is_an_error() -> None:
     broken = make_images()
     data = broken.to("cpu", torch.float64)
     data.pixels[:] = float("nan")  # Images would refuse them, but a fit may come to such numbers by itself
-    with pytest.raises(DivergedError, match=r"not a finite number at step 1; try a lower --learning-rate"):
+    with pytest.raises(DivergedError, match=r"not a finite number at step 1; try a lower learning rate"):
         fit(make_plane("plain"), make_mask(), torch.ones(4, 5, dtype=torch.bool), data, TRAINING)
 
 
@@ -267,3 +268,7 @@ def test_masks_that_cannot_be_fitted_are_refused() -> None:
         fit(plane, make_mask().float(), ones, data, TRAINING)
     with pytest.raises(ValueError, match="no trained pixel of one colour"):
         fit(plane, ones, ones, data, TRAINING)
+
+
+def test_the_core_has_the_defaults_of_the_protocol() -> None:
+    assert Training() == Training(**{one.name: getattr(TrainingProtocol(), one.name) for one in fields(Training)})

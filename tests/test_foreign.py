@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from bnbench.batch_norm import uses_bn
 from bnbench.errors import ArmError
 from bnbench.foreign import load_arm
 from bnbench.loading import arm_source
-from bnbench.models import uses_bn
 from bnbench.mpo.plane import Plane
 from bnbench.sections import NetworkProtocol
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bnbench.batch_norm import BatchNorm
 from bnbench.data import DataSet, Images
-from bnbench.landscape import measure_fit, measure_landscape
+from bnbench.landscape import measure_landscape
 from bnbench.masks import Mask, draw_mask, is_trained
-from bnbench.models import BatchNorm
+from bnbench.measuring import measure_fit
 from bnbench.mpo.plane import Plane
 from bnbench.profiles import PROFILES
 from bnbench.protocol import FitKey

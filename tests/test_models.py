@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from bnbench.models import BatchNorm, arm_factory, recalibrated, uses_bn
+from bnbench.batch_norm import BatchNorm, recalibrated, uses_bn
+from bnbench.models import arm_factory
 from bnbench.profiles import PROFILES
 from bnbench.protocol import BUILT_IN
 from bnbench.sections import NetworkProtocol

@@ -240,6 +240,7 @@ def test_permille_is_exact(p: float) -> None:
 
 
 def test_describing_the_command_line_needs_no_torch() -> None:
-    code = "import sys, bnbench.protocol, bnbench.parsing; print(*(m for m in ('torch', 'pandas') if m in sys.modules))"
+    code = "import sys, bnbench.protocol, bnbench.parsing; "
+    code += "print(*(m for m in ('torch', 'pandas') if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""

@@ -17,7 +17,7 @@ from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.mpo.sampling import Cycle
-from bnbench.sections import TrainingProtocol
+from bnbench.mpo.training import Training, TrainingSettings
 
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
@@ -66,7 +66,7 @@ class Fit:
         black: Tensor,
         trained: Tensor,
         data: Images,
-        training: TrainingProtocol,
+        training: TrainingSettings,
         *,
         origin: str = "centre",
         pixels: torch.Generator | None = None,
@@ -159,7 +159,7 @@ class Fit:
         scale = self.plane.scale.item()
         if not all(map(math.isfinite, (*means, scale))):
             raise DivergedError(
-                f"the loss or its gradient was not a finite number at step {self.step}; try a lower --learning-rate."
+                f"the loss or its gradient was not a finite number at step {self.step}; try a lower learning rate."
             )
         self.rows.append(TraceRow._make((self.step, *means, scale, self.optimizer.param_groups[0]["lr"])))
 
@@ -195,7 +195,7 @@ def fit(
     black: Tensor,
     trained: Tensor,
     data: Images,
-    training: TrainingProtocol | None = None,
+    training: TrainingSettings | None = None,
     *,
     origin: str = "centre",
     pixels: torch.Generator | None = None,
@@ -229,7 +229,7 @@ def fit(
         black,
         trained,
         data,
-        training or TrainingProtocol(),
+        training or Training(),
         origin=origin,
         pixels=pixels,
         images=images,
