@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from engine import IMAGE_SHAPE, PIXELS, Case
 from torch import Tensor
 
-from bnbench.batch_norm import BatchNorm
-from bnbench.devices import prepare_process
 from bnbench.mpo import gradient
+from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.mpo.batched import batched_logits
-from bnbench.profiles import PROFILES
+from bnbench.protocol.profiles import PROFILES
+from bnbench.sweep.devices import prepare_process
 
 CHUNK = 64  # what a compact sweep chooses on this machine
 TOLERANCE = 1e-5

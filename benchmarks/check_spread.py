@@ -6,7 +6,7 @@ Each repetition has seeds of its own and computes the check's fits twice: here, 
 once; and elsewhere. "Elsewhere" changes how sums are rounded and nothing else: gradients added up in another
 order (8 pixels at once), a processor without AVX-512, two threads, and, with --python, another version of torch
 (an interpreter where bnbench is installed; it runs the bnbench of this one). Training amplifies that. Prints
-the standard deviation of one fit's change, which the tolerances in bnbench/check.py come from, how many fits
+the standard deviation of one fit's change, which the tolerances in bnbench/check/baseline.py come from, how many fits
 changed at all, and how many repetitions would have raised an alarm: one in which no fit changed cannot raise
 any, and does not count. Every change is kept in check_spread.csv; what is there is not done again.
 """
@@ -25,9 +25,9 @@ from pathlib import Path
 import pandas as pd
 
 import bnbench
-from bnbench.check import SETS, CheckSet, statistical_quantities, tolerance
-from bnbench.devices import device_name
-from bnbench.sweeps import read_sweep
+from bnbench.check.baseline import SETS, CheckSet, statistical_quantities, tolerance
+from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.devices import device_name
 
 ARMS = ("plain", "bn")
 TABLE = Path(__file__).with_suffix(".csv")

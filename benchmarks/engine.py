@@ -130,8 +130,8 @@ def measure(kind: str, threads: int, **request: Any) -> dict[str, Any]:
 
 def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[float, float, float]:
     """Median seconds of a step, the norm of its gradient, and the FLOPs that it takes."""
-    from bnbench.devices import keep_freed_memory
     from bnbench.mpo.flops import count_flops
+    from bnbench.sweep.devices import keep_freed_memory
 
     if kind == "engine":
         keep_freed_memory()
@@ -148,11 +148,11 @@ class Case:
     def __init__(self, shape: str, arm: str, *, size: int = 30, device: str = "cpu", double: bool = False) -> None:
         import torch
 
-        from bnbench.data import Images
-        from bnbench.models import arm_factory
+        from bnbench.arms.networks import arm_factory
+        from bnbench.inputs.data import Images
         from bnbench.mpo.objective import objective_weights
         from bnbench.mpo.plane import Plane, grid_coordinates
-        from bnbench.profiles import PROFILES
+        from bnbench.protocol.profiles import PROFILES
 
         protocol, generator = PROFILES[shape], torch.Generator().manual_seed(0)
         image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], protocol.training.images

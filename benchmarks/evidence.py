@@ -17,9 +17,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnbench.profiles import title
+from bnbench.protocol.profiles import title
 from bnbench.report.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
-from bnbench.sweeps import read_sweeps
+from bnbench.results.sweeps import read_sweeps
 
 ARMS = ("plain", "bn")
 

@@ -21,7 +21,7 @@ import torch
 from engine import ARMS, Case
 from torch.profiler import ProfilerActivity, profile
 
-from bnbench.devices import device_name, prepare_process
+from bnbench.sweep.devices import device_name, prepare_process
 
 CHUNKS = {"compact": (8, 32, 64), "paper": (1, 2)}
 TOLERANCE = 1e-4  # float32 against float64, relative

@@ -29,21 +29,21 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from bnbench import layout, store
-from bnbench.compute import fit_identity
-from bnbench.data import load_data
-from bnbench.devices import make_slots, prepare_process
-from bnbench.execution import Execution
-from bnbench.fits import read_fit
-from bnbench.landscape import Landscape
-from bnbench.masks import draw_mask, is_trained
-from bnbench.measuring import measure_fit, summary_rows
+from bnbench.inputs.data import load_data
+from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import fit
-from bnbench.plan import plan_sweep
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, in_processes, in_this_process
-from bnbench.starting import draw_masks, make_plane
+from bnbench.mpo.landscape import Landscape
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout, store
+from bnbench.results.fits import read_fit
+from bnbench.sweep.devices import make_slots, prepare_process
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.measure import measure_fit, summary_rows
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweep.start import draw_masks, make_plane
 
 LONG = 60.0  # seconds of the fit that the overhead is a share of
 STEPS, TRAINED_ON = 100, 5  # the arms tell training from measurement by the number of images

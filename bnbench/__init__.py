@@ -9,37 +9,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bnbench.batch_norm import BatchNorm
-    from bnbench.data import load_data
-    from bnbench.images import Images
-    from bnbench.landscape import Landscape, measure_landscape
-    from bnbench.masks import draw_mask, is_trained, picture_to_mask
+    from bnbench.inputs.data import load_data
+    from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
+    from bnbench.mpo.batch_norm import BatchNorm
     from bnbench.mpo.fit import fit
+    from bnbench.mpo.images import Images
+    from bnbench.mpo.landscape import Landscape, measure_landscape
     from bnbench.mpo.objective import objective
     from bnbench.mpo.plane import Plane
-    from bnbench.planes import load_plane
-    from bnbench.profiles import PROFILES
-    from bnbench.protocol import Protocol
+    from bnbench.protocol.profiles import PROFILES
+    from bnbench.protocol.protocol import Protocol
     from bnbench.report import build_report
-    from bnbench.sweeps import load
+    from bnbench.results.planes import load_plane
+    from bnbench.results.sweeps import load
 
 _HOMES = {
-    "BatchNorm": "bnbench.batch_norm",
-    "Images": "bnbench.images",
-    "Landscape": "bnbench.landscape",
-    "PROFILES": "bnbench.profiles",
+    "BatchNorm": "bnbench.mpo.batch_norm",
+    "Images": "bnbench.mpo.images",
+    "Landscape": "bnbench.mpo.landscape",
+    "PROFILES": "bnbench.protocol.profiles",
     "Plane": "bnbench.mpo.plane",
-    "Protocol": "bnbench.protocol",
+    "Protocol": "bnbench.protocol.protocol",
     "build_report": "bnbench.report",
-    "draw_mask": "bnbench.masks",
+    "draw_mask": "bnbench.inputs.masks",
     "fit": "bnbench.mpo.fit",
-    "is_trained": "bnbench.masks",
-    "load": "bnbench.sweeps",
-    "load_data": "bnbench.data",
-    "load_plane": "bnbench.planes",
-    "measure_landscape": "bnbench.landscape",
+    "is_trained": "bnbench.inputs.masks",
+    "load": "bnbench.results.sweeps",
+    "load_data": "bnbench.inputs.data",
+    "load_plane": "bnbench.results.planes",
+    "measure_landscape": "bnbench.mpo.landscape",
     "objective": "bnbench.mpo.objective",
-    "picture_to_mask": "bnbench.masks",
+    "picture_to_mask": "bnbench.inputs.masks",
 }
 
 __all__ = [

@@ -18,8 +18,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bnbench.cli.group import cli
-from bnbench.profiles import PROFILES
-from bnbench.protocol import SECTIONS, knob_text
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import SECTIONS, knob_text
 
 
 class Commands(SphinxDirective):

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 import bnbench
-from bnbench.masks import Mask
-from bnbench.models import arm_factory
+from bnbench.arms.networks import arm_factory
+from bnbench.inputs.masks import Mask
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.plane import grid_coordinates
 from bnbench.report.style import DOUBLE, INK, arm_colours, arm_markers, new_figure, print_style, save

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnbench.batch_norm import BatchNorm
+from bnbench.mpo.batch_norm import BatchNorm
 
 Shape = tuple[int, int, int]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
-from bnbench.batch_norm import BatchNorm
+from bnbench.mpo.batch_norm import BatchNorm
 from tests.arms_taken import WIDTH, Attention, DropPath, Factory, Shape, computed, dense, encoder_layer, linear, rows
 
 PROJECTION = torch.randn(WIDTH, WIDTH)

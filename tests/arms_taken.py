@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from bnbench.batch_norm import BatchNorm
+from bnbench.mpo.batch_norm import BatchNorm
 
 Shape = tuple[int, int, int]
 Factory = Callable[[Shape, int], nn.Module]

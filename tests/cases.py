@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from bnbench.data import Images
-from bnbench.foreign import load_arm
+from bnbench.arms.own_arm import load_arm
+from bnbench.inputs.data import Images
 from bnbench.mpo.plane import Plane
-from bnbench.sections import NetworkProtocol
+from bnbench.protocol.sections import NetworkProtocol
 
 IMAGE_SHAPE = (1, 6, 6)
 CLASSES = 4

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bnbench import store
+from bnbench.results import store
 from tests.fits import SMOKE
 
 settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bnbench.failures import identity_of
-from bnbench.landscape import Landscape
-from bnbench.masks import draw_mask, is_trained
-from bnbench.measuring import summary_rows
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Protocol
-from bnbench.store import FitResult
+from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.mpo.landscape import Landscape
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.failures import identity_of
+from bnbench.results.store import FitResult
+from bnbench.sweep.measure import summary_rows
 
 SMOKE = PROFILES["smoke"]
 # A fit of well under a second.

@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 
-from bnbench import batch_norm, data, landscape, masks, measuring, starting
-from bnbench.batch_norm import BatchNorm
-from bnbench.models import ConvolutionalNetwork
-from bnbench.mpo import gradient, objective, plane
+from bnbench.arms.networks import ConvolutionalNetwork
+from bnbench.inputs import data, masks
+from bnbench.mpo import batch_norm, gradient, landscape, objective, plane
+from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.mpo.fit import Fit
+from bnbench.sweep import measure, start
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ MUTANTS = (
     ),
     Mutant(
         "a mask keyed by arm",
-        starting.draw_masks,
+        start.draw_masks,
         "key.seed,",
         "key.seed + len(key.arm),",
         "plain: masks",
@@ -197,7 +198,7 @@ MUTANTS = (
     ),
     Mutant(
         "initial weights that do not depend on the seed",
-        starting.make_plane,
+        start.make_plane,
         "key.seed)",
         "1)",
         "plain: black loss, step 1, mean of all fits",
@@ -205,7 +206,7 @@ MUTANTS = (
     ),
     Mutant(
         "images' order that does not depend on the seed",
-        starting.start_fit,
+        start.start_fit,
         'torch_generator("images", key.permille, key.seed)',
         'torch_generator("images", key.permille, 1)',
         "plain: black loss, step 1, mean of all fits",
@@ -261,7 +262,7 @@ MUTANTS = (
     ),
     Mutant(
         "black and white counted for each other",
-        measuring.summary_rows,
+        measure.summary_rows,
         "for colour in (black, white)",
         "for colour in (white, black)",
         "plain: measured black accuracy",
@@ -269,7 +270,7 @@ MUTANTS = (
     ),
     Mutant(
         "trained pixels reported as all",
-        measuring.summary_rows,
+        measure.summary_rows,
         "np.ones_like(mask)",
         "trained",
         "plain: measured white accuracy",
@@ -277,7 +278,7 @@ MUTANTS = (
     ),
     Mutant(
         "training images measured as test images",
-        measuring.measure_fit,
+        measure.measure_fit,
         '("test", data.measured)',
         '("test", data.train_sample)',
         "plain: measured black accuracy",

@@ -22,7 +22,7 @@ from markdown_it import MarkdownIt
 
 from bnbench.cli import main
 from bnbench.cli.group import cli
-from bnbench.profiles import PROFILES
+from bnbench.protocol.profiles import PROFILES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "example.py"

@@ -15,10 +15,10 @@ from typing import IO
 
 import pandas as pd
 
-from bnbench import layout
-from bnbench.profiles import changes
-from bnbench.protocol import Grid
-from bnbench.sweeps import read_sweep
+from bnbench.protocol.profiles import changes
+from bnbench.protocol.protocol import Grid
+from bnbench.results import layout
+from bnbench.results.sweeps import read_sweep
 from tests.fits import TINY
 
 # Four fits of about a second, with several checkpoints in each; as a protocol, and as a shell is given it.

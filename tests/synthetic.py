@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
-from bnbench.failures import identity_of
-from bnbench.masks import draw_mask, is_trained
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Protocol
-from bnbench.store import FitResult, open_folder, write_fit
+from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.failures import identity_of
+from bnbench.results.store import FitResult, open_folder, write_fit
 
 SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)
 # (black accuracy, white accuracy, blur in pixels) that a made-up arm settles at.

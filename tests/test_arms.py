@@ -16,20 +16,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bnbench.batch_norm import uses_bn
-from bnbench.data import DataSet, Images
+from bnbench.arms.networks import Factory
+from bnbench.arms.own_arm import load_arm
 from bnbench.errors import ArmError
-from bnbench.foreign import load_arm
-from bnbench.landscape import measure_landscape
-from bnbench.models import Factory
+from bnbench.inputs.data import DataSet, Images
+from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.batched import ordinary_attention
 from bnbench.mpo.gradient import ObjectiveGradient
+from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane, grid_coordinates
-from bnbench.planes import load_plane, save_plane
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey
-from bnbench.sections import NetworkProtocol
-from bnbench.store import StoreError
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.sections import NetworkProtocol
+from bnbench.results.planes import load_plane, save_plane
+from bnbench.results.store import StoreError
 from tests.arms_refused import REFUSED
 from tests.arms_taken import TAKEN
 

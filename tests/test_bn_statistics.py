@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnbench import sweeps
-from bnbench.evaluations import Evaluation, find_evaluations, plane_hash
-from bnbench.layout import evaluation_paths, plane_path
-from bnbench.protocol import FitKey
+from bnbench.protocol.protocol import FitKey
 from bnbench.report import bn_statistics, build_report, writer
-from bnbench.stats import overall, paired
+from bnbench.results import sweeps
+from bnbench.results.evaluations import Evaluation, find_evaluations, plane_hash
+from bnbench.results.layout import evaluation_paths, plane_path
+from bnbench.stats.differences import overall, paired
 from tests.synthetic import SMALL, write_sweep
 from tests.test_cli import bnbench as command
 

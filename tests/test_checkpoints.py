@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bnbench import layout, store
-from bnbench.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.mpo.fit import Fit
-from bnbench.protocol import FitKey
-from bnbench.sections import TrainingProtocol
+from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.sections import TrainingProtocol
+from bnbench.results import layout, store
+from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from tests.cases import FOREIGN, make_images, make_mask, make_plane
 
 KEY = FitKey("plain", 0.5, 1)

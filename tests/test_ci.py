@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from bnbench.datasets import DATASETS_FOLDER
+from bnbench.inputs.datasets import DATASETS_FOLDER
 from tests.browser import VARIABLE, find_chromium
 
 ROOT = Path(__file__).parent.parent

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from bnbench import layout
-from bnbench.claims import (
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import layout
+from bnbench.results.claims import (
     Progress,
     claim,
     discard_left_behind,
@@ -27,7 +28,6 @@ from bnbench.claims import (
     was_left_behind,
     write_progress,
 )
-from bnbench.protocol import FitKey
 
 KEY = FitKey("plain", 0.5, 1)
 SAID = Progress("plain", 0.5, 1, "cpu#0", "host", 1, "token", 0.0, 0, 3, 9)

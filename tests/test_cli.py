@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from bnbench.cli import main
-from bnbench.sweeps import read_sweep
+from bnbench.results.sweeps import read_sweep
 
 TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
 TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--out", "results/smoke"]

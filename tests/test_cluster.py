@@ -18,14 +18,15 @@ import pandas as pd
 import pytest
 from distributed import KilledWorker
 
-from bnbench import claims, cluster, layout, store, sweeps
-from bnbench.devices import DeviceRequest, make_slots
 from bnbench.errors import RequestError
-from bnbench.execution import Execution, Outcome
-from bnbench.interrupts import sweep_markers
-from bnbench.plan import plan_sweep
-from bnbench.protocol import FitKey, Grid, Protocol
-from bnbench.runner import Sweeping, in_this_process
+from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.results import claims, layout, store, sweeps
+from bnbench.sweep import dask_cluster
+from bnbench.sweep.devices import DeviceRequest, make_slots
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.interrupts import sweep_markers
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_this_process
 from tests.fits import TINY
 from tests.test_cli import TINY as COMMAND
 from tests.test_cli import bnbench
@@ -97,7 +98,7 @@ def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(a
 
     with ExitStack() as stack:
         first, second = (stack.enter_context(worker(address)) for _ in range(2))
-        there = stack.enter_context(cluster.existing_cluster(address))
+        there = stack.enter_context(dask_cluster.existing_cluster(address))
         until(lambda: len(there.workers) == 2)
         threading.Thread(target=look, daemon=True).start()
         outcomes: list[Outcome] = []
@@ -131,7 +132,7 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
 
     (tmp_path / "dask").mkdir()
     folder = os.open(tmp_path / "dask", os.O_RDONLY)
-    with worker(address), cluster.existing_cluster(address) as there:
+    with worker(address), dask_cluster.existing_cluster(address) as there:
         until(lambda: there.workers)
         outcomes = sweep_out_of_reach()
         assert (outcomes["plain"].state, outcomes["plain"].files) == ("done", {})
@@ -145,7 +146,7 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
 
 
 def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_path: Path) -> None:
-    with scheduler(tmp_path) as (own, where), worker(where), cluster.existing_cluster(where) as there:
+    with scheduler(tmp_path) as (own, where), worker(where), dask_cluster.existing_cluster(where) as there:
         there.wait_for_a_worker()
         assert [str(slot) for slot in there.slots(DeviceRequest("cpu,cpu,cpu"))] == ["cpu#0"], "it has one thread"
         with pytest.raises(RequestError, match="cannot compute fits: --devices cuda:7: this machine has no device"):
@@ -206,8 +207,8 @@ def test_three_deaths_over_a_fit_are_enough_unless_it_gets_on(tmp_path: Path, ha
 
 
 def test_what_becomes_of_a_task_is_an_outcome() -> None:
-    assert cluster._outcome_of(KEY, KilledWorker("task", None, 3)).state == "killed"
-    failed = cluster._outcome_of(KEY, ModuleNotFoundError("No module named 'bnbench'"))
+    assert dask_cluster._outcome_of(KEY, KilledWorker("task", None, 3)).state == "killed"
+    failed = dask_cluster._outcome_of(KEY, ModuleNotFoundError("No module named 'bnbench'"))
     assert str(failed) == "plain p=0.5 seed=1: FAILED, ModuleNotFoundError: No module named 'bnbench'"
 
 
@@ -221,7 +222,7 @@ def test_markers_of_runners_long_gone_are_swept(tmp_path: Path) -> None:
 
 
 def test_a_scheduler_out_of_place_or_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_ANSWER", 0.5)
+    monkeypatch.setattr(dask_cluster, "_ANSWER", 0.5)
     for options, sentence in (
         (["--scheduler", "a:1"], "--scheduler a:1 belongs to --backend dask; give both, or neither."),
         (["--backend", "dask", "--scheduler", "nowhere"], "--scheduler nowhere: no Dask scheduler answers there"),
@@ -236,7 +237,7 @@ def test_a_scheduler_out_of_place_or_out_of_reach(tmp_path: Path, monkeypatch: p
 
 def test_dask_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "bnbench.cluster")
+    monkeypatch.delitem(sys.modules, "bnbench.sweep.dask_cluster")
     answer = bnbench(*COMMAND, "--backend", "dask", "--dry-run", cwd=tmp_path)
     assert answer.returncode == 2
     assert "pip install dask distributed" in answer.stderr

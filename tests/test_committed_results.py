@@ -13,9 +13,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from bnbench import layout
-from bnbench.protocol import FitKey
+from bnbench.protocol.protocol import FitKey
 from bnbench.report import build_report, style, writer
+from bnbench.results import layout
 
 RESULTS, REPORTS = (Path(__file__).parents[1] / name for name in ("results", "reports"))
 SWEEP = RESULTS / "quick"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from bnbench.data import DataSet, load_data
+from bnbench.inputs.data import DataSet, load_data
 from bnbench.mpo.fit import Fit
-from bnbench.protocol import FitKey
-from bnbench.starting import draw_masks, make_plane, start_fit
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.start import draw_masks, make_plane, start_fit
 from tests.fits import SMOKE
 
 ARMS = ("plain", "bn", "skip")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from bnbench import layout, store
 from bnbench.cli.group import cli
-from bnbench.config import effective_config, read_config, read_grid, write_config
 from bnbench.errors import RequestError
-from bnbench.profiles import PROFILES
-from bnbench.protocol import Grid
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Grid
+from bnbench.results import layout, store
+from bnbench.results.asked import effective_config, read_config, read_grid, write_config
 from tests.test_cli import bnbench
 
 OPTIONS = {"probs": False, "seeds": False, "steps": False, "mask_size": False, "widths": False, "download": True}

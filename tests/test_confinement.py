@@ -12,19 +12,19 @@ import pandas as pd
 import pytest
 import torch
 
-from bnbench import layout, store
-from bnbench.claims import is_claimed
-from bnbench.devices import make_slots
+from bnbench.arms.own_arm import load_arm
 from bnbench.errors import ArmError
-from bnbench.execution import Execution, Outcome
-from bnbench.failures import failure_of
-from bnbench.fits import read_fit
-from bnbench.foreign import load_arm
-from bnbench.plan import plan_sweep
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, in_processes, in_this_process
-from bnbench.sections import NetworkProtocol
-from bnbench.surroundings import SETTINGS, read_settings
+from bnbench.process.surroundings import SETTINGS, read_settings
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.protocol.sections import NetworkProtocol
+from bnbench.results import layout, store
+from bnbench.results.claims import is_claimed
+from bnbench.results.failures import failure_of
+from bnbench.results.fits import read_fit
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
 from tests.arms import TRAINED_ON
 from tests.fits import TINY
 from tests.rough_arms import CHILDREN, ROUGH

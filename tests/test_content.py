@@ -9,21 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnbench import datasets, layout, store
-from bnbench.checkpoints import load_checkpoint
-from bnbench.compute import FitUnderWay, fit_identity
-from bnbench.confinement import Confinement
-from bnbench.data import DataError, load_data, load_data_of
-from bnbench.datasets import digest_of, read_dataset
-from bnbench.devices import make_slots
-from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
-from bnbench.execution import Execution, FitStoppedError, Job
-from bnbench.fits import read_fit
-from bnbench.interrupts import StopWatch
-from bnbench.plan import check_request
-from bnbench.profiles import PROFILES, folder_name, title
-from bnbench.protocol import FitKey, Grid, Protocol
-from bnbench.sections import KNOWN_IMAGES
+from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.inputs import datasets
+from bnbench.inputs.data import DataError, load_data, load_data_of
+from bnbench.inputs.datasets import digest_of, read_dataset
+from bnbench.protocol.profiles import PROFILES, folder_name, title
+from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.protocol.sections import KNOWN_IMAGES
+from bnbench.results import layout, store
+from bnbench.results.checkpoints import load_checkpoint
+from bnbench.results.fits import read_fit
+from bnbench.sweep.confinement import Confinement
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, FitStoppedError, Job
+from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
+from bnbench.sweep.interrupts import StopWatch
+from bnbench.sweep.plan import check_request
 from tests.fits import TINY
 from tests.idx import write_idx
 from tests.test_cli import bnbench

@@ -17,21 +17,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bnbench import chunks, claims, layout, store, sweeps
-from bnbench.checkpoints import load_checkpoint
-from bnbench.config import effective_config, write_config
-from bnbench.devices import make_slots
-from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
-from bnbench.evaluations import find_evaluations
-from bnbench.execution import Execution
-from bnbench.failures import failure_of
-from bnbench.fits import content_of, read_fit
-from bnbench.plan import plan_sweep
-from bnbench.planes import read_plane_details
-from bnbench.protocol import FitKey, Grid
+from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report import manifest
-from bnbench.status import read_status
-from bnbench.store import StoreError
+from bnbench.results import chunks, claims, layout, store, sweeps
+from bnbench.results.asked import effective_config, write_config
+from bnbench.results.checkpoints import load_checkpoint
+from bnbench.results.evaluations import find_evaluations
+from bnbench.results.failures import failure_of
+from bnbench.results.fits import content_of, read_fit
+from bnbench.results.planes import read_plane_details
+from bnbench.results.store import StoreError
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.status import read_status
 from tests.synthetic import SMALL, write_sweep
 from tests.test_cli import bnbench
 

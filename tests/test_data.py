@@ -16,10 +16,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bnbench import datasets
-from bnbench.data import DataError, load_data
-from bnbench.datasets import DATASETS_FOLDER, read_dataset
-from bnbench.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
+from bnbench.inputs import datasets
+from bnbench.inputs.data import DataError, load_data
+from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
+from bnbench.protocol.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
 from tests.idx import idx, tiny, write_cifar, write_idx
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)

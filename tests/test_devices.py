@@ -15,20 +15,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from bnbench import layout, store
-from bnbench.cost import choose_chunk, estimate_seconds
-from bnbench.data import DataSet
-from bnbench.devices import Slot, available_cores, lease, make_slots, parse_devices
-from bnbench.evaluating import evaluate_planes
-from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
-from bnbench.execution import Execution
-from bnbench.fits import read_fit
+from bnbench.evaluate.measure import evaluate_planes
+from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.inputs.data import DataSet
 from bnbench.mpo.plane import Plane
-from bnbench.plan import check_request, plan_sweep
-from bnbench.protocol import FitKey, Grid
-from bnbench.provenance import provenance
-from bnbench.runner import Sweeping, in_this_process
-from bnbench.status import read_status
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout, store
+from bnbench.results.fits import read_fit
+from bnbench.sweep.cost import choose_chunk, estimate_seconds
+from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import check_request, plan_sweep
+from bnbench.sweep.provenance import provenance
+from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.status import read_status
 from tests.fits import TINY
 
 PACKAGE = Path(__file__).parent.parent / "bnbench"

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from bnbench import layout, store
-from bnbench.checkpoints import Checkpoint, save_checkpoint
-from bnbench.compute import fit_identity
-from bnbench.devices import make_slots
-from bnbench.execution import Execution, Outcome
-from bnbench.plan import plan_sweep
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, in_this_process
-from bnbench.sweeps import read_sweep
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout, store
+from bnbench.results.checkpoints import Checkpoint, save_checkpoint
+from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_this_process
 from tests.shell import Stamps, assert_same, assert_tidy, bnbench
 from tests.test_cli import Answer
 from tests.test_cli import bnbench as in_this_python

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from bnbench import datasets, store
 from bnbench.cli.announce import JsonLines
 from bnbench.cli.streams import _BestEffort, forget_false_settings
-from bnbench.data import DataError
-from bnbench.datasets import DATASETS_FOLDER, read_dataset
-from bnbench.execution import Outcome
+from bnbench.inputs import datasets
+from bnbench.inputs.data import DataError
+from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
+from bnbench.results import store
+from bnbench.sweep.execution import Outcome
 from tests.fits import KEY, SMOKE, make_result
 from tests.test_cli import bnbench
 

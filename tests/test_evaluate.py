@@ -15,18 +15,20 @@ import pytest
 import torch
 
 import bnbench
-from bnbench import compute, evaluating, layout, store
 from bnbench.errors import RequestError
-from bnbench.evaluating import evaluate_planes
-from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
-from bnbench.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
-from bnbench.execution import Execution
-from bnbench.fits import read_fit
+from bnbench.evaluate import measure
+from bnbench.evaluate.measure import evaluate_planes
+from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.mpo.fit import Fit
-from bnbench.parsing import parse_policies
-from bnbench.plan import plan_sweep
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, each_in_processes, in_this_process
+from bnbench.protocol.parsing import parse_policies
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout, store
+from bnbench.results.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
+from bnbench.results.fits import read_fit
+from bnbench.sweep import fit_under_way
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, each_in_processes, in_this_process
 from tests.cases import FOREIGN
 from tests.test_cli import Answer
 from tests.test_cli import bnbench as command
@@ -85,8 +87,8 @@ def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
 ) -> None:
     seen: dict[str, str] = {}
     watch(monkeypatch, seen, Fit, "advance")
-    watch(monkeypatch, seen, compute, "measure_fit")
-    watch(monkeypatch, seen, evaluating, "measure_landscape")
+    watch(monkeypatch, seen, fit_under_way, "measure_fit")
+    watch(monkeypatch, seen, measure, "measure_landscape")
     protocol = TINY.with_knobs(precision="tf32")
     store.open_folder(tmp_path / "results", protocol)
     plan = plan_sweep(tmp_path / "results", protocol, replace(GRID, arms=("plain",)))
@@ -94,7 +96,7 @@ def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
     torch.set_float32_matmul_precision("high")
     asked = request(tmp_path / "evaluations", arms=("plain",))
     (task,) = plan_evaluation(tmp_path / "results", asked).to_run
-    assert not evaluating.evaluate_plane(task, asked, tmp_path / "leases").message
+    assert not measure.evaluate_plane(task, asked, tmp_path / "leases").message
     assert seen == {"advance": "high", "measure_fit": "highest", "measure_landscape": "highest"}
 
 

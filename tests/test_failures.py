@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bnbench import claims, layout, store
-from bnbench.devices import make_slots
-from bnbench.execution import Execution, Job, Outcome
-from bnbench.failures import Failure, read_failure
-from bnbench.interrupts import Stop
-from bnbench.plan import plan_sweep
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, in_processes, in_this_process
-from bnbench.sweeps import read_sweep
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import claims, layout, store
+from bnbench.results.failures import Failure, read_failure
+from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, Job, Outcome
+from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
 from tests.arms import TRAINED_ON
 from tests.test_cli import bnbench
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench import sweeps
-from bnbench.parsing import parse_probs, parse_seeds
-from bnbench.profiles import PROFILES
+from bnbench.protocol.parsing import parse_probs, parse_seeds
+from bnbench.protocol.profiles import PROFILES
 from bnbench.report import captions, figures, headline, landscapes, reproduce, style, tables
+from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
 
 NONE = pd.DataFrame(columns=["arm", "p", "seed"])

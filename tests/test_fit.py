@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bnbench.data import Images
+from bnbench.inputs.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.training import Training
-from bnbench.sections import TrainingProtocol
+from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import step_loss
 

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import torch
 
-from bnbench.models import arm_factory
+from bnbench.arms.networks import arm_factory
 from bnbench.mpo.flops import count_flops, matmul_gflops
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, grid_coordinates
-from bnbench.profiles import PROFILES
+from bnbench.protocol.profiles import PROFILES
 from tests.cases import IMAGE_SHAPE, make_images, make_plane
 
 

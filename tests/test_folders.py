@@ -9,19 +9,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnbench import chunks, layout, store, sweeps
-from bnbench.config import effective_config, folder_of, write_config
-from bnbench.devices import make_slots
-from bnbench.evaluation_plan import EvaluationRequest, plan_evaluation
-from bnbench.execution import Execution
-from bnbench.failures import Failure, identity_of, write_failure
-from bnbench.fits import read_fit
-from bnbench.folders import find_sweeps
-from bnbench.plan import plan_sweep
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Grid
-from bnbench.status import SweepStatus, read_status, read_statuses
-from bnbench.store import StoreError
+from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import chunks, layout, store, sweeps
+from bnbench.results.asked import effective_config, folder_of, write_config
+from bnbench.results.failures import Failure, identity_of, write_failure
+from bnbench.results.fits import read_fit
+from bnbench.results.folders import find_sweeps
+from bnbench.results.store import StoreError
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.status import SweepStatus, read_status, read_statuses
 from tests.fits import KEY, SMOKE, TINY, make_result
 from tests.test_cli import bnbench
 
@@ -324,16 +324,16 @@ def test_a_damaged_chunk_is_said_and_that_of_the_fits_is_kept(tmp_path: Path, da
 
 
 def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bnbench import compute
-    from bnbench.runner import Sweeping, in_this_process
+    from bnbench.sweep import fit_under_way
+    from bnbench.sweep.runner import Sweeping, in_this_process
 
-    real = compute.measure_fit
+    real = fit_under_way.measure_fit
 
     def infinite(*arguments: object) -> object:
         table, summary = real(*arguments)  # type: ignore[arg-type]  # whatever it takes
         return table.assign(test_loss=table["test_loss"].where(table.index != 3, float("inf"))), summary
 
-    monkeypatch.setattr(compute, "measure_fit", infinite)
+    monkeypatch.setattr(fit_under_way, "measure_fit", infinite)
     store.open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     (outcome,) = Sweeping(plan, Execution(make_slots(("cpu",), 1, 1), chunk=4), in_this_process).outcomes()

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from bnbench.batch_norm import uses_bn
+from bnbench.arms.loading import arm_source
+from bnbench.arms.own_arm import load_arm
 from bnbench.errors import ArmError
-from bnbench.foreign import load_arm
-from bnbench.loading import arm_source
+from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.plane import Plane
-from bnbench.sections import NetworkProtocol
+from bnbench.protocol.sections import NetworkProtocol
 
 SHAPE = (1, 4, 4)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bnbench.errors import RequestError
-from bnbench.images import Images
-from bnbench.landscape import measure_landscape
 from bnbench.mpo.fit import fit
+from bnbench.mpo.images import Images
+from bnbench.mpo.landscape import measure_landscape
 from tests.cases import make_images, make_mask, make_plane
 from tests.test_fit import TRAINING
 

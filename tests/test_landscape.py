@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bnbench.batch_norm import BatchNorm
-from bnbench.data import DataSet, Images
-from bnbench.landscape import measure_landscape
-from bnbench.masks import Mask, draw_mask, is_trained
-from bnbench.measuring import measure_fit
+from bnbench.inputs.data import DataSet, Images
+from bnbench.inputs.masks import Mask, draw_mask, is_trained
+from bnbench.mpo.batch_norm import BatchNorm
+from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.measure import measure_fit
 from tests.cases import ARMS, CLASSES, make_images, make_plane
 from tests.slow import frame_by_hand, pixel_loss, position
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from bnbench.masks import Mask, OneColourError, _permille, draw_mask, is_trained, picture_to_mask
-from bnbench.parsing import parse_probs
-from bnbench.profiles import PROFILES
+from bnbench.inputs.masks import Mask, OneColourError, _permille, draw_mask, is_trained, picture_to_mask
+from bnbench.protocol.parsing import parse_probs
+from bnbench.protocol.profiles import PROFILES
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=3, max_side=9))
 

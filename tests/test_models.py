@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from bnbench.batch_norm import BatchNorm, recalibrated, uses_bn
-from bnbench.models import arm_factory
-from bnbench.profiles import PROFILES
-from bnbench.protocol import BUILT_IN
-from bnbench.sections import NetworkProtocol
+from bnbench.arms.networks import arm_factory
+from bnbench.mpo.batch_norm import BatchNorm, recalibrated, uses_bn
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.sections import NetworkProtocol
 
 
 def make(arm: str, network: NetworkProtocol | None = None, seed: int = 0) -> nn.Module:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.check import SETS, Value, compare
-from bnbench.exact import exact_quantities
-from bnbench.protocol import Grid
+from bnbench.check.baseline import SETS, Value, compare
+from bnbench.check.exact import exact_quantities
+from bnbench.protocol.protocol import Grid
 from tests.mutants import MUTANTS, Mutant, mutated, table
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ def test_a_mutant_is_caught_by_the_quantity_that_it_names(
     if mutant.quantity.startswith("plain: "):  # which come first: what follows them need not be computed
         arms = ("plain",)
         clean = {name: value for name, value in clean.items() if name.startswith("plain: ")}
-        monkeypatch.setattr("bnbench.exact.other_quantities", dict)
+        monkeypatch.setattr("bnbench.check.exact.other_quantities", dict)
     with mutated(mutant):
         now = exact_quantities(STANDARD.protocol, replace(GRID, arms=arms))
     assert outside(clean, now)[:1] == [mutant.quantity]

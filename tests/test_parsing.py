@@ -9,7 +9,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bnbench.parsing import FORMATS, parse_counts, parse_formats, parse_pair, parse_probs, parse_seeds, parse_size
+from bnbench.protocol.parsing import (
+    FORMATS,
+    parse_counts,
+    parse_formats,
+    parse_pair,
+    parse_probs,
+    parse_seeds,
+    parse_size,
+)
 
 thousandths = st.integers(min_value=1, max_value=999)
 

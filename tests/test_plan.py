@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bnbench import layout, store
-from bnbench.checkpoints import load_checkpoint
-from bnbench.compute import FitUnderWay, fit_identity
-from bnbench.confinement import Confinement
-from bnbench.cost import estimate_seconds
-from bnbench.devices import make_slots
-from bnbench.execution import Execution, FitStoppedError, Job, Outcome
-from bnbench.fits import read_fit
-from bnbench.interrupts import StopWatch
-from bnbench.plan import plan_sweep
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, in_this_process
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout, store
+from bnbench.results.checkpoints import load_checkpoint
+from bnbench.results.fits import read_fit
+from bnbench.sweep.confinement import Confinement
+from bnbench.sweep.cost import estimate_seconds
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
+from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
+from bnbench.sweep.interrupts import StopWatch
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_this_process
 from tests.fits import TINY
 
 ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
@@ -60,7 +60,7 @@ def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
 def test_fits_of_another_processor_do_not_tell_how_long_it_takes(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnbench.cost.device_name", lambda device: f"another {device}")
+    monkeypatch.setattr("bnbench.sweep.cost.device_name", lambda device: f"another {device}")
     assert estimate_seconds(plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8))), ONE, None) is None
 
 

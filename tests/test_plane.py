@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bnbench.landscape import measure_landscape
 from bnbench.mpo.fit import fit
+from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import frame_by_hand, position

@@ -12,18 +12,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import bnbench
-from bnbench import layout, store
-from bnbench.compute import fit_identity
-from bnbench.data import load_data
-from bnbench.devices import make_slots
 from bnbench.errors import RequestError
-from bnbench.execution import Execution
-from bnbench.fits import read_fit
-from bnbench.plan import plan_sweep, set_aside
-from bnbench.planes import read_plane_details, save_plane
-from bnbench.profiles import PROFILES
-from bnbench.protocol import Grid
-from bnbench.runner import Sweeping, in_this_process
+from bnbench.inputs.data import load_data
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Grid
+from bnbench.results import layout, store
+from bnbench.results.fits import read_fit
+from bnbench.results.planes import read_plane_details, save_plane
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.plan import plan_sweep, set_aside
+from bnbench.sweep.runner import Sweeping, in_this_process
 from tests.cases import FOREIGN
 
 TINY = PROFILES["smoke"].with_knobs(
@@ -95,7 +95,7 @@ def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monk
     def refuse(*_: object) -> None:
         raise RuntimeError("the plane cannot be kept")
 
-    monkeypatch.setattr("bnbench.compute.save_plane", refuse)
+    monkeypatch.setattr("bnbench.sweep.fit_under_way.save_plane", refuse)
     (outcome,) = Sweeping(plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,))), KEEPING, in_this_process).outcomes()
     assert outcome.state == "failed"
     assert not layout.fit_path(tmp_path, KEYS["bn"]).exists()

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bnbench.profiles import PROFILES
-from bnbench.protocol import SECTIONS, FitKey, Grid, Protocol
-from bnbench.sections import TrainingProtocol
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import SECTIONS, FitKey, Grid, Protocol
+from bnbench.protocol.sections import TrainingProtocol
 
 BASE = PROFILES["compact"]
 KNOBS = {knob_field.name: knob_field for section in SECTIONS.values() for knob_field in fields(section)}
@@ -240,7 +240,7 @@ def test_permille_is_exact(p: float) -> None:
 
 
 def test_describing_the_command_line_needs_no_torch() -> None:
-    code = "import sys, bnbench.protocol, bnbench.parsing; "
+    code = "import sys, bnbench.protocol.protocol, bnbench.protocol.parsing; "
     code += "print(*(m for m in ('torch', 'pandas') if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.replayed import Recording, Replayed, Work
-from bnbench.sections import TrainingProtocol
+from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 
 Recorder = Callable[[Work, torch.device], Recording]

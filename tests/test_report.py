@@ -17,11 +17,13 @@ import pytest
 from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
-from bnbench import layout, settling, store, sweeps, wording
-from bnbench.config import effective_config, write_config
-from bnbench.failures import Failure, identity_of, write_failure
-from bnbench.protocol import FitKey, Grid
+from bnbench import wording
+from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report import bn_statistics, build_report, captions, evidence, fitted, headline, manifest, style, writer
+from bnbench.results import layout, store, sweeps
+from bnbench.results.asked import effective_config, write_config
+from bnbench.results.failures import Failure, identity_of, write_failure
+from bnbench.stats import settling
 from tests import synthetic
 from tests.synthetic import SMALL, write_sweep
 

@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnbench import layout, store, sweeps
-from bnbench.compute import fit_identity
-from bnbench.cost import choose_chunk, estimate_seconds
-from bnbench.datasets import DATASETS_FOLDER
-from bnbench.devices import make_slots
 from bnbench.errors import RequestError
-from bnbench.execution import Execution, Outcome
-from bnbench.fits import read_fit
+from bnbench.inputs.datasets import DATASETS_FOLDER
 from bnbench.mpo.fit import Fit
-from bnbench.plan import Plan, check_request, plan_sweep
-from bnbench.profiles import PROFILES
-from bnbench.protocol import FitKey, Grid, Protocol
-from bnbench.runner import Sweeping, in_processes, in_this_process
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.results import layout, store, sweeps
+from bnbench.results.fits import read_fit
+from bnbench.sweep.cost import choose_chunk, estimate_seconds
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.plan import Plan, check_request, plan_sweep
+from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
 from bnbench.wording import duration
 from tests.fits import TINY
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnbench.seeds import Stream, seed_sequence, torch_generator
+from bnbench.inputs.seeds import Stream, seed_sequence, torch_generator
 
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from bnbench import agreement, sensitivity, settling, stats
+from bnbench.stats import agreement, differences, sensitivity, settling
 
 NONE = pd.DataFrame(columns=["arm", "p", "seed"])
 
@@ -25,13 +25,13 @@ def make_fits(seeds: int = 3, **arms: float) -> pd.DataFrame:
 
 
 def gaps_of(cases: sensitivity.Cases) -> dict[str, float]:
-    return {words: stats.overall(pairs).mean for words, pairs in cases}
+    return {words: differences.overall(pairs).mean for words, pairs in cases}
 
 
 def test_without_a_fit_that_diverged_there_is_but_the_headline():
     fits = make_fits(plain=0.4, bn=0.3)
     ((_, pairs),) = sensitivity.cases(fits, NONE, "plain", "bn")
-    pd.testing.assert_frame_equal(pairs, stats.paired(fits))
+    pd.testing.assert_frame_equal(pairs, differences.paired(fits))
 
 
 def test_a_diverged_fit_is_counted_and_what_it_hides_is_bracketed():
@@ -64,7 +64,7 @@ def test_an_arm_without_any_value_gives_none_to_its_diverged_fits():
 def test_weak_fits_stay_in_and_are_left_out_beside():
     fits = make_fits(plain=0.4, bn=0.3)
     fits.loc[(fits["arm"] == "bn") & (fits["seed"] == 1), "difference"] = 0.01
-    headline, strong = (stats.overall(pairs) for _, pairs in sensitivity.cases(fits, NONE, "plain", "bn"))
+    headline, strong = (differences.overall(pairs) for _, pairs in sensitivity.cases(fits, NONE, "plain", "bn"))
     assert (headline.pairs, strong.pairs) == (6, 4)
     assert_allclose(strong.mean, 0.1)
     assert sensitivity.counts(fits, NONE)["weak"].tolist() == [2, 0]
@@ -96,7 +96,7 @@ def test_the_gap_against_theirs_is_the_difference_of_both_levels():
     rows = [("plain", 0.3, 0.45), ("plain", 0.5, 0.4), ("bn", 0.3, 0.33), ("bn", 0.5, 0.28), ("bn", 0.7, 0.2)]
     theirs = pd.DataFrame(rows, columns=["arm", "p", "difference"])
     levels = agreement.against(fits, theirs, ["plain", "bn"], ["difference"]).set_index("arm")["level"]
-    found = agreement.gap_against(stats.paired(fits), theirs, "plain", "bn", "difference")
+    found = agreement.gap_against(differences.paired(fits), theirs, "plain", "bn", "difference")
     assert_allclose(found["level"], levels["plain"] - levels["bn"])
     assert_allclose([found["ours"], found["theirs"]], [0.1, 0.12])
 

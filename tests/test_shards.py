@@ -10,9 +10,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench import chunks, sweeps
-from bnbench.plan import plan_sweep
-from bnbench.protocol import Grid
+from bnbench.protocol.protocol import Grid
+from bnbench.results import chunks, sweeps
+from bnbench.sweep.plan import plan_sweep
 from tests.fits import TINY
 from tests.test_cli import TINY as COMMAND
 from tests.test_cluster import QUIET

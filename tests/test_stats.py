@@ -15,8 +15,8 @@ from scipy import stats as scipy_stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 
-from bnbench import stats
-from bnbench.significance import holm, sign_flip
+from bnbench.stats import differences
+from bnbench.stats.significance import holm, sign_flip
 
 PROBS = [round(0.1 * number, 1) for number in range(1, 10)]
 
@@ -37,7 +37,7 @@ def values_of(table: pd.DataFrame, **keys: object) -> list[float]:
 
 def test_per_p_is_the_mean_and_deviation_of_each_arm_and_p():
     fits = make_fits().sample(frac=1, random_state=1)
-    table = stats.per_p(fits)
+    table = differences.per_p(fits)
     assert list(table.columns) == ["arm", "p", "n", "mean", "sd"]
     assert len(table) == 18
     for _, row in table.iterrows():
@@ -50,10 +50,10 @@ def test_per_p_is_the_mean_and_deviation_of_each_arm_and_p():
 
 def test_one_seed_has_no_deviation_and_no_interval():
     fits = make_fits(seeds=[3])
-    assert stats.per_p(fits)["sd"].isna().all()
-    pairs = stats.paired(fits)
-    assert stats.paired_per_p(pairs)[["sd", "low", "high", "t", "p_value", "holm"]].isna().all(axis=None)
-    whole = stats.overall(pairs)
+    assert differences.per_p(fits)["sd"].isna().all()
+    pairs = differences.paired(fits)
+    assert differences.paired_per_p(pairs)[["sd", "low", "high", "t", "p_value", "holm"]].isna().all(axis=None)
+    whole = differences.overall(pairs)
     assert whole.df == 0
     assert math.isnan(whole.low)
     assert math.isnan(whole.high)
@@ -63,7 +63,7 @@ def test_one_seed_has_no_deviation_and_no_interval():
 def test_pairs_match_on_p_and_seed_and_leave_out_fits_without_a_partner():
     fits = make_fits()
     lone = (fits["arm"] == "bn") & (fits["p"] == 0.3) & (fits["seed"] == 2)
-    pairs = stats.paired(fits[~lone].sample(frac=1, random_state=2))
+    pairs = differences.paired(fits[~lone].sample(frac=1, random_state=2))
     assert len(pairs) == 44
     for _, row in pairs.iterrows():
         (first,) = values_of(fits, arm="plain", p=row["p"], seed=row["seed"])
@@ -74,17 +74,17 @@ def test_pairs_match_on_p_and_seed_and_leave_out_fits_without_a_partner():
 def test_a_fit_that_occurs_twice_is_refused():
     fits = make_fits()
     with pytest.raises(ValueError, match="not unique"):
-        stats.paired(pd.concat([fits, fits.head(1)]))
+        differences.paired(pd.concat([fits, fits.head(1)]))
 
 
 def test_no_pair_has_nothing_to_sum_up():
     with pytest.raises(ValueError, match="pair has both arms"):
-        stats.overall(stats.paired(make_fits(arms=["plain"])))
+        differences.overall(differences.paired(make_fits(arms=["plain"])))
 
 
 def test_the_interval_at_one_p_is_scipys_paired_t_interval():
     fits = make_fits()
-    table = stats.paired_per_p(stats.paired(fits)).set_index("p")
+    table = differences.paired_per_p(differences.paired(fits)).set_index("p")
     for p in PROBS:
         first, second = (np.array(values_of(fits, arm=arm, p=p)) for arm in ("plain", "bn"))
         expected = scipy_stats.ttest_rel(first, second).confidence_interval(0.95)
@@ -93,7 +93,7 @@ def test_the_interval_at_one_p_is_scipys_paired_t_interval():
 
 def test_the_test_at_one_p_is_scipys_paired_t_test():
     fits = make_fits()
-    table = stats.paired_per_p(stats.paired(fits)).set_index("p")
+    table = differences.paired_per_p(differences.paired(fits)).set_index("p")
     for p in PROBS:
         expected = scipy_stats.ttest_rel(values_of(fits, arm="plain", p=p), values_of(fits, arm="bn", p=p))
         assert_allclose([table.loc[p, "t"], table.loc[p, "p_value"]], [expected.statistic, expected.pvalue])
@@ -102,7 +102,7 @@ def test_the_test_at_one_p_is_scipys_paired_t_test():
 def test_one_pair_at_a_p_is_no_test_and_does_not_count_for_holm():
     fits = make_fits()
     fits = fits[(fits["p"] > 0.15) | (fits["seed"] == 1)]
-    table = stats.paired_per_p(stats.paired(fits))
+    table = differences.paired_per_p(differences.paired(fits))
     assert math.isnan(table.loc[0, "holm"])
     assert_allclose(table["holm"][1:], slow_holm(list(table["p_value"][1:])))
 
@@ -129,25 +129,25 @@ def test_holm_agrees_with_statsmodels():
 
 
 def test_the_interval_of_a_whole_sweep_is_that_of_a_linear_model_with_a_mean_for_every_p():
-    pairs = stats.paired(make_fits())
+    pairs = differences.paired(make_fits())
     cells = pd.get_dummies(pairs["p"]).to_numpy(dtype=float)  # (45, 9)
     model = OLS(pairs["gap"].to_numpy(), cells).fit()
     low, high = model.t_test(np.full((1, 9), 1 / 9)).conf_int(0.05)[0]
-    whole = stats.overall(pairs)
+    whole = differences.overall(pairs)
     assert_allclose([whole.low, whole.high, whole.df], [low, high, model.df_resid])
 
 
 def test_many_samples_at_once_have_the_intervals_of_each_alone():
     values, strata = np.random.default_rng(8).normal(size=(4, 3, 11)), [1, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4]
-    together = stats.stratified_interval(values, strata)
+    together = differences.stratified_interval(values, strata)
     for place in np.ndindex(4, 3):
-        assert_allclose([ends[place] for ends in together], stats.stratified_interval(values[place], strata))
+        assert_allclose([ends[place] for ends in together], differences.stratified_interval(values[place], strata))
 
 
 def test_overall_weighs_the_variance_of_each_p_as_its_pairs_weigh_in_the_mean():
     fits = make_fits()
     fits = fits[~((fits["arm"] == "bn") & (fits["p"] == 0.2) & (fits["seed"] > 2))]
-    whole = stats.overall(stats.paired(fits))
+    whole = differences.overall(differences.paired(fits))
     gaps: dict[float, list[float]] = {}
     for p, seed in itertools.product(PROBS, range(1, 6)):
         if second := values_of(fits, arm="bn", p=p, seed=seed):
@@ -165,7 +165,7 @@ def test_overall_weighs_the_variance_of_each_p_as_its_pairs_weigh_in_the_mean():
 
 def test_no_interval_while_a_single_p_lacks_a_second_pair():
     fits = make_fits()
-    whole = stats.overall(stats.paired(fits[(fits["p"] != 0.2) | (fits["seed"] == 4)]))
+    whole = differences.overall(differences.paired(fits[(fits["p"] != 0.2) | (fits["seed"] == 4)]))
     assert (whole.pairs, whole.df) == (41, 0)
     assert math.isnan(whole.se)
     assert math.isnan(whole.low)
@@ -173,14 +173,17 @@ def test_no_interval_while_a_single_p_lacks_a_second_pair():
 
 
 def test_overall_at_a_single_p_is_the_t_interval():
-    pairs = stats.paired(make_fits(probs=[0.5]))
-    whole, table = stats.overall(pairs), stats.paired_per_p(pairs)
+    pairs = differences.paired(make_fits(probs=[0.5]))
+    whole, table = differences.overall(pairs), differences.paired_per_p(pairs)
     assert_allclose([whole.low, whole.high], [table.loc[0, "low"], table.loc[0, "high"]])
 
 
 def test_swapping_the_arms_mirrors_everything():
     fits = make_fits()
-    one, other = stats.overall(stats.paired(fits)), stats.overall(stats.paired(fits, "bn", "plain"))
+    one, other = (
+        differences.overall(differences.paired(fits)),
+        differences.overall(differences.paired(fits, "bn", "plain")),
+    )
     assert_allclose([one.mean, one.low, one.high, one.d_z], [-other.mean, -other.high, -other.low, -other.d_z])
     assert (one.wins, one.losses) == (other.losses, other.wins)
     assert one.sign_flip == other.sign_flip
@@ -189,8 +192,8 @@ def test_swapping_the_arms_mirrors_everything():
 def test_a_level_that_differs_between_p_does_not_widen_the_interval():
     generator = np.random.default_rng(3)
     strata, noise = np.repeat(PROBS, 5), generator.normal(0, 1, 45)
-    narrow = stats.stratified_interval(noise, strata)
-    shifted = stats.stratified_interval(noise + 100 * strata, strata)
+    narrow = differences.stratified_interval(noise, strata)
+    shifted = differences.stratified_interval(noise + 100 * strata, strata)
     assert_allclose(shifted[1] - shifted[0], narrow[1] - narrow[0])
 
 
@@ -223,7 +226,7 @@ def test_a_hundred_thousand_drawn_sign_patterns_agree_with_all_of_them(gap):
 
 
 def test_five_seeds_cannot_fall_below_a_sixteenth():
-    whole = stats.overall(stats.paired(make_fits(gap=0.3, sd=0.001)))
+    whole = differences.overall(differences.paired(make_fits(gap=0.3, sd=0.001)))
     assert whole.seed_flip == 2 / 2**5
     assert whole.sign_flip == 1 / 100_001
     assert whole.wins == 45
@@ -235,5 +238,5 @@ def test_a_gap_that_is_not_a_number_has_no_p_value():
 
 def test_nothing_touches_the_global_random_state():
     state = np.random.get_state()[1].copy()
-    stats.overall(stats.paired(make_fits()))
+    differences.overall(differences.paired(make_fits()))
     assert (np.random.get_state()[1] == state).all()

@@ -14,8 +14,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats as scipy_stats
 
-from bnbench import stats
-from bnbench.significance import holm, sign_flip
+from bnbench.stats import differences
+from bnbench.stats.significance import holm, sign_flip
 
 DRAWS = 10_000
 STRATA = np.repeat(np.arange(9), 5)  # nine p, five seeds
@@ -37,7 +37,7 @@ def per_p(gaps: np.ndarray) -> pd.DataFrame:
     """What the package says of each row of gaps, as if rows were fill probabilities."""
     rows, columns = gaps.shape
     frame = pd.DataFrame({"p": np.repeat(np.arange(rows), columns), "gap": gaps.ravel()})
-    return stats.paired_per_p(frame)
+    return differences.paired_per_p(frame)
 
 
 @pytest.mark.parametrize("n", [18, 19, 22, 27, 31, 36, 40, 45])
@@ -46,13 +46,13 @@ def test_the_headline_covers_the_truth_as_often_as_it_says_however_far_the_sweep
     kept = np.argsort(np.tile(np.arange(5), 9), kind="stable")[:n]  # as the runner goes: seed outermost
     gaps = gaps_of(4 * DRAWS, sd)[:, kept]
     truth = np.linspace(-0.04, 0.04, 9)[STRATA[kept]].mean()  # the mean over the pairs that are there
-    low, high = stats.stratified_interval(gaps, STRATA[kept])
+    low, high = differences.stratified_interval(gaps, STRATA[kept])
     assert 0.93 < np.mean((low <= truth) & (truth <= high)) < 0.97
 
 
 def test_the_headline_finds_a_true_gap_as_often_as_the_noncentral_t_says():
     gaps = gaps_of(DRAWS, EVEN, gap=0.012)
-    low, high = stats.stratified_interval(gaps, STRATA)
+    low, high = differences.stratified_interval(gaps, STRATA)
     edge, shift = scipy_stats.t.ppf(0.975, 36), 0.012 * math.sqrt(45) / 0.03
     power = scipy_stats.nct.sf(edge, 36, shift) + scipy_stats.nct.cdf(-edge, 36, shift)
     assert 0.6 < power < 0.9
@@ -128,7 +128,7 @@ def test_where_pairs_of_a_seed_are_alike_only_flipping_whole_seeds_keeps_its_lev
 
 def test_the_effect_size_is_what_was_put_in():
     gaps = np.random.default_rng(10).normal(0.06, 0.03, 500)
-    whole = stats.overall(pd.DataFrame({"p": 0.5, "seed": np.arange(500), "gap": gaps}))
+    whole = differences.overall(pd.DataFrame({"p": 0.5, "seed": np.arange(500), "gap": gaps}))
     assert_allclose(whole.d_z, 2, atol=4 * math.sqrt((1 + 2**2 / 2) / 500))
     assert within(whole.wins / whole.pairs, scipy_stats.norm.cdf(2), 500)
 

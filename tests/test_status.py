@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bnbench import layout
-from bnbench.claims import Progress, claim, write_progress
 from bnbench.cli.group import cli
-from bnbench.config import effective_config, write_config
-from bnbench.failures import Failure, identity_of, write_failure
-from bnbench.protocol import FitKey, Grid
-from bnbench.status import State, read_status
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout
+from bnbench.results.asked import effective_config, write_config
+from bnbench.results.claims import Progress, claim, write_progress
+from bnbench.results.failures import Failure, identity_of, write_failure
+from bnbench.sweep.status import State, read_status
 from tests.synthetic import SMALL, write_sweep
 from tests.terminal import run_in_terminal
 from tests.test_cli import bnbench
@@ -31,8 +31,8 @@ KEY = FitKey("plain", 0.5, 2)
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from bnbench.claims import Progress, claim, write_progress
-from bnbench.protocol import FitKey
+from bnbench.results.claims import Progress, claim, write_progress
+from bnbench.protocol.protocol import FitKey
 folder, says = Path(sys.argv[1]), sys.argv[2] == "True"
 with claim(folder, FitKey("plain", 0.5, 2)):
     if says:

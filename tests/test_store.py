@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bnbench import layout, store, sweeps
-from bnbench.failures import Failure, write_failure
-from bnbench.fits import read_fit
-from bnbench.protocol import FitKey
-from bnbench.store import FitResult, StoreError
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import layout, store, sweeps
+from bnbench.results.failures import Failure, write_failure
+from bnbench.results.fits import read_fit
+from bnbench.results.store import FitResult, StoreError
 from tests.fits import IDENTITY, KEY, SMOKE, make_result
 
 
@@ -120,7 +120,7 @@ def test_another_schema_names_its_columns(folder: Path) -> None:
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from bnbench.layout import write_atomically
+from bnbench.results.layout import write_atomically
 os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), b"x" * 1_000_000)
 """

@@ -23,8 +23,8 @@ import torch
 from torch import backends, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bnbench.replaced import Code
-from bnbench.surroundings import SETTINGS, in_force, put_back, read_settings, set_anew
+from bnbench.process.replaced import Code
+from bnbench.process.surroundings import SETTINGS, in_force, put_back, read_settings, set_anew
 from tests.rough_arms import Doubling
 
 _HELD: list[Any] = []

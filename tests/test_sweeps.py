@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnbench import store, sweeps
-from bnbench.failures import Failure, write_failure
-from bnbench.protocol import FitKey
-from bnbench.store import StoreError
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import store, sweeps
+from bnbench.results.failures import Failure, write_failure
+from bnbench.results.store import StoreError
 from tests.fits import KEY, SMOKE, make_result
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from bnbench import layout, store
-from bnbench.claims import claim
-from bnbench.devices import make_slots
-from bnbench.execution import Execution
-from bnbench.plan import plan_sweep
-from bnbench.runner import Sweeping, in_this_process
-from bnbench.sweeps import read_sweep
+from bnbench.results import layout, store
+from bnbench.results.claims import claim
+from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_this_process
 from tests.shell import CHUNK, FITS, GRID, PROTOCOL, SWEEP, Running, Stamps, assert_same, assert_tidy
 from tests.torture import Torture
 

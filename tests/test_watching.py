@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bnbench import store, watching
-from bnbench.claims import Progress
-from bnbench.execution import Outcome
-from bnbench.pace import fits_per_hour, seconds_left
-from bnbench.plan import plan_sweep
-from bnbench.protocol import FitKey, Grid
-from bnbench.runner import Sweeping, in_this_process
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import store
+from bnbench.results.claims import Progress
+from bnbench.sweep import watching
+from bnbench.sweep.execution import Outcome
+from bnbench.sweep.pace import fits_per_hour, seconds_left
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping, in_this_process
 from tests.fits import TINY
 from tests.terminal import run_in_terminal
 from tests.test_runner import ONE

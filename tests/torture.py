@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from bnbench.sweeps import read_sweep
+from bnbench.results.sweeps import read_sweep
 from tests.shell import SWEEP, Running, Stamps, assert_same, assert_tidy, bnbench
 
 

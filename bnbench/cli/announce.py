@@ -10,21 +10,21 @@ import click
 
 from bnbench.cli.options import say
 from bnbench.cli.streams import drop_output
-from bnbench.profiles import title
+from bnbench.protocol.profiles import title
 from bnbench.wording import counted, percent, plan_time
 
 if TYPE_CHECKING:
-    from bnbench.cluster import Cluster
-    from bnbench.data import DataSet
-    from bnbench.execution import Execution, Outcome
-    from bnbench.plan import Plan
+    from bnbench.inputs.data import DataSet
+    from bnbench.sweep.dask_cluster import Cluster
+    from bnbench.sweep.execution import Execution, Outcome
+    from bnbench.sweep.plan import Plan
 
 _NAMED = 8  # slots that the plan names one by one
 
 
 def announce(plan: Plan, execution: Execution, data: DataSet | None, as_json: bool, cluster: Cluster | None) -> None:
     """Say what will run and how long it will take; without ``data`` nothing is measured for it."""
-    from bnbench.cost import estimate_seconds
+    from bnbench.sweep.cost import estimate_seconds
 
     if cluster and data and plan.to_run:
         seconds = cluster.measure(estimate_seconds, plan, execution)
@@ -93,8 +93,8 @@ def _speed_line(rates: list[float], execution: Execution) -> str:
     """How near the fits came to what the device can do at best."""
     from statistics import median
 
-    from bnbench.devices import prepare_process
     from bnbench.mpo.flops import matmul_gflops
+    from bnbench.sweep.devices import prepare_process
 
     prepare_process(execution.threads)
     peak, rate = matmul_gflops(execution.slots[0].device), median(rates)

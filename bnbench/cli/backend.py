@@ -11,10 +11,10 @@ from bnbench.errors import RequestError
 from bnbench.wording import counted
 
 if TYPE_CHECKING:
-    from bnbench.cluster import Cluster
-    from bnbench.execution import Execution
-    from bnbench.plan import Plan
-    from bnbench.runner import Backend
+    from bnbench.sweep.dask_cluster import Cluster
+    from bnbench.sweep.execution import Execution
+    from bnbench.sweep.plan import Plan
+    from bnbench.sweep.runner import Backend
 
 
 @contextmanager
@@ -27,12 +27,12 @@ def connected(options: dict[str, Any]) -> Iterator[Cluster | None]:
     address: str | None = options["scheduler"]
     if address is None:
         if options["backend"] == "dask":
-            import bnbench.cluster  # noqa: F401  # says now what is missing
+            import bnbench.sweep.dask_cluster  # noqa: F401  # says now what is missing
         yield None
         return
     if options["backend"] != "dask":
         raise RequestError(f"--scheduler {address} belongs to --backend dask; give both, or neither.")
-    from bnbench.cluster import existing_cluster
+    from bnbench.sweep.dask_cluster import existing_cluster
 
     with existing_cluster(address) as cluster:
         if not cluster.workers:
@@ -47,10 +47,10 @@ def connected(options: dict[str, Any]) -> Iterator[Cluster | None]:
 @contextmanager
 def backend_for(name: str, plan: Plan, execution: Execution, cluster: Cluster | None) -> Iterator[Backend]:
     """What computes a plan's fits; a cluster of this machine's own lasts as long as the block."""
-    from bnbench.runner import in_processes, in_this_process
+    from bnbench.sweep.runner import in_processes, in_this_process
 
     if name == "dask" and cluster is None and plan.to_run:
-        from bnbench.cluster import local_cluster
+        from bnbench.sweep.dask_cluster import local_cluster
 
         with local_cluster(execution) as own:
             yield own.compute

@@ -15,13 +15,13 @@ import click
 
 from bnbench.cli.options import arms_option, execution_of, machine_options, say
 from bnbench.errors import RequestError
-from bnbench.interrupts import Interrupted
+from bnbench.sweep.interrupts import Interrupted
 from bnbench.wording import counted
 
 if TYPE_CHECKING:
-    from bnbench.check import CheckSet, Finding, Kind, Value
-    from bnbench.execution import Execution
-    from bnbench.protocol import Grid
+    from bnbench.check.baseline import CheckSet, Finding, Kind, Value
+    from bnbench.protocol.protocol import Grid
+    from bnbench.sweep.execution import Execution
 
 
 _OUTPUTS = {"json_file": "--json", "junit": "--junit", "markdown": "--markdown"}
@@ -48,9 +48,9 @@ def check(baseline: Path, update: bool, arms: tuple[str, ...], name: str, only: 
     Exact checks compare masks, geometry and the first steps in float64; statistical ones compare accuracies and
     the arms' difference after training.
     """
-    from bnbench.check import check_set, compare, read_baseline
-    from bnbench.protocol import Grid
-    from bnbench.provenance import provenance
+    from bnbench.check.baseline import check_set, compare, read_baseline
+    from bnbench.protocol.protocol import Grid
+    from bnbench.sweep.provenance import provenance
 
     chosen = check_set(name)
     grid = Grid(arms, chosen.probs, chosen.seeds)
@@ -96,10 +96,10 @@ def _check_outputs(baseline: Path, options: dict[str, Any], *, update: bool) -> 
 def _measure(
     chosen: CheckSet, grid: Grid, execution: Execution, kinds: tuple[Kind, ...], stored: dict[str, Any] | None
 ) -> dict[Kind, dict[str, Value]]:
-    from bnbench.check import compare
-    from bnbench.devices import prepare_process
-    from bnbench.exact import exact_quantities
-    from bnbench.plan import check_request
+    from bnbench.check.baseline import compare
+    from bnbench.check.exact import exact_quantities
+    from bnbench.sweep.devices import prepare_process
+    from bnbench.sweep.plan import check_request
 
     data = check_request(grid, chosen.protocol, execution)
     chosen = replace(chosen, protocol=replace(chosen.protocol, content=data.content))
@@ -116,12 +116,12 @@ def _measure(
 
 def _fit(chosen: CheckSet, grid: Grid, execution: Execution) -> dict[str, Value]:
     """The means of all fits, computed in a temporary folder as bnbench run would."""
-    from bnbench import store
-    from bnbench.check import FAILED, statistical_quantities
-    from bnbench.plan import plan_sweep
-    from bnbench.runner import Sweeping, in_processes
-    from bnbench.sweeps import read_sweep
-    from bnbench.watching import watch
+    from bnbench.check.baseline import FAILED, statistical_quantities
+    from bnbench.results import store
+    from bnbench.results.sweeps import read_sweep
+    from bnbench.sweep.plan import plan_sweep
+    from bnbench.sweep.runner import Sweeping, in_processes
+    from bnbench.sweep.watching import watch
 
     with tempfile.TemporaryDirectory(prefix="bnbench-check-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -135,8 +135,8 @@ def _fit(chosen: CheckSet, grid: Grid, execution: Execution) -> dict[str, Value]
 
 
 def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Value]], origin: dict[str, Any]) -> None:
-    from bnbench import layout
-    from bnbench.check import DONE, FAILED, FIRST_STEPS, baseline_content
+    from bnbench.check.baseline import DONE, FAILED, FIRST_STEPS, baseline_content
+    from bnbench.results import layout
 
     for arm in grid.arms:
         if (steps := now.get("exact", {}).get(f"{arm}: {FIRST_STEPS}", DONE)) != DONE:
@@ -151,7 +151,7 @@ def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Val
 
 
 def _write(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any], options: dict[str, Any]) -> None:
-    from bnbench import verdict
+    from bnbench.check import verdict
 
     plain = {**verdict.as_dict(findings), "baseline_provenance": before, "provenance": origin}
     contents = {
@@ -170,7 +170,7 @@ def _print(findings: list[Finding], before: dict[str, Any], origin: dict[str, An
     from rich.table import Table
     from rich.text import Text
 
-    from bnbench import verdict
+    from bnbench.check import verdict
 
     console = Console(highlight=False)
     if not console.is_terminal:

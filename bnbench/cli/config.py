@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from bnbench.errors import RequestError
-from bnbench.protocol import SECTIONS
+from bnbench.protocol.protocol import SECTIONS
 
 _KNOBS = {knob.name for section in SECTIONS.values() for knob in fields(section)}
 _ALWAYS = {"profile", "probs", "seeds", "arms"}  # of the effective configuration, whether given or not
@@ -46,7 +46,7 @@ def config_option(command: Any) -> Any:
 
 def given_options(ctx: click.Context) -> dict[str, Any]:
     """Options given on the command line or in a file that are neither knobs nor the grid's nor of a single run."""
-    from bnbench.config import ONE_RUN
+    from bnbench.results.asked import ONE_RUN
 
     default = (ParameterSource.DEFAULT, None)
     given = {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) not in default}
@@ -55,7 +55,7 @@ def given_options(ctx: click.Context) -> dict[str, Any]:
 
 
 def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    from bnbench.config import ONE_RUN, folder_of, read_config
+    from bnbench.results.asked import ONE_RUN, folder_of, read_config
 
     if path is not None:
         options = {

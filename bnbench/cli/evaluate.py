@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnbench import layout
 from bnbench.cli.options import FOLDER, Text, execution_of, image_options, machine_options, say
 from bnbench.errors import RequestError
-from bnbench.parsing import parse_policies
-from bnbench.protocol import BUILT_IN
-from bnbench.sections import SPLITS
+from bnbench.protocol.parsing import parse_policies
+from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.sections import SPLITS
+from bnbench.results import layout
 from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
-    from bnbench.evaluation_plan import EvaluationPlan, EvaluationRequest
+    from bnbench.evaluate.plan import EvaluationPlan, EvaluationRequest
 
 
 @click.command()
@@ -48,7 +48,7 @@ def evaluate(results: Path, **options: Any) -> None:
     The planes are those that bnbench run --keep-planes kept. What is done is skipped: the same command goes on where
     it was stopped. Prints the mean difference under each policy.
     """
-    from bnbench.evaluation_plan import plan_evaluation
+    from bnbench.evaluate.plan import plan_evaluation
 
     request = _request(results, options)
     plan = plan_evaluation(results, request)
@@ -62,7 +62,7 @@ def evaluate(results: Path, **options: Any) -> None:
 
 
 def _request(results: Path, options: dict[str, Any]) -> EvaluationRequest:
-    from bnbench.evaluation_plan import EvaluationRequest
+    from bnbench.evaluate.plan import EvaluationRequest
 
     arms = tuple(arm.strip() for arm in options["arms"].split(",")) if options["arms"] else ()
     return EvaluationRequest(
@@ -101,7 +101,7 @@ def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -
 
 def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
     """Measure what is left, with a line for each plane; the number of those that failed."""
-    from bnbench.evaluating import evaluate_planes
+    from bnbench.evaluate.measure import evaluate_planes
 
     tasks, start, failed = plan.to_run, time.monotonic(), 0
     for number, evaluated in enumerate(evaluate_planes(tasks, request) if tasks else (), 1):
@@ -114,7 +114,7 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
     """The mean difference under each policy that was asked for, one block for each protocol."""
-    from bnbench.evaluations import mean_differences, read_asked
+    from bnbench.results.evaluations import mean_differences, read_asked
 
     table = read_asked([one for task in plan.tasks for one in task.evaluations], request.out)
     if table.empty:

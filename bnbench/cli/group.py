@@ -19,7 +19,7 @@ from bnbench.cli.run import run
 from bnbench.cli.status import status
 from bnbench.cli.streams import drop_output, prepare_streams
 from bnbench.errors import RequestError
-from bnbench.interrupts import Interrupted
+from bnbench.sweep.interrupts import Interrupted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -14,12 +14,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
-from bnbench.parsing import parse_arms, parse_counts, parse_size
-from bnbench.protocol import BUILT_IN, SECTIONS
+from bnbench.protocol.parsing import parse_arms, parse_counts, parse_size
+from bnbench.protocol.protocol import BUILT_IN, SECTIONS
 
 if TYPE_CHECKING:
-    from bnbench.cluster import Cluster
-    from bnbench.execution import Execution
+    from bnbench.sweep.dask_cluster import Cluster
+    from bnbench.sweep.execution import Execution
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
@@ -140,8 +140,8 @@ def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more
     Raises:
         RequestError: a machine lacks a device that was asked for.
     """
-    from bnbench.devices import DeviceRequest
-    from bnbench.execution import Execution
+    from bnbench.sweep.devices import DeviceRequest
+    from bnbench.sweep.execution import Execution
 
     request = DeviceRequest(**{knob.name: options[knob.name] for knob in fields(DeviceRequest)})
     slots = cluster.slots(request) if cluster else request.slots()

@@ -10,7 +10,7 @@ import click
 
 from bnbench.cli.options import FOLDER, Text, say
 from bnbench.errors import RequestError
-from bnbench.parsing import FORMATS, parse_formats, parse_pair
+from bnbench.protocol.parsing import FORMATS, parse_formats, parse_pair
 
 
 @click.command()

@@ -25,15 +25,15 @@ from bnbench.cli.options import (
     machine_options,
     say,
 )
-from bnbench.parsing import parse_probs, parse_seeds
-from bnbench.profiles import PROFILES, folder_name
-from bnbench.protocol import SECTIONS, Grid, Protocol
+from bnbench.protocol.parsing import parse_probs, parse_seeds
+from bnbench.protocol.profiles import PROFILES, folder_name
+from bnbench.protocol.protocol import SECTIONS, Grid, Protocol
 
 if TYPE_CHECKING:
-    from bnbench.cluster import Cluster
-    from bnbench.data import DataSet
-    from bnbench.execution import Execution, Outcome
-    from bnbench.plan import Plan
+    from bnbench.inputs.data import DataSet
+    from bnbench.sweep.dask_cluster import Cluster
+    from bnbench.sweep.execution import Execution, Outcome
+    from bnbench.sweep.plan import Plan
 
 
 @click.command(cls=ConfiguredCommand)
@@ -87,8 +87,8 @@ def run(**options: Any) -> None:
     on where it was stopped. Every option below --dry-run changes the profile's protocol; its results then go
     to a folder of their own.
     """
-    from bnbench import store
     from bnbench.cli.backend import connected
+    from bnbench.results import store
 
     knobs = {knob.name: options[knob.name] for section in SECTIONS.values() for knob in fields(section)}
     protocol = PROFILES[options["profile"]].with_knobs(
@@ -102,9 +102,9 @@ def run(**options: Any) -> None:
 
 
 def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Cluster | None) -> None:
-    from bnbench import store
-    from bnbench.config import effective_config, write_config
-    from bnbench.plan import check_request
+    from bnbench.results import store
+    from bnbench.results.asked import effective_config, write_config
+    from bnbench.sweep.plan import check_request
 
     execution = execution_of(
         options, cluster, **{name: options[name] for name in ("checkpoint_every", "fit_timeout", "keep_planes")}
@@ -132,7 +132,7 @@ def _sweep(protocol: Protocol, grid: Grid, options: dict[str, Any], cluster: Clu
 
 def _plan(folder: Path, protocol: Protocol, grid: Grid, options: dict[str, Any]) -> Plan:
     """The plan; with ``--force`` as if nothing were there, and in a real run nothing is."""
-    from bnbench.plan import plan_sweep, set_aside
+    from bnbench.sweep.plan import plan_sweep, set_aside
 
     number, shards = options["shard"]
     keys = grid.fits()[number - 1 :: shards]
@@ -146,8 +146,8 @@ def _kept_chunk(plan: Plan) -> int | None:
     """The chunk that a results folder was started with; where its file does not tell, that of its fits, and said so."""
     from statistics import mode
 
-    from bnbench.chunks import read_chunk
-    from bnbench.store import StoreError
+    from bnbench.results.chunks import read_chunk
+    from bnbench.results.store import StoreError
 
     try:
         return read_chunk(plan.folder)
@@ -162,8 +162,8 @@ def _with_chunk(
     asked: int | None, kept: int | None, plan: Plan, execution: Execution, data: DataSet, cluster: Cluster | None
 ) -> Execution:
     """The chunk that was asked for, else the one that the results folder was started with, else the fastest."""
-    from bnbench.chunks import keep_chunk
-    from bnbench.cost import choose_chunk
+    from bnbench.results.chunks import keep_chunk
+    from bnbench.sweep.cost import choose_chunk
 
     if not plan.to_run:
         return execution
@@ -186,8 +186,8 @@ def _compute(
     on_outcome: Callable[[Outcome], None] | None,
 ) -> list[Outcome]:
     from bnbench.cli.backend import backend_for
-    from bnbench.runner import Sweeping
-    from bnbench.watching import watch
+    from bnbench.sweep.runner import Sweeping
+    from bnbench.sweep.watching import watch
 
     with backend_for(options["backend"], plan, execution, cluster) as backend:
         sweeping = Sweeping(plan, execution, backend, fail_fast=options["fail_fast"], is_remote=cluster is not None)

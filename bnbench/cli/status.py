@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bnbench.errors import RequestError
-from bnbench.interrupts import Interrupted
+from bnbench.sweep.interrupts import Interrupted
 from bnbench.wording import counted, duration, plan_time
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from bnbench.claims import Progress
-    from bnbench.finished import Known
-    from bnbench.status import FitStatus, SweepStatus
+    from bnbench.results.claims import Progress
+    from bnbench.sweep.finished import Known
+    from bnbench.sweep.status import FitStatus, SweepStatus
 
 _LOOK_EVERY = 2.0  # seconds
 _MARKS = {"done": "●", "running": "▶", "failed": "✗", "unreadable": "?", "cut off": "◐", "to do": "·"}
@@ -67,7 +67,7 @@ class _Look:
 
     def __call__(self) -> tuple[list[SweepStatus], list[str]]:
         """The sweeps, and a sentence for each folder that cannot be read."""
-        from bnbench.status import read_statuses
+        from bnbench.sweep.status import read_statuses
 
         return read_statuses(self.results, self.known)
 

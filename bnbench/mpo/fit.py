@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bnbench.images import Images, check_outputs
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
+from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.objective import objective_weights
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.mpo.sampling import Cycle

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bnbench.images import Images
 from bnbench.mpo.batched import batched_logits, losses_and_hits, takes_channels_last
 from bnbench.mpo.flops import count_flops
+from bnbench.mpo.images import Images
 from bnbench.mpo.objective import is_clamped, weighted_objective
 from bnbench.mpo.plane import Plane, with_origin
 from bnbench.mpo.replayed import Replayed

@@ -10,17 +10,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnbench import layout, stats
-from bnbench.evaluations import plane_hash
-from bnbench.protocol import FitKey
+from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.sections import DATASETS
 from bnbench.report.axes import legend_above
 from bnbench.report.figure import ReportFigure
 from bnbench.report.page import Chapter, Picture
 from bnbench.report.style import INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
-from bnbench.sections import DATASETS
-from bnbench.sweeps import Sweep
+from bnbench.results import layout
+from bnbench.results.evaluations import plane_hash
+from bnbench.results.sweeps import Sweep
+from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, signed
 
 NAME = "bn-statistics"
@@ -46,7 +47,7 @@ def chapter(sweep: Sweep, evaluated: pd.DataFrame, writer: Writer) -> Chapter | 
 
     Args:
         sweep: what was read, at least one fit.
-        evaluated: its planes measured again, see :func:`bnbench.evaluations.read_evaluations`; may be empty.
+        evaluated: its planes measured again, see :func:`bnbench.results.evaluations.read_evaluations`; may be empty.
         writer: of the figure and table.
     """
     current, stale = of_these_fits(sweep, evaluated)
@@ -132,10 +133,10 @@ def policies_table(measured: pd.DataFrame, reference: str | None) -> pd.DataFram
 
 
 def _gap(base: pd.DataFrame, chosen: pd.DataFrame, reference: str, arm: str) -> dict[str, float]:
-    pairs = stats.paired(pd.concat([base, chosen]), reference, arm) if arm != reference else pd.DataFrame()
+    pairs = differences.paired(pd.concat([base, chosen]), reference, arm) if arm != reference else pd.DataFrame()
     if pairs.empty:
         return {"pairs": 0, **dict.fromkeys(("gap", "low", "high"), np.nan)}
-    whole = stats.overall(pairs)
+    whole = differences.overall(pairs)
     return {"pairs": whole.pairs, "gap": whole.mean, "low": whole.low, "high": whole.high}
 
 

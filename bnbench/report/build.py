@@ -12,12 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench import layout
 from bnbench.errors import RequestError
-from bnbench.evaluations import find_evaluations
-from bnbench.parsing import FORMATS
-from bnbench.profiles import title
-from bnbench.protocol import Protocol
+from bnbench.protocol.parsing import FORMATS
+from bnbench.protocol.profiles import title
+from bnbench.protocol.protocol import Protocol
 from bnbench.report import bn_statistics, evidence, fitted, gallery, headline, reproduce, tables
 from bnbench.report import comparison as comparing
 from bnbench.report.drawn import drawn_tables, pixels_table
@@ -30,7 +28,9 @@ from bnbench.report.record import render_record
 from bnbench.report.style import print_style
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
-from bnbench.sweeps import Sweep, read_sweeps
+from bnbench.results import layout
+from bnbench.results.evaluations import find_evaluations
+from bnbench.results.sweeps import Sweep, read_sweeps
 
 PAGE = "index.html"
 Pair = tuple[float, int]  # fill probability and seed
@@ -69,7 +69,7 @@ def build_report(
         results: a results folder, or one above several; finished or not.
         out: where to write; made if it is not there.
         compare: overlay figure 4a of all sweeps, of two or more.
-        formats: what to write, of :data:`bnbench.parsing.FORMATS`.
+        formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`.
         evaluations: where planes were measured again; by default ``evaluations`` in ``results`` and in every
             sweep's own folder.
         figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bnbench import stats
 from bnbench.report.style import arm_order
+from bnbench.stats import differences
 from bnbench.wording import counted, signed
 
 AUTHORS_NOTE = (
@@ -75,7 +75,7 @@ def _levels(fits: pd.DataFrame, panel: str) -> list[str]:
 def paired_caption(pairs: pd.DataFrame, first: str, second: str, *, authors: bool) -> str:
     """Caption of the paired difference."""
     theirs = f" {AUTHORS_NOTE}; one arm minus the other." if authors else ""
-    whole = stats.overall(pairs)
+    whole = differences.overall(pairs)
     head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
     if pairs.groupby("p").size().max() == 1:
         return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}.{theirs}"

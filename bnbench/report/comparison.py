@@ -7,13 +7,13 @@ from functools import partial
 
 import pandas as pd
 
-from bnbench.profiles import title
+from bnbench.protocol.profiles import title
 from bnbench.report import captions, figures, tables
 from bnbench.report.figure import NarrowDrawing, ReportFigure
 from bnbench.report.page import Comparison
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
-from bnbench.sweeps import Sweep
+from bnbench.results.sweeps import Sweep
 
 NAME = "comparison"
 

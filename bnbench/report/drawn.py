@@ -8,8 +8,8 @@ from bnbench.report.gallery import authors_of
 from bnbench.report.headline import Two
 from bnbench.report.style import arm_order
 from bnbench.report.tables import Table
-from bnbench.settling import gap_course, smooth
-from bnbench.sweeps import Sweep
+from bnbench.results.sweeps import Sweep
+from bnbench.stats.settling import gap_course, smooth
 
 _STEPS_NOTE = (
     "Minibatch accuracy, black − white: mean and deviation over the arm's fits in each window of steps; the gap of two "
@@ -48,7 +48,7 @@ def curves_table(traces: pd.DataFrame) -> pd.DataFrame:
     """The thick lines of the learning curves: mean over an arm's fits in each window of steps.
 
     Args:
-        traces: as :func:`bnbench.settling.smooth` takes them.
+        traces: as :func:`bnbench.stats.settling.smooth` takes them.
     """
     table = smooth(traces)
     groups = table.groupby(["arm", "window"])
@@ -61,7 +61,7 @@ def steps_table(traces: pd.DataFrame, two: Two | None) -> pd.DataFrame:
     """The lines of the difference against steps, with their bands: a row per arm and window, then the gap's.
 
     Args:
-        traces: as :func:`bnbench.settling.smooth` takes them.
+        traces: as :func:`bnbench.stats.settling.smooth` takes them.
         two: the arms of the gap, or None.
     """
     table = smooth(traces)

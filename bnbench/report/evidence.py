@@ -7,7 +7,6 @@ from functools import partial
 
 import pandas as pd
 
-from bnbench import agreement, sensitivity, stats
 from bnbench.report import captions, tables
 from bnbench.report.figure import ReportFigure
 from bnbench.report.headline import Two
@@ -16,6 +15,7 @@ from bnbench.report.paired import paired_figure
 from bnbench.report.style import arm_order
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
+from bnbench.stats import agreement, differences, sensitivity
 from bnbench.wording import counted, plain_number, probability, signed
 
 NAME = "evidence"
@@ -58,7 +58,7 @@ def chapter(
     """
     sentences, frames = [], {}
     if two:
-        frames["paired"] = stats.paired_per_p(two.pairs)
+        frames["paired"] = differences.paired_per_p(two.pairs)
         sentences += [seeds_words(two), exploratory_words(frames["paired"]), _WHY]
         frames["sensitivity"] = sensitivity_table(fits, diverged, two)
     sentences.append(diverged_words(sensitivity.counts(fits, diverged), two))
@@ -81,14 +81,14 @@ def _paired_picture(two: Two, authors: pd.DataFrame | None, writer: Writer) -> P
 
 
 def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, two: Two) -> pd.DataFrame:
-    """The gap under every way of counting: a row each, see :func:`bnbench.sensitivity.cases`."""
+    """The gap under every way of counting: a row each, see :func:`bnbench.stats.sensitivity.cases`."""
     cases = sensitivity.cases(fits, diverged, two.first, two.second)
     return pd.DataFrame([{"what": words, **tables.compared(pairs)} for words, pairs in cases])
 
 
 def seeds_words(two: Two) -> str:
     """The tests over all pairs, and the one that trusts whole seeds only."""
-    whole, seeds = stats.overall(two.pairs), two.pairs["seed"].nunique()
+    whole, seeds = differences.overall(two.pairs), two.pairs["seed"].nunique()
     if whole.pairs == 1:
         return "One pair: nothing can be tested, and there is no interval."
     effect = f" Effect size d_z = {plain_number(whole.d_z)}: the mean gap over the deviation of all gaps."
@@ -134,7 +134,7 @@ def diverged_words(counts: pd.DataFrame, two: Two | None) -> str:
 
 
 def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, two: Two | None) -> pd.DataFrame:
-    """Every arm's curves against the authors', and the gap of two arms: see :func:`bnbench.agreement.against`."""
+    """Every arm's curves against the authors', and the gap of two arms: see :func:`bnbench.stats.agreement.against`."""
     arms = [arm for arm in arm_order(fits["arm"]) if arm in set(authors["arm"])]
     table = agreement.against(fits, authors, arms, ["difference", "black", "white"])
     if two is None or not {two.first, two.second} <= set(arms):

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnbench import stats
 from bnbench.report.axes import dodge_unit, legend_above, legend_rows, probability_axis
 from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
+from bnbench.stats import differences
 
 AUTHORS_NAME = "authors' figure 4"
 AUTHORS_IMAGES = ("fashion-mnist", "")  # data set and content
@@ -98,7 +98,7 @@ def comparison_figure(
         }
         handles.append(Line2D([], [], color=INK, label=name, **look))
         for arm in arm_order(fits["arm"]):
-            table = stats.per_p(fits[fits["arm"] == arm])
+            table = differences.per_p(fits[fits["arm"] == arm])
             place = table["p"] + 0.5 * unit * ((number + 0.5) / len(sweeps) - 0.5)
             axes.errorbar(place, table["mean"], table["sd"], color=colours[arm], **look, **_WHISKER)
     axes.set_ylabel("accuracy, black − white")
@@ -143,7 +143,7 @@ def _draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
     apart = min(_DODGE, 0.7 / len(order)) * unit
     for number, arm in enumerate(order):
         mine = fits[fits["arm"] == arm]
-        table = stats.per_p(mine, value)
+        table = differences.per_p(mine, value)
         place = table["p"] + apart * (number - (len(order) - 1) / 2)
         if table["n"].max() > 1:
             seeds = mine["p"] + apart * (number - (len(order) - 1) / 2) - min(0.13, 0.3 / len(order)) * unit

@@ -7,7 +7,6 @@ from functools import partial
 
 import pandas as pd
 
-from bnbench import settling, stats
 from bnbench.report import tables, training
 from bnbench.report.figure import NarrowDrawing, ReportFigure
 from bnbench.report.headline import Two, colours_words
@@ -15,7 +14,8 @@ from bnbench.report.page import Chapter
 from bnbench.report.style import arm_order
 from bnbench.report.tables import Table
 from bnbench.report.writer import Writer
-from bnbench.sweeps import Sweep
+from bnbench.results.sweeps import Sweep
+from bnbench.stats import differences, settling
 from bnbench.wording import counted, percent, plain_number, signed
 
 NAME = "fitted"
@@ -90,7 +90,7 @@ def is_nearly_satisfied(end: pd.DataFrame) -> bool:
 
 
 def end_table(sweep: Sweep, two: Two | None) -> pd.DataFrame:
-    """Where training stopped, see :func:`bnbench.settling.settled`: a row per arm, and one for the gap of two."""
+    """Where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, and one for the gap of two."""
     ends = settling.ends(sweep.traces)
     table = settling.settled(ends).set_index("arm")
     white = sweep.landscapes[~sweep.landscapes["black"].astype(bool)]
@@ -164,7 +164,7 @@ def steps_caption(traces: pd.DataFrame, two: Two | None) -> str:
     )
     if two:
         text += f" Right, or below: mean paired gap {two.first} − {two.second} over {counted(len(two.pairs), 'pair')}"
-        has_interval = stats.overall(two.pairs).df > 0
+        has_interval = differences.overall(two.pairs).df > 0
         text += " with its 95 % t interval, variance within each p, at each step by itself." if has_interval else "."
     return text
 

@@ -6,13 +6,13 @@ from functools import partial
 
 import pandas as pd
 
-from bnbench import settling
-from bnbench.protocol import Protocol
+from bnbench.protocol.protocol import Protocol
 from bnbench.report import captions, figures, landscapes, training
 from bnbench.report.figure import NarrowDrawing, ReportFigure
 from bnbench.report.page import Picture
 from bnbench.report.writer import Writer
-from bnbench.sweeps import Sweep
+from bnbench.results.sweeps import Sweep
+from bnbench.stats import settling
 
 
 def authors_of(protocol: Protocol, fits: pd.DataFrame) -> pd.DataFrame | None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bnbench import stats
 from bnbench.report.style import arm_order
+from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
 
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Two(NamedTuple):
-    """Two arms and their pairs, as :func:`bnbench.stats.paired` gives them; at least one pair."""
+    """Two arms and their pairs, as :func:`bnbench.stats.differences.paired` gives them; at least one pair."""
 
     pairs: pd.DataFrame
     first: str
@@ -44,7 +44,7 @@ class Two(NamedTuple):
 def headline_arms(fits: pd.DataFrame) -> Two | None:
     """The two arms that the page compares: plain and bn, else the first two that share a pair."""
     for first, second in combinations(arm_order(fits["arm"]), 2):
-        if len(pairs := stats.paired(fits, first, second)):
+        if len(pairs := differences.paired(fits, first, second)):
             return Two(pairs, first, second)
     return None
 
@@ -64,7 +64,7 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     two = headline_arms(fits)
     if two is None:
         return _without_pairs(fits, diverged, per_arm)
-    first, second, whole = two.first, two.second, stats.overall(two.pairs)
+    first, second, whole = two.first, two.second, differences.overall(two.pairs)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
@@ -87,7 +87,8 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
 def colours_words(fits: pd.DataFrame, two: Two) -> str:
     """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
     gap, black, white = (
-        stats.paired(fits, two.first, two.second, value)["gap"].mean() for value in ("difference", "black", "white")
+        differences.paired(fits, two.first, two.second, value)["gap"].mean()
+        for value in ("difference", "black", "white")
     )
     return (
         f"The gap {two.first} − {two.second} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} "

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from bnbench.layout import write_atomically
-from bnbench.reading import read_file
+from bnbench.process.reading import read_file
+from bnbench.results.layout import write_atomically
 
 NAME = "bnbench-files.sha256"  # as ``sha256sum --check`` reads it
 

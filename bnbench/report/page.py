@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bnbench.protocol import Protocol
+from bnbench.protocol.protocol import Protocol
 from bnbench.report.headline import Answer
 from bnbench.report.style import css_colours
 from bnbench.report.tables import Table

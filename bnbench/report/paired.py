@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnbench import stats
 from bnbench.report.axes import dodge_unit, legend_above, probability_axis
 from bnbench.report.figures import AUTHORS_LINE, AUTHORS_NAME
 from bnbench.report.style import INK, SINGLE, arm_labels, new_figure
+from bnbench.stats import differences
 
 _WIDE = 1.5  # Intervals of two pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
 _PAIR: dict[str, Any] = {
@@ -61,7 +61,7 @@ def paired_figure(pairs: pd.DataFrame, first: str, second: str, authors: pd.Data
 
 def _draw_means(axes: Axes, pairs: pd.DataFrame, theirs: pd.Series) -> pd.DataFrame:
     """The mean at every p and over all, with their intervals; a frame that shows the pairs whatever those are."""
-    per_p, whole = stats.paired_per_p(pairs), stats.overall(pairs)
+    per_p, whole = differences.paired_per_p(pairs), differences.overall(pairs)
     if whole.df > 0:
         axes.axhspan(whole.low, whole.high, color=INK, alpha=0.1, linewidth=0)
     axes.axhline(whole.mean, **_MEAN)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.profiles import PROFILES, changes, folder_name
-from bnbench.protocol import SECTIONS, Grid, Protocol, knob_text
+from bnbench.protocol.profiles import PROFILES, changes, folder_name
+from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, knob_text
 from bnbench.report.style import arm_order
-from bnbench.sweeps import Sweep
+from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, duration
 
 

@@ -13,8 +13,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from bnbench.layout import write_atomically
-from bnbench.protocol import BUILT_IN
+from bnbench.protocol.protocol import BUILT_IN
+from bnbench.results.layout import write_atomically
 
 SINGLE = 8.0 / 2.54  # inches: a single column of print
 DOUBLE = 17.0 / 2.54

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench import stats
-from bnbench.failures import Failure
 from bnbench.report.style import arm_order
-from bnbench.sweeps import Sweep
+from bnbench.results.failures import Failure
+from bnbench.results.sweeps import Sweep
+from bnbench.stats import differences
 
 QUANTITIES = {
     "difference": "difference, all pixels",
@@ -121,7 +121,7 @@ def per_p_table(fits: pd.DataFrame) -> pd.DataFrame:
     """Mean and deviation over seeds of black, white and their difference: a row per arm and p."""
     parts = []
     for value in ("black", "white", "difference"):
-        table = stats.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
+        table = differences.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
         parts.append(table.set_index(["arm", "p", "n"]))
     return _sorted(pd.concat(parts, axis=1).reset_index())
 
@@ -130,7 +130,7 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
     """Two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
     for value, name in QUANTITIES.items():
-        pairs = stats.paired(fits, first, second, value)
+        pairs = differences.paired(fits, first, second, value)
         means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
         rows.append({"quantity": name, **means, **compared(pairs)})
     return pd.DataFrame(rows)
@@ -140,9 +140,9 @@ def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.Da
     """The same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
     parts = []
     for value, name in QUANTITIES.items():
-        arms = stats.per_p(fits[fits["arm"].isin([first, second])], value).pivot(index="p", columns="arm")
+        arms = differences.per_p(fits[fits["arm"].isin([first, second])], value).pivot(index="p", columns="arm")
         sides = {f"{arm} {column}": arms[column, arm] for arm in (first, second) for column in ("n", "mean", "sd")}
-        gaps = stats.paired_per_p(stats.paired(fits, first, second, value)).set_index("p")
+        gaps = differences.paired_per_p(differences.paired(fits, first, second, value)).set_index("p")
         gaps = gaps[["n", "mean", "sd", "low", "high"]].set_axis(["pairs", "gap", "gap sd", "low", "high"], axis=1)
         table = pd.DataFrame(sides).join(gaps).reset_index()
         table.insert(0, "quantity", name)
@@ -155,7 +155,7 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
     """The paired difference of every two arms that share a (p, seed): a row per two arms."""
     rows = []
     for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
-        pairs = stats.paired(fits, first, second)
+        pairs = differences.paired(fits, first, second)
         if len(pairs):
             rows.append({"first": first, "second": second, **compared(pairs)})
     return pd.DataFrame(rows)
@@ -189,7 +189,7 @@ def failures_table(failures: Sequence[Failure]) -> pd.DataFrame:
 
 def compared(pairs: pd.DataFrame) -> dict[str, Any]:
     """The columns that sum up a set of pairs, at least one: the gap, how sure, and how often it is positive."""
-    whole = stats.overall(pairs)
+    whole = differences.overall(pairs)
     return {
         "pairs": whole.pairs,
         "gap": whole.mean,

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from bnbench.report.axes import legend_above
 from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_order, new_figure
-from bnbench.settling import gap_course, smooth
+from bnbench.stats.settling import gap_course, smooth
 from bnbench.wording import counted
 
 
@@ -19,7 +19,7 @@ def learning_curves(traces: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """A panel of thin lines for each arm.
 
     Args:
-        traces: as :func:`bnbench.settling.smooth` takes them.
+        traces: as :func:`bnbench.stats.settling.smooth` takes them.
         narrow: for one column of print, with the panels below each other.
     """
     table = smooth(traces)
@@ -49,7 +49,7 @@ def difference_over_steps(traces: pd.DataFrame, arms: tuple[str, str] | None = N
     """How far every arm was bent at each step of training and, where two are compared, the gap between them.
 
     Args:
-        traces: as :func:`bnbench.settling.smooth` takes them.
+        traces: as :func:`bnbench.stats.settling.smooth` takes them.
         arms: the two arms of the gap, first − second; None leaves its panel out.
         narrow: for one column of print, with the panels below each other.
     """

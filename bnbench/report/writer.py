@@ -10,11 +10,11 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bnbench.layout import write_atomically
 from bnbench.report.figure import ReportFigure
 from bnbench.report.page import Picture, inline_svg
 from bnbench.report.style import as_files
 from bnbench.report.tables import Table, in_markdown
+from bnbench.results.layout import write_atomically
 
 _DRAWN = ("pdf", "png", "svg")
 
@@ -30,7 +30,7 @@ class Writer:
     Attributes:
         out: the report's folder, where the page lies.
         folder: this sweep's folder below it; empty if the report has but one.
-        formats: what to write, see :data:`bnbench.parsing.FORMATS`.
+        formats: what to write, see :data:`bnbench.protocol.parsing.FORMATS`.
         digests: the SHA-256 of every file that was written.
     """
 

@@ -1,0 +1,1 @@
+"""The networks: those built in, and a user's own, imported, looked at and tried."""

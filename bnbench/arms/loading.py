@@ -1,0 +1,223 @@
+"""A user's own arm is imported: once, its code hashed as it was compiled, and nothing else of it left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from torch import nn
+
+from bnbench.errors import ArmError, Signalled
+from bnbench.process.descriptors import stdout_to_stderr
+from bnbench.process.replaced import Code
+from bnbench.process.surroundings import put_back, read_settings
+from bnbench.protocol.protocol import BUILT_IN
+
+_LONGEST = 1_000  # characters of a message that foreign code has written
+_CHILD = 70
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    module: ModuleType
+    source: str  # hash of the file that was compiled; empty where there was none
+    path: tuple[str, ...]  # where its modules are looked for
+
+
+_LOADED: dict[str, _Loaded] = {}
+
+
+class _ExactLoader(SourceFileLoader):
+    """Compiles a file itself, so that the hash is of the very bytes that run."""
+
+    source = ""
+
+    def get_code(self, fullname: str) -> CodeType:
+        content = self.get_data(self.path)
+        self.source = _hash(content)
+        code: CodeType = self.source_to_code(content, self.path)
+        return code
+
+
+def arm_source(arm: str) -> str:
+    """Hash of the file that defines a user arm's factory, as it was when this process loaded it.
+
+    Empty for a built-in arm, whose code the revision covers. Files that this one imports are not part of it.
+
+    Raises:
+        ArmError: it cannot be imported.
+    """
+    return _loaded(arm).source if ":" in arm else ""
+
+
+def factory_of(arm: str) -> Callable[..., object]:
+    """The factory of a user's own arm.
+
+    Raises:
+        ArmError: it cannot be imported, or is nothing that can be called.
+    """
+    name = arm.partition(":")[2]
+    try:
+        factory = getattr(_loaded(arm).module, name)
+    except AttributeError as error:
+        raise _not_imported(arm, error) from error
+    if isinstance(factory, nn.Module):
+        raise ArmError(
+            f"--arms {arm} is a network; give a function factory(image_shape, classes) that makes a fresh one."
+        )
+    if not callable(factory):
+        raise ArmError(
+            f"--arms {arm} is of type {type(factory).__name__}; give a function factory(image_shape, classes)."
+        )
+    found: Callable[..., object] = factory
+    return found
+
+
+def use_module_path(arm: str) -> None:
+    """Look for modules where the arm's file does: it may import some of its own as late as in its first step."""
+    if ":" in arm:
+        sys.path[:] = _loaded(arm).path
+
+
+@contextmanager
+def guest(arm: str) -> Iterator[None]:
+    """Let an arm's own code run in the block; what it has set for this process is put back afterwards.
+
+    Raises:
+        ArmError: it has replaced functions of torch or others, or raised what is no ``Exception``, such as
+            ``SystemExit``; an error of its own passes as it is.
+    """
+    raised: BaseException | None = None
+    with stdout_to_stderr():
+        process, code, before = os.getpid(), Code(), read_settings()
+        try:
+            yield
+        except BaseException as error:
+            raised = error
+        if os.getpid() != process:
+            os._exit(_CHILD)  # the code has forked, and this is the child: it has nothing to do here
+        spoilt = code.put_back() + [setting.name for setting in put_back(before) if setting.spoils]
+    if raised is not None and (isinstance(raised, Exception) or is_from_outside(raised)):
+        raise raised
+    if raised is not None:
+        raise ArmError(f"--arms {arm} cannot be used: its code raised {first_line(raised)}.") from raised
+    if spoilt:
+        raise ArmError(
+            f"--arms {arm} replaces what every other arm uses, too: {named(spoilt)}; subclass it, or use a copy."
+        )
+
+
+@contextmanager
+def at_home(arm: str) -> Iterator[None]:
+    """In the block an arm's modules are found; what it sets is put back, but for its streams of random numbers."""
+    with stdout_to_stderr():
+        before = read_settings(with_streams=False)
+        use_module_path(arm)
+        try:
+            yield
+        finally:
+            put_back(before)
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Whether a signal has ended foreign code, and not the code itself, which may raise ``KeyboardInterrupt``, too."""
+    if isinstance(error, Signalled):
+        return True
+    if not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread():
+        return False
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def said(error: BaseException) -> str:
+    """An error of foreign code in words, whatever it does when it is asked for them."""
+    try:
+        text = str(error)
+    except BaseException as second:
+        text = f"its message cannot be read ({type(second).__name__})"
+    notes = [note for note in getattr(error, "__notes__", []) if isinstance(note, str)]
+    return "; ".join([f"{type(error).__name__}: {text[:_LONGEST] or 'no message'}", *notes])[: 2 * _LONGEST]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of foreign code says."""
+    return (said(error).splitlines() or [""])[0]
+
+
+def named(names: list[str]) -> str:
+    """Some names as a list, the first three of them."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _loaded(arm: str) -> _Loaded:
+    name = arm.partition(":")[0]
+    known = _LOADED.get(name)
+    if known is None or sys.modules.get(name) is not known.module:
+        try:
+            with guest(arm):
+                known = _import(name)
+        except ArmError:
+            raise
+        except Exception as error:
+            raise _not_imported(arm, error) from error
+        _LOADED[name] = known
+    return known
+
+
+def _not_imported(arm: str, error: BaseException) -> ArmError:
+    return ArmError(
+        f"--arms {arm} cannot be imported ({first_line(error)}); give {', '.join(BUILT_IN)} or package.module:factory."
+    )
+
+
+def _import(name: str) -> _Loaded:
+    """Import a module, also one that lies in the working directory."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if name not in sys.modules:
+        spec = importlib.util.find_spec(name)  # imports the packages that it is in, which may import it
+        if spec is not None and name not in sys.modules and type(spec.loader) is SourceFileLoader:
+            return _execute(name, spec.loader.path)
+    module = importlib.import_module(name)
+    return _Loaded(module, _hash_of(module), tuple(sys.path))
+
+
+def _execute(name: str, path: str) -> _Loaded:
+    """Run a module's file as an import would, and keep the hash of what ran."""
+    found = importlib.util.find_spec(name)
+    folders = found.submodule_search_locations if found else None
+    loader = _ExactLoader(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=folders)
+    if spec is None:
+        raise ImportError(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    package, _, leaf = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], leaf, module)
+    return _Loaded(sys.modules[name], loader.source, tuple(sys.path))
+
+
+def _hash_of(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    return _hash(Path(file).read_bytes()) if file else ""
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Fits held to a committed baseline."""

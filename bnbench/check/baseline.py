@@ -1,0 +1,226 @@
+"""Regression against a committed baseline: has bendability moved?
+
+Two kinds of checks, kept apart. *Exact* ones recompute in float64 what no training has amplified: masks,
+parameter counts, the plane's geometry, the first steps' losses and gradients, landscapes (exact.py).
+*Statistical* ones fit small masks and compare means over the fits, with a tolerance that comes from how much
+such means vary when nothing but rounding changes (docs/check.md has the measurement).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from bnbench.errors import RequestError
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Protocol
+
+FORMAT = 3
+RELATIVE = 1e-9  # two orders of float64 sums agree to about 1e-13; a wrong equation differs in the first digits
+_LARGEST = 1e300
+_SMALL = 1e-3  # what is smaller than this, such as the cosine of a right angle, is held to RELATIVE times this
+FIRST_STEPS = "first steps"  # of an arm: DONE, or how they failed
+DONE = "done"
+FAILED = "fits that failed"
+Kind = Literal["exact", "statistical"]
+Value = float | int | str
+
+
+@dataclass(frozen=True)
+class CheckSet:
+    """A named set of fits.
+
+    Attributes:
+        protocol: of all of them.
+        probs: their fill probabilities.
+        seeds: their seeds.
+        spread: standard deviation of one fit's accuracy difference, of its black and of its white accuracy
+            between two runs that differ in rounding alone.
+    """
+
+    protocol: Protocol
+    probs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    spread: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One quantity, then and now.
+
+    Attributes:
+        kind: exact or statistical.
+        name: what it is.
+        baseline: its value in the baseline.
+        now: its value here.
+        tolerance: how far apart the two may be; 0 where they must be equal.
+    """
+
+    kind: Kind
+    name: str
+    baseline: Value
+    now: Value
+    tolerance: float
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the quantity is where it was."""
+        if isinstance(self.baseline, str) or isinstance(self.now, str):
+            return self.baseline == self.now
+        return math.isfinite(self.now) and abs(self.now - self.baseline) <= self.tolerance
+
+
+def check_set(name: str) -> CheckSet:
+    """A named set of fits.
+
+    Raises:
+        RequestError: there is none of this name.
+    """
+    if name not in SETS:
+        raise RequestError(f"--set {name} is unknown; use {' or '.join(SETS)}.")
+    return SETS[name]
+
+
+def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict[str, float]:
+    """Means over the fits of a sweep: what the suite is for.
+
+    Args:
+        summaries: of the fits, see :class:`bnbench.results.sweeps.Sweep`.
+        arms: the first is the one that the others are compared with.
+
+    Returns:
+        Name, such as ``plain − bn: difference``, to value, see :func:`statistical_names`; every fit weighs the same.
+    """
+    chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
+    quantities = ["black", "white", "difference"]
+    means: dict[Any, Any] = summaries[chosen].groupby("arm")[quantities].mean().to_dict("index")
+    found = {f"{arm}: {colour} accuracy": means[arm][colour] for arm in arms for colour in ("black", "white")}
+    gaps = {
+        f"{arms[0]} − {arm}: difference": means[arms[0]]["difference"] - means[arm]["difference"] for arm in arms[1:]
+    }
+    return {**found, **gaps}
+
+
+def statistical_names(arms: Sequence[str]) -> list[str]:
+    """The statistical quantities of a sweep in which no fit failed, that number included."""
+    accuracies = [f"{arm}: {colour} accuracy" for arm in arms for colour in ("black", "white")]
+    return [FAILED, *accuracies, *(f"{arms[0]} − {arm}: difference" for arm in arms[1:])]
+
+
+def tolerance(name: str, check_set: CheckSet) -> float:
+    """How far a mean may lie from the baseline's: five standard errors of a change by rounding alone.
+
+    ``spread`` is that of one fit's change from one run to another, so that both runs' variation is in it. A mean over
+    N fits changes by spread / √N; a gap between two arms by √2 times that, for both of them change.
+    """
+    quantity = name.partition(": ")[2].removesuffix(" accuracy")
+    arms = 2 if quantity == "difference" else 1
+    fits = len(check_set.probs) * len(check_set.seeds)
+    return 5 * check_set.spread[quantity] * math.sqrt(arms / fits)
+
+
+def compare(baseline: Mapping[str, Any], now: Mapping[Kind, Mapping[str, Value]], check_set: CheckSet) -> list[Finding]:
+    """Set what was measured beside the baseline, quantity by quantity; one that a failure left out is outside.
+
+    Raises:
+        RequestError: the baseline holds other quantities.
+    """
+    findings: list[Finding] = []
+    for kind, quantities in now.items():
+        for name, value in quantities.items():
+            if name not in baseline[kind]:
+                raise RequestError(f"the baseline lacks {name!r}; write a new one with --update.")
+            before: Value = baseline[kind][name]
+            is_mean = kind == "statistical" and isinstance(value, float)
+            allowed = tolerance(name, check_set) if is_mean else _exact_tolerance(before)
+            findings.append(Finding(kind, name, before, value, allowed))
+        lost = [name for name in baseline[kind] if name not in quantities]
+        if unknown := [name for name in lost if not _is_left_out(name, quantities)]:
+            raise RequestError(
+                f"the baseline holds {unknown[0]!r}, which is not checked; write a new one with --update."
+            )
+        findings += [Finding(kind, name, baseline[kind][name], "none", 0.0) for name in lost]
+    return findings
+
+
+def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Kind]) -> dict[str, Any]:
+    """Read a baseline and hold it to what is asked now.
+
+    Raises:
+        RequestError: there is none, it is damaged, it is of other arms or of another protocol, or it lacks a kind
+            of checks or a statistical quantity, or holds another one.
+    """
+    try:
+        baseline: dict[str, Any] = json.loads(path.read_bytes())
+        written, held = baseline["format"], [str(arm) for arm in baseline["arms"]]
+        made_by = baseline["set"], baseline["hash"], baseline["probs"], baseline["seeds"]
+        is_whole = all(_is_table(baseline[kind]) for kind in ("exact", "statistical") if kind in baseline)
+        is_whole &= isinstance(baseline["provenance"], dict)
+    except FileNotFoundError as error:
+        raise RequestError(f"{path} is not there; bnbench check {path} --update writes it.") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RequestError(f"{path} is not a baseline of bnbench check; write a new one with --update.") from error
+    if written != FORMAT:
+        raise RequestError(
+            f"{path} was written by a bnbench that checked other quantities; write a new one with --update."
+        )
+    if not is_whole:
+        raise RequestError(f"{path} is not a baseline of bnbench check; write a new one with --update.")
+    chosen = SETS[name]
+    if made_by != (name, chosen.protocol.hash, list(chosen.probs), list(chosen.seeds)):
+        raise RequestError(f"{path} was made by another set of fits ({made_by[0]}); write a new one with --update.")
+    if held != list(arms):
+        raise RequestError(f"--arms {','.join(arms)}: {path} holds {','.join(held)}; give those, or --update.")
+    if missing := [kind for kind in kinds if kind not in baseline]:
+        there = "".join(f"give --only {kind}, or " for kind in ("exact", "statistical") if kind in baseline)
+        raise RequestError(f"{path} holds no {missing[0]} checks; {there}write a new one with --update.")
+    if "statistical" in kinds and (odd := sorted(set(baseline["statistical"]) ^ set(statistical_names(arms)))):
+        verb = "holds" if odd[0] in baseline["statistical"] else "lacks"
+        raise RequestError(f"{path} {verb} {odd[0]!r}; write a new one with --update.")
+    return baseline
+
+
+def baseline_content(
+    name: str, arms: Sequence[str], now: Mapping[Kind, Mapping[str, Value]], origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a baseline file holds."""
+    check_set = SETS[name]
+    grid = {"arms": list(arms), "probs": list(check_set.probs), "seeds": list(check_set.seeds)}
+    quantities = {str(kind): dict(values) for kind, values in now.items()}
+    return {"format": FORMAT, "set": name, "hash": check_set.protocol.hash, **grid, **quantities, "provenance": origin}
+
+
+def _exact_tolerance(value: Value) -> float:
+    return 0.0 if isinstance(value, int | str) else RELATIVE * max(abs(value), _SMALL)
+
+
+def _is_left_out(name: str, quantities: Mapping[str, Value]) -> bool:
+    """Whether a quantity is missing because its arm or a fit failed."""
+    steps = quantities.get(f"{name.rpartition(': ')[0]}: {FIRST_STEPS}", DONE)
+    return steps != DONE or bool(quantities.get(FAILED))
+
+
+def _is_table(values: Any) -> bool:
+    return isinstance(values, dict) and all(map(_is_value, values.values()))
+
+
+def _is_value(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and abs(value) < _LARGEST  # neither NaN nor Infinity, which JSON has not
+    return is_number or isinstance(value, str)
+
+
+# Spread: measured by benchmarks/check_spread.py, see docs/check.md.
+SETS: dict[str, CheckSet] = {
+    "standard": CheckSet(
+        PROFILES["smoke"].with_knobs(steps=150),
+        probs=(0.3, 0.5, 0.7),
+        seeds=(1, 2, 3, 4),
+        spread={"difference": 0.012, "black": 0.012, "white": 0.012},
+    ),
+}

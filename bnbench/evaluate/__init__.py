@@ -1,0 +1,1 @@
+"""Stored planes measured again, without training."""

@@ -1,0 +1,117 @@
+"""Stored planes measured again, without training: one after another, or side by side."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bnbench.arms.loading import guest
+from bnbench.errors import RequestError
+from bnbench.evaluate.plan import EvaluationRequest, PlaneTask
+from bnbench.inputs.data import load_data_of
+from bnbench.inputs.masks import Mask
+from bnbench.mpo.landscape import Landscape, measure_landscape
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import layout
+from bnbench.results.fits import read_fit
+from bnbench.results.planes import load_plane
+from bnbench.sweep.devices import lease, prepare_process
+from bnbench.sweep.measure import summary_rows
+from bnbench.sweep.runner import each_in_processes
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How one plane's evaluation ended.
+
+    Attributes:
+        key: which fit the plane is of.
+        differences: policy to difference over all pixels.
+        seconds: wall time.
+        message: why it failed, one sentence; empty if it did not.
+    """
+
+    key: FitKey
+    differences: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    message: str = ""
+
+    def __str__(self) -> str:
+        if self.message:
+            return f"{self.key}: FAILED, {self.message}"
+        found = ", ".join(f"{policy} {difference:.3f}" for policy, difference in self.differences.items())
+        return f"{self.key}: difference {found} in {self.seconds:.0f} s"
+
+
+def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> Iterator[Evaluated]:
+    """Measure stored planes, as many at once as there are slots; each file is whole as soon as it is there.
+
+    Raises:
+        RequestError: a process was killed; what was finished is kept.
+    """
+    jobs = min(len(request.execution.slots), len(tasks))
+    request = replace(request, out=request.out.resolve())  # a worker's own folder may be another
+    tasks = [replace(task, folder=task.folder.resolve()) for task in tasks]
+    with tempfile.TemporaryDirectory(prefix="bnbench-") as leases:
+        yield from each_in_processes(partial(evaluate_plane, request=request, leases=Path(leases)), tasks, jobs)
+
+
+def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) -> Evaluated:
+    """Measure one stored plane and write its files; whatever goes wrong becomes a sentence."""
+    start = time.perf_counter()
+    try:
+        with lease(request.execution.slots, leases) as slot, guest(task.key.arm):
+            differences = _measured(task, request, slot.device)
+        return Evaluated(task.key, differences, time.perf_counter() - start)
+    except RequestError as error:
+        message = str(error)
+    except Exception as error:
+        message = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+    return Evaluated(task.key, seconds=time.perf_counter() - start, message=message)
+
+
+def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[str, float]:
+    """Difference over all pixels under each policy that was left; the files are written."""
+    fit = read_fit(layout.fit_path(task.folder, task.key))
+    protocol, execution, shape = fit.protocol, request.execution, fit.protocol.mask.mask_size
+    prepare_process(execution.threads)  # measured in float32, whatever it was trained in
+    asked = request.measurement(protocol)
+    data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download).to(device)
+    plane = load_plane(layout.plane_path(task.folder, task.key), arm=task.key.arm, device=device)
+    mask, trained = (fit.landscape[name].to_numpy(bool).reshape(shape) for name in ("black", "trained"))
+    differences: dict[str, float] = {}
+    for one in task.to_do:
+        own = protocol.measurement.bn_statistics
+        policy = own if one.policy == "none" else one.policy
+        found = measure_landscape(
+            plane, shape, data.measured, bn_statistics=policy, reference=data.train, origin=protocol.mask.origin
+        )
+        headline = policy == own and asked == protocol.measurement
+        rows = summary_rows(found, mask, trained, policy=one.policy, split=one.split, headline=headline)
+        if request.with_landscapes:  # first: an evaluation is done once its summary is there
+            one.write(request.out, _pixels(found, mask, trained), "landscapes")
+        one.write(request.out, pd.DataFrame(rows).assign(device=device, threads=execution.threads))
+        differences[one.policy] = float(str(rows[0]["difference"]))
+    return differences
+
+
+def _pixels(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
+    """A landscape as a table, a row per pixel in reading order."""
+    rows, columns = np.indices(mask.shape)
+    return pd.DataFrame(
+        {
+            "row": rows.ravel().astype(np.int16),
+            "column": columns.ravel().astype(np.int16),
+            "black": mask.ravel(),
+            "trained": trained.ravel(),
+            "loss": found.loss.flatten().numpy().astype(np.float32),
+            "accuracy": found.accuracy.flatten().numpy().astype(np.float32),
+        }
+    )

@@ -1,0 +1,173 @@
+"""What there is to evaluate below a folder: which stored planes, and what is left to measure on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bnbench.arms.loading import arm_source
+from bnbench.arms.own_arm import load_arm
+from bnbench.errors import RequestError
+from bnbench.inputs.data import load_data_of
+from bnbench.mpo.batch_norm import uses_bn
+from bnbench.mpo.plane import fresh_network
+from bnbench.process.reading import reason_of
+from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.protocol.sections import MeasurementProtocol
+from bnbench.results import layout, store
+from bnbench.results.evaluations import Evaluation, plane_hash
+from bnbench.results.folders import group_sweeps, scan
+from bnbench.results.planes import read_plane_details
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.measure import policies
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is asked of every stored plane, and how it is computed.
+
+    Attributes:
+        out: folder of evaluations.
+        execution: where and how.
+        policies: BN statistics; without any, those that the sweep's own summaries are kept under.
+        arms: which arms; without any, the built-in ones. A user's own is imported only when it is named.
+        split: ``test`` or ``held-out``; None means the protocol's.
+        test_images: how many images of it, 0 for all; None means the protocol's number.
+        with_landscapes: also keep loss and accuracy of every pixel.
+    """
+
+    out: Path
+    execution: Execution
+    policies: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    split: str | None = None
+    test_images: int | None = None
+    with_landscapes: bool = False
+
+    def measurement(self, protocol: Protocol) -> MeasurementProtocol:
+        """A protocol's measurement with the images that are asked for."""
+        there = protocol.measurement
+        images = there.test_images if self.test_images is None else self.test_images
+        return replace(there, split=self.split or there.split, test_images=images)
+
+
+@dataclass(frozen=True)
+class PlaneTask:
+    """One stored plane and what is to be measured on it.
+
+    Attributes:
+        folder: its results folder.
+        key: which fit it is of.
+        evaluations: what is asked of it, done or not.
+        to_do: those of them that are not done.
+    """
+
+    folder: Path
+    key: FitKey
+    evaluations: tuple[Evaluation, ...]
+    to_do: tuple[Evaluation, ...]
+
+
+@dataclass
+class EvaluationPlan:
+    """What there is to evaluate below a folder.
+
+    Attributes:
+        tasks: planes that can be measured.
+        without_plane: finished fits whose plane was not kept.
+        left_out: user's own arms that were not named, with the number of their fits.
+        broken: a sentence for each file that is in the way.
+        notes: a sentence on fits that were found more than once.
+    """
+
+    tasks: list[PlaneTask] = field(default_factory=list)
+    without_plane: list[FitKey] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def to_run(self) -> list[PlaneTask]:
+        """Planes on which something is left to measure."""
+        return [task for task in self.tasks if task.to_do]
+
+
+def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
+    """Find the stored planes of every sweep below a folder, and what is left to measure on them.
+
+    Raises:
+        RequestError: no sweep is there, or its images or arms cannot be used, or are fewer than asked for.
+    """
+    groups, broken = group_sweeps(root)
+    plan, there = EvaluationPlan(broken=broken), set[str]()
+    for group in groups:
+        found = scan(group)
+        plan.broken += found.broken
+        plan.notes += found.notes
+        fits = [(path.parent.parent, fit.key, fit.identity) for path, fit in found.fits.items()]
+        there |= {key.arm for _, key, _ in fits}
+        if not request.arms:
+            plan.left_out.update(key.arm for _, key, _ in fits if ":" in key.arm)
+        asked = [fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)]
+        if planes := _planes(asked, plan):
+            _plan_sweep(root, group.protocol, planes, request, plan)
+    if missing := [arm for arm in request.arms if arm not in there]:
+        raise RequestError(f"--arms {missing[0]}: {root} has no fits of it, only of {', '.join(sorted(there))}.")
+    return plan
+
+
+def _planes(fits: list[tuple[Path, FitKey, str]], plan: EvaluationPlan) -> dict[FitKey, tuple[Path, str, str]]:
+    """Folder, identity and hash of each plane that belongs to its fit; what does not goes on record."""
+    found: dict[FitKey, tuple[Path, str, str]] = {}
+    for folder, key, identity in fits:
+        path = layout.plane_path(folder, key)
+        try:
+            if not layout.is_there(path):
+                plan.without_plane.append(key)
+                continue
+            _check_plane(path, key, identity)
+            found[key] = folder, identity, plane_hash(path)
+        except store.StoreError as error:
+            plan.broken.append(str(error))
+        except OSError as error:
+            plan.broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
+    return found
+
+
+def _check_plane(path: Path, key: FitKey, identity: str) -> None:
+    stored = read_plane_details(path)
+    if (stored.key, stored.identity) != (key, identity):
+        raise store.StoreError(
+            f"{path} is the plane of another fit ({stored.key}, identity {stored.identity}) than the one that the "
+            f"folder holds ({key}, identity {identity}); move it away."
+        )
+    if arm_source(key.arm) != stored.source:
+        raise store.StoreError(f"{path} was computed by another version of the arm {key.arm}; evaluate it with that.")
+
+
+def _plan_sweep(
+    root: Path,
+    protocol: Protocol,
+    found: dict[FitKey, tuple[Path, str, str]],
+    request: EvaluationRequest,
+    plan: EvaluationPlan,
+) -> None:
+    asked, execution = request.measurement(protocol), request.execution
+    data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download)
+    names = request.policies or tuple(policies(protocol))
+    for name in names:
+        kind, _, count = name.partition(":")
+        if kind == "recalibrate" and int(count) > len(data.train):
+            raise RequestError(
+                f"--bn-statistics {name}: {root} has {len(data.train):,} training images; ask for fewer."
+            )
+    factories = {arm: load_arm(arm, data.image_shape, data.classes, protocol.network) for arm in {k.arm for k in found}}
+    bn = {arm for arm, factory in factories.items() if uses_bn(fresh_network(factory, 0))}
+    for key, (folder, identity, plane) in found.items():
+        evaluations = tuple(
+            Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), name)
+            for name in (names if key.arm in bn else ("none",))
+        )
+        done = {one for one in evaluations if one.is_done(request.out, with_landscape=request.with_landscapes)}
+        plan.tasks.append(PlaneTask(folder, key, evaluations, tuple(one for one in evaluations if one not in done)))

@@ -1,0 +1,1 @@
+"""What a fit starts from: seeds, masks and images."""

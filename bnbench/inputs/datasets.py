@@ -1,0 +1,243 @@
+"""Data sets on disk: where their files may lie, and the images and labels in them. Nothing is fetched unasked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bnbench.inputs.image_files import Arrays, DataError, read_cifar_batch, read_idx
+from bnbench.protocol.sections import KNOWN_IMAGES
+from bnbench.wording import counted
+
+DATASETS_FOLDER = "BNBENCH_DATASETS"  # names the only folder that is looked into unless --data-folder does
+DEBIAN = Path("/usr/share/datasets")
+Names = dict[str, tuple[str, ...]]  # a file to its spellings
+_DIGITS_TRAINED = 1_297
+_TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10"}
+_BATCHES = "cifar-10-batches-py"
+_IDX: Names = {
+    f"{part}-{kind}": (f"{part}-{kind}-ubyte", f"{part}-{kind.replace('-idx', '.idx')}-ubyte")
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+}
+_CIFAR: Names = {name: (name,) for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")}
+_SHOWN = 4  # names of a folder's files in a sentence
+
+
+class ImageArrays(NamedTuple):
+    """A data set as its files hold it.
+
+    Attributes:
+        train: pixels 0 to 255, shape (N, C, H, W), and labels (N,).
+        test: the same of the test set.
+        digest: see :func:`digest_of`.
+    """
+
+    train: Arrays
+    test: Arrays
+    digest: str
+
+
+def read_dataset(dataset: str, folder: Path | None = None, download: bool = False) -> ImageArrays:
+    """Training and test set as their files hold them.
+
+    Args:
+        dataset: its name.
+        folder: where its files lie: in it, in ``raw/``, or in a folder of the data set's name with or without
+            ``raw/``. By default Debian's packages, then ``~/.cache/bnbench``.
+        download: let torchvision fetch it where none of its files is there; what is there is never replaced.
+
+    Raises:
+        DataError: it is not there, not whole or damaged.
+    """
+    if dataset == "digits":
+        parts = _digits()
+        return ImageArrays(*parts, digest_of(parts))
+    wanted = _CIFAR if dataset == "cifar10" else _IDX
+    places = _places(dataset, folder)
+    found = _find(wanted, places)
+    if not found and download and not (folder and _is_meant(folder)):
+        _fetch(dataset, folder or _default_folders(dataset)[-1])
+        found = _find(wanted, places := _places(dataset, folder))
+    if not found:
+        raise DataError(_not_there(dataset, folder))
+    if missing := [names[0] for name, names in wanted.items() if name not in found]:
+        here = next(iter(found.values())).parent
+        raise DataError(
+            f"--dataset {dataset}: {here} has no {missing[0]}, only {_listed(here)}; add it, "
+            "or take the folder away and fetch all with --download."
+        )
+    parts = _cifar(found) if dataset == "cifar10" else (_idx(found, "train"), _idx(found, "t10k"))
+    digest = digest_of(parts)
+    if other := next((name for name, known in KNOWN_IMAGES.items() if known == digest and name != dataset), None):
+        raise DataError(
+            f"--dataset {dataset}: the images in {next(iter(found.values())).parent} are those of {other}; "
+            f"give --dataset {other}, or another --data-folder."
+        )
+    return ImageArrays(*parts, digest)
+
+
+def digest_of(parts: tuple[Arrays, Arrays]) -> str:
+    """Twelve hexadecimal digits over all images and labels as they were read, training set first.
+
+    A quarter of a second for FashionMNIST, once per process: the price of knowing what a result was made on.
+    """
+    digest = hashlib.sha256()
+    for pixels, labels in parts:
+        digest.update(f"{pixels.shape} {labels.shape}".encode())
+        digest.update(np.ascontiguousarray(pixels).data)
+        digest.update(np.ascontiguousarray(labels, "<i8").data)
+    return digest.hexdigest()[:12]
+
+
+def _digits() -> tuple[Arrays, Arrays]:
+    """Real 8×8 digits of scikit-learn; the last 500 come from other writers and are the test set."""
+    from sklearn.datasets import load_digits  # takes a second to import
+
+    bunch = load_digits()
+    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    return (pixels[:_DIGITS_TRAINED], labels[:_DIGITS_TRAINED]), (pixels[_DIGITS_TRAINED:], labels[_DIGITS_TRAINED:])
+
+
+def _default_folders(dataset: str) -> list[Path]:
+    """Where a data set is looked for unasked; the last one is where it is fetched to."""
+    if chosen := os.environ.get(DATASETS_FOLDER):
+        return [Path(chosen)]
+    try:
+        return [DEBIAN, Path.home() / ".cache" / "bnbench"]
+    except RuntimeError as error:
+        if DEBIAN.is_dir():
+            return [DEBIAN]
+        raise DataError(
+            f"--dataset {dataset}: this account has no home folder to look in; give --data-folder."
+        ) from error
+
+
+def _places(dataset: str, folder: Path | None) -> list[Path]:
+    """Folders in which the files may lie: those that bear the data set's name before the one that was given."""
+    places: list[Path] = []
+    for top in [folder] if folder else _default_folders(dataset):
+        named = [path for path in _below(top) if _plain_name(path) in (dataset.replace("-", ""), _plain_name(_BATCHES))]
+        roots = [*named, top] if folder else named
+        places += [place for root in roots for place in (root, root / "raw", root / _BATCHES)]
+    return places
+
+
+def _plain_name(path: Path | str) -> str:
+    return re.sub(r"[^a-z0-9]", "", Path(path).name.lower())
+
+
+def _below(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"--data-folder {folder} cannot be read ({error.strerror}).") from error
+
+
+def _find(wanted: Names, places: list[Path]) -> dict[str, Path]:
+    """The first place that has any of the files, and which of them it has."""
+    for place in places:
+        found = {
+            name: path
+            for name, names in wanted.items()
+            for path in [next(filter(_is_meant, _spellings(place, names)), None)]
+            if path
+        }
+        if found:
+            return found
+    return {}
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether anything but a folder has this name, if only a link that leads nowhere: reading it tells why."""
+    return os.path.lexists(path) and not path.is_dir()
+
+
+def _spellings(place: Path, names: tuple[str, ...]) -> list[Path]:
+    return [place / f"{name}{ending}" for ending in ("", ".gz") for name in names]
+
+
+def _not_there(dataset: str, folder: Path | None) -> str:
+    """One sentence on why nothing was found: nothing is there, or something that is not read."""
+    debian = "install Debian's package dataset-fashion-mnist; " if dataset == "fashion-mnist" else ""
+    elsewhere = "" if dataset == "fashion-mnist" else "use --profile smoke, whose digits come with scikit-learn; "
+    if folder and _is_meant(folder):
+        return f"--data-folder {folder} is no folder; give the one that the data set's files lie in."
+    if folder and _below(folder):
+        files = "four files train-images-idx3-ubyte and so on, .gz or not"
+        if dataset == "cifar10":
+            files = f"six files of {_BATCHES}"
+        return (
+            f"--data-folder {folder} holds no files of {dataset} that are read, but {_listed(folder)}{_hint(folder)}; "
+            f"give the folder of its {files}, or one that is empty, with --download."
+        )
+    here = folder or _default_folders(dataset)[-1]
+    return (
+        f"--dataset {dataset} is not on this machine: {debian}add --download to fetch it with torchvision; "
+        f"{elsewhere}or give --data-folder, the folder that torchvision keeps it in (now {here})."
+    )
+
+
+def _listed(folder: Path) -> str:
+    names = [path.name for path in _below(folder)]
+    more = f" and {counted(len(names) - _SHOWN, 'other')}" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+_HINTS = (
+    (r"\.(zip|tar|tgz|tar\.gz|7z|rar)$", "it is packed: unpack it first"),
+    (r"\.(npz|npy)$", "NumPy's files, as Keras keeps them, are not read"),
+    (r"\.(csv|parquet|arrow)$", "tables are not read"),
+    (r"\.pts?$", "torch's own files are not read"),
+    (r"^emnist", "EMNIST is another data set, and none of those that are read"),
+    (r"^cifar-?100", "CIFAR-100 is another data set, and none of those that are read"),
+    (r"^cifar-10-batches-bin", "of CIFAR-10 the Python version is read"),
+)
+
+
+def _hint(folder: Path) -> str:
+    """What is known of the files that lie there instead."""
+    there = [path.name.lower() for path in _below(folder)]
+    hints = [word for pattern, word in _HINTS if any(re.search(pattern, name) for name in there)]
+    return f" ({hints[0]})" if hints else ""
+
+
+def _fetch(dataset: str, folder: Path) -> None:
+    """Let torchvision fetch a data set: beside its place, so that a download cut off leaves nothing half there."""
+    import torchvision  # takes two seconds to import
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".bnbench-", dir=folder) as fresh:
+            getattr(torchvision.datasets, _TORCHVISION[dataset])(fresh, download=True)
+            for path in sorted(Path(fresh).rglob("*")):
+                target = folder / path.relative_to(fresh)
+                if path.is_dir():
+                    target.mkdir(exist_ok=True)
+                elif not target.exists():
+                    path.replace(target)
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"--dataset {dataset} is not on this machine and could not be fetched into {folder} ({error}); "
+            "try again, or give --data-folder with its files."
+        ) from error
+
+
+def _idx(found: dict[str, Path], part: str) -> Arrays:
+    return read_idx(found[f"{part}-images-idx3"], found[f"{part}-labels-idx1"])
+
+
+def _cifar(found: dict[str, Path]) -> tuple[Arrays, Arrays]:
+    batches = {name: read_cifar_batch(path) for name, path in found.items()}
+    trained = [batches[name] for name in _CIFAR if name != "test_batch"]
+    pixels, labels = (np.concatenate(values) for values in zip(*trained, strict=True))
+    return (pixels, labels), batches["test_batch"]

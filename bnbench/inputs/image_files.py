@@ -1,0 +1,114 @@
+"""Files of images and labels as arrays: IDX as MNIST's, and the batches of CIFAR-10."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnbench.errors import RequestError
+from bnbench.process.reading import read_file, reason_of
+
+_UNSIGNED_BYTES = 8
+_GZIP = b"\x1f\x8b"
+# What a batch of CIFAR-10 is pickled with; a file that names anything else is not run.
+_PICKLED = {
+    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    *(("numpy", name) for name in ("ndarray", "dtype")),
+    ("_codecs", "encode"),
+}
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+class DataError(RequestError):
+    """A data set is not there or does not fit the protocol; the message says how to get it."""
+
+
+def read_idx(images: Path, labels: Path) -> Arrays:
+    """Images and labels of two IDX files, packed by gzip or not, whatever they are called.
+
+    Returns:
+        Pixels 0 to 255, shape (N, 1, H, W), and labels, shape (N,).
+
+    Raises:
+        DataError: a file cannot be read or is not whole, or the two do not belong together.
+    """
+    pixels, classes = _read(images, lambda content: _idx(content, 3)), _read(labels, lambda content: _idx(content, 1))
+    return _matching(images, pixels[:, None], labels, classes.astype(np.int64))
+
+
+def read_cifar_batch(path: Path) -> Arrays:
+    """Images and labels of one pickled batch of CIFAR-10; of what a pickle may run, arrays alone are made.
+
+    Returns:
+        Pixels 0 to 255, shape (N, 3, 32, 32), and labels, shape (N,).
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    entry = _read(path, lambda content: _Batch(io.BytesIO(content), encoding="latin1").load())
+    try:
+        pixels, labels = np.asarray(entry["data"]), np.asarray(entry["labels"])
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3 * 32 * 32,):
+            raise ValueError
+        if labels.dtype.kind not in "iu" or labels.ndim != 1 or labels.min() < 0:  # of none there is no smallest one
+            raise ValueError
+    except (KeyError, TypeError, IndexError, ValueError):
+        raise DataError(f"{path} is no batch of CIFAR-10 (bytes of shape (N, 3072) and N labels from 0).") from None
+    return _matching(path, pixels.reshape(-1, 3, 32, 32), path, labels.astype(np.int64))
+
+
+def _read(path: Path, decode: Callable[[bytes], Any]) -> Any:
+    """A file's content; whatever is wrong with it is named, and nothing is fetched in its place."""
+    try:
+        content = read_file(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({reason_of(error)}).") from error
+    try:
+        return decode(gzip.decompress(content) if content.startswith(_GZIP) else content)
+    except Exception as error:  # damaged bytes may make an unpickler raise anything
+        raise DataError(
+            f"{path} is damaged ({reason_of(error)}); take it away and put a whole copy there, or let --download fetch "
+            "the set anew into an empty folder."
+        ) from error
+
+
+def _idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
+    """Values of an IDX file: two zeros, a type, a number of dimensions, each size in four bytes, then the values."""
+    kind, found = (content[2], content[3]) if content[:2] == b"\0\0" and len(content) > 4 else (0, 0)
+    if (kind, found) != (_UNSIGNED_BYTES, dimensions):
+        raise ValueError(
+            f"it begins with {content[:4].hex(' ') or 'nothing'}, and an IDX file of bytes in {dimensions} dimensions "
+            f"with 00 00 08 0{dimensions}"
+        )
+    start = 4 + 4 * dimensions
+    shape = tuple(np.frombuffer(content[4:start].ljust(start - 4, b"\0"), ">u4").astype(int).tolist())
+    if 0 in shape:
+        raise ValueError(f"its head promises {'×'.join(map(str, shape))} values: none")
+    expected, there = int(np.prod(shape)), len(content) - start
+    if there != expected:
+        raise ValueError(f"it holds {max(there, 0):,} values, and its head promises {expected:,}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+
+
+class _Batch(pickle.Unpickler):
+    """Reads arrays and plain values; whatever else a pickle asks for is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _PICKLED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of images needs")
+        return super().find_class(module, name)
+
+
+def _matching(images: Path, pixels: NDArray[np.uint8], labels: Path, classes: NDArray[np.int64]) -> Arrays:
+    if len(pixels) != len(classes):
+        raise DataError(f"{images} has {len(pixels):,} images and {labels} has {len(classes):,} labels; give a pair.")
+    return np.ascontiguousarray(pixels), classes

@@ -1,0 +1,146 @@
+"""Batch normalization at a point of a plane, which has no running averages.
+
+Scales, constant in an ordinary fresh network, are reparametrized (the paper's appendix C): stored
+γ ~ U[-0.5, 0.5], used as γ + 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from inspect import signature
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+try:
+    from torch._C._functorch import is_batchedtensor as _is_vmapped
+except ImportError:  # another version of torch: its own rule is slower, not wrong
+
+    def _is_vmapped(tensor: Tensor) -> bool:
+        return False
+
+
+_EPSILON = 1e-5
+
+
+def _normalize(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)
+
+
+class _SideBySide(torch.autograd.Function):
+    """P networks' normalizations of C channels each as one of P · C channels.
+
+    PyTorch's own rule for ``vmap`` normalizes, then scales and shifts in passes of their own: at compact's
+    shapes a step of the bn arm takes 10 % longer. What the rule computes has a graph of its own; the
+    backward pass is for transforms below ``vmap``.
+    """
+
+    forward = staticmethod(_normalize)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients with respect to maps, scale and shift."""
+        maps, scale, shift = ctx.saved_tensors
+        _, mean, inverse = torch.native_batch_norm(maps, scale, shift, None, None, True, 0.0, _EPSILON)
+        saved = (maps, scale, None, None, mean, inverse, True, _EPSILON)
+        of_maps, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(upstream, *saved, [True] * 3)
+        return of_maps, of_scale, of_shift
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
+        """Maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
+        networks = info.batch_size
+        maps, scale, shift = (
+            value.expand(networks, *value.shape) if axis is None else value.movedim(axis, 0)
+            for value, axis in zip(inputs, in_dims, strict=True)
+        )
+        normalized = _normalize(maps.transpose(0, 1).flatten(1, 2), scale.flatten(), shift.flatten())
+        return normalized.unflatten(1, (networks, -1)), 1
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization by the statistics of the images at hand, its scale reparametrized.
+
+    No running averages exist: a point of the plane was never trained by itself. Usually the
+    statistics are those of the whole batch; with ``reference`` > 0 they are those of its first
+    ``reference`` images (see :func:`~bnbench.mpo.batch_norm.recalibrated`).
+
+    Args:
+        channels: number of channels C of the maps, shape (B, C, H, W) or (B, C).
+        fresh_scale: ``uniform+0.5`` (stored U[-0.5, 0.5], used + 0.5) or ``zero+1`` (stored 0, used + 1).
+    """
+
+    def __init__(self, channels: int, fresh_scale: str = "uniform+0.5") -> None:
+        super().__init__()
+        self.offset = 0.5 if fresh_scale == "uniform+0.5" else 1.0
+        self.scale = nn.Parameter(torch.zeros(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.reference = 0
+        if fresh_scale == "uniform+0.5":
+            nn.init.uniform_(self.scale, -0.5, 0.5)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalize maps of shape (B, C, …)."""
+        scale = self.scale + self.offset
+        if self.reference == 0:
+            own: Tensor = (_SideBySide.apply if _is_vmapped(scale) else _normalize)(maps, scale, self.shift)
+            return own
+        return _normalize_by(self.reference, maps, scale, self.shift, _EPSILON)
+
+
+def _normalize_by(reference: int, maps: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
+    """Normalize maps (B, C, …) by the statistics of the first ``reference`` of them."""
+    others = (0, *range(2, maps.dim()))
+    variance, mean = torch.var_mean(maps[:reference], others, correction=0)
+    slope = scale * torch.rsqrt(variance + epsilon)
+    line = (1, -1, *(1 for _ in others[1:]))
+    return maps * slope.view(line) + (shift - mean * slope).view(line)
+
+
+class _Recalibrated(TorchFunctionMode):
+    """torch's own batch normalization by the statistics of a batch's first images."""
+
+    def __init__(self, reference: int) -> None:
+        super().__init__()
+        self.reference = reference
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.batch_norm:
+            return func(*args, **(kwargs or {}))
+        given = signature(F.batch_norm).bind(*args, **(kwargs or {}))
+        given.apply_defaults()
+        maps, scale, shift = (given.arguments[name] for name in ("input", "weight", "bias"))
+        scale = maps.new_ones(maps.shape[1]) if scale is None else scale
+        shift = torch.zeros_like(scale) if shift is None else shift
+        return _normalize_by(self.reference, maps, scale, shift, given.arguments["eps"])
+
+
+@contextmanager
+def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
+    """Within, BN uses the statistics of a batch's first ``reference`` images; outside, of all."""
+    layers = [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
+    for layer in layers:
+        layer.reference = reference
+    try:
+        with _Recalibrated(reference) if any(map(_has_no_history, module.modules())) else nullcontext():
+            yield
+    finally:
+        for layer in layers:
+            layer.reference = 0
+
+
+def uses_bn(module: nn.Module) -> bool:
+    """Whether outputs depend on the batch through :class:`BatchNorm`, or torch's without running averages."""
+    return any(isinstance(layer, BatchNorm) or _has_no_history(layer) for layer in module.modules())
+
+
+def _has_no_history(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is None

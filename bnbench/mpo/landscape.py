@@ -1,0 +1,108 @@
+"""Loss and accuracy at every pixel of a plane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bnbench.errors import RequestError
+from bnbench.mpo.batch_norm import recalibrated, uses_bn
+from bnbench.mpo.batched import batched_logits, losses_and_hits
+from bnbench.mpo.images import Images, check_outputs
+from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
+
+# Images times pixels at once: their maps, not the weights, fill the processor's cache here.
+_VISITS = 2_048
+_BATCH = 64  # Images at once where the result does not depend on it.
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What was measured at every pixel of a grid.
+
+    Attributes:
+        loss: mean cross-entropy in nats, float64, shape (rows, columns), on the CPU.
+        accuracy: share of images classified right, in [0, 1], same shape.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+@torch.no_grad()
+def measure_landscape(
+    plane: Plane,
+    shape: tuple[int, int],
+    data: Images,
+    *,
+    bn_statistics: str = "batch:512",
+    reference: Images | None = None,
+    origin: str = "centre",
+) -> Landscape:
+    """Evaluate the network at every pixel of a grid.
+
+    Args:
+        plane: where the weights come from.
+        shape: rows and columns of the grid.
+        data: images to evaluate on, on the plane's device.
+        bn_statistics: ``batch:N``, each N images are normalized by their own statistics; or
+            ``recalibrate:N``, all by those of the first N images of ``reference``, estimated anew at
+            each pixel. Running averages do not exist. Networks without BN ignore it.
+        reference: training images; only ``recalibrate`` needs them.
+        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+
+    Returns:
+        Loss and accuracy over all images of ``data``, each of shape (rows, columns).
+
+    Raises:
+        ValueError: an unknown policy, or too few reference images.
+    """
+    check_directions(plane)
+    data = data.beside(plane.vectors)
+    check_outputs(plane.module, data)
+    policy, batch, seen = _policy(plane, bn_statistics, reference)
+    coordinates = grid_coordinates(shape, origin).to(plane.vectors)
+    frame = plane.frame()
+    sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
+    pixels_at_once = max(1, _VISITS // (batch + len(seen)))
+    with recalibrated(plane.module, len(seen)) if policy == "recalibrate" else nullcontext():
+        for part in torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once):
+            weights = plane.network_weights(frame, coordinates[part])
+            for pixels, labels in _batches(data, batch):
+                sums[:, part] += _sums(plane, weights, torch.cat([seen, pixels]), labels)
+    loss, accuracy = (sums / len(data)).cpu().view(2, *shape)
+    return Landscape(loss, accuracy)
+
+
+def _policy(plane: Plane, bn_statistics: str, reference: Images | None) -> tuple[str, int, Tensor]:
+    """Policy, images in a batch, and the images that BN statistics are estimated on."""
+    policy, _, count = bn_statistics.partition(":")
+    empty = plane.vectors.new_zeros(0)
+    if policy not in ("batch", "recalibrate") or not count.isdecimal() or int(count) < 1:
+        raise RequestError(f"BN statistics {bn_statistics!r} are unknown; use batch:512 or recalibrate:512.")
+    if not uses_bn(plane.module):
+        return "none", _BATCH, empty
+    if policy == "batch":
+        return policy, int(count), empty
+    if reference is None or len(reference) < int(count):
+        raise RequestError(
+            f"BN statistics {bn_statistics} need {count} training images as reference; give as many or ask for fewer."
+        )
+    # Large batches: the reference images are run again with each.
+    return policy, 1_024, reference.pixels[: int(count)].to(plane.vectors)
+
+
+def _batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(data.pixels.split(batch), data.labels.split(batch), strict=True)
+
+
+def _sums(plane: Plane, weights: list[Tensor], pixels: Tensor, labels: Tensor) -> Tensor:
+    """Summed loss and number of hits over the last len(labels) images, float64, shape (2, P)."""
+    names = [layer.name for layer in plane.layers]
+    logits = batched_logits(plane.module, names, weights, pixels)[:, -len(labels) :]
+    losses, hits = losses_and_hits(logits, labels)
+    return torch.stack([losses.double().sum(1), hits.double().sum(1)])

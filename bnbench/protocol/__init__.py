@@ -1,0 +1,1 @@
+"""What is asked: knobs, sections, profiles, and how their text is read."""

@@ -1,0 +1,57 @@
+"""The named protocols: complete, frozen, and the same on any hardware."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bnbench.protocol.protocol import Protocol, knob_text
+from bnbench.protocol.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
+
+_COMPACT = Protocol("compact")
+_QUICK = _COMPACT.with_knobs(mask_size=(10, 10), black_pixels=32, white_pixels=32, images=32, steps=1_200)
+
+PROFILES: dict[str, Protocol] = {
+    "smoke": Protocol(
+        "smoke",
+        data=DataProtocol(dataset="digits", pool=1, held_out=200),
+        network=NetworkProtocol(widths=(4, 4, 8, 8, 8, 8), strides=(2, 1, 2, 1, 1, 1), hidden=32),
+        mask=MaskProtocol(mask_size=(7, 7)),
+        training=TrainingProtocol(black_pixels=24, white_pixels=24, images=16, steps=300, learning_rate=5e-3),
+        measurement=MeasurementProtocol(test_images=0, train_images=400),
+    ),
+    "quick": replace(_QUICK, profile="quick"),
+    "compact": _COMPACT,
+    "paper": Protocol(
+        "paper",
+        data=DataProtocol(pool=1, held_out=0),
+        network=NetworkProtocol(widths=(8, 8, 32, 32, 64, 64), strides=(1,) * 6, map_size=4, hidden=128, gain=1.0),
+        training=TrainingProtocol(
+            black_pixels=50,
+            white_pixels=50,
+            images=512,
+            minibatch="shared",
+            steps=11_800,
+            learning_rate=3e-4,
+            schedule="constant",
+        ),
+        measurement=MeasurementProtocol(test_images=0),
+    ),
+}
+
+
+def changes(protocol: Protocol) -> dict[str, str]:
+    """Knobs in which a protocol differs from the profile that it is named for, as the command line takes them."""
+    profile = PROFILES.get(protocol.profile, _COMPACT)
+    return {name: knob_text(name, here) for name, (here, _) in protocol.differences(profile).items()}
+
+
+def title(protocol: Protocol) -> str:
+    """A profile's name, and what was changed in it: ``quick, changed: steps 10``."""
+    changed = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in changes(protocol).items())
+    named = f"{protocol.profile}, changed: {changed}" if changed else protocol.profile
+    return f"{named}, images {protocol.content}" if protocol.content else named
+
+
+def folder_name(protocol: Protocol) -> str:
+    """Where results go by default: the profile's name, with the hash where a knob or the images are others."""
+    return protocol.id if changes(protocol) or protocol.content else protocol.profile

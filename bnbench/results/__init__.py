@@ -1,0 +1,1 @@
+"""What is stored, where it lies, and how it is read."""

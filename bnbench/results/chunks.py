@@ -1,0 +1,53 @@
+"""The number of pixels computed at once: chosen once per results folder, since it changes rounding."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bnbench.process.reading import read_json, reason_of
+from bnbench.results import layout
+from bnbench.results.store import FOLDER_FORMAT, StoreError
+
+
+def read_chunk(folder: Path) -> int | None:
+    """The number of pixels computed at once that a results folder was started with, if it was.
+
+    Raises:
+        StoreError: a file says so that cannot be read or is damaged; the message names it.
+    """
+    path = layout.execution_path(folder)
+    try:
+        stored = read_json(path)
+        chunk = stored["chunk"] if isinstance(stored, dict) else None
+        if type(chunk) is not int or chunk < 1:
+            raise ValueError("it names no number of pixels")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"{path} does not say how many pixels are computed at once ({reason_of(error)}); "
+            "--chunk says it, and another number than before rounds sums otherwise."
+        ) from error
+    return chunk
+
+
+def keep_chunk(folder: Path, chunk: int) -> int:
+    """Keep the number of pixels computed at once for every later fit of a results folder.
+
+    Returns:
+        The one that is kept: of two runners that start at the same moment, the first one's choice.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = (json.dumps({"format": FOLDER_FORMAT, "chunk": chunk}) + "\n").encode()
+    path = layout.execution_path(folder)
+    with layout.locked(folder):  # of two that find it damaged, the second finds it mended
+        try:
+            if kept := read_chunk(folder):
+                return kept
+            layout.write_atomically(path, content, replace=False)
+        except StoreError:
+            layout.write_atomically(path, content)
+    return read_chunk(folder) or chunk

@@ -1,0 +1,189 @@
+"""Planes measured again under other BN statistics or on other images: their files, and all of them as one table.
+
+An evaluation is one plane under one policy on one set of images. Its file has two rows, for all pixels and for
+those that were trained; a second file of the same name, where it was asked for, has a row per pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.process.reading import read_file, reason_of
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results import layout, store
+from bnbench.results.folders import listed
+
+# Which plane, measured how: the columns that every table of evaluations begins with.
+IDENTIFYING = ("protocol", "arm", "p", "seed", "identity", "plane", "split", "images", "policy")
+COLUMNS = (
+    *IDENTIFYING,
+    *("headline", "pixels", "black", "white", "difference", "black_loss", "white_loss"),
+    *("device", "threads"),
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One plane, measured in one way.
+
+    Attributes:
+        protocol: of the plane's fit.
+        key: of the plane's fit.
+        identity: of the plane's fit.
+        plane: hash of the plane's file.
+        split: images that it is measured on, ``test`` or ``held-out``.
+        images: how many of them.
+        policy: BN statistics, ``batch:N`` or ``recalibrate:N``; ``none`` for an arm without BN.
+    """
+
+    protocol: Protocol
+    key: FitKey
+    identity: str
+    plane: str
+    split: str
+    images: int
+    policy: str
+
+    def path(self, out: Path, kind: str = "summaries") -> Path:
+        """Where its file lies below a folder of evaluations: of ``summaries`` or ``landscapes``.
+
+        The plane is part of the name: two folders may hold the same fit, and a fit may be computed anew.
+        """
+        name = f"{self.policy.replace(':', '-')}_{self.split}-{self.images}_{self.plane[:8]}"
+        return layout.evaluation_path(out, self.protocol, self.key, name, kind)
+
+    def is_done(self, out: Path, *, with_landscape: bool = False) -> bool:
+        """Whether it is there, and of this very plane; a damaged file counts as not there."""
+        kinds = ("summaries", "landscapes") if with_landscape else ("summaries",)
+        try:
+            for kind in kinds:
+                found = _table(self.path(out, kind))[["identity", "plane"]]
+                if found.drop_duplicates().to_numpy().tolist() != [[self.identity, self.plane]]:
+                    return False
+        except Exception:  # as in fits.read_fit
+            return False
+        return True
+
+    def write(self, out: Path, table: pd.DataFrame, kind: str = "summaries") -> None:
+        """Write its file, whole or not at all.
+
+        Args:
+            out: folder of evaluations.
+            table: columns that come after :data:`IDENTIFYING`.
+            kind: ``summaries`` or ``landscapes``.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id}
+        identified = table.assign(**{name: which[name] for name in IDENTIFYING})
+        rest = [name for name in table.columns if name not in IDENTIFYING]
+        buffer = io.BytesIO()
+        identified[[*IDENTIFYING, *rest]].to_parquet(buffer, index=False, compression="zstd")
+        path = self.path(out, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        layout.write_atomically(path, buffer.getvalue())
+
+
+def plane_hash(path: Path) -> str:
+    """Sixteen hexadecimal digits over a plane's file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(read_file(path)).hexdigest()[:16]
+
+
+def read_evaluations(out: str | Path) -> pd.DataFrame:
+    """Every evaluation below a folder as one tidy table.
+
+    Args:
+        out: folder of evaluations: what ``bnbench evaluate --out`` was given, by default ``evaluations`` in
+            the results folder.
+
+    Returns:
+        :data:`COLUMNS`; a row per plane × policy × split × number of images × pixels (``all`` or ``trained``). A fit
+        that was computed anew has two planes.
+        ``black``, ``white`` and ``difference`` are mean accuracies in [0, 1], losses are in nats. Without rows
+        where the folder is not there.
+
+    Raises:
+        StoreError: a file is damaged or no evaluation; the message names it.
+    """
+    return _joined(layout.evaluation_paths(Path(out)), COLUMNS)
+
+
+def read_evaluated_landscapes(out: str | Path) -> pd.DataFrame:
+    """The landscapes that ``bnbench evaluate --landscapes`` kept, a row per pixel.
+
+    Returns:
+        :data:`IDENTIFYING`, then ``row, column, black, trained, loss, accuracy`` (nats, and in [0, 1]).
+
+    Raises:
+        StoreError: a file is damaged or no evaluation; the message names it.
+    """
+    columns = (*IDENTIFYING, "row", "column", "black", "trained", "loss", "accuracy")
+    return _joined(layout.evaluation_paths(Path(out), "landscapes"), columns)
+
+
+def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """Every evaluation below some folders, each once, and a sentence for each file or folder that is left out.
+
+    Args:
+        folders: folders of evaluations, whether they are there or not.
+
+    Returns:
+        What :func:`read_evaluations` gives, and the sentences.
+    """
+    tables, broken = [_joined([], COLUMNS)], list[str]()
+    for path in listed(folders, broken, layout.evaluation_paths):
+        try:
+            tables.append(_joined([path], COLUMNS))
+        except store.StoreError as error:
+            broken.append(str(error))
+    found = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+    return found.drop_duplicates([*IDENTIFYING, "pixels"], ignore_index=True), broken
+
+
+def read_asked(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
+    """Those of some evaluations that are done, as :func:`read_evaluations` gives them.
+
+    Raises:
+        StoreError: a file is no evaluation; the message names it.
+    """
+    return _joined([one.path(out) for one in evaluations if one.is_done(out)], COLUMNS)
+
+
+def mean_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over all pixels and fits: a row per protocol × images × policy × arm, with the number of fits."""
+    by = ["protocol", "split", "images", "policy", "arm"]
+    means = table[table["pixels"] == "all"].groupby(by, sort=False)
+    fits = means.size().rename("fits")
+    return pd.concat([fits, means[["black", "white", "difference"]].mean()], axis=1).reset_index()
+
+
+def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
+    tables: list[pd.DataFrame] = []
+    for path in paths:
+        try:
+            table = _table(path)
+            if tuple(table.columns) != columns:
+                raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
+        except OSError as error:
+            raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
+        except Exception as error:  # as in fits.read_fit
+            raise store.StoreError(
+                f"{path} is not a whole evaluation ({reason_of(error)}); move it away and run bnbench evaluate again."
+            ) from error
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(read_file(path)))

@@ -1,0 +1,253 @@
+"""Results on disk: a folder for each protocol, one parquet file per fit. Where files lie is in layout.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bnbench.errors import RequestError
+from bnbench.process.reading import plain_json, read_file, read_json, reason_of
+from bnbench.protocol.protocol import FitKey, Protocol, knob_text
+from bnbench.results import layout
+
+FORMAT = 2  # of a fit's file; files of format 1 have no digest
+FOLDER_FORMAT = 1  # of what lies beside the fits
+# A row per pixel. test_loss and test_accuracy are of the split that the protocol measures on.
+LANDSCAPE_SCHEMA = pa.schema(
+    [
+        ("arm", pa.string()),
+        ("p", pa.float64()),
+        ("seed", pa.int32()),
+        ("row", pa.int16()),
+        ("column", pa.int16()),
+        ("black", pa.bool_()),
+        ("trained", pa.bool_()),
+        ("test_loss", pa.float32()),
+        ("test_accuracy", pa.float32()),
+        ("train_loss", pa.float32()),
+        ("train_accuracy", pa.float32()),
+    ]
+)
+_METADATA = b"bnbench"
+_DIGEST = b"bnbench.digest"
+
+
+class StoreError(RequestError):
+    """A file or folder of results cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Everything that one finished fit leaves behind.
+
+    Attributes:
+        key: which fit it is.
+        identity: hash of all that the numbers depend on: protocol, arm (with a user arm's source), p, seed.
+        protocol: what was asked.
+        landscape: one row per pixel, columns of ``LANDSCAPE_SCHEMA``.
+        summary: rows of BN policy × split × pixels: columns ``policy, headline, split, pixels,
+            black, white, difference, black_loss, white_loss`` (accuracies in [0, 1]).
+        trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
+            clamped, scale, gradient_norm, learning_rate``.
+        provenance: versions, device, threads, wall time and the like; changes no number.
+        source: hash of a foreign arm's source file; empty for a built-in arm.
+    """
+
+    key: FitKey
+    identity: str
+    protocol: Protocol
+    landscape: pd.DataFrame
+    summary: pd.DataFrame
+    trace: pd.DataFrame
+    provenance: dict[str, Any]
+    source: str = ""
+
+
+def empty_landscape() -> pd.DataFrame:
+    """A landscape without pixels: the columns and their types."""
+    table: pd.DataFrame = LANDSCAPE_SCHEMA.empty_table().to_pandas()
+    return table
+
+
+def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) -> None:
+    """Check that a results folder is free for a protocol: not there, without fits done or begun, or its own.
+
+    Args:
+        folder: the results folder.
+        protocol: what is asked.
+        with_images: whether the protocol's ``content`` is settled; before the data are loaded it is not.
+
+    Raises:
+        StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
+    """
+    there = next(filter(layout.is_there, (folder, *folder.parents)))
+    if not there.is_dir():
+        raise StoreError(
+            f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
+        )
+    if not layout.is_there(folder / "protocol.json"):
+        stored = _protocol_of_fits(folder)
+    else:
+        stored = read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None
+    if stored is None:
+        return
+    same = replace(protocol, content=stored.content)  # but for the images
+    if with_images and stored.hash == same.hash != protocol.hash:
+        raise StoreError(
+            f"--out {folder} holds fits on {stored.images}, and here are {protocol.images}; both are kept apart: "
+            f"give another folder, such as --out {folder.parent / protocol.id}, or --data-folder with those images."
+        )
+    if stored.hash != same.hash:
+        text = ", ".join(
+            f"{name} {knob_text(name, there)} there, {knob_text(name, here)} here"
+            for name, (there, here) in stored.differences(protocol).items()
+        )
+        raise StoreError(
+            f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
+            f"both are kept apart: give another folder, such as --out {folder.parent / protocol.id}."
+        )
+
+
+def _protocol_of_fits(folder: Path) -> Protocol | None:
+    """The protocol of a folder's first whole fit: of one that has lost its protocol.json nothing else tells."""
+    for path in layout.fit_paths(folder):
+        with suppress(Exception):  # as in fits.read_fit; what is damaged is named when it is read as a fit
+            return parse_fit(read_file(path)).protocol
+    return None
+
+
+def open_folder(folder: Path, protocol: Protocol) -> None:
+    """Make a results folder for a protocol, or go on with one that is its own.
+
+    Raises:
+        StoreError: it cannot be written, or it belongs to another protocol.
+    """
+    check_folder(folder, protocol)
+    stored = {"format": FOLDER_FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
+    try:
+        for name in ("fits", "running"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        layout.write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
+    except OSError as error:
+        raise StoreError(
+            f"--out {folder} cannot be written ({error.strerror}); give a folder that you may write to."
+        ) from error
+
+
+def read_protocol(folder: Path) -> Protocol:
+    """The protocol of a results folder.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    path = folder / "protocol.json"
+    try:
+        stored = read_json(path)
+        protocol = Protocol.from_dict(stored["protocol"])
+        if stored["hash"] != protocol.hash:
+            raise ValueError("its hash is not that of the protocol")
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path} is not there, so nobody knows what the fits beside it are of; "
+            "the bnbench run that they are from writes it anew."
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({reason_of(error)}); nothing in its folder is used.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is not a protocol that this version reads ({reason_of(error)}); move the folder away."
+        ) from error
+    return protocol
+
+
+def write_fit(folder: Path, result: FitResult) -> Path:
+    """Write one finished fit, whole or not at all."""
+    details = {
+        "format": FORMAT,
+        "key": asdict(result.key),
+        "identity": result.identity,
+        "protocol": result.protocol.as_dict(),
+        "hash": result.protocol.hash,
+        "summary": result.summary.to_dict(orient="records"),
+        "trace": result.trace.to_dict(orient="list"),
+        "provenance": result.provenance,
+        "source": result.source,
+    }
+    table = pa.Table.from_pandas(result.landscape, schema=LANDSCAPE_SCHEMA, preserve_index=False)
+    text = json.dumps(details).encode()
+    table = table.replace_schema_metadata({_METADATA: text, _DIGEST: _digest(text, table)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    path = layout.fit_path(folder, result.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layout.write_atomically(path, sink.getvalue().to_pybytes())
+    for outdated in (layout.failure_path(folder, result.key), layout.checkpoint_path(folder, result.key)):
+        with suppress(OSError):  # the fit is done, whatever is in the way there
+            outdated.unlink()
+    return path
+
+
+def parse_fit(content: bytes) -> FitResult:
+    """What a fit's file holds; whether that can be the fit is for :func:`bnbench.results.fits.read_fit` to say.
+
+    Raises:
+        Exception: of any kind, from pyarrow or from here: it is damaged, changed, or no fit of bnbench.
+    """
+    file = pq.ParquetFile(pa.BufferReader(content))
+    metadata = file.metadata.metadata or {}
+    if not file.schema_arrow.equals(LANDSCAPE_SCHEMA):
+        raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}")
+    if _METADATA not in metadata:
+        raise ValueError("no bnbench metadata")
+    details = plain_json(metadata[_METADATA], with_nan=True)
+    table = file.read(use_threads=False)
+    if any(column.null_count for column in table.columns):
+        raise ValueError("its table has gaps")
+    if details["format"] not in (1, FORMAT) or type(details["format"]) is not int:
+        raise ValueError(f"its format is {details['format']}, this version reads 1 and {FORMAT}")
+    if (_DIGEST in metadata) != (details["format"] > 1):
+        raise ValueError(
+            f"its format is {details['format']}, but its digest is {'there' if _DIGEST in metadata else 'missing'}"
+        )
+    if _DIGEST in metadata and metadata[_DIGEST] != _digest(metadata[_METADATA], table):
+        raise ValueError("it was changed after it was written: its digest is of another content")
+    key, protocol = FitKey(**details["key"]), _protocol(json.dumps(details["protocol"]))
+    if protocol.hash != details["hash"]:
+        raise ValueError("its hash is not that of its protocol")
+    return FitResult(
+        key=key,
+        identity=details["identity"],
+        protocol=protocol,
+        landscape=table.to_pandas(),
+        summary=pd.DataFrame(details["summary"]),
+        trace=pd.DataFrame(details["trace"]),
+        provenance=details["provenance"],
+        source=details.get("source", ""),
+    )
+
+
+@lru_cache(maxsize=64)  # the fits of a folder have one
+def _protocol(text: str) -> Protocol:
+    return Protocol.from_dict(json.loads(text))
+
+
+def _digest(text: bytes, table: pa.Table) -> bytes:
+    """SHA-256 over the metadata as it stands and each column's values, however the file packs them."""
+    digest = hashlib.sha256(text)
+    for name in LANDSCAPE_SCHEMA.names:
+        values = table.column(name).to_numpy()
+        content = (
+            "\0".join(values).encode() if values.dtype == object else values.astype(values.dtype.newbyteorder("<"))
+        )
+        digest.update(f"\n{name} {len(values)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest().encode()

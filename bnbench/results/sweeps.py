@@ -1,0 +1,172 @@
+"""Results folders as tables: what a sweep, finished or not, holds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.errors import RequestError
+from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.results import layout, store
+from bnbench.results.asked import read_grid
+from bnbench.results.failures import Failure, concerns, read_failure
+from bnbench.results.folders import Group, group_sweeps, listed, scan
+from bnbench.results.store import StoreError
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the results folders of one protocol hold, as tables keyed by ``arm, p, seed``.
+
+    Attributes:
+        folders: where it lies: one folder, or several whose fits belong together.
+        protocol: what its fits have in common.
+        asked: the grid of the last run into it, all folders together; None if none has said so.
+        landscapes: a row per pixel, see :data:`bnbench.results.store.LANDSCAPE_SCHEMA`.
+        summaries: rows of BN policy × split × pixels, see :class:`bnbench.results.store.FitResult`.
+        traces: rows of training.
+        provenance: a row per fit.
+        identities: hash of all that a fit's numbers depend on, see :class:`bnbench.results.store.FitResult`.
+        places: the results folder of each fit.
+        failures: the record of each fit that failed and has no result.
+        broken: a sentence for each file that could not be used.
+        notes: a sentence on fits that were found more than once.
+    """
+
+    folders: tuple[Path, ...]
+    protocol: Protocol
+    asked: Grid | None
+    landscapes: pd.DataFrame
+    summaries: pd.DataFrame
+    traces: pd.DataFrame
+    provenance: pd.DataFrame
+    identities: dict[FitKey, str]
+    places: dict[FitKey, Path]
+    failures: list[Failure]
+    broken: list[str]
+    notes: list[str]
+
+    @property
+    def folder(self) -> Path:
+        """Its results folder, the first of several."""
+        return self.folders[0]
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """Read a results folder, finished or not; files that cannot be used are named, not fatal.
+
+    Raises:
+        StoreError: the folder has no readable protocol.
+    """
+    return _sweep(Group(store.read_protocol(folder), (folder,)))
+
+
+def read_sweeps(root: Path) -> tuple[list[Sweep], list[str]]:
+    """Read every sweep at or below a folder; results folders of one protocol are one sweep.
+
+    Returns:
+        The sweeps, and a sentence for each folder that cannot be used.
+
+    Raises:
+        StoreError: there is no results folder.
+    """
+    groups, broken = group_sweeps(root)
+    return [_sweep(group) for group in groups], broken
+
+
+def load(folder: str | Path) -> pd.DataFrame:
+    """All landscapes at or below a folder as one tidy frame: a row per pixel and fit.
+
+    A fit of which there are several files with equal numbers, such as a backup, counts once, with a warning.
+
+    Args:
+        folder: a results folder, or one above several.
+
+    Returns:
+        The columns of :data:`bnbench.results.store.LANDSCAPE_SCHEMA` after ``protocol``, such as
+        ``quick-3f09a1b2c4d5``, and ``split``, the images that the ``test_`` columns were measured on
+        (``test`` or ``held-out``).
+
+    Raises:
+        StoreError: no results there, a file that cannot be used, or different results of one fit.
+    """
+    sweeps, broken = read_sweeps(Path(folder))
+    broken += [message for sweep in sweeps for message in sweep.broken]
+    if broken:
+        raise StoreError(broken[0] + (f" ({len(broken) - 1:,} more such files.)" if broken[1:] else ""))
+    for note in (note for sweep in sweeps for note in sweep.notes):
+        warnings.warn(note, stacklevel=2)
+    tables = [
+        sweep.landscapes.assign(protocol=sweep.protocol.id, split=sweep.protocol.measurement.split) for sweep in sweeps
+    ]
+    return pd.concat(tables, ignore_index=True)[["protocol", "split", *store.LANDSCAPE_SCHEMA.names]]
+
+
+def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
+    """What the last runs into some folders were asked for, together; a file that cannot be used goes on record."""
+    grids: list[Grid] = []
+    for folder in folders:
+        try:
+            if grid := read_grid(folder):
+                grids.append(grid)
+        except RequestError as error:
+            broken.append(str(error))
+    if len(grids) < 2:
+        return grids[0] if grids else None
+    arms, probs, seeds = zip(*((grid.arms, grid.probs, grid.seeds) for grid in grids), strict=True)
+    return Grid(tuple(dict.fromkeys(sum(arms, ()))), tuple(sorted({*sum(probs, ())})), tuple(sorted({*sum(seeds, ())})))
+
+
+def read_failures(group: Group, broken: list[str]) -> dict[FitKey, Failure]:
+    """Failures on record in some folders; those of another protocol are none of this sweep's."""
+    found: dict[FitKey, Failure] = {}
+    for path in listed(group.folders, broken, layout.failure_paths):
+        try:
+            failure = read_failure(path)
+        except FileNotFoundError:
+            continue  # it has succeeded since
+        except StoreError as error:
+            broken.append(str(error))
+            continue
+        if concerns(failure, group.protocol):
+            found.setdefault(failure.key, failure)
+    return found
+
+
+def _sweep(group: Group) -> Sweep:
+    found = scan(group)
+    results, broken = list(found.fits.values()), found.broken
+    identities = {result.key: result.identity for result in results}
+    asked, failures = read_asked(group.folders, broken), read_failures(group, broken)
+    return Sweep(
+        folders=group.folders,
+        protocol=group.protocol,
+        asked=asked,
+        landscapes=_joined((result.landscape for result in results), store.empty_landscape()),
+        summaries=_joined(_keyed(result.summary, result.key) for result in results),
+        traces=_joined(_keyed(result.trace, result.key) for result in results),
+        provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
+        identities=identities,
+        places={result.key: path.parent.parent for path, result in found.fits.items()},
+        failures=[failure for key, failure in failures.items() if key not in identities],
+        broken=broken,
+        notes=found.notes,
+    )
+
+
+def _keyed(table: pd.DataFrame, key: FitKey) -> pd.DataFrame:
+    keyed = table.copy()
+    for position, (name, value) in enumerate(asdict(key).items()):
+        keyed.insert(position, name, value)
+    return keyed
+
+
+def _joined(tables: Iterable[pd.DataFrame], empty: pd.DataFrame | None = None) -> pd.DataFrame:
+    found = list(tables)
+    if found:
+        return pd.concat(found, ignore_index=True)
+    return store.empty_landscape()[["arm", "p", "seed"]] if empty is None else empty

@@ -1,0 +1,1 @@
+"""What the fits say: tables in, tables out."""

@@ -1,0 +1,1 @@
+"""A grid of fits: planned, spread, computed, watched."""

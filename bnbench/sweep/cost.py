@@ -1,0 +1,146 @@
+"""What a sweep will cost, and which chunk makes it cheapest: from finished fits, or from a short measurement."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+
+import torch
+
+from bnbench.arms.loading import guest, use_module_path
+from bnbench.inputs.data import DataSet
+from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.mpo.fit import Fit
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import Plan
+from bnbench.sweep.start import make_plane
+
+_VISITS = 1_024  # (pixel, image) visits of a timed step
+_LONG = 0.5  # seconds
+_CHUNKS = (1, 4, 8, 16, 32, 64, 128)
+_WORSE = 1.15  # a chunk this much slower than the best so far ends the search
+
+
+def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
+    """Wall time that the rest of a sweep will take on its slots, in seconds.
+
+    Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
+    a few pixels of a step are timed and scaled up (the measurement at the end is not counted).
+
+    Args:
+        plan: what is left to run.
+        execution: on which slots, and how.
+        data: to time steps with; None if nothing should be timed.
+
+    Returns:
+        None where only timing could tell, or an arm failed while it was timed.
+    """
+    slots = execution.slots
+    timed: dict[str, float] = {}
+    for arm in {key.arm for key in plan.to_run}:
+        known = _measured(plan, arm, execution)
+        if known is None:
+            if data is None:
+                return None
+            try:
+                known = _timed(arm, plan.protocol, execution, data)
+            except Exception:  # an arm that fails: its fits will find out and leave a record
+                return None
+        timed[arm] = known
+    free_cached_memory(slots[0].device)  # fits run in other processes
+    total = sum(timed[key.arm] for key in plan.to_run)
+    longest = max((timed[key.arm] for key in plan.to_run), default=0.0)
+    return max(longest, total / len(slots))
+
+
+def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
+    """Median wall time of an arm's finished fits under the same conditions, if there are any.
+
+    Those of the grid count; where there is none, those beside it, such as another shard's.
+    """
+    device, threads = execution.slots[0].device, execution.threads
+    for origins in (plan.done, plan.others(arm)):
+        times = [
+            float(origin["wall_seconds"])
+            for key, origin in origins.items()
+            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
+            if origin["device_name"] == _name(device)
+        ]
+        if times:
+            return statistics.median(times)
+    return None
+
+
+def _name(device: str) -> str:
+    """The model of a device; of one that this machine lacks, such as a cluster's GPU, nothing is known."""
+    try:
+        return device_name(device)
+    except (AssertionError, RuntimeError):  # torch without CUDA, or without that device
+        return ""
+
+
+def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
+    """The number of pixels at once at which a step of all arms together is fastest, by trying.
+
+    The best number depends on the shapes and the processor: at wide layers one pixel at a time is
+    best, at narrow ones some dozens. It changes rounding, so that a results folder keeps its first one.
+    """
+    times: dict[int, float] = {}
+    for chunk in _CHUNKS:
+        tried = replace(execution, chunk=chunk)
+        try:
+            times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
+        except Exception:  # an arm fails, or memory is too small: its fits leave a record
+            break
+        if times[chunk] > _WORSE * min(times.values()):
+            break
+    free_cached_memory(execution.slots[0].device)  # as above
+    return min(times, key=times.__getitem__, default=execution.chunk)
+
+
+def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
+    """Seconds that a fit of this arm takes, from a few pixels of a few steps."""
+    training = protocol.training
+    pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)
+    return pixel * training.steps * (training.black_pixels + training.white_pixels)
+
+
+def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
+    """A step's time per pixel, with about ``pixels`` pixels in it and nothing clamped."""
+    with guest(arm):
+        return _timed_pixel(arm, protocol, execution, data, pixels)
+
+
+def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
+    training, device = protocol.training, execution.slots[0].device
+    black, white = (max(1, min(pixels // 2, asked)) for asked in (training.black_pixels, training.white_pixels))
+    # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
+    few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
+    prepare_process(execution.threads, protocol.training.precision)
+    moved = data.to(device)
+    mask = draw_mask(0.5, 1, (30, 30))
+    plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
+    use_module_path(arm)
+    under_way = Fit(
+        plane, torch.from_numpy(mask), torch.from_numpy(is_trained(mask)), moved.train, few, chunk=execution.chunk
+    )
+    return _seconds_of_a_step(under_way) / (black + white)
+
+
+def _seconds_of_a_step(under_way: Fit) -> float:
+    """The fastest of some steps after the first; the first where that already takes too long to wait for more."""
+    times: list[float] = []
+    is_cuda = under_way.plane.vectors.is_cuda
+    first = 2 if is_cuda else 1  # a GPU's second step also records itself
+    while len(times) <= first or (len(times) < 6 and sum(times) < _LONG):
+        start = time.perf_counter()
+        under_way.advance()
+        if is_cuda:
+            torch.cuda.synchronize(under_way.plane.vectors.device)
+        times.append(time.perf_counter() - start)
+        if times[0] > _LONG:
+            return times[0]
+    return min(times[first:])

@@ -1,0 +1,115 @@
+"""A fit on a worker of a cluster, and its way home.
+
+Where the worker can reach the results folder, the fit is claimed, resumed and written there, as in a process
+of the runner's own machine. Where it cannot, a folder of the worker's machine stands in for it, and what the
+fit leaves there is sent back with its outcome.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+from bnbench.inputs.data import DataSet, load_data_of
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import layout, store
+from bnbench.results.failures import Failure, failure_of, write_failure
+from bnbench.sweep.devices import DeviceRequest, Slot
+from bnbench.sweep.execution import Execution, Job, Outcome
+from bnbench.sweep.plan import Plan
+from bnbench.sweep.worker import disk_outcome, run_fit
+
+_WAIT = 1.0  # seconds
+
+T = TypeVar("T")
+
+
+def fit_on_worker(key: FitKey, job: Job) -> Outcome:
+    """Compute a fit in a worker's thread, on a slot of the worker's own machine.
+
+    Raises:
+        RequestError: the machine lacks a device that was asked for.
+    """
+    if not job.is_remote:
+        if os.getpid() != job.runner:
+            with suppress(OSError):  # stderr may be closed
+                os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
+        return run_fit(key, job)
+    job = replace(job, execution=replace(job.execution, slots=job.execution.request.slots()))
+    return run_fit(key, job) if job.here_marker.exists() else _fit_away(key, job)
+
+
+def bring_home(outcome: Outcome, job: Job) -> Outcome:
+    """Write what came with an outcome from a worker that cannot reach the results folder."""
+    if not outcome.files:
+        return outcome
+    folder, key = job.folder, outcome.key
+    try:
+        earlier = None if outcome.state == "done" else _failure(key, job)
+        for name, content in outcome.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            layout.write_atomically(folder / name, content)
+        if outcome.state == "done":
+            layout.failure_path(folder, key).unlink(missing_ok=True)
+            layout.checkpoint_path(folder, key).unlink(missing_ok=True)
+        elif earlier and (failure := failure_of(folder, key)) and failure.identity == earlier.identity:
+            write_failure(folder, replace(failure, tries=failure.tries + earlier.tries))
+    except OSError as error:
+        return disk_outcome(key, error, outcome.seconds)
+    return replace(outcome, files={})
+
+
+def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
+    """The slots of the machine that this runs on.
+
+    Raises:
+        RequestError: it lacks a device that was asked for.
+    """
+    return request.slots()
+
+
+def measured_here(measurement: Callable[[Plan, Execution, DataSet], T], plan: Plan, execution: Execution) -> T:
+    """One of :mod:`bnbench.sweep.cost`'s measurements, on the machine that this runs on."""
+    protocol = plan.protocol
+    data = load_data_of(protocol, execution.data_folder, execution.download)
+    slots = execution.request.slots()[:1] * len(execution.slots)
+    return measurement(plan, replace(execution, slots=slots), data)
+
+
+def stop_here(job: Job) -> None:
+    """Tell the workers of this machine to stop, whether or not they can reach the results folder."""
+    job.local_folder.mkdir(mode=0o700, exist_ok=True)
+    (job.local_folder / "stop").touch()
+
+
+def forget_here(job: Job) -> None:
+    """Clear away what the job has left on this machine's own disk."""
+    shutil.rmtree(job.local_folder, ignore_errors=True)
+
+
+def _fit_away(key: FitKey, job: Job) -> Outcome:
+    """Compute a fit in a folder of this machine, and send back what it has left there."""
+    folder = job.local_folder / "results"
+    job = replace(job, folder=folder)
+    while (outcome := run_fit(key, job)).state == "taken":
+        time.sleep(_WAIT)  # by a worker of this machine that the scheduler has lost sight of
+    # The plane first: whoever brings the files home writes them in this order, and a done fit has its plane.
+    left = (layout.plane_path(folder, key), layout.fit_path(folder, key), layout.failure_path(folder, key))
+    paths = [path for path in left if path.exists()]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    return replace(outcome, files=files, is_fatal=False)  # a full disk here is not everyone's
+
+
+def _failure(key: FitKey, job: Job) -> Failure | None:
+    """An earlier failure on record; a damaged record counts as none."""
+    try:
+        return failure_of(job.folder, key)
+    except store.StoreError:
+        return None

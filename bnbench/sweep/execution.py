@@ -1,0 +1,153 @@
+"""How a sweep is computed, and how each of its fits ended: what runner and workers tell each other."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bnbench.mpo.gradient import CHUNK
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results import layout
+from bnbench.results.failures import identity_of
+from bnbench.sweep.devices import DeviceRequest, Slot
+
+State = Literal["done", "failed", "stopped", "taken", "killed"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How fits are computed: nothing here belongs to the protocol.
+
+    Attributes:
+        slots: places for one fit at a time; those of a cluster are counted here, and each of its machines
+            makes its own from ``request``.
+        threads: processor threads of a fit.
+        chunk: pixels computed at once.
+        data_folder: torchvision's folder of data sets.
+        download: whether torchvision may download a missing one.
+        checkpoint_every: seconds between two checkpoints of a fit.
+        request: which devices were asked for.
+        keep_planes: whether a fit also leaves its plane in the results folder.
+        fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
+    """
+
+    slots: tuple[Slot, ...]
+    threads: int = 1
+    chunk: int = CHUNK
+    data_folder: Path | None = None
+    download: bool = False
+    checkpoint_every: float = 120.0
+    request: DeviceRequest = field(default_factory=DeviceRequest)
+    keep_planes: bool = False
+    fit_timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs beside a fit's key.
+
+    Attributes:
+        protocol: what is asked.
+        folder: the results folder, absolute.
+        execution: how.
+        token: names the runner, and what it shares with its workers.
+        is_remote: whether workers may be on other machines, and the folder out of their reach.
+        runner: the runner's process.
+        sources: of each foreign arm the hash of its source, as the runner has loaded it.
+    """
+
+    protocol: Protocol
+    folder: Path
+    execution: Execution
+    token: str
+    is_remote: bool = False
+    runner: int = field(default_factory=os.getpid)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def identity(self, key: FitKey) -> str:
+        """Hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
+        return identity_of(key, self.protocol, self.sources.get(key.arm, ""))
+
+    def end_marker(self, key: FitKey) -> Path:
+        """Where a worker leaves the traceback of a fit whose time was over."""
+        return self.local_folder / f"over-{layout.fit_name(key)}"
+
+    @property
+    def local_folder(self) -> Path:
+        """A folder of this runner on the disk of whichever machine asks: leases, and the word to stop."""
+        return Path(tempfile.gettempdir()) / f"bnbench-{self.token}"
+
+    @property
+    def here_marker(self) -> Path:
+        """A file that a worker sees if it shares the runner's disk."""
+        return self.folder / "running" / f"here-{self.token}"
+
+    @property
+    def stop_markers(self) -> tuple[Path, ...]:
+        """Files whose presence tells every worker to stop."""
+        here = self.local_folder / "stop"
+        return (here, self.folder / "running" / f"stop-{self.token}") if self.is_remote else (here,)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one fit ended.
+
+    Attributes:
+        key: which fit it is.
+        state: ``done``; ``failed``; ``stopped`` by a signal, its checkpoint kept; ``taken``, because another
+            runner computes it; or ``killed`` with all workers that a cluster gave it to.
+        seconds: wall time, that of earlier parts of a resumed fit included.
+        gflops: 10⁹ operations a second while it trained.
+        black: mean accuracy over black pixels, in [0, 1].
+        white: mean accuracy over white pixels.
+        message: one sentence; why it failed, or what else should be known.
+        is_fatal: whether the fault lies in the disk, so that no other fit can fare better.
+        files: what a worker that cannot reach the results folder has written: path below it to content.
+    """
+
+    key: FitKey
+    state: State
+    seconds: float = 0.0
+    gflops: float = float("nan")
+    black: float = float("nan")
+    white: float = float("nan")
+    message: str = ""
+    is_fatal: bool = False
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        note = f"; {self.message}" if self.message else ""
+        if self.state == "failed":
+            return f"{self.key}: FAILED, {self.message}"
+        if self.state != "done":
+            return f"{self.key}: {self.state}{note}"
+        accuracies = f"black {self.black:.3f}, white {self.white:.3f}"
+        return f"{self.key}: difference {self.black - self.white:.3f} ({accuracies}) in {self.seconds:.0f} s{note}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome as plain values, for machines."""
+        ended = {"arm": self.key.arm, "p": self.key.p, "seed": self.key.seed, "state": self.state}
+        if self.state == "done":
+            ended |= {"black": self.black, "white": self.white, "difference": self.black - self.white}
+        return {**ended, "seconds": round(self.seconds, 3), "message": self.message}
+
+
+class FitStoppedError(Exception):
+    """The fit was told to stop; its checkpoint is written."""
+
+
+class UnwritableError(Exception):
+    """A finished fit cannot be written.
+
+    Attributes:
+        reason: what the disk said.
+    """
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason

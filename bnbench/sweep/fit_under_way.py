@@ -1,0 +1,236 @@
+"""One fit: drawn, trained, measured and written; resumed from its checkpoint where there is one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bnbench.arms.loading import arm_source, use_module_path
+from bnbench.inputs.data import load_data_of
+from bnbench.mpo.fit import TraceRow
+from bnbench.process.surroundings import in_force
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results import layout, store
+from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.results.claims import Progress, write_progress
+from bnbench.results.failures import identity_of
+from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.planes import save_plane
+from bnbench.sweep.confinement import Confinement
+from bnbench.sweep.devices import Slot, prepare_process
+from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
+from bnbench.sweep.interrupts import StopWatch
+from bnbench.sweep.measure import measure_fit
+from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
+from bnbench.sweep.start import check_source, draw_masks, make_plane, start_fit
+
+_PROGRESS_EVERY = 0.5  # seconds
+_PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one file system
+
+
+def fit_identity(key: FitKey, protocol: Protocol) -> str:
+    """Hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
+    return identity_of(key, protocol, arm_source(key.arm))
+
+
+def headline(summary: pd.DataFrame) -> tuple[float, float]:
+    """Mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
+    row = summary[summary["headline"] & (summary["split"] != "train") & (summary["pixels"] == "all")].iloc[0]
+    return float(row["black"]), float(row["white"])
+
+
+def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
+    """The outcome of a fit whose file is there, if it has this identity.
+
+    Raises:
+        FileNotFoundError: nothing is there any more.
+        StoreError: the file is damaged, or it holds another fit.
+    """
+    path = layout.fit_path(folder, key)
+    result = read_fit(path)
+    if result.identity != identity:
+        raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
+    seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
+    return Outcome(key, "done", seconds, gflops, *headline(result.summary))
+
+
+def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
+    """A trace as a table, one row per interval of steps."""
+    return pd.DataFrame(trace, columns=TraceRow._fields)
+
+
+class FitUnderWay:
+    """One fit in this process, from its first step or its checkpoint to its file.
+
+    Args:
+        key: which fit.
+        job: what is asked, how, and where results go.
+        slot: where it runs.
+        chunk: pixels computed at once.
+        folder: where its files go: the job's results folder, or one of this machine that stands in for it.
+
+    Raises:
+        RequestError: its data or its arm cannot be used.
+        OneColourError: its mask has one colour.
+    """
+
+    def __init__(self, key: FitKey, job: Job, slot: Slot, chunk: int, folder: Path) -> None:
+        execution, protocol = job.execution, job.protocol
+        self.start, self.started = time.perf_counter(), time.time()
+        prepare_process(execution.threads, protocol.training.precision)
+        forget_peak_memory(slot.device)
+        self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, folder
+        self.mask, self.trained = draw_masks(key, protocol)
+        data = load_data_of(protocol, execution.data_folder, execution.download)
+        self.data = data.to(slot.device)
+        check_source(key.arm, job)
+        self.plane = make_plane(key, protocol, self.data, slot.device)
+        use_module_path(key.arm)
+        self.fit = start_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
+        self.identity = job.identity(key)
+        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
+        self.earlier: dict[str, Any] = {}  # provenance of the part before
+        self._resume()
+        self.first_step = self.fit.step
+
+    def run(self, stop: StopWatch, confinement: Confinement) -> Outcome:
+        """Train what is left, measure and write.
+
+        Args:
+            stop: whether to stop.
+            confinement: what the arm's code is kept in.
+
+        Raises:
+            FitStoppedError: told to stop; the checkpoint is written.
+            DivergedError: a loss stopped being finite.
+            ConfinementError: the arm's code has done something to this process.
+            UnwritableError: the disk is full, or the like.
+        """
+        before = in_force()
+        self._train(stop, confinement)
+        settings = in_force()
+        if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
+            self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
+        if self.fit.engine.refusal:
+            self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
+        self.fit.engine.replayed = None  # its memory is needed for the measurement
+        trained_seconds = self._seconds()
+        prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
+        table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
+        gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
+        origin = {
+            **self._provenance(),
+            "parts": self.parts,
+            "fit_seconds": round(trained_seconds, 3),
+            "wall_seconds": round(self._seconds(), 3),
+            "gflops": round(gflops, 2),
+            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+        }
+        confinement.check()
+        trace, source = trace_table(self.fit.rows), arm_source(self.key.arm)
+        result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
+        check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
+        try:
+            if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
+                save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
+            store.write_fit(self.folder, result)
+        except OSError as error:
+            raise UnwritableError(error) from error
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline(summary), message=self.note)
+
+    def _train(self, stop: StopWatch, confinement: Confinement) -> None:
+        now = time.monotonic()
+        next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
+        progress_every = _PROGRESS_EVERY_AFAR if self.job.is_remote else _PROGRESS_EVERY
+        while not self.fit.is_done:
+            confinement.leave_child()
+            if stop.is_requested:
+                self._checkpoint()
+                raise FitStoppedError
+            now = time.monotonic()
+            if now >= next_progress:
+                self._say_progress()
+                next_progress = now + progress_every
+            if now >= next_checkpoint:
+                self._checkpoint()
+                next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
+            self.fit.advance()
+        self._say_progress()
+        if self._seconds() > self.job.execution.checkpoint_every:
+            self._checkpoint()  # measuring a large plane takes long, too
+
+    def add_note(self, note: str) -> None:
+        """Say something of this fit in its provenance, once."""
+        if note not in self.note:
+            self.note = f"{self.note}; {note}" if self.note else note
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint, if there is one; a damaged one costs its steps and is said."""
+        try:
+            found = load_checkpoint(self.folder, self.key, self.identity)
+        except store.StoreError as error:
+            self.add_note(str(error).replace(f"{self.folder}/", ""))  # a whole path may hold somebody's name
+            return
+        if found is None:
+            return
+        self.fit.load_state_dict(found.state)
+        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
+        if self.earlier["note"]:
+            self.add_note(self.earlier["note"])
+        now = self._provenance()
+        moved = [f"{name} {self.earlier[name]}" for name in CONDITIONS if self.earlier[name] != now[name]]
+        if moved:
+            self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of this part, but for what concerns all of them: when the first began, the most memory, the note."""
+        mine = provenance(self.slot, self.job.execution.threads, self.chunk)
+        started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
+        return {
+            **mine,
+            "images": self.data.digest,
+            "begun": self.earlier.get("begun", started),
+            "started": started,
+            "peak_memory_mib": max(mine["peak_memory_mib"], self.earlier.get("peak_memory_mib", 0.0)),
+            "note": self.note,
+        }
+
+    def _checkpoint(self) -> None:
+        if self.fit.step == self.first_step:
+            return  # nothing new
+        checkpoint = Checkpoint(self.identity, self.fit.state_dict(), self._seconds(), self.parts, self._provenance())
+        try:
+            save_checkpoint(self.folder, self.key, checkpoint)
+        except OSError as error:
+            self.add_note(f"a checkpoint could not be written ({error.strerror})")
+
+    def _say_progress(self) -> None:
+        last = self.fit.rows[-1] if self.fit.rows else None
+        write_progress(
+            self.folder,
+            Progress(
+                arm=self.key.arm,
+                p=self.key.p,
+                seed=self.key.seed,
+                slot=str(self.slot),
+                host=host_hash(),
+                pid=os.getpid(),
+                token=self.job.token,
+                started=self.started,
+                first_step=self.first_step,
+                step=self.fit.step,
+                steps=self.fit.training.steps,
+                black=last.black_accuracy if last else None,
+                white=last.white_accuracy if last else None,
+                time=time.time(),
+            ),
+        )
+
+    def _seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.start

@@ -1,0 +1,110 @@
+"""A fitted plane measured as its protocol asks: the table of its pixels, and their means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bnbench.inputs.data import DataSet
+from bnbench.inputs.masks import Mask
+from bnbench.mpo.batch_norm import uses_bn
+from bnbench.mpo.images import Images
+from bnbench.mpo.landscape import Landscape, measure_landscape
+from bnbench.mpo.plane import Plane
+from bnbench.protocol.protocol import FitKey, Protocol
+
+
+def measure_fit(
+    plane: Plane, key: FitKey, mask: Mask, trained: Mask, data: DataSet, protocol: Protocol
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure a fitted plane as its protocol asks.
+
+    Args:
+        plane: the fitted plane.
+        key: which fit it is.
+        mask: True where black, shape (rows, columns).
+        trained: True where trained, same shape.
+        data: on the plane's device.
+        protocol: images, BN statistics, origin.
+
+    Returns:
+        The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
+    """
+    found = {
+        name: _landscape(plane, images, protocol.measurement.bn_statistics, data, protocol)
+        for name, images in (("test", data.measured), ("train", data.train_sample))
+    }
+    table = pd.DataFrame(
+        {
+            "arm": key.arm,
+            "p": key.p,
+            "seed": key.seed,
+            "row": np.repeat(np.arange(mask.shape[0]), mask.shape[1]),
+            "column": np.tile(np.arange(mask.shape[1]), mask.shape[0]),
+            "black": mask.ravel(),
+            "trained": trained.ravel(),
+            "test_loss": found["test"].loss.flatten(),
+            "test_accuracy": found["test"].accuracy.flatten(),
+            "train_loss": found["train"].loss.flatten(),
+            "train_accuracy": found["train"].accuracy.flatten(),
+        }
+    )
+    split = protocol.measurement.split
+    headline, *others = policies(protocol) if uses_bn(plane.module) else ["none"]
+    rows = summary_rows(found["test"], mask, trained, policy=headline, split=split)
+    rows += summary_rows(found["train"], mask, trained, policy=headline, split="train")
+    for policy in others:
+        measured = _landscape(plane, data.measured, policy, data, protocol)
+        rows += summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)
+    return table, pd.DataFrame(rows)
+
+
+def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protocol: Protocol) -> Landscape:
+    shape, origin = protocol.mask.mask_size, protocol.mask.origin
+    return measure_landscape(plane, shape, images, bn_statistics=policy, reference=data.train, origin=origin)
+
+
+def policies(protocol: Protocol) -> list[str]:
+    """Policies that a bn fit's summary is kept under, the headline's first: does the answer depend on them?"""
+    headline = protocol.measurement.bn_statistics
+    _, _, count = headline.partition(":")
+    others = (f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}")
+    return list(dict.fromkeys((headline, *others)))
+
+
+def summary_rows(
+    found: Landscape, mask: Mask, trained: Mask, *, policy: str, split: str, headline: bool = True
+) -> list[dict[str, object]]:
+    """Means over black and over white pixels: one row for all pixels, one for those that were trained.
+
+    Args:
+        found: what was measured, shape (rows, columns).
+        mask: True where black, same shape.
+        trained: True where trained, same shape.
+        policy: BN statistics that it was measured under; ``none`` for networks without BN.
+        split: which images it was measured on.
+        headline: whether this is what the protocol asks for.
+
+    Returns:
+        Rows of the summary that :class:`bnbench.results.store.FitResult` describes.
+    """
+    rows: list[dict[str, object]] = []
+    for pixels, counted in (("all", np.ones_like(mask)), ("trained", trained)):
+        black, white = torch.from_numpy(mask & counted), torch.from_numpy(~mask & counted)
+        accuracies = [found.accuracy[colour].mean().item() for colour in (black, white)]
+        losses = [found.loss[colour].mean().item() for colour in (black, white)]
+        rows.append(
+            {
+                "policy": policy,
+                "headline": headline,
+                "split": split,
+                "pixels": pixels,
+                "black": accuracies[0],
+                "white": accuracies[1],
+                "difference": accuracies[0] - accuracies[1],
+                "black_loss": losses[0],
+                "white_loss": losses[1],
+            }
+        )
+    return rows

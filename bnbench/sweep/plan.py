@@ -1,0 +1,217 @@
+"""What a sweep has done and has yet to do, known before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bnbench.arms.loading import arm_source
+from bnbench.arms.own_arm import load_arm
+from bnbench.errors import RequestError
+from bnbench.inputs.data import DataSet, load_data
+from bnbench.protocol.protocol import FitKey, Grid, Protocol, check_arm_name
+from bnbench.results import layout, store
+from bnbench.results.failures import Failure, failure_of
+from bnbench.results.fits import read_fit, read_member
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.measure import policies
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep has done and has yet to do.
+
+    Attributes:
+        folder: the results folder.
+        protocol: what its fits have in common.
+        grid: which fits are asked for.
+        done: finished fits, with their provenance.
+        failed: fits that failed and are left alone until ``--retry-failed``.
+        to_run: the others.
+        broken: a sentence for each file that is in the way; its fit is not run.
+        shard: which part of the grid this is, as (number, of how many); the rest is not in the lists above.
+    """
+
+    folder: Path
+    protocol: Protocol
+    grid: Grid
+    done: dict[FitKey, dict[str, Any]]
+    failed: dict[FitKey, Failure]
+    to_run: list[FitKey]
+    broken: list[str]
+    shard: tuple[int, int] = (1, 1)
+
+    def __str__(self) -> str:
+        number, shards = self.shard
+        part = "" if shards == 1 else f"; of these in shard {number}/{shards}"
+        counts = ((len(self.done), "done"), (len(self.failed), "failed"), (len(self.broken), "unreadable"))
+        found = ", ".join(f"{count:,} {word}" for count, word in counts if count or word == "done")
+        return f"{self.grid}{part}; {found}, {len(self.to_run):,} to run"
+
+    @property
+    def without_plane(self) -> list[FitKey]:
+        """Finished fits whose plane was not kept."""
+        return [key for key in self.done if not layout.plane_path(self.folder, key).exists()]
+
+    def others(self, arm: str) -> dict[FitKey, dict[str, Any]]:
+        """Finished fits of an arm that the grid or shard does not ask for, with their provenance."""
+        asked = {layout.fit_path(self.folder, key) for key in self.grid.fits()[self.shard[0] - 1 :: self.shard[1]]}
+        found: dict[FitKey, dict[str, Any]] = {}
+        for path in set(layout.fit_paths(self.folder)) - asked:
+            with suppress(store.StoreError, FileNotFoundError):
+                result = read_member(path, self.protocol)
+                if result.key.arm == arm:
+                    found[result.key] = result.provenance
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as plain values, for machines."""
+        return {
+            "folder": str(self.folder),
+            "profile": self.protocol.profile,
+            "hash": self.protocol.hash,
+            "arms": list(self.grid.arms),
+            "probs": list(self.grid.probs),
+            "seeds": list(self.grid.seeds),
+            "shard": list(self.shard),
+            "done": len(self.done),
+            "without_plane": len(self.without_plane),
+            "failed": [str(key) for key in self.failed],
+            "unreadable": self.broken,
+            "to_run": len(self.to_run),
+        }
+
+
+def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet:
+    """Load the data and every arm once, in the parent: a wrong request ends before any worker starts.
+
+    What can be judged without data is judged first: a wrong name is wrong on a machine without the data set, too.
+
+    Raises:
+        RequestError: a data set or an arm cannot be used, or the protocol asks for what they cannot give.
+    """
+    for arm in grid.arms:
+        check_arm_name(arm)
+        arm_source(arm)  # imports a user's own
+    if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
+        raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
+    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+    for arm in grid.arms:
+        load_arm(arm, data.image_shape, data.classes, protocol.network)
+    there = f"there are {len(data.train):,} training images"
+    if protocol.training.images > len(data.train):
+        raise RequestError(f"--images {protocol.training.images}: {there}; give fewer.")
+    for policy in policies(protocol):
+        kind, _, count = policy.partition(":")
+        if kind == "recalibrate" and int(count) > len(data.train):
+            asked = protocol.measurement.bn_statistics
+            raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
+    return data
+
+
+def plan_sweep(
+    folder: Path,
+    protocol: Protocol,
+    grid: Grid,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    retry_failed: bool = False,
+) -> Plan:
+    """Find out which fits of a grid are done; each of their files is read and checked whole.
+
+    Args:
+        folder: the results folder.
+        protocol: what is asked.
+        grid: which fits.
+        shard: (number, of how many): every so-manieth fit of the grid, for job arrays.
+        retry_failed: run fits again that failed.
+
+    Raises:
+        StoreError: a fit in the folder was computed by another version of one of the grid's arms.
+    """
+    number, shards = shard
+    keys = grid.fits()[number - 1 :: shards]
+    there = set(layout.fit_paths(folder))
+    _check_sources(folder, there, grid.arms)
+    done: dict[FitKey, dict[str, Any]] = {}
+    broken: list[str] = []
+    rest: list[FitKey] = []
+    for key in keys:
+        path = layout.fit_path(folder, key)
+        if path not in there:
+            rest.append(key)
+            continue
+        try:
+            done[key] = read_member(path, protocol).provenance
+        except FileNotFoundError:
+            rest.append(key)  # moved aside since it was listed
+        except store.StoreError as error:
+            broken.append(str(error))
+    failed = {} if retry_failed else _failed(folder, protocol, rest)
+    return Plan(folder, protocol, grid, done, failed, [key for key in rest if key not in failed], broken, shard)
+
+
+def set_aside(folder: Path, keys: Iterable[FitKey]) -> Path | None:
+    """Move all that a folder holds of some fits out of the way; nothing is deleted.
+
+    Returns:
+        Where it went; None if there was nothing.
+
+    Raises:
+        OSError: a file cannot be moved.
+    """
+    paths = [
+        path
+        for key in keys
+        for path_of in (layout.fit_path, layout.plane_path, layout.failure_path, layout.checkpoint_path)
+        if layout.is_there(path := path_of(folder, key))
+    ]
+    if not paths:
+        return None
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
+    target = folder / "superseded" / stamp
+    for path in paths:
+        (target / path.parent.name).mkdir(parents=True, exist_ok=True)
+        path.replace(target / path.parent.name / path.name)
+    return target
+
+
+def _check_sources(folder: Path, paths: Iterable[Path], arms: Iterable[str]) -> None:
+    """Refuse a folder that holds a fit, also one outside the grid, of another version of a user's arm."""
+    for arm in arms:
+        source, prefix = arm_source(arm), layout.fit_name(FitKey(arm, 0.5, 1)).partition("_p0.500")[0]
+        for path in paths if source else ():
+            if path.name.startswith(f"{prefix}_p") and _source_of(path) not in (source, None):
+                raise store.StoreError(
+                    f"--out {folder}: {path.name} was computed by another version of the arm {arm}; "
+                    "give another folder."
+                )
+
+
+def _source_of(path: Path) -> str | None:
+    """Hash of the source that a fit's arm had; None where the file cannot be read."""
+    try:
+        return read_fit(path).source
+    except (store.StoreError, FileNotFoundError):
+        return None
+
+
+def _failed(folder: Path, protocol: Protocol, keys: Iterable[FitKey]) -> dict[FitKey, Failure]:
+    """Fits whose failure is on record; a damaged record, or one of another fit under this name, counts as none."""
+    there = set(layout.failure_paths(folder))
+    failed: dict[FitKey, Failure] = {}
+    for key in keys:
+        if layout.failure_path(folder, key) not in there:
+            continue
+        try:
+            failure = failure_of(folder, key)
+        except store.StoreError:
+            continue
+        if failure is not None and failure.identity == fit_identity(key, protocol):
+            failed[key] = failure
+    return failed

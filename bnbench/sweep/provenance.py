@@ -1,0 +1,101 @@
+"""Where a result comes from: versions, revision, device. Nothing in it changes a number."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import resource
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bnbench.sweep.devices import Slot, device_name
+
+# What changes rounding: a fit that was cut off and went on under others says so.
+CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host")
+
+
+def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
+    """What is stored beside a finished fit."""
+    revision, dirty = git_state()
+    return {
+        "bnbench": version("bnbench"),
+        "git_revision": revision,
+        "git_dirty": dirty,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": version("numpy"),
+        "cuda": torch.version.cuda if slot.device != "cpu" else None,
+        "cudnn": torch.backends.cudnn.version() if slot.device != "cpu" else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": slot.device,
+        "device_name": device_name(slot.device),
+        "threads": threads,
+        "chunk": chunk,
+        "host": host_hash(),
+        "finished": now(),
+        "peak_memory_mib": round(_peak_memory_mib(slot.device), 1),
+    }
+
+
+@lru_cache(maxsize=1)
+def git_state() -> tuple[str | None, bool | None]:
+    """Revision of bnbench's own checkout and whether it has changes; nothing for an installed copy."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None, None
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    return git("rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def now() -> str:
+    """This moment, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@lru_cache(maxsize=1)
+def host_hash() -> str:
+    """Eight hexadecimal digits that tell machines apart and name none."""
+    identity = Path("/etc/machine-id")
+    machine = identity.read_text() if identity.exists() else str(uuid.getnode())
+    return hashlib.sha256(f"bnbench {machine} {platform.node()}".encode()).hexdigest()[:8]
+
+
+def forget_peak_memory(device: str) -> None:
+    """Start to count a fit's own peak memory, where the system lets a process do so."""
+    if device != "cpu":
+        torch.cuda.init()  # a worker's first word to its GPU: before that, torch knows of no device to forget for
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_mib(device: str) -> float:
+    """The most that this process held since :func:`forget_peak_memory`; where Linux does not tell, ever."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(found[1]) / 2**10
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,195 @@
+"""What a sweep is doing at this moment, from its results folder alone: nothing is started, written or locked."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bnbench.process.reading import reason_of
+from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.results import layout, store
+from bnbench.results.claims import Progress, is_claimed, running
+from bnbench.results.failures import Failure
+from bnbench.results.folders import Group, group_sweeps
+from bnbench.results.sweeps import read_asked, read_failures
+from bnbench.sweep.finished import Finished, Known, read_finished
+from bnbench.sweep.pace import fits_per_hour, seconds_left
+
+State = Literal["done", "running", "failed", "unreadable", "to do"]
+STATES: tuple[State, ...] = ("done", "running", "failed", "unreadable", "to do")
+
+
+@dataclass(frozen=True)
+class FitStatus:
+    """How one fit stands.
+
+    Attributes:
+        key: which fit it is.
+        state: ``running`` only while a live process holds its lock.
+        progress: how far a running fit is; None before it has said so.
+        failure: why it has no result.
+        has_checkpoint: whether a fit that is to do goes on from where it was cut off.
+    """
+
+    key: FitKey
+    state: State
+    progress: Progress | None = None
+    failure: Failure | None = None
+    has_checkpoint: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fit as plain values, for machines."""
+        plain: dict[str, Any] = {**asdict(self.key), "state": self.state}
+        if self.progress:
+            names = ("slot", "started", "first_step", "step", "steps", "black", "white", "time")
+            plain |= {name: getattr(self.progress, name) for name in names}
+        if self.failure:
+            plain |= {"kind": self.failure.kind, "message": self.failure.message, "tries": self.failure.tries}
+        return plain | ({"has_checkpoint": self.has_checkpoint} if self.state == "to do" else {})
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """How a sweep stands.
+
+    Attributes:
+        folders: its results folders, of which several may be halves of it or copies.
+        protocol: what its fits have in common.
+        fits: those that the last run was asked for and any other that the folder knows, in the grid's order.
+        finished: when the finished ones were computed, the newest last.
+        time: when all this was so, seconds since 1970.
+        broken: a sentence for each file that could not be used.
+        notes: a sentence on fits that were found more than once.
+    """
+
+    folders: tuple[Path, ...]
+    protocol: Protocol
+    fits: list[FitStatus]
+    finished: list[Finished]
+    time: float
+    broken: list[str]
+    notes: list[str]
+
+    def of(self, state: State) -> list[FitStatus]:
+        """The fits in one state."""
+        return [fit for fit in self.fits if fit.state == state]
+
+    @property
+    def counts(self) -> Counter[State]:
+        """Number of fits in each state."""
+        return Counter(fit.state for fit in self.fits)
+
+    @property
+    def seconds_since_last(self) -> float | None:
+        """Age of the newest finished fit."""
+        return max(0.0, self.time - self.finished[-1].ended) if self.finished else None
+
+    @property
+    def fits_per_hour(self) -> float | None:
+        """Pace of the last stretch of work."""
+        return fits_per_hour([(fit.started, fit.ended) for fit in self.finished])
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time for what is running and to do, with as many fits at once as now; None while nothing runs."""
+        under_way = {fit.key: fit.progress for fit in self.of("running")}
+        if not under_way:
+            return None
+        times = [(fit.key.arm, fit.seconds) for fit in self.finished]
+        to_do = [fit.key for fit in self.of("to do")]
+        return seconds_left(to_do, under_way, times, slots=len(under_way), now=self.time)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The status as plain values, for machines."""
+        rate, left, age = self.fits_per_hour, self.seconds_left, self.seconds_since_last
+        return {
+            "folder": str(self.folders[0]),
+            "folders": [str(folder) for folder in self.folders],
+            "profile": self.protocol.profile,
+            "hash": self.protocol.hash,
+            **{state.replace(" ", "_"): self.counts[state] for state in STATES},
+            "seconds_since_last": None if age is None else round(age, 1),
+            "fits_per_hour": None if rate is None else round(rate, 3),
+            "seconds_left": None if left is None else round(left, 1),
+            "fits": [fit.as_dict() for fit in self.fits],
+            "broken": self.broken,
+            "notes": self.notes,
+        }
+
+
+def read_status(folder: Path, known: Known | None = None) -> SweepStatus:
+    """Find out how the sweep of one results folder stands.
+
+    Args:
+        folder: its results folder, which may be read-only; files that cannot be used are named, not fatal.
+        known: finished fits that an earlier call has read, and to which this one adds.
+
+    Raises:
+        StoreError: the folder has no readable protocol.
+    """
+    return _status(Group(store.read_protocol(folder), (folder,)), {} if known is None else known)
+
+
+def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str]]:
+    """Find out how every sweep at or below a folder stands; results folders of one protocol are one sweep.
+
+    Returns:
+        The sweeps, and a sentence for each folder that cannot be used.
+
+    Raises:
+        StoreError: there is no results folder.
+    """
+    groups, broken = group_sweeps(root)
+    return [_status(group, known) for group in groups], broken
+
+
+def _status(group: Group, known: Known) -> SweepStatus:
+    broken: list[str] = []
+    notes: list[str] = []
+    finished, unreadable, torn = read_finished(group, known, broken, notes)
+    failures = read_failures(group, broken)
+    asked = read_asked(group.folders, broken)
+    wanted = asked.fits() if asked else []
+    told = {key: progress for folder in group.folders for key, progress in _told(folder, broken).items()}
+    others = {*finished, *torn, *failures, *told} - set(wanted)
+    fits: list[FitStatus] = []
+    for key in [*wanted, *sorted(others, key=_place)]:
+        if key in finished:
+            fits.append(FitStatus(key, "done"))
+        elif key in torn or any(layout.fit_path(folder, key) in unreadable for folder in group.folders):
+            fits.append(FitStatus(key, "unreadable"))
+        elif key in told or any(_is_running(folder, key, broken) for folder in group.folders):
+            fits.append(FitStatus(key, "running", progress=told.get(key)))
+        elif key in failures:
+            fits.append(FitStatus(key, "failed", failure=failures[key]))
+        else:
+            has_checkpoint = any(layout.checkpoint_path(folder, key).is_file() for folder in group.folders)
+            fits.append(FitStatus(key, "to do", has_checkpoint=has_checkpoint))
+    ended = sorted(finished.values(), key=lambda fit: fit.ended)
+    return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, notes)
+
+
+def _place(key: FitKey) -> tuple[int, FitKey]:
+    """Where a fit that nobody asked for by name stands: the built-in arms in their usual order, then others."""
+    return BUILT_IN.index(key.arm) if key.arm in BUILT_IN else len(BUILT_IN), key
+
+
+def _told(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
+    """What fits under way have said of themselves."""
+    try:
+        return {progress.key: progress for progress in running(folder)}
+    except OSError as error:
+        broken.append(f"{error.filename} cannot be read ({reason_of(error)}); what runs there is not known.")
+        return {}
+
+
+def _is_running(folder: Path, key: FitKey, broken: list[str]) -> bool:
+    """Whether a fit is claimed that has not said anything yet."""
+    try:
+        return is_claimed(folder, key)
+    except OSError as error:
+        broken.append(f"{error.filename} cannot be read ({reason_of(error)}); whether {key} runs is not known.")
+        return False

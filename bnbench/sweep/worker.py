@@ -1,0 +1,163 @@
+"""One fit in a worker: claimed, given a slot, computed; or a record of why not. Nothing ever raises."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import traceback
+from pathlib import Path
+
+import torch
+
+from bnbench.arms.loading import is_from_outside, said
+from bnbench.inputs.masks import OneColourError
+from bnbench.mpo.fit import DivergedError
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import layout, store
+from bnbench.results.claims import claim, deaths
+from bnbench.results.failures import Failure, failure_of, write_failure
+from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
+from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
+from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
+from bnbench.sweep.fit_under_way import FitUnderWay, stored_outcome
+from bnbench.sweep.interrupts import StopWatch, is_worker_process, worker_signals
+from bnbench.sweep.provenance import host_hash, now
+from bnbench.wording import counted
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}
+_TERMINATED = 143
+_GRACE = 1.0  # seconds
+TRIES = 3  # workers that may die over a fit
+
+
+def run_fit(key: FitKey, job: Job) -> Outcome:
+    """Compute one fit and write its file; whatever goes wrong becomes a record.
+
+    Args:
+        key: which fit.
+        job: what is asked, how, and where.
+
+    Returns:
+        How it ended: ``taken`` at once when another process computes it, ``stopped`` when it was told to.
+    """
+    stop = StopWatch(job.stop_markers, runner=job.runner if is_worker_process() else None)
+    folder = job.folder
+    with worker_signals(stop):
+        try:
+            if stop.is_requested:
+                return Outcome(key, "stopped")
+            with claim(folder, key) as is_ours:
+                if not is_ours:
+                    return Outcome(key, "taken")
+                store.check_folder(folder, job.protocol)  # another runner may have opened it since for its own
+                if layout.fit_path(folder, key).exists():
+                    return stored_outcome(key, folder, job.identity(key))
+                if ended := traceback_at_the_end(job.end_marker(key)):
+                    return _record_over(key, job, ended)
+                if (killed := deaths(folder, key)) >= TRIES:
+                    return record_killed(key, job, killed)
+                outcome = _with_slot(key, job, stop, folder)
+        except LeaseGivenUpError:
+            outcome = Outcome(key, "stopped")
+        except store.StoreError as error:
+            return Outcome(key, "failed", message=str(error))
+        except OSError as error:
+            return disk_outcome(key, error, 0.0)
+    if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
+        os._exit(_TERMINATED)  # whoever sent SIGTERM wants this process gone; its checkpoint is written
+    return outcome
+
+
+def record_failure(
+    key: FitKey,
+    job: Job,
+    kind: str,
+    message: str,
+    *,
+    seconds: float = 0.0,
+    tries: int = 1,
+    slot: str = "",
+    details: str = "",
+) -> Outcome:
+    """Write the record of a failed fit; where even that fails (a full disk), say so and go on."""
+    try:
+        earlier = failure_of(job.folder, key)
+        identity = job.identity(key)
+        if earlier is not None and earlier.identity == identity:
+            tries += earlier.tries
+        failure = Failure(key, identity, kind, message, details, tries, slot, host_hash(), now())
+        write_failure(job.folder, failure)
+    except OSError as error:
+        message += f" (and no record of it could be written: {error.strerror})"
+    except store.StoreError:
+        layout.failure_path(job.folder, key).unlink(missing_ok=True)
+        return record_failure(key, job, kind, message, seconds=seconds, tries=tries, slot=slot, details=details)
+    return Outcome(key, "failed", seconds, message=f"{kind}: {message}")
+
+
+def record_killed(key: FitKey, job: Job, tries: int) -> Outcome:
+    """Give up a fit whose workers were killed too often."""
+    message = f"its worker was killed {counted(tries, 'time')} (out of memory?)"
+    return record_failure(key, job, "killed worker", message, tries=tries)
+
+
+def _record_over(key: FitKey, job: Job, details: str = "", *, seconds: float = 0.0, slot: str = "") -> Outcome:
+    message = f"it was not done after the {job.execution.fit_timeout:g} s of --fit-timeout"
+    return record_failure(key, job, "timed out", message, seconds=seconds, slot=slot, details=details)
+
+
+def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
+    start = time.perf_counter()
+    with lease(job.execution.slots, job.local_folder, lambda: stop.is_requested) as slot:
+        try:
+            with Confinement(":" in key.arm, job.execution.fit_timeout, job.end_marker(key)) as confinement:
+                return _with_retry(key, job, stop, slot, folder, confinement)
+        except FitStoppedError:
+            return Outcome(key, "stopped", time.perf_counter() - start)
+        except OneColourError as error:
+            kind, message = "one-colour mask", str(error)
+        except DivergedError as error:
+            kind, message = "diverged", str(error)
+            layout.checkpoint_path(folder, key).unlink(missing_ok=True)  # it can only diverge again
+        except UnwritableError as error:
+            return disk_outcome(key, error.reason, time.perf_counter() - start)
+        except OutOfTimeError:
+            seconds, details = time.perf_counter() - start, traceback.format_exc()
+            return _record_over(key, job, details, seconds=seconds, slot=str(slot))
+        except BaseException as error:  # a user's arm may raise anything, and this process goes on
+            if is_from_outside(error):
+                raise
+            seconds, details = time.perf_counter() - start, traceback.format_exc()
+            kind = "out of memory" if _is_out_of_memory(error) else "error"
+            details = details if kind == "error" else ""
+            return record_failure(key, job, kind, said(error), seconds=seconds, slot=str(slot), details=details)
+        return record_failure(key, job, kind, message, seconds=time.perf_counter() - start, slot=str(slot))
+
+
+def _with_retry(key: FitKey, job: Job, stop: StopWatch, slot: Slot, folder: Path, confinement: Confinement) -> Outcome:
+    """Compute; when memory runs out, once more with half as many pixels at once."""
+    chunk = job.execution.chunk
+    try:
+        return FitUnderWay(key, job, slot, chunk, folder).run(stop, confinement)
+    except Exception as error:
+        if not _is_out_of_memory(error) or chunk == 1:
+            raise
+    free_cached_memory(slot.device)
+    again = FitUnderWay(key, job, slot, chunk // 2, folder)
+    again.add_note(f"out of memory with {chunk} pixels at once, computed with {chunk // 2}")
+    return again.run(stop, confinement)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = said(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def disk_outcome(key: FitKey, error: OSError, seconds: float) -> Outcome:
+    """A fault of the disk is not the fit's: no record, and the fit stays to be run."""
+    where = f" {error.filename}" if error.filename else ""
+    message = f"cannot write{where}: {error.strerror or error}; nothing that was finished is lost"
+    return Outcome(key, "failed", seconds, message=message, is_fatal=error.errno in _DISK)
