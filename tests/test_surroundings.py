@@ -143,7 +143,7 @@ class Own(nn.Linear):
         (nn.init, "xavier_uniform_", "torch.nn.init.xavier_uniform_"),
         (torch.optim.Adam, "step", "torch.optim.adam.Adam.step"),
         (np, "mean", "numpy.mean"),
-        (Path, "exists", ""),
+        (Path, "exists", "pathlib.Path.exists"),
         (Own, "forward", ""),
     ],
 )

@@ -137,12 +137,12 @@ def _visible(folder: Path, ending: str) -> list[Path]:
     """What a folder holds of one ending, sorted by name, without what a system or editor has put beside it.
 
     Raises:
-        OSError: the folder is there and cannot be listed, or a file or a link that leads nowhere stands for it.
+        OSError: the folder is there and cannot be listed, or a link stands for it that leads to none.
     """
     try:
         paths = sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
-        if is_there(folder):  # such as a link to a disk that is not mounted: nobody may take it for empty
+        if folder.is_symlink():  # such as a link to a disk that is not mounted: nobody may take it for empty
             raise
         return []
     return [path for path in paths if path.name.endswith(ending) and not path.name.startswith(".")]
