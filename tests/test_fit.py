@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
