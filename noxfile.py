@@ -79,6 +79,13 @@ def reports(session: nox.Session) -> None:
         python(session, "bnbench", "report", str(results), "--out", str(Path("reports") / results.name))
 
 
+@nox.session(default=False)
+def numbers(session: nox.Session) -> None:
+    """Write the numbers that README and docs hold anew, from the committed reports and results."""
+    install(session)
+    session.run(sys.executable, "benchmarks/page_numbers.py")
+
+
 @nox.session
 def check(session: nox.Session) -> None:
     """Hold this checkout to the committed baseline: exact checks in float64, and small fits."""

@@ -9,7 +9,9 @@ on), prints one Markdown table for each and draws two figures.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.ticker
 import pandas as pd
@@ -18,10 +20,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnbench.protocol.profiles import title
-from bnbench.report.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
+from bnbench.report.figures.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
 from bnbench.results.sweeps import read_sweeps
 
 ARMS = ("plain", "bn")
+# The knobs that tell one protocol of the evidence from another, and how a table says each.
+_NAMED: dict[str, Callable[[Any], str]] = {
+    "black_pixels": "{0} + {0} pixels".format,
+    "images": "{} images".format,
+    "steps": "{:,} steps".format,
+    "threshold": "threshold {:g}".format,
+    "learning_rate": "rate {}".format,
+}
 
 
 def read_fits(root: Path) -> pd.DataFrame:
@@ -46,9 +56,11 @@ def read_fits(root: Path) -> pd.DataFrame:
 
 
 def markdown(fits: pd.DataFrame) -> str:
-    """One row per protocol: each arm's difference over its seeds, and the seconds of a fit."""
+    """One row per protocol, named by the knobs in which rows differ: each arm's difference, and what a fit costs."""
     lines = ["| protocol | seeds | plain | bn | plain − bn | s a fit (plain, bn) |", "|---|---|---|---|---|---|"]
-    for name, group in fits.groupby("title", sort=False):
+    varied = [name for name in _NAMED if fits[name].nunique() > 1]
+    for values, group in fits.groupby(["title", *varied], sort=False):
+        name = ", ".join(_NAMED[knob](value) for knob, value in zip(varied, values[1:], strict=True))
         cells, means, seconds = [], [], []
         for arm in ARMS:
             own = group[group["arm"] == arm]
@@ -58,8 +70,8 @@ def markdown(fits: pd.DataFrame) -> str:
             )
             means.append(own["difference"].mean())
             seconds.append(f"{own['wall_seconds'].mean():,.0f}")
-        row = (name, group["seed"].nunique(), *cells, f"{means[0] - means[1]:+.3f}", ", ".join(seconds))
-        lines.append("| " + " | ".join(str(cell) for cell in row) + " |")
+        gap = f"{means[0] - means[1]:+.3f}".replace("-", "−")
+        lines.append("| " + " | ".join((name, str(group["seed"].nunique()), *cells, gap, ", ".join(seconds))) + " |")
     return "\n".join(lines)
 
 

@@ -14,7 +14,9 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.report import build_report, style, writer
+from bnbench.report import build_report
+from bnbench.report.figures import style
+from bnbench.report.page import writer
 from bnbench.results import layout
 
 RESULTS, REPORTS = (Path(__file__).parents[1] / name for name in ("results", "reports"))
@@ -108,18 +110,3 @@ def test_the_committed_report_is_one_of_today(report):
         assert list(kept[part]) == list(here[part])
     for name, table in here["tables"].items():
         assert [list(row) for row in kept["tables"][name]["rows"][:1]] == [list(row) for row in table["rows"][:1]]
-
-
-@pytest.mark.parametrize(
-    ("profile", "page"),
-    [
-        ("quick", "README.md"),
-        ("quick", "docs/meaning.md"),
-        *(("compact", page) for page in ("README.md", "docs/gallery.md", "docs/meaning.md")),
-    ],
-)
-def test_what_a_page_says_of_a_committed_sweep_is_what_its_report_says(profile, page):
-    answer = json.loads((REPORTS / profile / "report.json").read_text())["protocols"][0]["answer"]
-    gap, low, high = re.search(r"is (\S+) larger for plain .*?interval (\S+) to ([\d.]+)", answer["sentence"]).groups()
-    text = " ".join((RESULTS.parent / page).read_text(encoding="utf-8").split())
-    assert re.search(rf"{gap}( on average)? \(95 % interval {low} to {high}\b", text)

@@ -1,0 +1,181 @@
+"""Write the numbers that README and docs hold, from the committed reports and results.
+
+    python benchmarks/numbers.py [PAGE ...]
+
+A page keeps the sentence beside its numbers, as a comment that readers do not see:
+
+    <!-- numbers
+    The gap is {{ quick.gap }}.
+    -->
+    The gap is 0.080.
+    <!-- end of numbers -->
+
+What stands between the comments is written anew; running the script twice changes nothing. Numbers of a sweep
+come from the tables of its kept report (``nox -s reports`` makes them), so that a finished fit more changes no page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import subprocess
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from bnbench.results.sweeps import Sweep, read_sweeps
+from bnbench.wording import duration
+from evidence import markdown, read_fits
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+_BLOCK = re.compile(r"(?m:^)( *)<!-- numbers\n(.*?)\n\1-->\n.*?\1<!-- end of numbers -->", re.DOTALL)
+
+
+class Numbers:
+    """What the kept report of a sweep says of plain and bn, as text: a true minus, three places.
+
+    Args:
+        profile: the report's folder below ``reports/``.
+    """
+
+    def __init__(self, profile: str) -> None:
+        self._tables = ROOT / "reports" / profile / "tables"
+
+    @cached_property
+    def _quantities(self) -> pd.DataFrame:
+        return pd.read_csv(self._tables / "quantities.csv", index_col="quantity")
+
+    @cached_property
+    def _end(self) -> pd.DataFrame:
+        return pd.read_csv(self._tables / "training_end.csv", index_col="arm")
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of (p, seed) that have both arms."""
+        return int(self._quantities["pairs"].iloc[0])
+
+    @property
+    def wins(self) -> int:
+        """Pairs in which plain has the larger difference."""
+        return int(self._quantities["wins"].iloc[0])
+
+    def gap(self, quantity: str = "difference, all pixels") -> str:
+        """The mean of plain − bn over the pairs."""
+        return signed(self._quantities.loc[quantity, "gap"])
+
+    def interval(self, quantity: str = "difference, all pixels") -> str:
+        """The gap's 95 % interval."""
+        row = self._quantities.loc[quantity]
+        return f"{signed(row['low'])} to {signed(row['high'])}"
+
+    def mean(self, arm: str, quantity: str = "difference, all pixels") -> str:
+        """An arm's mean over the pairs."""
+        return signed(self._quantities.loc[quantity, f"{arm} mean"])
+
+    def past_threshold(self, arm: str) -> str:
+        """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""
+        return f"{100 * self._end.loc[arm, 'clamped']:.1f} %"
+
+
+def signed(value: float) -> str:
+    """Three places, with a true minus."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def evidence(folder: str, **chosen: object) -> str:
+    """A Markdown table of the protocols below ``evidence/``, a row for each; ``chosen`` names a knob and its value."""
+    fits = read_fits(ROOT / "evidence" / folder)
+    for name, value in chosen.items():
+        fits = fits[fits[name] == value]
+    return markdown(fits.sort_values(["mask_size", "images", "threshold", "steps"]))
+
+
+def fit_times(profile: str) -> str:
+    """Median wall time of a fit of plain and of bn."""
+    return ", ".join(duration(seconds) for seconds in _fit_seconds(profile))
+
+
+def sweep_time(profile: str, fits_per_arm: int = 45, cores: int = 2) -> str:
+    """What a whole sweep takes at the median of each arm, on two cores."""
+    return duration(sum(_fit_seconds(profile)) * fits_per_arm / cores)
+
+
+def _fit_seconds(profile: str) -> list[float]:
+    """The median wall time of each arm's fits, plain first."""
+    fits = pd.read_csv(ROOT / "reports" / profile / "tables" / "fits.csv")
+    return [statistics.median(fits.loc[fits["arm"] == arm, "wall_seconds"]) for arm in ("plain", "bn")]
+
+
+def unpublished_commits() -> str:
+    """A Markdown table of the committed fits whose commit is not part of the history.
+
+    Raises:
+        SystemExit: the history is not all here.
+    """
+    if git("rev-parse", "--is-shallow-repository") != "false":
+        raise SystemExit("this clone has no whole history: git fetch --unshallow")
+    known = set(git("rev-list", "HEAD").split())
+    lines = ["| fits | how many | commit that is named | torch |", "|---|---|---|---|"]
+    for root in ("results", "evidence"):
+        sweeps, broken = read_sweeps(ROOT / root)
+        if broken:
+            raise SystemExit(broken[0])
+        for sweep in sorted(sweeps, key=lambda sweep: sweep.folders):
+            lines += _unpublished(sweep, known)
+    return "\n".join(lines)
+
+
+def _unpublished(sweep: Sweep, known: set[str]) -> list[str]:
+    """The rows of one sweep."""
+    rows = []
+    for (commit, torch), fits in sweep.provenance.groupby(["git_revision", "torch"]):
+        if commit not in known:
+            where = ", ".join(str(folder.relative_to(ROOT)) for folder in sweep.folders)
+            rows.append(f"| `{where}` | {len(fits)} | {commit[:7]} | {torch} |")
+    return rows
+
+
+def git(*arguments: str) -> str:
+    """What git answers in this repository."""
+    return subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def rendered(text: str) -> str:
+    """A page with the numbers of today."""
+    environment = Environment(undefined=StrictUndefined, autoescape=False)  # Markdown, and our own
+    values: dict[str, Any] = {
+        "quick": Numbers("quick"),
+        "compact": Numbers("compact"),
+        "evidence": evidence,
+        "fit_times": fit_times,
+        "sweep_time": sweep_time,
+        "unpublished_commits": unpublished_commits,
+    }
+
+    def written(block: re.Match[str]) -> str:
+        margin, template = block.groups()
+        text = environment.from_string(template).render(values)
+        return f"{margin}<!-- numbers\n{template}\n{margin}-->\n{text}\n{margin}<!-- end of numbers -->"
+
+    return _BLOCK.sub(written, text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", metavar="PAGE", nargs="*", type=Path, default=PAGES)
+    for page in parser.parse_args().pages:
+        text = page.read_text(encoding="utf-8")
+        if (now := rendered(text)) != text:
+            page.write_text(now, encoding="utf-8")
+            print(f"{page.relative_to(ROOT) if page.is_relative_to(ROOT) else page}: written anew")
+
+
+if __name__ == "__main__":
+    main()
