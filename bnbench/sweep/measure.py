@@ -14,6 +14,7 @@ from bnbench.mpo.images import Images
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.summary import TRAIN
 
 
 def measure_fit(
@@ -54,7 +55,7 @@ def measure_fit(
     split = protocol.measurement.split
     headline, *others = policies(protocol) if uses_bn(plane.module) else [NO_BN]
     rows = summary_rows(found["test"], mask, trained, policy=headline, split=split)
-    rows += summary_rows(found["train"], mask, trained, policy=headline, split="train")
+    rows += summary_rows(found["train"], mask, trained, policy=headline, split=TRAIN)
     for policy in others:
         measured = _landscape(plane, data.measured, policy, data, protocol)
         rows += summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)

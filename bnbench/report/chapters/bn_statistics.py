@@ -21,6 +21,7 @@ from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
 from bnbench.results import layout
 from bnbench.results.evaluations import plane_hash
+from bnbench.results.summary import measured_rows
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, signed
@@ -100,10 +101,9 @@ def _belongs(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[
 def measurements(sweep: Sweep, evaluated: pd.DataFrame) -> pd.DataFrame:
     """All pixels under every policy: ``arm, p, seed, on, policy, headline, black, white, difference``."""
     columns = [*_KEYS, "on", "policy", "headline", *_VALUES]
-    table = sweep.summaries
-    if table.empty:
+    if sweep.summaries.empty:
         return pd.DataFrame(columns=columns)
-    own = table[(table["split"] == sweep.protocol.measurement.split) & (table["pixels"] == "all")]
+    own = measured_rows(sweep.summaries)
     tables = [own.assign(on=OWN, headline=own["headline"].astype(bool))[columns]]
     if len(evaluated):
         others = evaluated["split"] + evaluated["images"].map(", {:,} images".format)
