@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnbench.protocol.profiles import title
-from bnbench.report.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
+from bnbench.report.figures.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
 from bnbench.results.sweeps import read_sweeps
 
 ARMS = ("plain", "bn")

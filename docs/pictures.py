@@ -23,7 +23,7 @@ from bnbench.arms.networks import arm_factory
 from bnbench.inputs.masks import Mask
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.plane import grid_coordinates
-from bnbench.report.style import DOUBLE, INK, arm_colours, arm_markers, new_figure, print_style, save
+from bnbench.report.figures.style import DOUBLE, INK, arm_colours, arm_markers, new_figure, print_style, save
 
 FIGURES = Path(__file__).parent / "figures"
 SMOKE = bnbench.PROFILES["smoke"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,16 +18,16 @@ from bnbench.protocol.protocol import Grid
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
 from tests.fits import TINY
+from tests.warm import PACKAGE, start
 
-# Four fits of about a second, with several checkpoints in each; as a protocol, and as a shell is given it.
-PROTOCOL = TINY.with_knobs(steps=300)
+# Four fits of less than a second, with some checkpoints in each; as a protocol, and as a shell is given it.
+PROTOCOL = TINY.with_knobs(steps=100)
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2))
 FITS = len(GRID.fits())
 CHUNK = 8
 KNOBS = [part for name, text in changes(PROTOCOL).items() for part in (f"--{name.replace('_', '-')}", text)]
 SWEEP = ["--profile", "smoke", *KNOBS, "--probs", "0.5", "--seeds", "2", "--chunk", str(CHUNK)]
 SWEEP += ["--devices", "cpu,cpu", "--checkpoint-every", "0.1"]
-PACKAGE = Path(__file__).parent.parent
 
 
 class Running:
@@ -38,16 +36,22 @@ class Running:
     Args:
         options: what follows ``run``.
         folder: where the command runs; results go to its ``results`` unless the options say otherwise.
-        before: a command that runs the command line, such as ``unshare``.
+        before: a command that runs the command line, such as ``unshare``; this is a cold start, too.
+        cold: with a new interpreter for it and for each of its workers.
     """
 
-    def __init__(self, options: Sequence[str], folder: Path, before: Sequence[str] = ()) -> None:
-        command = [*before, sys.executable, "-m", "bnbench", "run", "--out", "results", *options]
+    def __init__(self, options: Sequence[str], folder: Path, *, before: Sequence[str] = (), cold: bool = False) -> None:
         paths = os.pathsep.join(map(str, (folder, PACKAGE)))
         environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         self.err, self.out = (tempfile.TemporaryFile("w+b", buffering=0) for _ in range(2))  # noqa: SIM115  # end() closes both
-        self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=self.out, stderr=self.err, start_new_session=True
+        self.process = start(
+            "bnbench",
+            ["run", "--out", "results", *options],
+            cwd=folder,
+            environment=environment,
+            streams=(0, self.out.fileno(), self.err.fileno()),
+            before=before,
+            cold=cold,
         )
         self.folder = folder / "results"
         self._last_words = ""
@@ -68,7 +72,7 @@ class Running:
 
     def workers(self) -> list[int]:
         """Its workers, once they have been started."""
-        return [pid for pid, command in _session(self.process.pid).items() if b"popen_loky" in command]
+        return [pid for pid, name in _session(self.process.pid).items() if "popen_loky" in name]
 
     def wait_until(self, is_so: Callable[[], object], seconds: float = 120) -> None:
         """Wait until something is so, or the command has ended."""
@@ -107,9 +111,9 @@ class Running:
         self.err.close()
 
 
-def bnbench(options: Sequence[str], folder: Path, before: Sequence[str] = ()) -> tuple[int, str]:
+def bnbench(options: Sequence[str], folder: Path, *, before: Sequence[str] = (), cold: bool = False) -> tuple[int, str]:
     """Run a sweep to its end: its exit code, and what it said."""
-    running = Running(options, folder, before)
+    running = Running(options, folder, before=before, cold=cold)
     try:
         code = running.wait()
         running.wait_for_everyone()
@@ -152,14 +156,14 @@ def _content(file: IO[bytes]) -> str:
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
 
 
-def _session(leader: int) -> dict[int, bytes]:
-    """The living processes of a session, with their command lines."""
-    found: dict[int, bytes] = {}
+def _session(leader: int) -> dict[int, str]:
+    """The living processes of a session, with their names and command lines."""
+    found: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             if int(session) == leader and state != "Z":
-                found[int(folder.name)] = (folder / "cmdline").read_bytes()
+                found[int(folder.name)] = (folder / "comm").read_text() + (folder / "cmdline").read_text()
         except (OSError, ValueError):
             continue  # it ended while we looked
     return found

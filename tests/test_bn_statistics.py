@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.report import bn_statistics, build_report, writer
+from bnbench.report import build_report
+from bnbench.report.chapters import bn_statistics
+from bnbench.report.page import writer
 from bnbench.results import sweeps
 from bnbench.results.evaluations import Evaluation, find_evaluations, plane_hash
 from bnbench.results.layout import evaluation_paths, plane_path

@@ -14,7 +14,9 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.report import build_report, style, writer
+from bnbench.report import build_report
+from bnbench.report.figures import style
+from bnbench.report.page import writer
 from bnbench.results import layout
 
 RESULTS, REPORTS = (Path(__file__).parents[1] / name for name in ("results", "reports"))

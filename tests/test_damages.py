@@ -19,7 +19,7 @@ import pytest
 
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.report import manifest
+from bnbench.report.page import manifest
 from bnbench.results import chunks, claims, layout, store, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.checkpoints import load_checkpoint

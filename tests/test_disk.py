@@ -117,7 +117,7 @@ def mounted(folder: Path, mount: str) -> list[str]:
 @needs_mount
 def test_a_full_file_system_ends_a_sweep_with_exit_1(tmp_path: Path) -> None:
     before = mounted(tmp_path / "results", "-t tmpfs -o size=20k tmpfs")
-    code, said = bnbench(COMMAND, tmp_path, before)
+    code, said = bnbench([*COMMAND, "--backend", "inline"], tmp_path, before=before)
     assert code == 1, said
     assert "No space left on device; nothing that was finished is lost" in said
 
@@ -127,7 +127,7 @@ def test_a_read_only_file_system_is_refused_before_anything_is_computed(undistur
     shutil.copytree(undisturbed, tmp_path / "results")
     layout.fit_path(tmp_path / "results", KEY).unlink()
     before = mounted(tmp_path / "results", f'--bind -o ro "{tmp_path / "results"}"')
-    code, said = bnbench(COMMAND, tmp_path, before)
+    code, said = bnbench([*COMMAND, "--backend", "inline"], tmp_path, before=before)
     assert code == 2, said
     assert said.strip() == (
         "bnbench: --out results cannot be written (Read-only file system); give a folder that you may write to."

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench.report import explorer
-from bnbench.report.explorer import accuracy_codes, explorer_data, loss_codes
+from bnbench.report.page import explorer
+from bnbench.report.page.explorer import accuracy_codes, explorer_data, loss_codes
 from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
 

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.report import captions, figures, headline, landscapes, reproduce, style, tables
+from bnbench.report import tables
+from bnbench.report.chapters import headline, reproduce
+from bnbench.report.figures import captions, style
+from bnbench.report.figures import figure3 as landscapes
+from bnbench.report.figures import figure4 as figures
 from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
 

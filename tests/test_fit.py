@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -189,16 +190,18 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     assert under_way.rows[0].gradient_norm == pytest.approx(sum(norms[:2]) / 2)
 
 
-def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path_factory: pytest.TempPathFactory) -> None:
-    whole = start(make_plane("bn"), replace(TRAINING, steps=12))
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path: Path, optimizer: str) -> None:
+    training = replace(TRAINING, steps=12, optimizer=optimizer)
+    whole = start(make_plane("bn"), training)
     while not whole.is_done:
         whole.advance()
-    half = start(make_plane("bn"), replace(TRAINING, steps=12))
+    half = start(make_plane("bn"), training)
     for _ in range(5):
         half.advance()
-    path = tmp_path_factory.mktemp("state") / "fit.pt"
+    path = tmp_path / "fit.pt"
     torch.save(half.state_dict(), path)
-    resumed = start(make_plane("bn", seed=9), replace(TRAINING, steps=12))
+    resumed = start(make_plane("bn", seed=9), training)
     resumed.load_state_dict(torch.load(path, weights_only=True))
     while not resumed.is_done:
         resumed.advance()

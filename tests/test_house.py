@@ -98,7 +98,7 @@ def test_imports_go_down(module: str) -> None:
         ("bnbench.inputs.seeds", "from bnbench.cli.options import ARMS"),
         ("bnbench.protocol.knobs", "def inside() -> None:\n    from bnbench.results.store import open_folder"),
         ("bnbench.sweep.plan", "from bnbench.report import style"),
-        ("bnbench.report.style", "import bnbench.sweep.runner"),
+        ("bnbench.report.figures.style", "import bnbench.sweep.runner"),
         ("bnbench.stats.settling", "from bnbench.protocol.protocol import FitKey"),
         ("bnbench.sweep.status", "import bnbench"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bnbench.report import build_report
-from bnbench.report.explorer import explorer_data
+from bnbench.report.page.explorer import explorer_data
 from bnbench.results import sweeps
 from tests.browser import MISSING, Browser, find_chromium
 from tests.synthetic import SMALL, write_sweep

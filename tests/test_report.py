@@ -19,7 +19,10 @@ from scipy import stats as scipy_stats
 
 from bnbench import wording
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.report import bn_statistics, build_report, captions, evidence, fitted, headline, manifest, style, writer
+from bnbench.report import build_report
+from bnbench.report.chapters import bn_statistics, evidence, fitted, headline
+from bnbench.report.figures import captions, style
+from bnbench.report.page import manifest, writer
 from bnbench.results import layout, store, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.failures import Failure, identity_of, write_failure

@@ -48,8 +48,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start a sweep; whatever becomes of the test, it ends with it."""
     started: list[Running] = []
 
-    def run(*more: str) -> Running:
-        started.append(Running((*SWEEP, *more), tmp_path))
+    def run(*more: str, cold: bool = False) -> Running:
+        started.append(Running((*SWEEP, *more), tmp_path, cold=cold))
         return started[-1]
 
     yield run
@@ -60,9 +60,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
     seed = int(os.environ.get("BNBENCH_TORTURE_SEED") or time.time())
     print(f"BNBENCH_TORTURE_SEED={seed} repeats these moments")
-    torture = Torture(tmp_path, undisturbed, seed)
-    torture.moment("runner")
-    torture.moment("worker")
+    torture = Torture(tmp_path, undisturbed, seed, sweep=SWEEP, cold=False)
+    torture.moment_of_a_checkpoint("runner")
+    torture.moment_of_a_checkpoint("worker")
     torture.end()
     assert torture.counts["fits"] >= FITS
     assert torture.counts["resumed"] >= 1
@@ -135,7 +135,7 @@ def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
 
 
 def test_a_signal_while_workers_are_importing_stops_them_too(tmp_path: Path, start: Start) -> None:
-    running = start()
+    running = start(cold=True)
     running.wait_until(running.workers)
     os.kill(running.process.pid, signal.SIGINT)
     assert running.wait() == 130

@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from bnbench.results.sweeps import read_sweep
 from tests.shell import SWEEP, Running, Stamps, assert_same, assert_tidy, bnbench
+
+LONG = (*SWEEP, "--steps", "300")  # moments enough, for a sweep that imports everything anew
 
 
 class Torture:
@@ -30,11 +32,22 @@ class Torture:
         root: holds a folder for each sweep.
         undisturbed: results of the sweep that nobody disturbed.
         seed: of the moments.
+        sweep: what follows ``bnbench run``.
+        cold: with a new interpreter for each command and each of its workers.
         tell: told of each moment before it comes.
     """
 
-    def __init__(self, root: Path, undisturbed: Path, seed: int, tell: Callable[[str], None] = print) -> None:
-        self.root, self.undisturbed = root, undisturbed
+    def __init__(
+        self,
+        root: Path,
+        undisturbed: Path,
+        seed: int,
+        *,
+        sweep: Sequence[str] = LONG,
+        cold: bool = True,
+        tell: Callable[[str], None] = print,
+    ) -> None:
+        self.root, self.undisturbed, self.sweep, self.cold = root, undisturbed, sweep, cold
         self.random, self.tell = random.Random(seed), tell
         self.sweeps = 0
         self.counts: Counter[str] = Counter()
@@ -45,17 +58,25 @@ class Torture:
         self.folder.mkdir()
         self.stamps = Stamps(self.folder / "results")
 
-    def moment(self, victim: str | None = None) -> None:
-        """One SIGKILL: of the runner, whose workers must then end by themselves, or of one worker."""
-        victim = victim or self.random.choice(("runner", "runner", "worker"))
-        is_early = victim == "runner" and self.random.random() < 0.2
-        after = self.random.uniform(0.0, 4.0 if is_early else 1.5)
-        since = "its start" if is_early else "a worker has begun a fit"
+    def moment(self) -> None:
+        """One SIGKILL at any moment: of the runner, whose workers must then end by themselves, or of one worker."""
+        victim = self.random.choice(("runner", "runner", "worker"))
+        if victim == "runner" and self.random.random() < 0.2:
+            self.kill(victim, self.random.uniform(0.0, 4.0), "its start", "")
+        else:
+            self.kill(victim, self.random.uniform(0.0, 1.5), "a worker has begun a fit", "*.json")
+
+    def moment_of_a_checkpoint(self, victim: str) -> None:
+        """One SIGKILL when there is something to go on from."""
+        self.kill(victim, self.random.uniform(0.0, 0.3), "the first checkpoint", "*.pt")
+
+    def kill(self, victim: str, after: float, since: str, sign: str) -> None:
+        """Run the sweep, and kill its runner or a worker some seconds after a file that is a sign has come."""
         self.tell(f"sweep {self.sweeps}: SIGKILL to {victim} {after:.3f} s after {since}")
-        running = Running(SWEEP, self.folder)
+        running = Running(self.sweep, self.folder, cold=self.cold)
         try:
-            if not is_early:
-                running.wait_until(lambda: list((running.folder / "running").glob("*.json")))
+            if sign:
+                running.wait_until(lambda: list((running.folder / "running").glob(sign)))
             self._watch(running, after)
             if victim == "runner":
                 self.counts[victim] += not running.is_over
@@ -77,7 +98,7 @@ class Torture:
         """Let the sweep at hand end undisturbed, if it was disturbed at all."""
         if not self.folder.joinpath("results").exists():
             return
-        code, said = bnbench(SWEEP, self.folder)
+        code, said = bnbench(self.sweep, self.folder, cold=self.cold)
         self.stamps.look()
         assert code == 0, said
         self._check()
@@ -113,7 +134,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
         root = Path(name)
         (root / "undisturbed").mkdir()
-        code, said = bnbench(SWEEP, root / "undisturbed")
+        code, said = bnbench(LONG, root / "undisturbed", cold=True)
         assert code == 0, said
         torture = Torture(root, root / "undisturbed" / "results", seed)
         for _ in range(moments):

@@ -15,6 +15,7 @@ from torch import Tensor
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.objective import objective_weights
+from bnbench.mpo.optimizers import build_optimizer
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.training import Training, TrainingSettings
@@ -93,7 +94,7 @@ class Fit:
         self.image_cycle = Cycle(len(data), images or torch.Generator().manual_seed(1))
         self.rates = (training.learning_rate, training.learning_rate * training.scale_rate)
         groups = [{"params": [plane.vectors]}, {"params": [plane.scale]}]
-        self.optimizer = torch.optim.Adam(groups, lr=training.learning_rate, fused=True)
+        self.optimizer = build_optimizer(training.optimizer, groups, training.learning_rate)
         self.step = 0
         self.clamped_share = 0.0
         self.sums = torch.zeros(6, dtype=torch.float64, device=device)
@@ -105,7 +106,7 @@ class Fit:
         return self.step >= self.training.steps
 
     def advance(self) -> None:
-        """Take one step of Adam on eq. 3."""
+        """Take one step of the optimizer on eq. 3."""
         self._set_learning_rate()
         pixels, weights = self._draw_pixels()
         images = self._draw_images(len(pixels))

@@ -34,8 +34,12 @@ class TrainingSettings(Protocol):
         """Training steps."""
 
     @property
+    def optimizer(self) -> str:
+        """``adam`` or ``sgd``, as :func:`~bnbench.mpo.optimizers.build_optimizer` makes them."""
+
+    @property
     def learning_rate(self) -> float:
-        """Adam's learning rate."""
+        """The optimizer's learning rate."""
 
     @property
     def scale_rate(self) -> float:
@@ -64,6 +68,7 @@ class Training:
     images: int = 16
     minibatch: str = "own"
     steps: int = 12_000
+    optimizer: str = "adam"
     learning_rate: float = 2e-3
     scale_rate: float = 1.0
     schedule: str = "cosine"

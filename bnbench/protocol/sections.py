@@ -71,7 +71,10 @@ class TrainingProtocol(Section):
     images: int = knob("Training images in a pixel's minibatch.", 16, minimum=2)
     minibatch: str = knob("An own minibatch for each pixel, or one shared by a step.", "own", choices=("own", "shared"))
     steps: int = knob("Training steps.", 12_000, minimum=1)
-    learning_rate: float = knob("Adam's learning rate.", 2e-3, above=0.0)
+    optimizer: str = knob(
+        "Rule of the steps: Adam, or SGD with momentum 0.9.", "adam", choices=("adam", "sgd"), neutral="adam"
+    )
+    learning_rate: float = knob("The optimizer's learning rate.", 2e-3, above=0.0)
     scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple of --learning-rate.", 1.0, above=0.0)
     schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
     initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)

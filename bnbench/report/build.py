@@ -16,18 +16,19 @@ from bnbench.errors import RequestError
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import Protocol
-from bnbench.report import bn_statistics, evidence, fitted, gallery, headline, reproduce, tables
-from bnbench.report import comparison as comparing
-from bnbench.report.drawn import drawn_tables, pixels_table
-from bnbench.report.explorer import explorer_data
-from bnbench.report.headline import Two
-from bnbench.report.landscapes import arms_at, choose
-from bnbench.report.manifest import settle
-from bnbench.report.page import Chapter, Section, render
-from bnbench.report.record import render_record
-from bnbench.report.style import print_style
+from bnbench.report import tables
+from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline, reproduce
+from bnbench.report.chapters import comparison as comparing
+from bnbench.report.chapters.drawn import drawn_tables, pixels_table
+from bnbench.report.chapters.headline import Two
+from bnbench.report.figures.figure3 import arms_at, choose
+from bnbench.report.figures.style import print_style
+from bnbench.report.page.explorer import explorer_data
+from bnbench.report.page.manifest import settle
+from bnbench.report.page.page import Chapter, Section, render
+from bnbench.report.page.record import render_record
+from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
-from bnbench.report.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
 from bnbench.results.sweeps import Sweep, read_sweeps

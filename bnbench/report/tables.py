@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.report.style import arm_order
+from bnbench.report.figures.style import arm_order
 from bnbench.results.failures import Failure
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences

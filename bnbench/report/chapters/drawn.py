@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bnbench.report.gallery import authors_of
-from bnbench.report.headline import Two
-from bnbench.report.style import arm_order
+from bnbench.report.chapters.gallery import authors_of
+from bnbench.report.chapters.headline import Two
+from bnbench.report.figures.style import arm_order
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
 from bnbench.stats.settling import gap_course, smooth

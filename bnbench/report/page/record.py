@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.report.page import Section
+from bnbench.report.page.page import Section
 
 LAYOUT = 1  # raised when a reader of the file would have to change
 

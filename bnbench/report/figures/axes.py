@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bnbench.report.style import INK
+from bnbench.report.figures.style import INK
 
 _MOST_TICKS = 11
 _MOST_COUNTS = 3  # rows of n below the axis

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from bnbench.protocol.protocol import FitKey
 from bnbench.protocol.sections import DATASETS
-from bnbench.report.axes import legend_above
-from bnbench.report.figure import ReportFigure
-from bnbench.report.page import Chapter, Picture
-from bnbench.report.style import INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
+from bnbench.report.figures.axes import legend_above
+from bnbench.report.figures.figure import ReportFigure
+from bnbench.report.figures.style import INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
+from bnbench.report.page.page import Chapter, Picture
+from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
-from bnbench.report.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import plane_hash
 from bnbench.results.sweeps import Sweep

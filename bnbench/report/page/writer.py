@@ -10,9 +10,9 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bnbench.report.figure import ReportFigure
-from bnbench.report.page import Picture, inline_svg
-from bnbench.report.style import as_files
+from bnbench.report.figures.figure import ReportFigure
+from bnbench.report.figures.style import as_files
+from bnbench.report.page.page import Picture, inline_svg
 from bnbench.report.tables import Table, in_markdown
 from bnbench.results.layout import write_atomically
 
@@ -20,7 +20,7 @@ _DRAWN = ("pdf", "png", "svg")
 
 
 def drawn(draw: Callable[[], Figure], endings: Collection[str]) -> dict[str, bytes]:
-    """What the files of a figure hold, as :func:`bnbench.report.style.as_files`; without an ending nothing is drawn."""
+    """Draw a figure and return what its files hold; without an ending nothing is drawn."""
     return as_files(draw(), endings) if endings else {}
 
 

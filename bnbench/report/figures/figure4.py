@@ -14,8 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnbench.report.axes import dodge_unit, legend_above, legend_rows, probability_axis
-from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_markers, arm_order, new_figure
+from bnbench.report.figures.axes import dodge_unit, legend_above, legend_rows, probability_axis
+from bnbench.report.figures.style import (
+    DOUBLE,
+    INK,
+    PAPER,
+    SINGLE,
+    arm_colours,
+    arm_labels,
+    arm_markers,
+    arm_order,
+    new_figure,
+)
 from bnbench.stats import differences
 
 AUTHORS_NAME = "authors' figure 4"

@@ -7,13 +7,14 @@ from functools import partial
 
 import pandas as pd
 
-from bnbench.report import tables, training
-from bnbench.report.figure import NarrowDrawing, ReportFigure
-from bnbench.report.headline import Two, colours_words
-from bnbench.report.page import Chapter
-from bnbench.report.style import arm_order
+from bnbench.report import tables
+from bnbench.report.chapters.headline import Two, colours_words
+from bnbench.report.figures import learning_curves as training
+from bnbench.report.figures.figure import NarrowDrawing, ReportFigure
+from bnbench.report.figures.style import arm_order
+from bnbench.report.page.page import Chapter
+from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
-from bnbench.report.writer import Writer
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences, settling
 from bnbench.wording import counted, percent, plain_number, signed

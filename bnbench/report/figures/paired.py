@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnbench.report.axes import dodge_unit, legend_above, probability_axis
-from bnbench.report.figures import AUTHORS_LINE, AUTHORS_NAME
-from bnbench.report.style import INK, SINGLE, arm_labels, new_figure
+from bnbench.report.figures.axes import dodge_unit, legend_above, probability_axis
+from bnbench.report.figures.figure4 import AUTHORS_LINE, AUTHORS_NAME
+from bnbench.report.figures.style import INK, SINGLE, arm_labels, new_figure
 from bnbench.stats import differences
 
 _WIDE = 1.5  # Intervals of two pairs are huge: from this multiple of the pairs' spread on the frame cuts them.

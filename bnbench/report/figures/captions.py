@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bnbench.report.style import arm_order
+from bnbench.report.figures.style import arm_order
 from bnbench.stats import differences
 from bnbench.wording import counted, signed
 

@@ -8,11 +8,13 @@ from functools import partial
 import pandas as pd
 
 from bnbench.protocol.profiles import title
-from bnbench.report import captions, figures, tables
-from bnbench.report.figure import NarrowDrawing, ReportFigure
-from bnbench.report.page import Comparison
+from bnbench.report import tables
+from bnbench.report.figures import captions
+from bnbench.report.figures import figure4 as figures
+from bnbench.report.figures.figure import NarrowDrawing, ReportFigure
+from bnbench.report.page.page import Comparison
+from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
-from bnbench.report.writer import Writer
 from bnbench.results.sweeps import Sweep
 
 NAME = "comparison"

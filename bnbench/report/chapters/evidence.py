@@ -7,14 +7,15 @@ from functools import partial
 
 import pandas as pd
 
-from bnbench.report import captions, tables
-from bnbench.report.figure import ReportFigure
-from bnbench.report.headline import Two
-from bnbench.report.page import Chapter, Picture
-from bnbench.report.paired import paired_figure
-from bnbench.report.style import arm_order
+from bnbench.report import tables
+from bnbench.report.chapters.headline import Two
+from bnbench.report.figures import captions
+from bnbench.report.figures.figure import ReportFigure
+from bnbench.report.figures.paired import paired_figure
+from bnbench.report.figures.style import arm_order
+from bnbench.report.page.page import Chapter, Picture
+from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
-from bnbench.report.writer import Writer
 from bnbench.stats import agreement, differences, sensitivity
 from bnbench.wording import counted, plain_number, probability, signed
 

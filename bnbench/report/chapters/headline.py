@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bnbench.report.style import arm_order
+from bnbench.report.figures.style import arm_order
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from bnbench.report.style import DOUBLE, INK, SINGLE, arm_colours, arm_labels, arm_order, new_figure
+from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, arm_labels, arm_order, new_figure
 
 _PANEL = 3.6 / 2.54  # widest panel, in inches
 ARMS_IN_A_COLUMN = 2  # whose panels one column of print has room for, side by side

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bnbench.protocol.protocol import Protocol
-from bnbench.report.headline import Answer
-from bnbench.report.style import css_colours
+from bnbench.report.chapters.headline import Answer
+from bnbench.report.figures.style import css_colours
 from bnbench.report.tables import Table
 
 _PIXELS_PER_POINT = 2.4  # print's 7 pt letters are read at 17 px at most

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnbench.report.axes import legend_above
-from bnbench.report.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_order, new_figure
+from bnbench.report.figures.axes import legend_above
+from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_labels, arm_order, new_figure
 from bnbench.stats.settling import gap_course, smooth
 from bnbench.wording import counted
 

@@ -7,10 +7,13 @@ from functools import partial
 import pandas as pd
 
 from bnbench.protocol.protocol import Protocol
-from bnbench.report import captions, figures, landscapes, training
-from bnbench.report.figure import NarrowDrawing, ReportFigure
-from bnbench.report.page import Picture
-from bnbench.report.writer import Writer
+from bnbench.report.figures import captions
+from bnbench.report.figures import figure3 as landscapes
+from bnbench.report.figures import figure4 as figures
+from bnbench.report.figures import learning_curves as training
+from bnbench.report.figures.figure import NarrowDrawing, ReportFigure
+from bnbench.report.page.page import Picture
+from bnbench.report.page.writer import Writer
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import settling
 

@@ -1,0 +1,1 @@
+"""What the report says of a sweep: sentences, figures and tables, nothing written yet."""

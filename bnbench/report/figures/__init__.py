@@ -1,0 +1,1 @@
+"""Each figure with its caption and the table that holds its numbers."""

@@ -1,0 +1,251 @@
+"""Commands in processes of their own that have nothing to import any more.
+
+``python -m bnbench`` spends five processor seconds on importing torch, and each of its workers as much again. Here one
+process imports all of that once, and forks for each command: what a test gets has a process id, a session, streams and
+an exit code of its own, takes real signals, and ends as Python ends. Its joblib workers are forked from it in the same
+way. What a command does while it imports, a test has to look at with a cold start (``tests.shell.Running``, ``cold``),
+as ``nox -s torture`` and ``nox -s smoke`` do throughout.
+
+A fork has what its process had: so this process imports and does nothing else. It starts no thread, computes no
+gradient and touches no GPU.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+PACKAGE = Path(__file__).parent.parent
+IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import sooner or later
+    *("bnbench.cli.group", "bnbench.check.measured", "bnbench.sweep.sweep", "bnbench.sweep.watching", "tests.arms"),
+    *("torch._dynamo", "sklearn.datasets", "distributed.cli.dask_worker", "distributed.cli.dask_scheduler"),
+)
+_CAN_FORK = sys.platform == "linux"  # macOS's own libraries do not bear a fork without exec
+
+
+class Process(Protocol):
+    """What this module and :class:`subprocess.Popen` have in common."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class _Warm:
+    """A process forked for one command; as a :class:`subprocess.Popen`."""
+
+    def __init__(self, pid: int, ended: int) -> None:
+        self.pid, self._ended = pid, ended
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = self._look(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return code
+
+    def send_signal(self, number: int, /) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._ended], [], [], timeout)[0]:
+            self.returncode = int(os.read(self._ended, 16) or -signal.SIGKILL)
+            os.close(self._ended)
+        return self.returncode
+
+
+def start(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    streams: Sequence[int],
+    before: Sequence[str] = (),
+    cold: bool = False,
+) -> Process:
+    """Run ``python -m module`` in a process and a session of its own.
+
+    Args:
+        module: the module.
+        arguments: its arguments.
+        cwd: the folder it runs in.
+        environment: all of its variables.
+        streams: file descriptors that become its stdin, stdout and stderr.
+        before: a command that runs the module's, such as ``unshare``: always from a cold start.
+        cold: as a new interpreter, which imports everything itself.
+    """
+    if cold or before or not _CAN_FORK:
+        command = [*before, sys.executable, "-m", module, *arguments]
+        stdin, stdout, stderr = streams
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+    ended, ends = os.pipe()
+    asked = {"module": module, "arguments": list(arguments), "cwd": str(cwd), "environment": dict(environment)}
+    server = _server()
+    socket.send_fds(server, [json.dumps(asked).encode()], [*streams, ends])
+    os.close(ends)
+    return _Warm(int(server.recv(16)), ended)
+
+
+_started: list[socket.socket] = []  # the connection to the process that forks, once it is there
+
+
+def _server() -> socket.socket:
+    if not _started:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = os.environ | {"PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
+        server = subprocess.Popen(command, cwd=PACKAGE, env=environment, pass_fds=[theirs.fileno()])
+        theirs.close()
+        atexit.register(lambda: (ours.close(), server.wait()))
+        _started.append(ours)
+    return _started[0]
+
+
+# What follows happens in the process that forks, and in its forks.
+
+
+def _serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Fork for each request until nobody can ask any more: None then, and in a fork what it has to run."""
+    ends: dict[int, int] = {}  # of each process, where its exit code is awaited
+    woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(wakes)
+    while True:
+        ready, _, _ = select.select([requests, woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+            _bury(ends)
+        if requests not in ready:
+            continue
+        content, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 4)
+        if not content:
+            for pid in ends:
+                os.kill(pid, signal.SIGKILL)
+            return None
+        if not (pid := os.fork()):
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            requests.close()
+            for descriptor in (woken, wakes, descriptors[3], *ends.values()):
+                os.close(descriptor)
+            return {**json.loads(content), "streams": descriptors[:3]}
+        ends[pid] = descriptors[3]
+        for descriptor in descriptors[:3]:
+            os.close(descriptor)
+        requests.send(str(pid).encode())
+
+
+def _bury(ends: dict[int, int]) -> None:
+    while ends:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        descriptor = ends.pop(pid)
+        os.write(descriptor, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(descriptor)
+
+
+def _become(module: str, arguments: list[str], cwd: str, environment: dict[str, str], streams: list[int]) -> None:
+    """In a fork: be a new process that runs a module as ``python -m`` does."""
+    os.setsid()
+    for descriptor, stream in enumerate(streams):
+        os.dup2(stream, descriptor)
+        os.close(stream)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115  # a descriptor, for good
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[0] = cwd
+    sys.path[1:1] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.argv = [module, *arguments]
+    _fork_workers()
+    _run(module)
+
+
+def _run(module: str) -> None:
+    sys.modules.pop(module, None)  # else it would be said to be there twice
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _fork_workers() -> None:
+    """Have joblib's workers forked from this process, in place of new interpreters."""
+    from joblib.externals.loky.backend import fork_exec, popen_loky_posix
+
+    execute = fork_exec.fork_exec
+
+    def fork(command: list[str], kept: Sequence[int], env: Mapping[str, str] | None = None) -> int:
+        if popen_loky_posix.__name__ not in command:
+            return int(execute(command, kept, env))
+        if pid := os.fork():
+            return pid
+        try:
+            _as_after_exec({0, 1, 2, *map(int, kept)}, env or {})
+            sys.argv = command[2:]
+            _run(popen_loky_posix.__name__)
+        except SystemExit as ended:
+            os._exit(int(ended.code or 0))
+        finally:
+            os._exit(1)
+
+    fork_exec.fork_exec = fork
+
+
+def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
+    """Shut what a new program would not have: files, sockets and locks of its parent, and its handlers of signals.
+
+    What is shut goes on as /dev/null: a number that was free could be another file's by the time that its parent's
+    object of it is deleted here.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor not in kept and descriptor != nowhere:
+            try:
+                os.dup2(nowhere, descriptor, inheritable=False)
+            except OSError:  # that of the listing itself
+                continue
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(environment)
+    Path("/proc/self/comm").write_text("popen_loky")  # as its command line would say
+
+
+def main() -> None:
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    for name in IMPORTED:
+        __import__(name)
+    if asked := _serve(requests):
+        _become(**asked)
+
+
+if __name__ == "__main__":
+    main()
