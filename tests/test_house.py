@@ -20,9 +20,9 @@ MODULES = {
 # Package to the modules that may import it; a name stands for itself and what lies below it.
 HOMES = {
     "click": ("bnbench.cli",),
-    "joblib": ("bnbench.sweep.runner", "bnbench.sweep.dask_cluster"),
-    "dask": ("bnbench.sweep.dask_cluster",),
-    "distributed": ("bnbench.sweep.dask_cluster",),
+    "joblib": ("bnbench.sweep.backends",),
+    "dask": ("bnbench.sweep.backends.dask_",),
+    "distributed": ("bnbench.sweep.backends.dask_",),
     "seaborn": ("bnbench.report",),
     "matplotlib": ("bnbench.report",),
     "jinja2": ("bnbench.report",),

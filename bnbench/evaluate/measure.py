@@ -23,9 +23,9 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.planes import load_plane
+from bnbench.sweep.backends.processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.measure import summary_rows
-from bnbench.sweep.runner import each_in_processes
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,6 @@ from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
 from bnbench.sweep.start import check_source, draw_masks, make_plane, start_fit
 
-_PROGRESS_EVERY = 0.5  # seconds
-_PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one file system
-
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
     """Hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
@@ -148,7 +145,6 @@ class FitUnderWay:
     def _train(self, stop: StopWatch, confinement: Confinement) -> None:
         now = time.monotonic()
         next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
-        progress_every = _PROGRESS_EVERY_AFAR if self.job.is_remote else _PROGRESS_EVERY
         while not self.fit.is_done:
             confinement.leave_child()
             if stop.is_requested:
@@ -157,7 +153,7 @@ class FitUnderWay:
             now = time.monotonic()
             if now >= next_progress:
                 self._say_progress()
-                next_progress = now + progress_every
+                next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
                 self._checkpoint()
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
