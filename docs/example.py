@@ -126,3 +126,23 @@ print("     ".join("black" if pixel else "white" for pixel in mask[5]))
 # There is no wall between black and white: the numbers run from one pixel to the next. The same walk with `bn` needs
 # one decision more: a point has no running averages, so batch normalization takes the statistics of the images at hand
 # (`bn_statistics` of `bnbench.measure_landscape`).
+#
+# ## A ball
+#
+# A picture need not be flat. With three directions the plane is a space, and a mask of layers, rows and columns lies in
+# it: columns to the right (α), rows downwards (β is up), and γ from layer to layer. A pixel has 26 neighbours.
+
+# %%
+ball = np.linalg.norm(np.indices((6, 6, 6)) - 2.5, axis=0) < 2.3
+space = bnbench.Plane.from_factory(network, torch.Generator().manual_seed(1), directions=3)
+trained = bnbench.is_trained(ball)
+bnbench.fit(space, torch.from_numpy(ball), torch.from_numpy(trained), data.train, smoke.with_knobs(steps=200).training)
+accuracy = bnbench.measure_landscape(space, ball.shape, data.measured).accuracy
+print(f"{ball.sum()} of {ball.size} pixels are black: {accuracy[ball].mean():.2f}, white {accuracy[~ball].mean():.2f}")
+
+# %% [markdown]
+# ```text
+# 56 of 216 pixels are black: 0.83, white 0.18
+# ```
+#
+# The command line and the report stay with pictures of rows and columns.

@@ -6,6 +6,7 @@ import math
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,9 +47,9 @@ def relative(actual: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("skips", [False, True])
 def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, skips: bool) -> None:
     drawn = start(make_plane(arm, network), replace(TRAINING, minibatch=minibatch))
-    pixels, weights = drawn._draw_pixels()
+    pixels, targets = drawn._draw_pixels()
     chosen = drawn._draw_images(len(pixels))
-    is_black = (weights > 0).tolist()
+    is_black = targets.low.tolist()
     data = drawn.engine.data
     minibatches = [
         (data.pixels[own], data.labels[own]) for own in (chosen if minibatch == "own" else [chosen] * len(pixels))
@@ -97,9 +98,9 @@ def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
     under_way.clamped_share = float(skips)
     vectors, _ = first_gradient(under_way)
     drawn = start(make_plane("plain"), training)
-    pixels, weights = drawn._draw_pixels()
+    pixels, targets = drawn._draw_pixels()
     chosen = drawn._draw_images(len(pixels))
-    black = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
+    black = [index for index, low in enumerate(targets.low.tolist()) if low]
     twin = make_plane("plain")
     minibatches = [
         (drawn.engine.data.pixels[chosen[index]], drawn.engine.data.labels[chosen[index]]) for index in black
@@ -174,9 +175,9 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     norms: list[float] = []
     step = under_way.engine.step
 
-    def watched(*arguments: Tensor, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def watched(*arguments: Any, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
         gradient, losses, hits = step(*arguments, find_clamped=find_clamped)
-        seen.append(float(losses[arguments[2] > 0].mean()))
+        seen.append(float(losses[arguments[2].low].mean()))
         return gradient, losses, hits
 
     monkeypatch.setattr(under_way.engine, "step", watched)
@@ -213,10 +214,10 @@ def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path: Path, optimizer: str
 def test_a_step_uses_no_more_pixels_than_there_are() -> None:
     training = replace(TRAINING, black_pixels=1_000, white_pixels=1_000)
     under_way = start(make_plane("plain"), training)
-    pixels, weights = under_way._draw_pixels()
+    pixels, targets = under_way._draw_pixels()
     black = make_mask().flatten()
     assert sorted(pixels.tolist()) == list(range(20))
-    assert torch.equal(weights > 0, black[pixels])
+    assert torch.equal(targets.low, black[pixels])
 
 
 def test_the_origin_of_a_fit_is_that_of_its_landscape() -> None:

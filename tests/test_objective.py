@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench.mpo.objective import is_clamped, objective, objective_weights, weighted_objective
+from bnbench.mpo.objective import Targets, is_clamped, objective, weighted_objective
 from bnbench.mpo.sampling import Cycle
 
 pixels = st.lists(st.tuples(st.floats(0, 8), st.booleans()), min_size=1, max_size=20)
@@ -32,10 +32,9 @@ def test_the_objective_is_eq_3(drawn: list[tuple[float, bool]], threshold: float
 def test_parts_of_chunks_add_up(drawn: list[tuple[float, bool]], threshold: float, chunk: int) -> None:
     losses = torch.tensor([loss for loss, _ in drawn], dtype=torch.float64)
     black = torch.tensor([is_black for _, is_black in drawn])
-    weights = objective_weights(black)
-    parts = [
-        weighted_objective(losses[part], weights[part], threshold) for part in torch.arange(len(losses)).split(chunk)
-    ]
+    targets = Targets.of_colours(black)
+    chunks = torch.arange(len(losses)).split(chunk)
+    parts = [weighted_objective(losses[part], targets.part(part), threshold) for part in chunks]
     assert sum(parts).item() == pytest.approx(objective(losses, black, threshold).item(), abs=1e-12)
 
 
@@ -45,7 +44,7 @@ def test_clamped_white_pixels_have_exactly_no_gradient(drawn: list[tuple[float, 
     black = torch.tensor([is_black for _, is_black in drawn])
     objective(losses, black, threshold).backward()
     assert losses.grad is not None
-    clamped = is_clamped(losses.detach(), objective_weights(black), threshold)
+    clamped = is_clamped(losses.detach(), black, threshold)
     above = ~black & (losses.detach() > threshold)
     assert (losses.grad[above] == 0).all()
     assert (above <= clamped).all()

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.objective import objective_weights
+from bnbench.mpo.objective import Targets
 from bnbench.mpo.optimizers import build_optimizer
-from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
+from bnbench.mpo.plane import Plane, check_dimensions, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.training import Training, TrainingSettings
 
@@ -48,7 +48,7 @@ class Fit:
 
     Args:
         plane: trained in place, on its own device.
-        black: True where black, bool, shape (rows, columns).
+        black: True where black, bool, shape (rows, columns), or with as many axes as the plane has directions.
         trained: True where trained, same shape.
         data: training images, on the plane's device and of its dtype.
         training: objective and optimization.
@@ -76,13 +76,12 @@ class Fit:
     ) -> None:
         black, trained = torch.as_tensor(black), torch.as_tensor(trained)
         _check_masks(black, trained)
-        check_directions(plane)
+        check_dimensions(plane, black.shape)
         data = data.beside(plane.vectors)
         check_outputs(plane.module, data)
         self.plane, self.training = plane, training
         device = plane.vectors.device
-        rows, columns = black.shape
-        self.coordinates = grid_coordinates((rows, columns), origin).to(device, plane.vectors.dtype)  # (H · W, 2)
+        self.coordinates = grid_coordinates(black.shape, origin).to(device, plane.vectors.dtype)  # (pixels, d)
         self.engine = ObjectiveGradient(plane, data, self.coordinates, training.threshold, chunk, training.precision)
         self.black_pixels = (black & trained).flatten().nonzero().squeeze(1).cpu()
         self.white_pixels = (~black & trained).flatten().nonzero().squeeze(1).cpu()
@@ -108,11 +107,11 @@ class Fit:
     def advance(self) -> None:
         """Take one step of the optimizer on eq. 3."""
         self._set_learning_rate()
-        pixels, weights = self._draw_pixels()
+        pixels, targets = self._draw_pixels()
         images = self._draw_images(len(pixels))
         frame = self.plane.frame()  # (1 + d, n)
         finds = self.clamped_share > _FIND_FROM and not frame.is_cuda
-        gradient, losses, hits = self.engine.step(frame.detach(), pixels, weights, images, find_clamped=finds)
+        gradient, losses, hits = self.engine.step(frame.detach(), pixels, targets, images, find_clamped=finds)
         self.optimizer.zero_grad()
         torch.autograd.backward(frame, gradient)
         norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
@@ -127,13 +126,13 @@ class Fit:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
-    def _draw_pixels(self) -> tuple[Tensor, Tensor]:
-        """Pixels of this step, black ones first, and their weights in eq. 3, both of shape (P,)."""
+    def _draw_pixels(self) -> tuple[Tensor, Targets]:
+        """Draw the pixels of this step, shape (P,), black ones first, and say what is asked of each."""
         black = self.black_pixels[self.black_cycle.draw(self.black_count)]
         white = self.white_pixels[self.white_cycle.draw(self.white_count)]
         is_black = torch.arange(self.black_count + self.white_count) < self.black_count
         device = self.coordinates.device
-        return torch.cat([black, white]).to(device), objective_weights(is_black).to(device)
+        return torch.cat([black, white]).to(device), Targets.of_colours(is_black).to(device)
 
     def _draw_images(self, pixels: int) -> Tensor:
         """Images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
@@ -208,7 +207,7 @@ def fit(
 
     Args:
         plane: trained in place, on its own device.
-        black: True where black, bool, shape (rows, columns).
+        black: True where black, bool, shape (rows, columns), or with as many axes as the plane has directions.
         trained: True where trained, same shape.
         data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
         training: objective and optimization; by default those of ``compact``.
@@ -245,10 +244,10 @@ def fit(
 
 
 def _check_masks(black: Tensor, trained: Tensor) -> None:
-    if black.shape != trained.shape or black.dim() != 2 or black.dtype != torch.bool or trained.dtype != torch.bool:
+    if black.shape != trained.shape or black.dim() == 0 or black.dtype != torch.bool or trained.dtype != torch.bool:
         raise ValueError(
             f"black {tuple(black.shape)} {black.dtype} and trained {tuple(trained.shape)} {trained.dtype}: "
-            "give two boolean tensors of one shape (rows, columns)."
+            "give two boolean tensors of one shape, such as (rows, columns)."
         )
     if not (black & trained).any() or not (~black & trained).any():
         raise ValueError("the mask has no trained pixel of one colour; give a mask with both.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from bnbench.errors import RequestError
 from bnbench.mpo.batch_norm import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
+from bnbench.mpo.plane import Plane, check_dimensions, grid_coordinates
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
 _VISITS = 2_048
@@ -27,7 +27,7 @@ class Landscape:
     """What was measured at every pixel of a grid.
 
     Attributes:
-        loss: mean cross-entropy in nats, float64, shape (rows, columns), on the CPU.
+        loss: mean cross-entropy in nats, float64, shape of the grid, on the CPU.
         accuracy: share of images classified right, in [0, 1], same shape.
     """
 
@@ -38,7 +38,7 @@ class Landscape:
 @torch.no_grad()
 def measure_landscape(
     plane: Plane,
-    shape: tuple[int, int],
+    shape: Sequence[int],
     data: Images,
     *,
     bn_statistics: BnPolicy | str = "batch:512",
@@ -49,7 +49,8 @@ def measure_landscape(
 
     Args:
         plane: where the weights come from.
-        shape: rows and columns of the grid.
+        shape: rows and columns of the grid; in general a length for each of the plane's directions, as
+            :func:`~bnbench.mpo.plane.grid_coordinates` takes them.
         data: images to evaluate on, on the plane's device.
         bn_statistics: a :class:`~bnbench.bn_policy.BnPolicy` or its text: ``batch:N``, each N images are
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
@@ -58,12 +59,13 @@ def measure_landscape(
         origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
 
     Returns:
-        Loss and accuracy over all images of ``data``, each of shape (rows, columns).
+        Loss and accuracy over all images of ``data``, each of the grid's shape.
 
     Raises:
         RequestError: an unknown policy, or too few reference images.
+        ValueError: the grid has other dimensions than the plane.
     """
-    check_directions(plane)
+    check_dimensions(plane, shape)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
     batch, seen = _batch_and_reference(plane, bn_statistics, reference)

@@ -5,7 +5,7 @@ Letters: P points, n weights, d directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,8 +24,8 @@ class Layer(NamedTuple):
 class Plane(nn.Module):
     """Weights w(α, β) = w_O + s · (α · w_right + β · w_up), trained as w_O, φ_right, w_up and s.
 
-    With d directions: the last one, "up", is taken as it is; every other one is made orthogonal to
-    those after it and as long as up (Gram–Schmidt, eq. 2).
+    With d directions: the last one, of a plane "up", is taken as it is; every other one is made orthogonal to
+    those after it and as long as that one (Gram–Schmidt, eq. 2).
 
     Args:
         module: the network whose weights the plane yields; its own weights are not used.
@@ -63,7 +63,7 @@ class Plane(nn.Module):
         Args:
             factory: makes a fresh network, with torch's global random numbers.
             generator: on the CPU; seeds each of the networks. The global stream is left as it was.
-            directions: number of directions d; pictures are fitted and measured on two.
+            directions: number of directions d, as many as the picture has axes.
             scale: the scale s at the start.
 
         Raises:
@@ -122,16 +122,16 @@ class Plane(nn.Module):
         return [(affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers]
 
 
-def check_directions(plane: Plane) -> None:
-    """Hold a plane to the two dimensions of a picture, before anything is computed on it.
+def check_dimensions(plane: Plane, shape: Sequence[int]) -> None:
+    """Hold a picture to the dimensions of its plane, before anything is computed on it.
 
     Raises:
-        ValueError: it is a line, or a space.
+        ValueError: it has more or fewer axes than the plane has directions.
     """
-    if plane.directions != 2:
+    if len(shape) != plane.directions:
         raise ValueError(
-            f"a plane of directions={plane.directions} has no place for a picture of rows and columns; "
-            "make it with directions=2 (weights_at takes positions on any other)."
+            f"a picture of shape {tuple(shape)} has no place on a plane of directions={plane.directions}; "
+            f"make the plane with directions={len(shape)}."
         )
 
 
@@ -140,30 +140,33 @@ def with_origin(coordinates: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(coordinates[:, :1]), coordinates], dim=1)
 
 
-def grid_coordinates(shape: tuple[int, int], origin: str = "centre") -> Tensor:
-    """Positions (α, β) of a grid's pixels in reading order; up is up.
+def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
+    """Return the positions of a grid's pixels in reading order; up is up.
 
-    α = column − (W − 1)/2 and β = (H − 1)/2 − row; with ``corner``, (0, 0) is the lower left pixel.
+    A picture of rows and columns has positions (α, β): α = column − (W − 1)/2 and β = (H − 1)/2 − row; with ``corner``,
+    (0, 0) is the lower left pixel. With more axes, the rows and columns are the last two, and any axis before them
+    counts in its own order, such as γ = layer − (L − 1)/2 for layers, rows and columns: the first layer is the deepest
+    one. A line has α alone.
 
     Args:
-        shape: rows H and columns W.
+        shape: length of each axis, such as rows H and columns W.
         origin: ``centre`` or ``corner``.
 
     Returns:
-        Shape (H · W, 2), float64.
+        Shape (number of pixels, d), float64: the position along the last axis comes first, as α before β.
 
     Raises:
         ValueError: an unknown origin.
     """
     if origin not in ("centre", "corner"):
         raise ValueError(f"origin {origin!r} is unknown; use 'centre' or 'corner'.")
-    rows, columns = shape
-    beta, alpha = torch.meshgrid(
-        torch.arange(rows - 1, -1, -1, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
-    )
-    coordinates = torch.stack([alpha.flatten(), beta.flatten()], dim=1)
+    axes = [torch.arange(length, dtype=torch.float64) for length in shape]
+    if len(axes) > 1:
+        axes[-2] = axes[-2].flip(0)  # rows are counted downwards, β upwards
+    positions = torch.meshgrid(*axes, indexing="ij")
+    coordinates = torch.stack([position.flatten() for position in reversed(positions)], dim=1)
     if origin == "centre":
-        coordinates -= torch.tensor([(columns - 1) / 2, (rows - 1) / 2])
+        coordinates -= torch.tensor([(length - 1) / 2 for length in reversed(shape)])
     return coordinates
 
 
