@@ -32,18 +32,18 @@ from bnbench.sweep.start import check_source, draw_masks, make_plane, start_fit
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
-    """Hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
+    """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
     return identity_of(key, protocol, arm_source(key.arm))
 
 
 def headline(summary: pd.DataFrame) -> tuple[float, float]:
-    """Mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
+    """Return the mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
     row = summary[summary["headline"] & (summary["split"] != "train") & (summary["pixels"] == "all")].iloc[0]
     return float(row["black"]), float(row["white"])
 
 
 def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
-    """The outcome of a fit whose file is there, if it has this identity.
+    """Return the outcome of a fit whose file is there, if it has this identity.
 
     Raises:
         FileNotFoundError: nothing is there any more.
@@ -58,7 +58,7 @@ def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
 
 
 def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
-    """A trace as a table, one row per interval of steps."""
+    """Return a trace as a table, one row per interval of steps."""
     return pd.DataFrame(trace, columns=TraceRow._fields)
 
 
@@ -185,7 +185,7 @@ class FitUnderWay:
             self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
 
     def _provenance(self) -> dict[str, Any]:
-        """Of this part, but for what concerns all of them: when the first began, the most memory, the note."""
+        """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         mine = provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         return {
