@@ -262,9 +262,9 @@ MUTANTS = (
     ),
     Mutant(
         "black and white counted for each other",
-        measure.summary_rows,
-        "for colour in (black, white)",
-        "for colour in (white, black)",
+        measure.pixels_of,
+        "Pixels(mask,",
+        "Pixels(~mask,",
         "plain: measured black accuracy",
         _SUMMARY,
     ),
