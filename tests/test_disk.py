@@ -17,11 +17,12 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.shell import Stamps, assert_same, assert_tidy, bnbench
 from tests.test_cli import Answer
 from tests.test_cli import bnbench as in_this_python
@@ -39,7 +40,7 @@ COMMAND += ["--backend", "inline", "--widths", "2", "--strides", "2"]
 def sweep(folder: Path, execution: Execution = OFTEN) -> dict[FitKey, Outcome]:
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, GRID)
-    return {outcome.key: outcome for outcome in Sweeping(plan, execution, in_this_process).outcomes()}
+    return {outcome.key: outcome for outcome in Sweeping(plan, execution, Inline()).outcomes()}
 
 
 def here(folder: Path) -> Answer:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import claims, layout, store
 from bnbench.results.failures import Failure, read_failure
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.backends.backend import WorkersKilledError
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import Stop
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.arms import TRAINED_ON
 from tests.shell import SWEEP, Running
 from tests.test_cli import bnbench
@@ -62,7 +63,14 @@ def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bo
     names = tuple(arm if arm in ("plain", "bn") else f"tests.arms:{arm}" for arm in arms)
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
-    return list(Sweeping(plan, execution, in_this_process).outcomes())
+    return list(Sweeping(plan, execution, Inline()).outcomes())
+
+
+def computing(compute: Callable[[Sequence[FitKey], Job, Stop], Iterator[Outcome]]) -> Inline:
+    """A backend that computes batches as a function does."""
+    backend = Inline()
+    backend.compute = compute  # type: ignore[method-assign]  # a backend for one test needs no class
+    return backend
 
 
 def records(folder: Path) -> list[Failure]:
@@ -203,16 +211,16 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
     def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
         batches.append(batch)
         if len(batches) > 5:
-            yield from in_this_process(batch, job, stop)
+            yield from Inline().compute(batch, job, stop)
             return
         lock = layout.lock_path(tmp_path, key)
         lock.write_bytes(b".")
         os.utime(lock, (1, 1))
         layout.checkpoint_path(tmp_path, key).touch()
-        raise BrokenProcessPool
+        raise WorkersKilledError
 
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
-    (outcome,) = Sweeping(plan, ONE, dies).outcomes()
+    (outcome,) = Sweeping(plan, ONE, computing(dies)).outcomes()
     assert (outcome.state, len(batches)) == ("done", 6)
 
 
@@ -225,13 +233,13 @@ def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_
     def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
         batches.append(len(batch))
         if len(batches) > 2:
-            yield from in_this_process(batch, job, stop)
+            yield from Inline().compute(batch, job, stop)
             return
         for key in batch:
             layout.lock_path(tmp_path, key).write_bytes(b".")
-        raise BrokenProcessPool
+        raise WorkersKilledError
 
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2, 3)))
-    outcomes = list(Sweeping(plan, ONE, dies).outcomes())
+    outcomes = list(Sweeping(plan, ONE, computing(dies)).outcomes())
     assert {outcome.state for outcome in outcomes} == {"done"}
     assert batches == [3, 3, 1, 1, 1]

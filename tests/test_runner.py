@@ -21,12 +21,14 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store, sweeps
 from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import Plan, check_request, plan_sweep
-from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweep.runner import Sweeping
 from bnbench.wording import duration
 from tests.fits import TINY
 from tests.warm import call
@@ -37,7 +39,7 @@ TWO = Execution(make_slots(("cpu", "cpu"), None, 1))
 
 
 def run(plan: Plan, execution: Execution = ONE) -> list[Outcome]:
-    backend = in_this_process if execution == ONE else in_processes
+    backend = Inline() if execution == ONE else Processes()
     return list(Sweeping(plan, execution, backend).outcomes())
 
 

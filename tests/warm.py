@@ -31,7 +31,7 @@ from typing import Any, Protocol, TypeVar
 
 PACKAGE = Path(__file__).parent.parent
 IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import sooner or later
-    *("bnbench.cli.group", "bnbench.check.exact", "bnbench.sweep.runner", "bnbench.sweep.watching", "tests.arms"),
+    *("bnbench.cli.group", "bnbench.check.measured", "bnbench.sweep.sweep", "bnbench.sweep.watching", "tests.arms"),
     *("torch._dynamo", "hypothesis", "pytest", "distributed.cli.dask_worker", "distributed.cli.dask_scheduler"),
 )
 _CAN_FORK = sys.platform == "linux"  # macOS's own libraries do not bear a fork without exec
@@ -250,8 +250,7 @@ def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
     object of it is deleted here.
     """
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for path in Path("/proc/self/fd").iterdir():
-        descriptor = int(path.name)
+    for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         if descriptor not in kept and descriptor != nowhere:
             try:
                 os.dup2(nowhere, descriptor, inheritable=False)

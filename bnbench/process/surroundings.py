@@ -16,8 +16,8 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch import backends
 from bnbench.process import python_state, torch_state
 
 _AS_IT_IS = object()
+_ASKED = ("threads", "float32_matmul_precision", "cudnn.allow_tf32")  # what a fit asks for
 _MIXED = "mixed"  # torch has an older and a newer way to set a precision, and reads neither once they were mixed
 
 
@@ -191,11 +192,22 @@ def set_anew(threads: int, precision: str = "float32") -> None:
         precision: of the protocol: ``float32``, or ``tf32`` on a GPU.
     """
     fast = precision == "tf32"
-    asked = {"threads": threads, "float32_matmul_precision": "high" if fast else "highest", "cudnn.allow_tf32": fast}
+    asked = dict(zip(_ASKED, (threads, "high" if fast else "highest", fast), strict=True))
     for setting in SETTINGS:
         fresh = asked.get(setting.name, setting.fresh)
         if fresh is not _AS_IT_IS and (setting.name in asked or _differ(setting.value(), fresh)):
             setting.write(fresh)
+
+
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """Give whatever :func:`set_anew` sets its value back at the end: a notebook goes on as it was."""
+    touched = [setting for setting in SETTINGS if setting.fresh is not _AS_IT_IS or setting.name in _ASKED]
+    before = {setting.name: setting.value() for setting in touched}
+    try:
+        yield
+    finally:
+        put_back(before)
 
 
 def in_force() -> dict[str, str]:

@@ -23,8 +23,8 @@ class Execution:
     """How fits are computed: nothing here belongs to the protocol.
 
     Attributes:
-        slots: places for one fit at a time; those of a cluster are counted here, and each of its machines
-            makes its own from ``request``.
+        slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
+            counted here, and each of its machines makes its own from ``request``.
         threads: processor threads of a fit.
         chunk: pixels computed at once.
         data_folder: torchvision's folder of data sets.
@@ -35,7 +35,7 @@ class Execution:
         fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
     """
 
-    slots: tuple[Slot, ...]
+    slots: tuple[Slot, ...] = ()
     threads: int = 1
     chunk: int = CHUNK
     data_folder: Path | None = None
@@ -80,6 +80,11 @@ class Job:
     def local_folder(self) -> Path:
         """A folder of this runner on the disk of whichever machine asks: leases, and the word to stop."""
         return Path(tempfile.gettempdir()) / f"bnbench-{self.token}"
+
+    @property
+    def progress_every(self) -> float:
+        """Seconds between two words of a fit on its progress; on a cluster a thousand fits share one file system."""
+        return 5.0 if self.is_remote else 0.5
 
     @property
     def here_marker(self) -> Path:

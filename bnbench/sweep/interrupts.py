@@ -162,12 +162,6 @@ class Stop:
                 marker.parent.mkdir(parents=True, exist_ok=True)
                 marker.touch()
 
-    def withdraw(self) -> None:
-        """Take the markers away once nobody needs them."""
-        for marker in self.markers:
-            with suppress(OSError):
-                marker.unlink(missing_ok=True)
-
 
 @contextmanager
 def runner_signals(stop: Stop) -> Iterator[None]:
