@@ -150,7 +150,7 @@ class Case:
 
         from bnbench.arms.networks import arm_factory
         from bnbench.inputs.data import Images
-        from bnbench.mpo.objective import Targets
+        from bnbench.mpo.objective import targets_of
         from bnbench.mpo.plane import Plane, grid_coordinates
         from bnbench.protocol.profiles import PROFILES
 
@@ -163,7 +163,7 @@ class Case:
         self.data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels).to(device, dtype)
         self.coordinates = grid_coordinates((size, size)).to(device, dtype)
         self.pixels = torch.randperm(size * size, generator=generator)[:pixels].to(device)
-        self.targets = Targets.of_colours(torch.arange(pixels) < pixels // 2).to(device)
+        self.targets = targets_of(torch.arange(pixels) < pixels // 2).to(device)
         minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
         self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
 

@@ -24,7 +24,7 @@ from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.batched import ordinary_attention
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.landscape import measure_landscape
-from bnbench.mpo.objective import Targets
+from bnbench.mpo.objective import targets_of
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
@@ -68,7 +68,7 @@ def test_what_is_taken_is_computed_right(name: str) -> None:
     assert expected.norm() > 1e-3
     for chunk in (6, 1):
         engine = ObjectiveGradient(plane, data, grid_coordinates(GRID), 9.0, chunk)
-        targets = Targets.of_colours(torch.ones(6, dtype=torch.bool))
+        targets = targets_of(torch.ones(6, dtype=torch.bool))
         found, each, _ = engine.step(frame.detach(), PIXELS, targets, torch.arange(5))
         torch.testing.assert_close(each, losses.detach())
         torch.testing.assert_close(found, expected)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench.mpo.objective import Targets, is_clamped, objective, weighted_objective
+from bnbench.mpo.objective import is_clamped, objective, targets_of, weighted_objective
 from bnbench.mpo.sampling import Cycle
 
 pixels = st.lists(st.tuples(st.floats(0, 8), st.booleans()), min_size=1, max_size=20)
@@ -32,7 +32,7 @@ def test_the_objective_is_eq_3(drawn: list[tuple[float, bool]], threshold: float
 def test_parts_of_chunks_add_up(drawn: list[tuple[float, bool]], threshold: float, chunk: int) -> None:
     losses = torch.tensor([loss for loss, _ in drawn], dtype=torch.float64)
     black = torch.tensor([is_black for _, is_black in drawn])
-    targets = Targets.of_colours(black)
+    targets = targets_of(black)
     chunks = torch.arange(len(losses)).split(chunk)
     parts = [weighted_objective(losses[part], targets.part(part), threshold) for part in chunks]
     assert sum(parts).item() == pytest.approx(objective(losses, black, threshold).item(), abs=1e-12)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.objective import Targets
+from bnbench.mpo.objective import Targets, targets_of
 from bnbench.mpo.optimizers import build_optimizer
-from bnbench.mpo.plane import Plane, check_dimensions, grid_coordinates
+from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.training import Training, TrainingSettings
 
@@ -52,13 +52,13 @@ class Fit:
         trained: True where trained, same shape.
         data: training images, on the plane's device and of its dtype.
         training: objective and optimization.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
         pixels: generator of the pixels' order, on the CPU.
         images: generator of the images' order, on the CPU.
         chunk: pixels computed at once.
 
     Raises:
-        ValueError: masks that do not fit each other or lack a trained pixel of either colour.
+        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Fit:
     ) -> None:
         black, trained = torch.as_tensor(black), torch.as_tensor(trained)
         _check_masks(black, trained)
-        check_dimensions(plane, black.shape)
+        check_directions(plane, black.shape)
         data = data.beside(plane.vectors)
         check_outputs(plane.module, data)
         self.plane, self.training = plane, training
@@ -132,7 +132,7 @@ class Fit:
         white = self.white_pixels[self.white_cycle.draw(self.white_count)]
         is_black = torch.arange(self.black_count + self.white_count) < self.black_count
         device = self.coordinates.device
-        return torch.cat([black, white]).to(device), Targets.of_colours(is_black).to(device)
+        return torch.cat([black, white]).to(device), targets_of(is_black).to(device)
 
     def _draw_images(self, pixels: int) -> Tensor:
         """Images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
@@ -211,7 +211,7 @@ def fit(
         trained: True where trained, same shape.
         data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
         training: objective and optimization; by default those of ``compact``.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
         pixels: generator of the pixels' order, on the CPU.
         images: generator of the images' order, on the CPU.
         chunk: pixels computed at once.
@@ -222,7 +222,7 @@ def fit(
 
     Raises:
         DivergedError: a loss or gradient stopped being finite.
-        ValueError: masks that do not fit each other or lack a trained pixel of either colour.
+        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
     """
     under_way = Fit(
         plane,

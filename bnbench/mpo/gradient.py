@@ -96,7 +96,7 @@ class ObjectiveGradient:
         gradient = torch.zeros_like(frame)
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
-            own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
+            own = [layer.requires_grad_() for layer in self._own_weights(frame, pixels[part])]
             loss, hit = self._forward(own, _minibatches(images, part))
             value = weighted_objective(loss, Targets(low[part], weight[part]), self.threshold)
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])

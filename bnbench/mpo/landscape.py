@@ -1,4 +1,4 @@
-"""Loss and accuracy at every pixel of a plane."""
+"""Loss and accuracy at every pixel of a grid on a plane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bnbench.errors import RequestError
 from bnbench.mpo.batch_norm import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.plane import Plane, check_dimensions, grid_coordinates
+from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
 _VISITS = 2_048
@@ -56,7 +56,7 @@ def measure_landscape(
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
             ``reference``, estimated anew at each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
 
     Returns:
         Loss and accuracy over all images of ``data``, each of the grid's shape.
@@ -65,7 +65,7 @@ def measure_landscape(
         RequestError: an unknown policy, or too few reference images.
         ValueError: the grid has other dimensions than the plane.
     """
-    check_dimensions(plane, shape)
+    check_directions(plane, shape)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
     batch, seen = _batch_and_reference(plane, bn_statistics, reference)

@@ -22,11 +22,6 @@ class Targets(NamedTuple):
     low: Tensor
     weight: Tensor
 
-    @classmethod
-    def of_colours(cls, black: Tensor) -> Targets:
-        """Return eq. 3's targets: 1 / #black where black, 1 / #white where white; ``black`` is bool, shape (P,)."""
-        return cls(black, 1 / torch.where(black, black.sum(), (~black).sum()).double())
-
     def part(self, pixels: Tensor) -> Targets:
         """Return the targets of some of the pixels."""
         return Targets(self.low[pixels], self.weight[pixels])
@@ -34,6 +29,11 @@ class Targets(NamedTuple):
     def to(self, device: torch.device) -> Targets:
         """Return the targets on a device."""
         return Targets(self.low.to(device), self.weight.to(device))
+
+
+def targets_of(black: Tensor) -> Targets:
+    """Return eq. 3's targets: 1 / #black where black, 1 / #white where white; ``black`` is bool, shape (P,)."""
+    return Targets(black, 1 / torch.where(black, black.sum(), (~black).sum()).double())
 
 
 def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
@@ -47,7 +47,7 @@ def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
     Returns:
         The value to minimize, a scalar. A colour with no pixel contributes 0.
     """
-    return weighted_objective(losses, Targets.of_colours(black), threshold)
+    return weighted_objective(losses, targets_of(black), threshold)
 
 
 def weighted_objective(losses: Tensor, targets: Targets, threshold: float) -> Tensor:
