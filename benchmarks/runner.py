@@ -29,6 +29,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bnbench.bn_policy import NO_BN
 from bnbench.inputs.data import load_data
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import fit
@@ -137,7 +138,7 @@ def as_of(key: FitKey, result: store.FitResult) -> store.FitResult:
             torch.from_numpy(table[f"{images}_{measure}"].to_numpy(float)).view(mask.shape)
             for measure in ("loss", "accuracy")
         )
-        policy = PROTOCOL.measurement.bn_statistics if key.arm == "bn" else "none"
+        policy = PROTOCOL.measurement.bn_policy if key.arm == "bn" else NO_BN
         rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=split)
     identity = fit_identity(key, PROTOCOL)
     return replace(result, key=key, identity=identity, landscape=table, summary=pd.DataFrame(rows))

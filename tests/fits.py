@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bnbench.bn_policy import NO_BN
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.landscape import Landscape
 from bnbench.protocol.profiles import PROFILES
@@ -83,6 +84,6 @@ def summary_of(landscape: pd.DataFrame, protocol: Protocol, arm: str) -> pd.Data
             torch.from_numpy(landscape[f"{columns}_{measure}"].to_numpy(float)).view(shape)
             for measure in ("loss", "accuracy")
         )
-        policy = protocol.measurement.bn_statistics if arm == "bn" else "none"
+        policy = protocol.measurement.bn_policy if arm == "bn" else NO_BN
         rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=images)
     return pd.DataFrame(rows)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import bnbench
+from bnbench.bn_policy import BnPolicy
 from bnbench.errors import RequestError
 from bnbench.evaluate import measure
 from bnbench.evaluate.measure import evaluate_planes
@@ -59,7 +60,7 @@ def results(sweep: Path, tmp_path: Path) -> Path:
 
 def request(out: Path, *policies: str, **asked: object) -> EvaluationRequest:
     given: dict[str, object] = {"execution": Execution(KEEPING.slots), "arms": GRID.arms, **asked}
-    return EvaluationRequest(out=out, policies=policies, **given)
+    return EvaluationRequest(out=out, policies=tuple(map(BnPolicy.parse, policies)), **given)
 
 
 def evaluate(folder: Path, asked: EvaluationRequest) -> list[str]:
@@ -169,7 +170,7 @@ def test_what_is_done_is_skipped_and_what_is_not_of_this_plane_is_done_again(res
     files = {path: path.stat().st_mtime_ns for path in layout.evaluation_paths(tmp_path / "out")}
     assert plan_evaluation(results, asked).to_run == []
     more = plan_evaluation(results, request(tmp_path / "out", "batch:20", "batch:30"))
-    assert [[one.policy for one in task.to_do] for task in more.to_run] == [["batch:30"]]
+    assert [[str(one.policy) for one in task.to_do] for task in more.to_run] == [["batch:30"]]
     assert len(plan_evaluation(results, request(tmp_path / "out", "batch:20", with_landscapes=True)).to_run) == 3
     plane = layout.plane_path(results, KEYS["plain"])
     changed(plane, plane, {}, scale=0.2)
@@ -258,8 +259,8 @@ def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
 
 
 WRONG = {
-    "--bn-statistics batch:64,running": "--bn-statistics batch:64,running: 'running' is not a policy; give batch:N",
-    "--bn-statistics batch:0": "'batch:0' is not a policy",
+    "--bn-statistics batch:64,running": "--bn-statistics running: give batch:N",
+    "--bn-statistics batch:0": "--bn-statistics batch:0: give batch:N",
     "--bn-statistics recalibrate,recalibrate:512": "names recalibrate:512 twice",
     "--bn-statistics recalibrate:5000": "--bn-statistics recalibrate:5000: results has 1,097 training images",
     "--arms bm": "--arms bm: results has no fits of it, only of bn, plain, tests.arms:layer_norm",
@@ -279,9 +280,9 @@ def test_a_wrong_request_is_one_sentence_and_exit_2(wrong: str, sweep: Path) -> 
 
 
 def test_policies_read_as_people_write_them() -> None:
-    assert parse_policies("batch:64, recalibrate") == ("batch:64", "recalibrate:512")
+    assert parse_policies("batch:64, recalibrate") == (BnPolicy("batch", 64), BnPolicy("recalibrate", 512))
     for wrong in ("", "batch", "batch:", "batch:-1", "batch:1.5", "batch:9999999999", "batch:64,,"):
-        with pytest.raises(RequestError, match="is not a policy"):
+        with pytest.raises(RequestError, match=r"^--bn-statistics .*batch:512"):
             parse_policies(wrong)
 
 

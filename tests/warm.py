@@ -178,8 +178,8 @@ def _become(module: str, arguments: list[str], cwd: str, environment: dict[str, 
     for descriptor, stream in enumerate(streams):
         os.dup2(stream, descriptor)
         os.close(stream)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115  # a descriptor, for good
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # a descriptor, for good
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
@@ -225,7 +225,7 @@ def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
     object of it is deleted here.
     """
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
+    for descriptor in (int(entry.name) for entry in list(Path("/dev/fd").iterdir())):
         if descriptor not in kept and descriptor != nowhere:
             try:
                 os.dup2(nowhere, descriptor, inheritable=False)

@@ -20,6 +20,7 @@ import pandas as pd
 from bnbench.errors import RequestError
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Protocol
+from bnbench.results.summary import headline_rows
 
 FORMAT = 3
 RELATIVE = 1e-9  # two orders of float64 sums agree to about 1e-13; a wrong equation differs in the first digits
@@ -97,9 +98,8 @@ def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict
     Returns:
         Name, such as ``plain − bn: difference``, to value, see :func:`statistical_names`; every fit weighs the same.
     """
-    chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
     quantities = ["black", "white", "difference"]
-    means: dict[Any, Any] = summaries[chosen].groupby("arm")[quantities].mean().to_dict("index")
+    means: dict[Any, Any] = headline_rows(summaries).groupby("arm")[quantities].mean().to_dict("index")
     found = {f"{arm}: {colour} accuracy": means[arm][colour] for arm in arms for colour in ("black", "white")}
     gaps = {
         f"{arms[0]} − {arm}: difference": means[arms[0]]["difference"] - means[arm]["difference"] for arm in arms[1:]

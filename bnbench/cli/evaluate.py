@@ -18,6 +18,7 @@ from bnbench.results import layout
 from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
+    from bnbench.bn_policy import BnPolicy
     from bnbench.evaluate.plan import EvaluationPlan, EvaluationRequest
 
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @image_options
 def evaluate(
     results: Path,
-    bn_statistics: tuple[str, ...],
+    bn_statistics: tuple[BnPolicy, ...],
     arms: str,
     split: str | None,
     test_images: int | None,

@@ -9,6 +9,7 @@ import math
 import re
 from decimal import Decimal, InvalidOperation
 
+from bnbench.bn_policy import BnPolicy
 from bnbench.errors import RequestError
 
 _THOUSANDTH = Decimal("0.001")
@@ -141,20 +142,15 @@ def parse_shard(text: str, option: str = "--shard") -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[str, ...]:
-    """Read BN policies: ``batch:64,recalibrate:512``; plain ``recalibrate`` means ``recalibrate:512``.
+def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[BnPolicy, ...]:
+    """Read BN policies: ``batch:64,recalibrate:512``; ``recalibrate`` alone means ``recalibrate:512``.
 
     Raises:
         ValueError: not a policy, or one that is named twice.
     """
-    policies: list[str] = []
-    for part in text.split(","):
-        policy = "recalibrate:512" if part.strip() == "recalibrate" else part.strip()
-        if not re.fullmatch(r"(batch|recalibrate):[1-9]\d{0,8}", policy):
-            raise RequestError(
-                f"{option} {text}: {part.strip()!r} is not a policy; "
-                "give batch:N or recalibrate:N with N images, such as batch:64,recalibrate:512."
-            )
+    policies: list[BnPolicy] = []
+    for part in map(str.strip, text.split(",")):
+        policy = BnPolicy.parse("recalibrate:512" if part == "recalibrate" else part, option)
         if policy in policies:
             raise RequestError(f"{option} {text} names {policy} twice; give each policy once.")
         policies.append(policy)

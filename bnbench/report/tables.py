@@ -13,6 +13,7 @@ import pandas as pd
 
 from bnbench.report.figures.style import arm_order
 from bnbench.results.failures import Failure
+from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
 
@@ -99,11 +100,10 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     columns = ["black", "white", "difference"]
     if sweep.summaries.empty:
         return pd.DataFrame(columns=[*keys, "policy", *columns])
-    measured = sweep.summaries[sweep.summaries["split"] == sweep.protocol.measurement.split]
-    headline = measured[measured["headline"].astype(bool)]
-    everything = headline.loc[headline["pixels"] == "all", [*keys, "policy", *columns, "black_loss", "white_loss"]]
-    trained = headline.loc[headline["pixels"] == "trained", [*keys, *columns]]
-    trained = trained.rename(columns={column: f"{column}_trained" for column in columns})
+    everything = headline_rows(sweep.summaries)[[*keys, "policy", *columns, "black_loss", "white_loss"]]
+    trained = headline_rows(sweep.summaries, "trained")[[*keys, *columns]].rename(
+        columns={column: f"{column}_trained" for column in columns}
+    )
     table = everything.merge(trained, on=keys, how="left")
     if "wall_seconds" in sweep.provenance:
         table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys, how="left")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bnbench.bn_policy import BnPolicy
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
@@ -39,7 +40,7 @@ class Evaluation:
         plane: hash of the plane's file.
         split: images that it is measured on, ``test`` or ``held-out``.
         images: how many of them.
-        policy: BN statistics, ``batch:N`` or ``recalibrate:N``; ``none`` for an arm without BN.
+        policy: BN statistics; ``NO_BN`` for an arm without BN.
     """
 
     protocol: Protocol
@@ -48,14 +49,14 @@ class Evaluation:
     plane: str
     split: str
     images: int
-    policy: str
+    policy: BnPolicy
 
     def path(self, out: Path, kind: str = "summaries") -> Path:
         """Where its file lies below a folder of evaluations: of ``summaries`` or ``landscapes``.
 
         The plane is part of the name: two folders may hold the same fit, and a fit may be computed anew.
         """
-        name = f"{self.policy.replace(':', '-')}_{self.split}-{self.images}_{self.plane[:8]}"
+        name = f"{str(self.policy).replace(':', '-')}_{self.split}-{self.images}_{self.plane[:8]}"
         return layout.evaluation_path(out, self.protocol, self.key, name, kind)
 
     def is_done(self, out: Path, *, with_landscape: bool = False) -> bool:
@@ -81,7 +82,7 @@ class Evaluation:
         Raises:
             OSError: it cannot be written.
         """
-        which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id}
+        which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id, "policy": str(self.policy)}
         identified = table.assign(**{name: which[name] for name in IDENTIFYING})
         rest = [name for name in table.columns if name not in IDENTIFYING]
         buffer = io.BytesIO()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bnbench.bn_policy import NO_BN
 from bnbench.inputs.masks import Mask, draw_mask, is_trained
 from bnbench.process.reading import check_plain, read_file, reason_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol, check_key
@@ -152,7 +153,8 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
         raise ValueError("a difference of its summary is not that of its accuracies")
     shown = {row[1:]: number for number, row in enumerate(rows) if summary["headline"][number]}
     split, own = protocol.measurement.split, protocol.measurement.bn_statistics
-    allowed = {"bn": {own}, "plain": {"none"}, "skip": {"none"}}.get(arm, {own, "none"})
+    without = str(NO_BN)
+    allowed = {"bn": {own}, "plain": {without}, "skip": {without}}.get(arm, {own, without})
     wanted = {(images, pixels) for images in (split, "train") for pixels in ("all", "trained")}
     if (
         shown.keys() != wanted

@@ -22,6 +22,7 @@ from bnbench.results.claims import Progress, write_progress
 from bnbench.results.failures import identity_of
 from bnbench.results.fits import check_fit, read_fit
 from bnbench.results.planes import save_plane
+from bnbench.results.summary import headline_rows
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.devices import Slot, prepare_process
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
@@ -36,9 +37,9 @@ def fit_identity(key: FitKey, protocol: Protocol) -> str:
     return identity_of(key, protocol, arm_source(key.arm))
 
 
-def headline(summary: pd.DataFrame) -> tuple[float, float]:
-    """Return the mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
-    row = summary[summary["headline"] & (summary["split"] != "train") & (summary["pixels"] == "all")].iloc[0]
+def headline_accuracies(summary: pd.DataFrame) -> tuple[float, float]:
+    """Return the headline's mean accuracy over black and over white pixels."""
+    row = headline_rows(summary).iloc[0]
     return float(row["black"]), float(row["white"])
 
 
@@ -54,7 +55,7 @@ def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
     if result.identity != identity:
         raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
     seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
-    return Outcome(key, "done", seconds, gflops, *headline(result.summary))
+    return Outcome(key, "done", seconds, gflops, *headline_accuracies(result.summary))
 
 
 def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
@@ -139,7 +140,7 @@ class FitUnderWay:
             store.write_fit(self.folder, result)
         except OSError as error:
             raise UnwritableError(error) from error
-        return Outcome(self.key, "done", self._seconds(), gflops, *headline(summary), message=self.note)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
 
     def _train(self, stop: StopWatch, confinement: Confinement) -> None:
         now = time.monotonic()

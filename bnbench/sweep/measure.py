@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import Mask
 from bnbench.mpo.batch_norm import uses_bn
@@ -13,6 +14,7 @@ from bnbench.mpo.images import Images
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.summary import TRAIN
 
 
 def measure_fit(
@@ -32,7 +34,7 @@ def measure_fit(
         The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
     """
     found = {
-        name: _landscape(plane, images, protocol.measurement.bn_statistics, data, protocol)
+        name: _landscape(plane, images, protocol.measurement.bn_policy, data, protocol)
         for name, images in (("test", data.measured), ("train", data.train_sample))
     }
     table = pd.DataFrame(
@@ -51,30 +53,36 @@ def measure_fit(
         }
     )
     split = protocol.measurement.split
-    headline, *others = policies(protocol) if uses_bn(plane.module) else ["none"]
+    headline, *others = policies(protocol) if uses_bn(plane.module) else [NO_BN]
     rows = summary_rows(found["test"], mask, trained, policy=headline, split=split)
-    rows += summary_rows(found["train"], mask, trained, policy=headline, split="train")
+    rows += summary_rows(found["train"], mask, trained, policy=headline, split=TRAIN)
     for policy in others:
         measured = _landscape(plane, data.measured, policy, data, protocol)
         rows += summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)
     return table, pd.DataFrame(rows)
 
 
-def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protocol: Protocol) -> Landscape:
+def _landscape(plane: Plane, images: Images, policy: BnPolicy, data: DataSet, protocol: Protocol) -> Landscape:
     shape, origin = protocol.mask.mask_size, protocol.mask.origin
     return measure_landscape(plane, shape, images, bn_statistics=policy, reference=data.train, origin=origin)
 
 
-def policies(protocol: Protocol) -> list[str]:
-    """Policies that a bn fit's summary is kept under, the headline's first: does the answer depend on them?"""
-    headline = protocol.measurement.bn_statistics
-    _, _, count = headline.partition(":")
-    others = (f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}")
+def policies(protocol: Protocol) -> list[BnPolicy]:
+    """Return the policies that a bn fit's summary is kept under, the headline's first.
+
+    The others show whether the answer depends on the policy.
+    """
+    headline = protocol.measurement.bn_policy
+    others = (
+        BnPolicy("batch", headline.images),
+        BnPolicy("batch", protocol.training.images),
+        BnPolicy("recalibrate", headline.images),
+    )
     return list(dict.fromkeys((headline, *others)))
 
 
 def summary_rows(
-    found: Landscape, mask: Mask, trained: Mask, *, policy: str, split: str, headline: bool = True
+    found: Landscape, mask: Mask, trained: Mask, *, policy: BnPolicy, split: str, headline: bool = True
 ) -> list[dict[str, object]]:
     """Means over black and over white pixels: one row for all pixels, one for those that were trained.
 
@@ -82,7 +90,7 @@ def summary_rows(
         found: what was measured, shape (rows, columns).
         mask: True where black, same shape.
         trained: True where trained, same shape.
-        policy: BN statistics that it was measured under; ``none`` for networks without BN.
+        policy: BN statistics that it was measured under; ``NO_BN`` for networks without BN.
         split: which images it was measured on.
         headline: whether this is what the protocol asks for.
 
@@ -96,7 +104,7 @@ def summary_rows(
         losses = [found.loss[colour].mean().item() for colour in (black, white)]
         rows.append(
             {
-                "policy": policy,
+                "policy": str(policy),
                 "headline": headline,
                 "split": split,
                 "pixels": pixels,

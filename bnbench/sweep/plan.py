@@ -107,8 +107,7 @@ def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataS
     if protocol.training.images > len(data.train):
         raise RequestError(f"--images {protocol.training.images}: {there}; give fewer.")
     for policy in policies(protocol):
-        kind, _, count = policy.partition(":")
-        if kind == "recalibrate" and int(count) > len(data.train):
+        if policy.reference > len(data.train):
             asked = protocol.measurement.bn_statistics
             raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
     return data
