@@ -18,8 +18,10 @@ from bnbench.results.store import FitResult
 from bnbench.sweep.measure import summary_rows
 
 SMOKE = PROFILES["smoke"]
-# A fit of well under a second.
+# A fit of a tenth of a second.
 TINY = SMOKE.with_knobs(
+    widths=(2,),
+    strides=(2,),
     mask_size=(4, 4),
     steps=6,
     black_pixels=3,
@@ -85,5 +87,7 @@ def summary_of(landscape: pd.DataFrame, protocol: Protocol, arm: str) -> pd.Data
             for measure in ("loss", "accuracy")
         )
         policy = protocol.measurement.bn_policy if arm == "bn" else NO_BN
-        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=images)
+        rows += summary_rows(
+            Landscape(loss, accuracy), mask, trained, policy=policy, split=images, threshold=protocol.training.threshold
+        )
     return pd.DataFrame(rows)

@@ -33,6 +33,7 @@ from bnbench.sweep.runner import Sweeping
 from tests.fits import TINY
 from tests.test_cli import TINY as COMMAND
 from tests.test_cli import bnbench
+from tests.warm import Process, start
 
 ROOT = Path(__file__).parent.parent
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2, 3))
@@ -43,9 +44,10 @@ QUIET = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP
 
 
 @contextmanager
-def started(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--no-dashboard"]
-    process = subprocess.Popen(command, env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(module: str, *arguments: str) -> Iterator[Process]:
+    with Path(os.devnull).open("r+b", buffering=0) as nowhere:
+        where = {"cwd": Path.cwd(), "environment": QUIET, "streams": (nowhere.fileno(),) * 3}
+        process = start(f"distributed.cli.{module}", [*arguments, "--no-dashboard"], **where)
     try:
         yield process
     finally:
@@ -53,12 +55,12 @@ def started(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def worker(address: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+def worker(address: str) -> AbstractContextManager[Process]:
     return started("dask_worker", address, "--nthreads", "1", "--no-nanny", "--memory-limit", "0")
 
 
 @contextmanager
-def scheduler(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def scheduler(folder: Path) -> Iterator[tuple[Process, str]]:
     file = folder / "scheduler.json"
     where = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
     with started("dask_scheduler", *where) as process:

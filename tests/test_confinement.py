@@ -30,6 +30,7 @@ from bnbench.sweep.runner import Sweeping
 from tests.arms import TRAINED_ON
 from tests.fits import TINY
 from tests.rough_arms import CHILDREN, ROUGH
+from tests.warm import call
 
 PROTOCOL = TINY.with_knobs(steps=2, images=TRAINED_ON)
 ONE = Execution(make_slots(("cpu",), 1, 1))
@@ -102,7 +103,7 @@ def test_what_rough_arms_do_in_workers_fails_them_alone(
     tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone = FitKey("tests.worker_alone:make", 0.5, 1)
-    outcomes = sweep(tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
+    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
     assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(ROUGH) + 1)
     check_failures(tmp_path, list(ROUGH))
     check_plain(tmp_path, undisturbed)
@@ -124,7 +125,7 @@ def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undis
 
 def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_path: Path) -> None:
     stubborn = key_of("sleeps_and_catches_everything")
-    (outcome,) = sweep(tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
+    (outcome,) = call(sweep, tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
     assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
     failure = failure_of(tmp_path, stubborn)
     assert failure is not None

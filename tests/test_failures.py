@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from bnbench.results.failures import Failure, read_failure
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.inline import Inline
-from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import Stop
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Sweeping
 from tests.arms import TRAINED_ON
+from tests.shell import SWEEP, Running
 from tests.test_cli import bnbench
 
 KNOBS = {"mask_size": (4, 4), "steps": 6, "black_pixels": 4, "white_pixels": 4, "images": TRAINED_ON}
@@ -44,7 +43,19 @@ COMMAND = [
     "4",
 ]
 COMMAND += ["--images", str(TRAINED_ON), "--devices", "cpu", "--jobs", "1", "--probs", "0.5", "--seeds", "1"]
-COMMAND += ["--out", "results"]
+COMMAND += [
+    "--test-images",
+    "60",
+    "--train-images",
+    "60",
+    "--bn-statistics",
+    "batch:60",
+    "--widths",
+    "2",
+    "--strides",
+    "2",
+]
+COMMAND += ["--backend", "inline", "--out", "results"]
 
 
 def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bool = False) -> list[Outcome]:
@@ -52,8 +63,7 @@ def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bo
     names = tuple(arm if arm in ("plain", "bn") else f"tests.arms:{arm}" for arm in arms)
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
-    backend = Inline() if len(execution.slots) == 1 else Processes()
-    return list(Sweeping(plan, execution, backend).outcomes())
+    return list(Sweeping(plan, execution, Inline()).outcomes())
 
 
 def computing(compute: Callable[[Sequence[FitKey], Job, Stop], Iterator[Outcome]]) -> Inline:
@@ -171,29 +181,25 @@ def test_lines_of_json_are_the_plan_and_the_outcomes(tmp_path: Path) -> None:
 
 
 def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None:
-    protocol = TINY.with_knobs(steps=1_000_000)
-    three = Execution(make_slots(("cpu", "cpu", "cpu"), None, 1), chunk=4)
-    store.open_folder(tmp_path, protocol)
-    plan = plan_sweep(tmp_path, protocol, Grid(("plain",), (0.5,), (1, 2, 3, 4)))
-    sweeping = Sweeping(plan, three, Processes())
-    seen: list[list[claims.Progress]] = [[]]
+    options = [*SWEEP, "--steps", "1000000", "--seeds", "4", "--devices", "cpu,cpu,cpu"]
+    running, folder = Running(options, tmp_path), tmp_path / "results"
+    seen: list[list[claims.Progress]] = []
 
-    def stop_when_there_are_three() -> None:
-        end = time.monotonic() + 120
-        while len(seen[-1]) < 3 and time.monotonic() < end:
-            seen.append(claims.running(tmp_path))
-            time.sleep(0.05)
-        sweeping.stop.request()
+    def are_three() -> bool:
+        seen.append(claims.running(folder) if folder.exists() else [])
+        return len(seen[-1]) == 3
 
-    watching = threading.Thread(target=stop_when_there_are_three)
-    watching.start()
-    assert list(sweeping.outcomes()) == []
-    watching.join()
-    assert max(map(len, seen)) == 3
+    try:
+        running.wait_until(are_three)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.wait() == 128 + signal.SIGTERM
+    finally:
+        running.end()
+    assert layout.fit_paths(folder) == []
     for fits in seen:
         assert len({fit.slot for fit in fits}) == len({fit.pid for fit in fits}) == len(fits), "two fits on one slot"
     assert {fit.slot for fit in seen[-1]} == {"cpu#0", "cpu#1", "cpu#2"}
-    assert len(list((tmp_path / "running").iterdir())) == 3, "a checkpoint of each is all that is left"
+    assert len(list((folder / "running").iterdir())) == 3, "a checkpoint of each is all that is left"
 
 
 def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -> None:
