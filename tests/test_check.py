@@ -56,7 +56,7 @@ def test_exact_quantities_are_those_of_the_committed_baseline(clean: dict[str, V
     assert stored["hash"] == STANDARD.protocol.hash
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_exact_quantities_do_not_depend_on_threads() -> None:
     small, threads = Grid(("bn",), (0.3,), (1,)), torch.get_num_threads()
     alone = exact_quantities(STANDARD.protocol, small)
