@@ -139,7 +139,9 @@ def as_of(key: FitKey, result: store.FitResult) -> store.FitResult:
             for measure in ("loss", "accuracy")
         )
         policy = PROTOCOL.measurement.bn_policy if key.arm == "bn" else NO_BN
-        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=split)
+        rows += summary_rows(
+            Landscape(loss, accuracy), mask, trained, policy=policy, split=split, threshold=PROTOCOL.training.threshold
+        )
     identity = fit_identity(key, PROTOCOL)
     return replace(result, key=key, identity=identity, landscape=table, summary=pd.DataFrame(rows))
 

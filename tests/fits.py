@@ -87,5 +87,7 @@ def summary_of(landscape: pd.DataFrame, protocol: Protocol, arm: str) -> pd.Data
             for measure in ("loss", "accuracy")
         )
         policy = protocol.measurement.bn_policy if arm == "bn" else NO_BN
-        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=images)
+        rows += summary_rows(
+            Landscape(loss, accuracy), mask, trained, policy=policy, split=images, threshold=protocol.training.threshold
+        )
     return pd.DataFrame(rows)

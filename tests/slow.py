@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 
-def frame_by_hand(vectors: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Origin, right and up of a plane by eq. 2 as the paper writes it, the scale not applied."""
-    origin, free, up = vectors
-    inner = sum(free[i] * up[i] for i in range(len(up)))
-    squared = sum(up[i] * up[i] for i in range(len(up)))
-    rest = free - inner / squared * up
-    return origin, rest * (squared.sqrt() / sum(value * value for value in rest).sqrt()), up
+def frame_by_hand(vectors: Tensor) -> list[Tensor]:
+    """Origin and directions by eq. 2 as the paper writes it for two, the scale not applied."""
+    origin, *free, up = vectors
+    length = sum(value * value for value in up).sqrt()
+    directions = [up]
+    for vector in reversed(free):
+        rest = vector
+        for other in directions:
+            inner = sum(vector[i] * other[i] for i in range(len(up)))
+            rest = rest - inner / sum(value * value for value in other) * other
+        directions.insert(0, rest * (length / sum(value * value for value in rest).sqrt()))
+    return [origin, *directions]
+
+
+def weights_by_hand(frame: Sequence[Tensor], scale: Tensor, place: Sequence[float]) -> Tensor:
+    """Weight vector of one point by eq. 1."""
+    origin, *directions = frame
+    return origin + scale * sum(step * direction for step, direction in zip(place, directions, strict=True))
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -35,27 +48,36 @@ def pixel_loss(module: nn.Module, weights: Tensor, images: Tensor, labels: Tenso
     return cross_entropy(logits, labels), right / len(labels)
 
 
-def position(row: int, column: int, rows: int, columns: int) -> tuple[float, float]:
-    """(α, β) of a pixel: up is up, the centre is the origin."""
-    return column - (columns - 1) / 2, (rows - 1) / 2 - row
+def position(pixel: int, shape: Sequence[int]) -> tuple[float, ...]:
+    """(α, β, …) of a pixel counted in reading order: up is up, the centre is the origin."""
+    if len(shape) == 1:
+        return (pixel - (shape[0] - 1) / 2,)
+    *axes, rows, columns = shape
+    pixel, column = divmod(pixel, columns)
+    pixel, row = divmod(pixel, rows)
+    found = [column - (columns - 1) / 2, (rows - 1) / 2 - row]
+    for size in reversed(axes):
+        pixel, index = divmod(pixel, size)
+        found.append(index - (size - 1) / 2)
+    return tuple(found)
 
 
 def step_loss(
     module: nn.Module,
     vectors: Tensor,
     scale: Tensor,
-    shape: tuple[int, int],
+    shape: Sequence[int],
     pixels: list[int],
     is_black: list[bool],
     minibatches: list[tuple[Tensor, Tensor]],
     threshold: float,
 ) -> tuple[Tensor, list[float]]:
     """Eq. 3 over a step's pixels, and each pixel's loss."""
-    origin, right, up = frame_by_hand(vectors, scale)
+    frame = frame_by_hand(vectors)
     black, white, losses = [], [], []
     for pixel, colour, (images, labels) in zip(pixels, is_black, minibatches, strict=True):
-        alpha, beta = position(*divmod(pixel, shape[1]), *shape)
-        loss, _ = pixel_loss(module, origin + scale * (alpha * right + beta * up), images, labels)
+        weights = weights_by_hand(frame, scale, position(pixel, shape))
+        loss, _ = pixel_loss(module, weights, images, labels)
         losses.append(loss.item())
         if colour:
             black.append(loss)

@@ -7,6 +7,7 @@ import threading
 import tomllib
 from collections.abc import Callable
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_natural_knobs_and_a_protocol_of_ones_own() -> None:
     changed = values.read_protocol(PROFILES["quick"], {"mask_size": np.int64(5), "widths": [3], "strides": [1]}, [])
     assert changed == PROFILES["quick"].with_knobs(mask_size=(5, 5), widths=(3,), strides=(1,))
     assert values.read_protocol("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
+
+
+def test_a_protocol_of_ones_own_can_be_repeated_by_the_command(tmp_path: Path) -> None:
+    protocol = replace(PROFILES["smoke"].with_knobs(mask_size=(4, 4), steps=4, images=4), profile="mine")
+    asked: dict[str, Any] = {"probs": 0.3, "seeds": 1, "arms": "plain", "devices": "cpu", "jobs": 1, "chunk": 8}
+    with chdir(tmp_path):
+        sweep = bnbench.run(protocol, backend="inline", progress=False, **asked)
+        assert sweep.folder.parent == Path("results")
+    again = command("run", "--config", str(tmp_path / sweep.folder / "config.toml"), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "1 done, 0 to run" in again.stderr
 
 
 def test_a_failed_fit_raises_nothing_and_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

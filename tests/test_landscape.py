@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,20 +19,20 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.measure import measure_fit
 from tests.cases import ARMS, CLASSES, make_images, make_plane
-from tests.slow import frame_by_hand, pixel_loss, position
+from tests.slow import frame_by_hand, pixel_loss, position, weights_by_hand
 
 SHAPE = (3, 4)
 
 
-def slow_landscape(plane: Plane, evaluate: Callable[[Tensor], tuple[float, float]]) -> tuple[Tensor, Tensor]:
-    found = torch.zeros(2, *SHAPE, dtype=torch.float64)
-    origin, right, up = frame_by_hand(plane.vectors.detach(), plane.scale.detach())
-    for row in range(SHAPE[0]):
-        for column in range(SHAPE[1]):
-            alpha, beta = position(row, column, *SHAPE)
-            weights = origin + plane.scale.detach() * (alpha * right + beta * up)
-            found[:, row, column] = torch.tensor(evaluate(weights), dtype=torch.float64)
-    return found[0], found[1]
+def slow_landscape(
+    plane: Plane, evaluate: Callable[[Tensor], tuple[float, float]], shape: tuple[int, ...] = SHAPE
+) -> tuple[Tensor, Tensor]:
+    frame, found = frame_by_hand(plane.vectors.detach()), []
+    for pixel in range(math.prod(shape)):
+        weights = weights_by_hand(frame, plane.scale.detach(), position(pixel, shape))
+        found.append(evaluate(weights))
+    losses, accuracies = torch.tensor(found, dtype=torch.float64).T
+    return losses.view(shape), accuracies.view(shape)
 
 
 def over_batches(module: nn.Module, images: Images, batch: int) -> Callable[[Tensor], tuple[float, float]]:
@@ -60,6 +61,15 @@ def test_every_pixel_equals_its_own_network(arm: str, batch: int) -> None:
     assert torch.equal(found.accuracy, accuracy)
 
 
+@pytest.mark.parametrize("shape", [(5,), (2, 1, 3)])
+def test_every_point_of_a_line_or_a_space_equals_its_own_network(shape: tuple[int, ...]) -> None:
+    plane, images = make_plane("bn", directions=len(shape)), make_images()
+    found = measure_landscape(plane, shape, images, bn_statistics="batch:7")
+    loss, accuracy = slow_landscape(plane, over_batches(plane.module, images, 7), shape)
+    assert torch.allclose(found.loss, loss, rtol=1e-11)
+    assert torch.equal(found.accuracy, accuracy)
+
+
 def test_a_policy_takes_all_the_images_that_it_names() -> None:
     """A batch, or a reference, larger than the batches in which other networks are evaluated."""
     plane, images, reference = make_plane("bn"), make_images(170), make_images(100, seed=5)
@@ -79,7 +89,7 @@ def test_the_corner_may_be_the_origin() -> None:
     """Row r and column c then lie at α = c, β = H − 1 − r: the lower left pixel is w_O itself."""
     plane, images = make_plane("plain"), make_images()
     found = measure_landscape(plane, SHAPE, images, origin="corner")
-    origin, right, up = frame_by_hand(plane.vectors.detach(), plane.scale.detach())
+    origin, right, up = frame_by_hand(plane.vectors.detach())
     for row, column in ((2, 0), (0, 0), (1, 3)):
         weights = origin + plane.scale.detach() * (column * right + (2 - row) * up)
         loss, accuracy = pixel_loss(plane.module, weights, images.pixels, images.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +23,7 @@ from bnbench.protocol.parsing import parse_probs
 from bnbench.protocol.profiles import PROFILES
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=3, max_side=9))
+grids = arrays(np.bool_, array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4))
 
 
 def digest(mask: Mask) -> str:
@@ -99,15 +101,19 @@ def test_every_pixel_is_as_likely_to_be_black() -> None:
     assert abs(share - 0.5).max() < 5 * (0.25 / 1000) ** 0.5
 
 
-def test_framed_layout() -> None:
-    framed, random = draw_mask(0.5, 1, (9, 12), "framed"), draw_mask(0.5, 1, (9, 12))
-    outer, ring, interior = np.ones((9, 12), bool), np.ones((9, 12), bool), np.zeros((9, 12), bool)
-    outer[1:-1, 1:-1] = False
-    ring[2:-2, 2:-2] = False
-    interior[2:-2, 2:-2] = True
-    assert not framed[outer].any()
-    assert framed[ring & ~outer].all()
-    assert np.array_equal(framed[interior], random[interior])
+@pytest.mark.parametrize("shape", [(9, 12), (20,), (6, 7, 8)])
+def test_framed_layout(shape: tuple[int, ...]) -> None:
+    framed, random = draw_mask(0.5, 1, shape, "framed"), draw_mask(0.5, 1, shape)
+    from_edge = np.min([np.minimum(at, size - 1 - at) for at, size in zip(np.indices(shape), shape, strict=True)], 0)
+    assert not framed[from_edge == 0].any()
+    assert framed[from_edge == 1].all()
+    assert np.array_equal(framed[from_edge > 1], random[from_edge > 1])
+
+
+def test_the_axes_of_a_mask_change_nothing_of_its_pixels() -> None:
+    picture = draw_mask(0.3, 2, (12, 6))
+    assert np.array_equal(draw_mask(0.3, 2, (3, 4, 6)), picture.reshape(3, 4, 6))
+    assert np.array_equal(draw_mask(0.3, 2, (72,)), picture.ravel())
 
 
 @pytest.mark.parametrize(
@@ -116,12 +122,14 @@ def test_framed_layout() -> None:
         ((0.5, 1, (9, 9), "spiral"), "mask kind 'spiral' is unknown; use 'random' or 'framed'."),
         ((0.5, 1, (4, 9), "framed"), "a framed mask needs at least 5×5 pixels, not 4×9."),
         ((0.5, 1, (2, 9)), "a mask needs at least 3×3 pixels, not 2×9."),
+        ((0.5, 1, (9, 2, 9)), "a mask needs at least 3×3×3 pixels, not 9×2×9."),
+        ((0.5, 1, ()), "a mask needs at least 3 pixels, not none."),
         ((1.5, 1, (9, 9)), "p=1.5 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
         ((-0.1, 1, (9, 9)), "p=-0.1 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
         ((0.0005, 1, (9, 9)), "p=0.0005 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
     ],
 )
-def test_refused_masks(arguments: tuple[float, int, tuple[int, int]], message: str) -> None:
+def test_refused_masks(arguments: tuple[float, int, tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         draw_mask(*arguments)
 
@@ -147,6 +155,26 @@ def test_a_mask_may_come_out_one_colour_by_chance() -> None:
 @given(masks)
 def test_is_trained_agrees_with_plain_loops(mask: Mask) -> None:
     assert np.array_equal(is_trained(mask), is_trained_by_loops(mask))
+
+
+@given(grids)
+def test_is_trained_agrees_with_plain_loops_along_any_number_of_axes(mask: Mask) -> None:
+    expected = np.zeros_like(mask)
+    steps = list(itertools.product((-1, 0, 1), repeat=mask.ndim))
+    for place in np.ndindex(mask.shape):
+        for step in steps:
+            there = tuple(at + by for at, by in zip(place, step, strict=True))
+            is_inside = all(0 <= at < size for at, size in zip(there, mask.shape, strict=True))
+            if is_inside and mask[there] != mask[place]:
+                expected[place] = True
+    assert np.array_equal(is_trained(mask), expected)
+
+
+@pytest.mark.parametrize(("axes", "neighbours"), [(1, 2), (2, 8), (3, 26)])
+def test_a_pixel_has_neighbours_along_every_axis_and_across(axes: int, neighbours: int) -> None:
+    mask = np.zeros((5,) * axes, np.bool_)
+    mask[(2,) * axes] = True
+    assert is_trained(mask).sum() == 1 + neighbours
 
 
 def test_is_trained_on_a_picture() -> None:

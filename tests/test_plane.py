@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +14,7 @@ from torch import nn
 from bnbench.mpo.fit import fit
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
-from tests.cases import ARMS, make_images, make_mask, make_plane
+from tests.cases import ARMS, make_images, make_plane
 from tests.slow import frame_by_hand, position
 
 
@@ -50,11 +53,11 @@ def test_the_frame_spans_what_was_given(directions: int, seed: int) -> None:
     assert ((frame[1:] * plane.vectors[1:]).sum(1) > 0).all()
 
 
-@given(seed=st.integers(0, 10_000))
-def test_two_directions_follow_the_paper(seed: int) -> None:
-    plane = random_plane(2, seed)
-    origin, right, up = frame_by_hand(plane.vectors, plane.scale)
-    expected = torch.stack([origin, plane.scale * right, plane.scale * up])
+@given(directions=st.integers(1, 3), seed=st.integers(0, 10_000))
+def test_directions_follow_the_paper(directions: int, seed: int) -> None:
+    plane = random_plane(directions, seed)
+    origin, *directions = frame_by_hand(plane.vectors)
+    expected = torch.stack([origin, *(plane.scale * direction for direction in directions)])
     assert torch.allclose(plane.frame(), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -91,16 +94,37 @@ def test_the_grid_is_centred_and_up_is_up(rows: int, columns: int) -> None:
     coordinates = grid_coordinates((rows, columns))
     assert torch.equal(coordinates.sum(0), torch.zeros(2, dtype=torch.float64))
     for pixel, (alpha, beta) in enumerate(coordinates.tolist()):
-        assert (alpha, beta) == position(*divmod(pixel, columns), rows, columns)
+        assert (alpha, beta) == position(pixel, (rows, columns))
     corner = grid_coordinates((rows, columns), "corner")
     assert corner.min() == 0
     assert torch.equal(corner[(rows - 1) * columns], torch.zeros(2, dtype=torch.float64))
     assert torch.equal(corner - corner[0], coordinates - coordinates[0])
 
 
+@given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_a_grid_of_any_number_of_axes_is_that_of_plain_loops(shape: list[int]) -> None:
+    coordinates = grid_coordinates(shape)
+    assert coordinates.shape == (math.prod(shape), len(shape))
+    assert [tuple(place) for place in coordinates.tolist()] == [position(i, shape) for i in range(math.prod(shape))]
+    corner = grid_coordinates(shape, "corner")
+    assert torch.equal(corner.amin(0), torch.zeros(len(shape), dtype=torch.float64))
+    assert torch.equal(corner - corner[0], coordinates - coordinates[0])
+
+
+def test_a_space_is_a_pile_of_pictures() -> None:
+    """Slice by slice α and β are those of a picture, and γ counts slices; a line runs to the right."""
+    space = grid_coordinates((3, 4, 5)).view(3, 20, 3)
+    for number, picture in enumerate(space):
+        assert torch.equal(picture[:, :2], grid_coordinates((4, 5)))
+        assert (picture[:, 2] == number - 1).all()
+    assert grid_coordinates((4,)).flatten().tolist() == [-1.5, -0.5, 0.5, 1.5]
+
+
 def test_an_unknown_origin_is_refused() -> None:
     with pytest.raises(ValueError, match="'middle' is unknown; use 'centre' or 'corner'"):
         grid_coordinates((3, 3), "middle")
+    with pytest.raises(ValueError, match="no axis"):
+        grid_coordinates(())
 
 
 def test_from_factory_makes_independent_networks_and_leaves_the_global_stream() -> None:
@@ -150,15 +174,19 @@ def test_flatten_keeps_the_order_of_the_parameters() -> None:
     assert flatten(network).tolist() == [*network.weight.flatten().tolist(), *network.bias.tolist()]
 
 
-@pytest.mark.parametrize("directions", [1, 3])
-def test_a_line_or_a_space_is_refused_at_once_where_a_picture_is_to_lie(directions: int) -> None:
-    plane, data, mask = make_plane("plain", directions=directions), make_images(), make_mask()
-    words = f"directions={directions} has no place for a picture of rows and columns; make it with directions=2"
+@pytest.mark.parametrize("directions", [1, 2, 3])
+@pytest.mark.parametrize("axes", [0, 1, 2, 3, 4])
+def test_a_grid_needs_an_axis_for_each_direction(directions: int, axes: int) -> None:
+    if axes == directions:
+        return
+    plane, data = make_plane("plain", directions=directions), make_images()
+    mask = (torch.arange(2**axes) % 2 == 0).view((2,) * axes)
+    words = re.escape(f"shape {tuple(mask.shape)} has {axes} ax") + f".* directions={directions};"
+    if axes:
+        with pytest.raises(ValueError, match=words):
+            fit(plane, mask, torch.ones_like(mask), data)
     with pytest.raises(ValueError, match=words):
-        fit(plane, mask, torch.ones_like(mask), data)
-    with pytest.raises(ValueError, match=words):
-        measure_landscape(plane, (4, 5), data)
-    assert plane.weights_at(torch.ones(6, directions)).shape == (6, plane.vectors.shape[1])
+        measure_landscape(plane, mask.shape, data)
 
 
 @pytest.mark.parametrize("directions", [0, -1])

@@ -22,7 +22,7 @@ STEPS = 3  # from the second on, Adam's state counts
 
 
 def precise_data(protocol: Protocol) -> DataSet:
-    """A protocol's images in float64."""
+    """Load a protocol's images in float64."""
     data = load_data(protocol.data, protocol.measurement)
     train, sample, measured = (
         Images(part.pixels.double(), part.labels) for part in (data.train, data.train_sample, data.measured)
@@ -31,12 +31,12 @@ def precise_data(protocol: Protocol) -> DataSet:
 
 
 def precise_plane(key: FitKey, protocol: Protocol, data: DataSet) -> Plane:
-    """The plane that a fit starts from, in float64 on the CPU."""
+    """Make the plane that a fit starts from, in float64 on the CPU."""
     return make_plane(key, protocol, data, "cpu").double()
 
 
 def precise_fit(key: FitKey, protocol: Protocol, plane: Plane, data: DataSet) -> Fit:
-    """A fit of that plane before its first step."""
+    """Make a fit of that plane before its first step."""
     return start_fit(key, protocol, plane, draw_masks(key, protocol), data.train)
 
 
@@ -57,7 +57,7 @@ def first_steps(under_way: Fit) -> dict[str, Value]:
 def measured(
     plane: Plane, key: FitKey, masks: tuple[Mask, Mask], data: DataSet, protocol: Protocol
 ) -> dict[str, Value]:
-    """What a fit's file would say: both colours, which pixels, which images, which BN statistics.
+    """Measure what a fit's file would say: both colours, which pixels, which images, which BN statistics.
 
     Args:
         plane: in float64.
@@ -85,5 +85,5 @@ def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def digest(masks: Sequence[Mask]) -> str:
-    """Sixteen hexadecimal digits over masks."""
+    """Return sixteen hexadecimal digits over masks."""
     return hashlib.sha256(b"".join(mask.tobytes() for mask in masks)).hexdigest()[:16]

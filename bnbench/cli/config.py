@@ -15,7 +15,7 @@ from bnbench.errors import RequestError
 
 
 class ConfiguredCommand(click.Command):
-    """A command with ``--config``: what is wrong with a value of the file names the file."""
+    """A command with ``--config``; an error about a value of the file names the file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options."""

@@ -111,7 +111,7 @@ def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -
 
 
 def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
-    """Measure what is left, with a line for each plane; the number of those that failed."""
+    """Measure what is left with a line for each plane, and return how many failed."""
     from bnbench.evaluate.measure import evaluate_planes
 
     tasks, start, failed = plan.to_run, time.monotonic(), 0
@@ -124,7 +124,7 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
-    """The mean difference under each policy that was asked for, one block for each protocol."""
+    """Print the mean difference under each policy that was asked for, one block for each protocol."""
     from bnbench.results.evaluations import mean_differences, read_asked
 
     table = read_asked([one for task in plan.tasks for one in task.evaluations], request.out)

@@ -45,7 +45,7 @@ class Arms(Text):
     """A list of arms, whose last name the shell can complete."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The built-in arms that go on with what is typed after the last comma."""
+        """Return the built-in arms that go on with what is typed after the last comma."""
         before, comma, start = incomplete.rpartition(",")
         free = (arm for arm in BUILT_IN if arm.startswith(start) and arm not in before.split(","))
         return [CompletionItem(f"{before}{comma}{arm}") for arm in free]

@@ -93,7 +93,15 @@ def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[
             plane, shape, data.measured, bn_statistics=one.policy, reference=data.train, origin=protocol.mask.origin
         )
         headline = one.policy in (NO_BN, asked.bn_policy) and asked == protocol.measurement
-        rows = summary_rows(found, mask, trained, policy=one.policy, split=one.split, headline=headline)
+        rows = summary_rows(
+            found,
+            mask,
+            trained,
+            policy=one.policy,
+            split=one.split,
+            threshold=protocol.training.threshold,
+            headline=headline,
+        )
         if request.with_landscapes:  # first: an evaluation is done once its summary is there
             one.write(request.out, _pixels(found, mask, trained), "landscapes")
         one.write(request.out, pd.DataFrame(rows).assign(device=device, threads=execution.threads))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +22,7 @@ class OneColourError(ValueError):
     """A mask came out all black or all white: there is nothing to bend a landscape to."""
 
 
-def draw_mask(p: float, seed: int, shape: tuple[int, int], kind: str = "random") -> Mask:
+def draw_mask(p: float, seed: int, shape: Sequence[int], kind: str = "random") -> Mask:
     """Draw a random mask, keyed by (p, seed) alone and equal on every platform.
 
     A pixel is black when its 53 random bits, read as a fraction, lie below p. The raw words of
@@ -31,12 +32,12 @@ def draw_mask(p: float, seed: int, shape: tuple[int, int], kind: str = "random")
         p: fill probability, the chance that a pixel is black; a multiple of 0.001. Any kind of number will do: one of
             NumPy or torch that is off by no more than single precision is (below 0.000001) is taken as that multiple.
         seed: replicate, from 1.
-        shape: rows and columns, at least 3 each.
+        shape: rows and columns, or any other number of axes; at least 3 pixels along each.
         kind: ``random``, or ``framed`` as the authors' code draws it: the outermost ring white, the
-            ring inside it black, the rest random.
+            ring inside it black, the rest random (along more axes, shells for rings).
 
     Returns:
-        True where black, shape (rows, columns).
+        True where black, of the shape asked for.
 
     Raises:
         OneColourError: by chance all pixels have one colour.
@@ -44,9 +45,8 @@ def draw_mask(p: float, seed: int, shape: tuple[int, int], kind: str = "random")
     """
     permille, seed = _permille(p), _whole(seed)
     p = permille / 1000
-    if min(shape) < 3:
-        raise ValueError(f"a mask needs at least 3×3 pixels, not {shape[0]}×{shape[1]}.")
-    words = np.random.PCG64(seed_sequence("mask", permille, seed)).random_raw(shape[0] * shape[1])
+    _check_size(shape, 3, "a mask")
+    words = np.random.PCG64(seed_sequence("mask", permille, seed)).random_raw(math.prod(shape))
     limit = np.uint64((permille << 53) // 1000)
     mask: Mask = ((words >> np.uint64(11)) < limit).reshape(shape)
     if kind == "framed":
@@ -56,7 +56,7 @@ def draw_mask(p: float, seed: int, shape: tuple[int, int], kind: str = "random")
     if mask.all() or not mask.any():
         colour = "black" if mask.all() else "white"
         raise OneColourError(
-            f"the mask of p={p:g}, seed {seed} came out all {colour} at {shape[0]}×{shape[1]}; use a larger mask."
+            f"the mask of p={p:g}, seed {seed} came out all {colour} at {_times(shape)}; use a larger mask."
         )
     return mask
 
@@ -87,12 +87,22 @@ def _whole(seed: object) -> int:
 
 
 def _framed(mask: Mask) -> Mask:
-    if min(mask.shape) < 5:
-        raise ValueError(f"a framed mask needs at least 5×5 pixels, not {mask.shape[0]}×{mask.shape[1]}.")
+    _check_size(mask.shape, 5, "a framed mask")
+    ring, interior = (slice(1, -1),) * mask.ndim, (slice(2, -2),) * mask.ndim
     framed = np.zeros_like(mask)
-    framed[1:-1, 1:-1] = True
-    framed[2:-2, 2:-2] = mask[2:-2, 2:-2]
+    framed[ring] = True
+    framed[interior] = mask[interior]
     return framed
+
+
+def _check_size(shape: Sequence[int], least: int, what: str) -> None:
+    if min(shape, default=0) < least:
+        raise ValueError(f"{what} needs at least {_times([least] * max(len(shape), 1))} pixels, not {_times(shape)}.")
+
+
+def _times(shape: Sequence[int]) -> str:
+    """A shape as it is read: 30×20."""
+    return "×".join(map(str, shape)) or "none"
 
 
 def picture_to_mask(picture: Any, level: float = 0.5) -> Mask:
@@ -171,11 +181,11 @@ def _grey(channels: NDArray[np.float64]) -> NDArray[np.float64]:
 def is_trained(mask: Mask) -> Mask:
     """Say which pixels are trained on: those with a neighbour of the other colour.
 
-    A pixel whose whole neighbourhood (8 neighbours, fewer at the border) has its own colour is left
-    to the plane's interpolation.
+    A pixel whose whole neighbourhood has its own colour is left to the plane's interpolation. Neighbours are one
+    pixel away along some of the axes: 2 on a line, 8 in a picture, 26 in three axes; fewer at the border.
 
     Args:
-        mask: True where black, shape (rows, columns).
+        mask: True where black, shape (rows, columns) or any other number of axes.
 
     Returns:
         True where trained, same shape.
@@ -186,6 +196,7 @@ def is_trained(mask: Mask) -> Mask:
     mask = np.asarray(mask)
     if mask.dtype != np.bool_:
         raise ValueError(f"a mask holds truth values, not {mask.dtype}: picture_to_mask makes one of a picture.")
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(mask, 1, mode="edge"), (3, 3))  # (rows, columns, 3, 3)
-    trained: Mask = around.any((2, 3)) != around.all((2, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(mask, 1, mode="edge"), (3,) * mask.ndim)
+    around = windows.reshape(*mask.shape, -1)  # (rows, columns, 9)
+    trained: Mask = around.any(-1) != around.all(-1)
     return trained

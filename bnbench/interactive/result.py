@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import astuple
 from html import escape
@@ -45,7 +44,7 @@ class SweepResult:
 
     @property
     def fits(self) -> pd.DataFrame:
-        """The finished fits under their headline BN policy: a row per fit, sorted by arm, p and seed.
+        """Return a row per finished fit, under its headline BN policy, sorted by arm, p and seed.
 
         The columns are ``arm, p, seed, policy, black, white, difference, black_loss, white_loss``, the mean accuracies
         over trained pixels alone as ``black_trained, white_trained, difference_trained``, and ``wall_seconds``.
@@ -59,16 +58,16 @@ class SweepResult:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The fits that failed in this run or an earlier one: ``arm, p, seed, message``."""
+        """Return a row per fit that failed in this run or an earlier one, ``arm, p, seed, message``."""
         rows = [(*astuple(key), message) for key, message in self._swept.failed.items()]
         return pd.DataFrame(rows, columns=["arm", "p", "seed", "message"])
 
     def report(
         self,
-        out: str | os.PathLike[str] | None = None,
+        out: str | Path | None = None,
         *,
         formats: Collection[str] = FORMATS,
-        evaluations: str | os.PathLike[str] | None = None,
+        evaluations: str | Path | None = None,
         figure3: tuple[float, int] | None = None,
     ) -> Report:
         """Write the report of all that the folder holds, see :func:`bnbench.build_report`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterable
 from inspect import signature
@@ -29,13 +28,13 @@ def run(
     probs: str | float | Iterable[float] = "0.1:0.9:0.1",
     seeds: str | int | Iterable[int] = 5,
     arms: str | Iterable[str] = "plain,bn",
-    folder: str | os.PathLike[str] | None = None,
+    folder: str | Path | None = None,
     backend: str | Backend = "process",
     devices: str | Iterable[str] = "auto",
     per_device: int | None = None,
     jobs: int | None = None,
     threads: int = 1,
-    data_folder: str | os.PathLike[str] | None = None,
+    data_folder: str | Path | None = None,
     download: bool = False,
     chunk: int | None = None,
     checkpoint_every: float = 120.0,

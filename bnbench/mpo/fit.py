@@ -48,17 +48,17 @@ class Fit:
 
     Args:
         plane: trained in place, on its own device.
-        black: True where black, bool, shape (rows, columns).
+        black: True where black, bool, with an axis for each direction of the plane: (rows, columns) for two.
         trained: True where trained, same shape.
         data: training images, on the plane's device and of its dtype.
         training: objective and optimization.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
         pixels: generator of the pixels' order, on the CPU.
         images: generator of the images' order, on the CPU.
         chunk: pixels computed at once.
 
     Raises:
-        ValueError: masks that do not fit each other or lack a trained pixel of either colour.
+        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
     """
 
     def __init__(
@@ -76,13 +76,12 @@ class Fit:
     ) -> None:
         black, trained = torch.as_tensor(black), torch.as_tensor(trained)
         _check_masks(black, trained)
-        check_directions(plane)
+        check_directions(plane, black.shape)
         data = data.beside(plane.vectors)
         check_outputs(plane.module, data)
         self.plane, self.training = plane, training
         device = plane.vectors.device
-        rows, columns = black.shape
-        self.coordinates = grid_coordinates((rows, columns), origin).to(device, plane.vectors.dtype)  # (H · W, 2)
+        self.coordinates = grid_coordinates(black.shape, origin).to(device, plane.vectors.dtype)  # (pixels, d)
         self.engine = ObjectiveGradient(plane, data, self.coordinates, training.threshold, chunk, training.precision)
         self.black_pixels = (black & trained).flatten().nonzero().squeeze(1).cpu()
         self.white_pixels = (~black & trained).flatten().nonzero().squeeze(1).cpu()
@@ -208,11 +207,11 @@ def fit(
 
     Args:
         plane: trained in place, on its own device.
-        black: True where black, bool, shape (rows, columns).
+        black: True where black, bool, with an axis for each direction of the plane: (rows, columns) for two.
         trained: True where trained, same shape.
         data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
         training: objective and optimization; by default those of ``compact``.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
         pixels: generator of the pixels' order, on the CPU.
         images: generator of the images' order, on the CPU.
         chunk: pixels computed at once.
@@ -223,7 +222,7 @@ def fit(
 
     Raises:
         DivergedError: a loss or gradient stopped being finite.
-        ValueError: masks that do not fit each other or lack a trained pixel of either colour.
+        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
     """
     under_way = Fit(
         plane,
@@ -245,10 +244,10 @@ def fit(
 
 
 def _check_masks(black: Tensor, trained: Tensor) -> None:
-    if black.shape != trained.shape or black.dim() != 2 or black.dtype != torch.bool or trained.dtype != torch.bool:
+    if black.shape != trained.shape or black.dtype != torch.bool or trained.dtype != torch.bool:
         raise ValueError(
             f"black {tuple(black.shape)} {black.dtype} and trained {tuple(trained.shape)} {trained.dtype}: "
-            "give two boolean tensors of one shape (rows, columns)."
+            "give two boolean tensors of one shape."
         )
     if not (black & trained).any() or not (~black & trained).any():
         raise ValueError("the mask has no trained pixel of one colour; give a mask with both.")

@@ -27,7 +27,7 @@ class ObjectiveGradient:
     Args:
         plane: yields the pixels' networks.
         data: training images, on the plane's device and of its dtype.
-        coordinates: position of every pixel of the grid, shape (H · W, d).
+        coordinates: position of every pixel of the grid, shape (pixels, d).
         threshold: white pixels above it are clamped.
         chunk: pixels computed at once.
         precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks

@@ -1,8 +1,8 @@
-"""Loss and accuracy at every pixel of a plane."""
+"""Loss and accuracy at every pixel of a grid on a plane."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Landscape:
     """What was measured at every pixel of a grid.
 
     Attributes:
-        loss: mean cross-entropy in nats, float64, shape (rows, columns), on the CPU.
+        loss: mean cross-entropy in nats, float64, of the grid's shape, (rows, columns) on a plane; on the CPU.
         accuracy: share of images classified right, in [0, 1], same shape.
     """
 
@@ -38,7 +38,7 @@ class Landscape:
 @torch.no_grad()
 def measure_landscape(
     plane: Plane,
-    shape: tuple[int, int],
+    shape: Sequence[int],
     data: Images,
     *,
     bn_statistics: BnPolicy | str = "batch:512",
@@ -49,21 +49,21 @@ def measure_landscape(
 
     Args:
         plane: where the weights come from.
-        shape: rows and columns of the grid.
+        shape: number of pixels along each axis of the grid, (rows, columns) on a plane; an axis for each direction.
         data: images to evaluate on, on the plane's device.
         bn_statistics: a :class:`~bnbench.bn_policy.BnPolicy` or its text: ``batch:N``, each N images are
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
             ``reference``, estimated anew at each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
 
     Returns:
-        Loss and accuracy over all images of ``data``, each of shape (rows, columns).
+        Loss and accuracy over all images of ``data``, each of the grid's shape.
 
     Raises:
-        RequestError: an unknown policy, or too few reference images.
+        ValueError: another number of axes than of directions, an unknown policy, or too few reference images.
     """
-    check_directions(plane)
+    check_directions(plane, shape)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
     batch, seen = _batch_and_reference(plane, bn_statistics, reference)

@@ -5,7 +5,7 @@ Letters: P points, n weights, d directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,8 +24,8 @@ class Layer(NamedTuple):
 class Plane(nn.Module):
     """Weights w(α, β) = w_O + s · (α · w_right + β · w_up), trained as w_O, φ_right, w_up and s.
 
-    With d directions: the last one, "up", is taken as it is; every other one is made orthogonal to
-    those after it and as long as up (Gram–Schmidt, eq. 2).
+    With d directions: the last one, "up" in a plane, is taken as it is; every other one is made orthogonal
+    to those after it and as long as the last (Gram–Schmidt, eq. 2).
 
     Args:
         module: the network whose weights the plane yields; its own weights are not used.
@@ -63,7 +63,7 @@ class Plane(nn.Module):
         Args:
             factory: makes a fresh network, with torch's global random numbers.
             generator: on the CPU; seeds each of the networks. The global stream is left as it was.
-            directions: number of directions d; pictures are fitted and measured on two.
+            directions: number of directions d: the axes of the masks that are to lie on it, two of a picture.
             scale: the scale s at the start.
 
         Raises:
@@ -122,16 +122,21 @@ class Plane(nn.Module):
         return [(affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers]
 
 
-def check_directions(plane: Plane) -> None:
-    """Hold a plane to the two dimensions of a picture, before anything is computed on it.
+def check_directions(plane: Plane, shape: Sequence[int]) -> None:
+    """Refuse a grid that has not an axis for each direction of a plane, before anything is computed on it.
+
+    Args:
+        plane: with d directions.
+        shape: number of pixels along each axis of the grid.
 
     Raises:
-        ValueError: it is a line, or a space.
+        ValueError: the grid has another number of axes than d.
     """
-    if plane.directions != 2:
+    if plane.directions != len(shape):
+        axes = f"{len(shape)} axis" if len(shape) == 1 else f"{len(shape)} axes"
         raise ValueError(
-            f"a plane of directions={plane.directions} has no place for a picture of rows and columns; "
-            "make it with directions=2 (weights_at takes positions on any other)."
+            f"a grid of shape {tuple(shape)} has {axes}, but the plane has directions={plane.directions}; "
+            "give a mask with an axis for each direction, or make the plane with a direction for each axis."
         )
 
 
@@ -140,31 +145,39 @@ def with_origin(coordinates: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(coordinates[:, :1]), coordinates], dim=1)
 
 
-def grid_coordinates(shape: tuple[int, int], origin: str = "centre") -> Tensor:
-    """Positions (α, β) of a grid's pixels in reading order; up is up.
+def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
+    """Positions (α, β, …) of a grid's pixels in reading order; up is up.
 
-    α = column − (W − 1)/2 and β = (H − 1)/2 − row; with ``corner``, (0, 0) is the lower left pixel.
+    The first direction belongs to the last axis, the second to the last but one, and so on. Positions grow with the
+    index along every axis but the rows of a picture, the last axis but one, where they grow upwards:
+
+    - one axis: α = index − (W − 1)/2;
+    - two, (H, W): α = column − (W − 1)/2 and β = (H − 1)/2 − row;
+    - three, (D, H, W): α and β as in each of its pictures, and γ = slice − (D − 1)/2; further axes likewise.
+
+    With ``corner`` positions are counted from 0; in a picture (0, 0) is the lower left pixel.
 
     Args:
-        shape: rows H and columns W.
+        shape: number of pixels along each of the d axes.
         origin: ``centre`` or ``corner``.
 
     Returns:
-        Shape (H · W, 2), float64.
+        Shape (pixels, d), float64.
 
     Raises:
-        ValueError: an unknown origin.
+        ValueError: an unknown origin, or no axis.
     """
     if origin not in ("centre", "corner"):
         raise ValueError(f"origin {origin!r} is unknown; use 'centre' or 'corner'.")
-    rows, columns = shape
-    beta, alpha = torch.meshgrid(
-        torch.arange(rows - 1, -1, -1, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
-    )
-    coordinates = torch.stack([alpha.flatten(), beta.flatten()], dim=1)
+    if not len(shape):
+        raise ValueError(f"a grid of shape {tuple(shape)} has no axis; give at least one.")
+    axes = [torch.arange(size, dtype=torch.float64) for size in shape]
+    if len(axes) > 1:
+        axes[-2] = axes[-2].flip(0)
     if origin == "centre":
-        coordinates -= torch.tensor([(columns - 1) / 2, (rows - 1) / 2])
-    return coordinates
+        axes = [axis - (len(axis) - 1) / 2 for axis in axes]
+    positions = torch.meshgrid(axes, indexing="ij")
+    return torch.stack([position.flatten() for position in reversed(positions)], dim=1)
 
 
 def flatten(module: nn.Module) -> Tensor:

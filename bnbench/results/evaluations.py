@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from bnbench.bn_policy import BnPolicy
+from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
@@ -24,7 +25,8 @@ from bnbench.results.folders import listed
 IDENTIFYING = ("protocol", "arm", "p", "seed", "identity", "plane", "split", "images", "policy")
 COLUMNS = (
     *IDENTIFYING,
-    *("headline", "pixels", "black", "white", "difference", "black_loss", "white_loss"),
+    *("headline", "pixels"),
+    *ALWAYS_STORED,
     *("device", "threads"),
 )
 
@@ -109,7 +111,8 @@ def read_evaluations(out: str | Path) -> pd.DataFrame:
             the results folder.
 
     Returns:
-        :data:`COLUMNS`; a row per plane × policy × split × number of images × pixels (``all`` or ``trained``). A fit
+        :data:`COLUMNS`, and measures that came later behind them;
+        a row per plane × policy × split × number of images × pixels (``all`` or ``trained``). A fit
         that was computed anew has two planes.
         ``black``, ``white`` and ``difference`` are mean accuracies in [0, 1], losses are in nats. Without rows
         where the folder is not there.
@@ -174,7 +177,7 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
     for path in paths:
         try:
             table = _table(path)
-            if tuple(table.columns) != columns:
+            if tuple(name for name in table.columns if name in columns) != columns:
                 raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
         except OSError as error:
             raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
@@ -183,7 +186,10 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
                 f"{path} is not a whole evaluation ({reason_of(error)}); move it away and run bnbench evaluate again."
             ) from error
         tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+    if not tables:
+        return pd.DataFrame(columns=list(columns))
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[[*columns, *(name for name in joined.columns if name not in columns)]]
 
 
 def _table(path: Path) -> pd.DataFrame:

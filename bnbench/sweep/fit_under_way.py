@@ -33,7 +33,7 @@ from bnbench.sweep.start import check_source, draw_masks, make_plane, start_fit
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
-    """Hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
+    """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
     return identity_of(key, protocol, arm_source(key.arm))
 
 
@@ -44,7 +44,7 @@ def headline_accuracies(summary: pd.DataFrame) -> tuple[float, float]:
 
 
 def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
-    """The outcome of a fit whose file is there, if it has this identity.
+    """Return the outcome of a fit whose file is there, if it has this identity.
 
     Raises:
         FileNotFoundError: nothing is there any more.
@@ -59,7 +59,7 @@ def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
 
 
 def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
-    """A trace as a table, one row per interval of steps."""
+    """Return a trace as a table, one row per interval of steps."""
     return pd.DataFrame(trace, columns=TraceRow._fields)
 
 
@@ -186,7 +186,7 @@ class FitUnderWay:
             self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
 
     def _provenance(self) -> dict[str, Any]:
-        """Of this part, but for what concerns all of them: when the first began, the most memory, the note."""
+        """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         mine = provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         return {

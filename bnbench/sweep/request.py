@@ -19,7 +19,7 @@ _STORED = ("threads", "data_folder", "download", "checkpoint_every", "fit_timeou
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What a sweep is asked for.
+    """Says what a sweep is asked for.
 
     Attributes:
         protocol: what its fits have in common; the digest of the images is filled in when they are loaded.
@@ -61,7 +61,7 @@ class SweepRequest:
 
 @dataclass(frozen=True)
 class Swept:
-    """How a sweep ended.
+    """Says how a sweep ended.
 
     Attributes:
         plan: what had been done before, and what was to run.
@@ -77,7 +77,7 @@ class Swept:
 
     @property
     def failed(self) -> dict[FitKey, str]:
-        """Fits that have failed, now or in an earlier run, and why."""
+        """Return the fits that have failed, now or in an earlier run, and why."""
         failed = {outcome.key: outcome.message for outcome in self.outcomes if outcome.state == "failed"}
         return failed | {key: str(failure) for key, failure in self.plan.failed.items() if key not in failed}
 

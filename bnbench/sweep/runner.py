@@ -120,7 +120,7 @@ class Sweeping:
                 )
 
     def _has_failed(self, key: FitKey) -> bool:
-        """Whether somebody has recorded a failure of this fit since this sweep began."""
+        """Return whether somebody has recorded a failure of this fit since this sweep began."""
         path = layout.failure_path(self.plan.folder, key)
         return path.exists() and path.stat().st_mtime > self.started
 

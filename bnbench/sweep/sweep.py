@@ -106,5 +106,5 @@ def _chosen_chunk(
         return asked or first
     if asked not in (None, kept) and plan.done:
         changed = f"--chunk {asked}: {plan.folder} was computed {kept} pixels at once so far"
-        listener.note(f"{changed}; sums are rounded otherwise now")
+        listener.note(f"{changed}; from now on sums are rounded differently")
     return chunk

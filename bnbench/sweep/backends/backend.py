@@ -36,7 +36,7 @@ class Backend(ABC):
 
     @property
     def options(self) -> dict[str, str]:
-        """The command's options that choose this backend, by name; a sweep stores them with its results."""
+        """Return the command's options that choose this backend, by name; a sweep stores them with its results."""
         return {"backend": self.name}
 
     @contextmanager

@@ -60,7 +60,7 @@ class Dask(Backend):
 
     @property
     def options(self) -> dict[str, str]:
-        """Backend and scheduler."""
+        """Return the options for Dask and its scheduler."""
         return {"backend": self.name} | ({"scheduler": self.scheduler} if self.scheduler else {})
 
     @contextmanager
@@ -90,7 +90,7 @@ class Dask(Backend):
 
     @property
     def workers(self) -> list[str]:
-        """Addresses of the workers that are there now."""
+        """Return the addresses of the workers that are there now."""
         return list(self._connection.nthreads()) if self._connection else []
 
     def slots(self, request: DeviceRequest) -> tuple[Slot, ...]:

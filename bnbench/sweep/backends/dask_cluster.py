@@ -105,7 +105,7 @@ class JoblibBackend(DaskDistributedBackend):  # type: ignore[misc]  # joblib shi
     """
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """Threads of the cluster, and two where there are fewer: workers may join later."""
+        """Return the threads of the cluster, and two where there are fewer: workers may join later."""
         return max(2, int(sum(self.client.nthreads().values())))
 
     def submit(self, func: Any, callback: Callable[[Any], None]) -> Future[Any]:
@@ -125,7 +125,7 @@ class JoblibBackend(DaskDistributedBackend):  # type: ignore[misc]  # joblib shi
 
 
 def _outcome_of(key: FitKey, error: Exception) -> Outcome | RequestError:
-    """What it means that a task raised, or came to nothing."""
+    """Return what it means that a task raised, or came to nothing."""
     if isinstance(error, KilledWorker):
         return Outcome(key, "killed")
     if isinstance(error, CancelledError | asyncio.CancelledError):

@@ -152,7 +152,7 @@ def _fit_away(key: FitKey, job: Job) -> Outcome:
 
 
 def _failure(key: FitKey, job: Job) -> Failure | None:
-    """An earlier failure on record; a damaged record counts as none."""
+    """Return the earlier failure on record; a damaged record counts as none."""
     try:
         return failure_of(job.folder, key)
     except store.StoreError:

@@ -12,7 +12,7 @@ from bnbench.sweep.worker import run_fit
 
 
 class Inline(Backend):
-    """Fits one after another in this very process: for a debugger, and for tests."""
+    """Computes fits one after another in this very process."""
 
     name = "inline"
 

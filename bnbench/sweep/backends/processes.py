@@ -26,7 +26,7 @@ class Processes(Backend):
 
     @property
     def options(self) -> dict[str, str]:
-        """None: this is the command's default."""
+        """Return no option: this is the command's default."""
         return {}
 
     def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
