@@ -246,8 +246,10 @@ class Reader:
             for folder in (option for option in options if option.startswith("results/")):
                 Path(folder).mkdir(parents=True, exist_ok=True)
         if runs or refused:
-            if name in ("run", "evaluate"):
-                arguments = [*arguments, "--jobs", "1"]  # worker processes would import torch anew
+            if name == "run":
+                arguments = [*arguments, "--backend", "inline"]  # worker processes would import torch anew
+            elif name == "evaluate":
+                arguments = [*arguments, "--jobs", "1"]
             if refused:
                 arguments.append("--dry-run")  # should it be accepted after all
             self.say(arguments, wanted=2 if refused else 0)
