@@ -29,6 +29,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bnbench.bn_policy import NO_BN
 from bnbench.inputs.data import load_data
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import fit
@@ -37,12 +38,14 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.measure import measure_fit, summary_rows
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweep.runner import Sweeping
 from bnbench.sweep.start import draw_masks, make_plane
 
 LONG = 60.0  # seconds of the fit that the overhead is a share of
@@ -135,8 +138,10 @@ def as_of(key: FitKey, result: store.FitResult) -> store.FitResult:
             torch.from_numpy(table[f"{images}_{measure}"].to_numpy(float)).view(mask.shape)
             for measure in ("loss", "accuracy")
         )
-        policy = PROTOCOL.measurement.bn_statistics if key.arm == "bn" else "none"
-        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=split)
+        policy = PROTOCOL.measurement.bn_policy if key.arm == "bn" else NO_BN
+        rows += summary_rows(
+            Landscape(loss, accuracy), mask, trained, policy=policy, split=split, threshold=PROTOCOL.training.threshold
+        )
     identity = fit_identity(key, PROTOCOL)
     return replace(result, key=key, identity=identity, landscape=table, summary=pd.DataFrame(rows))
 
@@ -152,7 +157,7 @@ def planning(options: argparse.Namespace) -> dict[str, float]:
         first, *others = grid.fits()[: options.done]
         one = Execution(make_slots(("cpu",), 1, 1))
         plan = plan_sweep(folder, PROTOCOL, Grid((first.arm,), (first.p,), (first.seed,)))
-        assert [outcome.state for outcome in Sweeping(plan, one, in_this_process).outcomes()] == ["done"]
+        assert [outcome.state for outcome in Sweeping(plan, one, Inline()).outcomes()] == ["done"]
         result = read_fit(layout.fit_path(folder, first))
         for key in others:
             store.write_fit(folder, as_of(key, result))
@@ -174,7 +179,7 @@ def sweep(arm: str, fits: int, *, slots: int, checkpoint_every: float = 120.0) -
         store.open_folder(folder, PROTOCOL)
         grid = Grid((f"{THIS}:{arm}",), (0.5,), tuple(range(1, fits + 1)))
         execution = Execution(make_slots(("cpu",), slots, 1), chunk=16, checkpoint_every=checkpoint_every)
-        outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, grid), execution, in_processes).outcomes())
+        outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, grid), execution, Processes()).outcomes())
         assert [outcome.state for outcome in outcomes] == ["done"] * fits, outcomes
         paths = sorted(layout.fit_paths(folder), key=lambda path: path.stat().st_mtime_ns)
         ends = [path.stat().st_mtime_ns / 1e9 for path in paths]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
+    from bnbench.interactive.result import SweepResult
+    from bnbench.interactive.run import run
     from bnbench.mpo.batch_norm import BatchNorm
     from bnbench.mpo.fit import fit
     from bnbench.mpo.images import Images
@@ -22,14 +24,21 @@ if TYPE_CHECKING:
     from bnbench.report import build_report
     from bnbench.results.planes import load_plane
     from bnbench.results.sweeps import load
+    from bnbench.sweep.backends.dask_backend import Dask
+    from bnbench.sweep.backends.inline import Inline
+    from bnbench.sweep.backends.processes import Processes
 
 _HOMES = {
     "BatchNorm": "bnbench.mpo.batch_norm",
+    "Dask": "bnbench.sweep.backends.dask_backend",
     "Images": "bnbench.mpo.images",
+    "Inline": "bnbench.sweep.backends.inline",
     "Landscape": "bnbench.mpo.landscape",
     "PROFILES": "bnbench.protocol.profiles",
     "Plane": "bnbench.mpo.plane",
+    "Processes": "bnbench.sweep.backends.processes",
     "Protocol": "bnbench.protocol.protocol",
+    "SweepResult": "bnbench.interactive.result",
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.inputs.masks",
     "fit": "bnbench.mpo.fit",
@@ -40,15 +49,20 @@ _HOMES = {
     "measure_landscape": "bnbench.mpo.landscape",
     "objective": "bnbench.mpo.objective",
     "picture_to_mask": "bnbench.inputs.masks",
+    "run": "bnbench.interactive.run",
 }
 
 __all__ = [
     "PROFILES",
     "BatchNorm",
+    "Dask",
     "Images",
+    "Inline",
     "Landscape",
     "Plane",
+    "Processes",
     "Protocol",
+    "SweepResult",
     "build_report",
     "draw_mask",
     "fit",
@@ -59,6 +73,7 @@ __all__ = [
     "measure_landscape",
     "objective",
     "picture_to_mask",
+    "run",
 ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from bnbench.bn_policy import NO_BN
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.landscape import Landscape
 from bnbench.protocol.profiles import PROFILES
@@ -17,8 +18,10 @@ from bnbench.results.store import FitResult
 from bnbench.sweep.measure import summary_rows
 
 SMOKE = PROFILES["smoke"]
-# A fit of well under a second.
+# A fit of a tenth of a second.
 TINY = SMOKE.with_knobs(
+    widths=(2,),
+    strides=(2,),
     mask_size=(4, 4),
     steps=6,
     black_pixels=3,
@@ -83,6 +86,8 @@ def summary_of(landscape: pd.DataFrame, protocol: Protocol, arm: str) -> pd.Data
             torch.from_numpy(landscape[f"{columns}_{measure}"].to_numpy(float)).view(shape)
             for measure in ("loss", "accuracy")
         )
-        policy = protocol.measurement.bn_statistics if arm == "bn" else "none"
-        rows += summary_rows(Landscape(loss, accuracy), mask, trained, policy=policy, split=images)
+        policy = protocol.measurement.bn_policy if arm == "bn" else NO_BN
+        rows += summary_rows(
+            Landscape(loss, accuracy), mask, trained, policy=policy, split=images, threshold=protocol.training.threshold
+        )
     return pd.DataFrame(rows)

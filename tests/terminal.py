@@ -8,12 +8,13 @@ import pty
 import re
 import select
 import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+from tests.warm import Process, start
 
 _CONTROL = re.compile(r"\x1b\[(\??)(\d*(?:;\d+)*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 
@@ -31,8 +32,8 @@ def run_in_terminal(
     *arguments: str,
     columns: int = 80,
     when: Callable[[str], bool] = lambda screen: False,
-    then: Callable[[subprocess.Popen[bytes]], object] = lambda process: None,
-    stdout_to_pipe: bool = False,
+    then: Callable[[Process], object] = lambda process: None,
+    stdout_to_file: bool = False,
     timeout: float = 120,
 ) -> Shown:
     """Run ``bnbench`` in a terminal; once the screen fulfils ``when``, do ``then``."""
@@ -41,11 +42,8 @@ def run_in_terminal(
     environment = {**os.environ, "TERM": "xterm-256color"}
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
         environment.pop(name, None)
-    out = subprocess.PIPE if stdout_to_pipe else theirs
-    command = [sys.executable, "-m", "bnbench", *arguments]
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=out, stderr=theirs, env=environment, start_new_session=True
-    )
+    out = os.memfd_create("stdout") if stdout_to_file else theirs
+    process = start("bnbench", arguments, cwd=Path.cwd(), environment=environment, streams=(theirs, out, theirs))
     os.close(theirs)
     raw, is_waiting, deadline = b"", True, time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -63,11 +61,11 @@ def run_in_terminal(
     process.wait(timeout=max(1.0, deadline - time.monotonic()))
     os.close(ours)
     stdout = ""
-    if process.stdout:
-        with process.stdout as pipe:
-            stdout = pipe.read().decode()
+    if stdout_to_file:
+        stdout = os.pread(out, os.fstat(out).st_size, 0).decode()
+        os.close(out)
     text = raw.decode()
-    return Shown(process.returncode, screen_of(text, columns), text, stdout)
+    return Shown(process.wait(), screen_of(text, columns), text, stdout)
 
 
 def screen_of(raw: str, columns: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bnbench.bn_policy import BnPolicy
 from bnbench.protocol.protocol import FitKey
 from bnbench.report import build_report
 from bnbench.report.chapters import bn_statistics
@@ -50,7 +51,8 @@ def evaluate(
         ]
         table = pd.DataFrame(rows).assign(black_loss=0.5, white_loss=3.0, device="cpu", threads=1)
         identity = sweep.identities[key]
-        Evaluation(sweep.protocol, key, identity, plane, "test", images, measured).write(out, table)
+        asked = BnPolicy.parse_stored(measured)
+        Evaluation(sweep.protocol, key, identity, plane, "test", images, asked).write(out, table)
 
 
 def table_of(sweep: sweeps.Sweep, out: Path) -> pd.DataFrame:

@@ -182,7 +182,9 @@ def test_a_name_can_say_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.M
     changed = json.loads(COMMITTED.read_text())
     changed["exact"]["bn: masks"] = ODD
     (tmp_path / "own.json").write_text(json.dumps(changed))
-    monkeypatch.setattr("bnbench.check.exact.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"])
+    monkeypatch.setattr(
+        "bnbench.check.measured.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"]
+    )
     answer = bnbench("check", "own.json", *EXACT, "--json", "found.json", cwd=tmp_path)
     assert answer.returncode == 1
     assert shown in answer.stdout
@@ -197,7 +199,7 @@ def test_exact_checks_have_as_many_threads_as_fits(tmp_path: Path, monkeypatch: 
         stored: dict[str, Value] = json.loads(COMMITTED.read_text())["exact"]
         return stored
 
-    monkeypatch.setattr("bnbench.check.exact.exact_quantities", quantities)
+    monkeypatch.setattr("bnbench.check.measured.exact_quantities", quantities)
     before = torch.get_num_threads()
     try:
         for options in (("--threads", "2"), ()):
@@ -213,8 +215,10 @@ def test_a_baseline_of_other_quantities_is_refused_before_any_fit(
     kind: str, is_lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = json.loads(COMMITTED.read_text())
-    monkeypatch.setattr("bnbench.check.exact.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"])
-    monkeypatch.setattr("bnbench.sweep.runner.Sweeping", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(
+        "bnbench.check.measured.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"]
+    )
+    monkeypatch.setattr("bnbench.check.measured.run_sweep", lambda *_: pytest.fail("fitted"))
     if is_lost:
         del stored[kind][list(stored[kind])[2]]
     else:
@@ -273,7 +277,7 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
 def test_a_wrong_request_ends_before_anything_is_computed(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnbench.check.exact.exact_quantities", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr("bnbench.check.measured.exact_quantities", lambda *_: pytest.fail("computed"))
     (tmp_path / "own.json").write_text(COMMITTED.read_text())
     arguments = tuple(argument.format(here=tmp_path.name) for argument in arguments)
     answer = bnbench("check", "own.json", *EXACT, *arguments, cwd=tmp_path)
@@ -303,7 +307,7 @@ def test_an_interrupted_check_claims_to_keep_nothing(tmp_path: Path, monkeypatch
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bnbench.check.exact.exact_quantities", interrupt)
+    monkeypatch.setattr("bnbench.check.measured.exact_quantities", interrupt)
     answer = bnbench("check", "own.json", *EXACT, "--update", cwd=tmp_path)
     assert answer.returncode == 130
     assert answer.stderr.strip() == "bnbench: interrupted; nothing was compared or written."

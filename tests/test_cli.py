@@ -16,9 +16,12 @@ import pytest
 
 from bnbench.cli import main
 from bnbench.results.sweeps import read_sweep
+from tests.shell import Running
 
 TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
-TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--out", "results/smoke"]
+TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--widths", "2", "--strides", "2"]
+TINY += ["--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
+TINY += ["--backend", "inline", "--out", "results/smoke"]  # processes have tests of their own
 
 
 class Answer(NamedTuple):
@@ -44,9 +47,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_changed_profile_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    default = [*TINY[:-2], "--dry-run"]
-    planned = bnbench(*default, cwd=tmp_path)
-    assert "profile smoke, changed: mask size 4x4, images 4, steps 4 (" in planned.stderr
+    changed = ["run", "--profile", "smoke", "--devices", "cpu", "--mask-size", "4", "--steps", "4", "--dry-run"]
+    planned = bnbench(*changed, cwd=tmp_path)
+    assert "profile smoke, changed: mask size 4x4, steps 4 (" in planned.stderr
     assert "results in results/smoke-" in planned.stderr
     plain = bnbench("run", "--profile", "smoke", "--devices", "cpu", "--dry-run", cwd=tmp_path)
     assert "profile smoke (" in plain.stderr
@@ -123,10 +126,10 @@ def test_a_report_names_a_broken_file_and_exits_1(swept: Path, tmp_path: Path) -
     assert bnbench(*TINY, "--out", str(tmp_path / "own"), cwd=tmp_path).returncode == 0
     broken = tmp_path / "own" / "fits" / "bn_p0.500_seed1.parquet"
     broken.write_bytes(broken.read_bytes()[:100])
-    built = bnbench("report", "own", cwd=tmp_path)
+    built = bnbench("report", "own", "--format", "json", cwd=tmp_path)
     assert built.returncode == 1
     assert "bn_p0.500_seed1.parquet" in built.stderr
-    assert (tmp_path / "reports" / "own" / "index.html").exists()
+    assert (tmp_path / "reports" / "own" / "report.json").exists()
     again = bnbench(*TINY, "--out", "own", cwd=tmp_path)
     assert again.returncode == 1
     assert "bn_p0.500_seed1.parquet" in again.stderr
@@ -233,24 +236,21 @@ def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "bnbench", "run", "--profile", "smoke", "--mask-size", "4", "--steps", "300"]
-    command += ["--probs", "0.5", "--seeds", "50", "--jobs", "1", "--arms", "plain", "--out", "own"]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert running.stderr is not None
-    for line in running.stderr:
-        if line.startswith("[1/50]"):
-            break
-    os.killpg(running.pid, number)
-    _, said = running.communicate(timeout=30)
-    assert running.returncode == 128 + number
-    assert said.strip().splitlines()[-1] == (
-        "bnbench: interrupted; all that was computed is kept, and the same command goes on from there."
-    )
-    assert "Traceback" not in said
+    command = ["--profile", "smoke", "--mask-size", "4", "--steps", "60", "--widths", "2", "--strides", "2"]
+    command += ["--probs", "0.5", "--seeds", "50", "--jobs", "1", "--arms", "plain", "--chunk", "8", "--out", "own"]
+    running = Running(command, tmp_path)
+    try:
+        running.wait_until(lambda: "[1/50]" in running.said)
+        os.killpg(running.process.pid, number)
+        assert running.wait(30) == 128 + number
+    finally:
+        running.end()
+    assert "the same command goes on" in running.said.splitlines()[-1]
+    assert "Traceback" not in running.said
     done = len(list((tmp_path / "own" / "fits").glob("*.parquet")))
     assert 1 <= done < 50
     assert not list((tmp_path / "own" / "fits").glob(".*"))
-    planned = bnbench(*command[3:], "--dry-run", cwd=tmp_path)
+    planned = bnbench("run", *command, "--dry-run", cwd=tmp_path)
     assert f"{done} done, {50 - done} to run" in planned.stderr
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +21,19 @@ from distributed import KilledWorker
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import claims, layout, store, sweeps
-from bnbench.sweep import dask_cluster
+from bnbench.sweep.backends import dask_cluster
+from bnbench.sweep.backends.backend import Backend
+from bnbench.sweep.backends.dask_backend import Dask
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import DeviceRequest, make_slots
-from bnbench.sweep.execution import Execution, Outcome
-from bnbench.sweep.interrupts import sweep_markers
+from bnbench.sweep.execution import Execution, Job, Outcome
+from bnbench.sweep.interrupts import Stop, sweep_markers
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.fits import TINY
 from tests.test_cli import TINY as COMMAND
 from tests.test_cli import bnbench
+from tests.warm import Process, start
 
 ROOT = Path(__file__).parent.parent
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2, 3))
@@ -40,9 +44,10 @@ QUIET = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP
 
 
 @contextmanager
-def started(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--no-dashboard"]
-    process = subprocess.Popen(command, env=QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(module: str, *arguments: str) -> Iterator[Process]:
+    with Path(os.devnull).open("r+b", buffering=0) as nowhere:
+        where = {"cwd": Path.cwd(), "environment": QUIET, "streams": (nowhere.fileno(),) * 3}
+        process = start(f"distributed.cli.{module}", [*arguments, "--no-dashboard"], **where)
     try:
         yield process
     finally:
@@ -50,12 +55,12 @@ def started(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def worker(address: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+def worker(address: str) -> AbstractContextManager[Process]:
     return started("dask_worker", address, "--nthreads", "1", "--no-nanny", "--memory-limit", "0")
 
 
 @contextmanager
-def scheduler(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def scheduler(folder: Path) -> Iterator[tuple[Process, str]]:
     file = folder / "scheduler.json"
     where = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
     with started("dask_scheduler", *where) as process:
@@ -76,10 +81,17 @@ def until(condition: Callable[[], object], seconds: float = 100.0) -> None:
         time.sleep(0.05)
 
 
-def sweeping(folder: Path, backend: object, protocol: Protocol = TINY, grid: Grid = GRID, **how: object) -> Sweeping:
+@contextmanager
+def connected(address: str) -> Iterator[Dask]:
+    there = Dask(address)
+    with there.opened(lambda said: None, waits=False):
+        yield there
+
+
+def sweeping(folder: Path, backend: Backend, protocol: Protocol = TINY, grid: Grid = GRID) -> Sweeping:
     store.open_folder(folder, protocol)
     plan = plan_sweep(folder, protocol, grid, retry_failed=True)
-    return Sweeping(plan, ONE, backend, **how)
+    return Sweeping(plan, ONE, backend)
 
 
 def assert_same_tables(one: Path, other: Path) -> None:
@@ -98,11 +110,11 @@ def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(a
 
     with ExitStack() as stack:
         first, second = (stack.enter_context(worker(address)) for _ in range(2))
-        there = stack.enter_context(dask_cluster.existing_cluster(address))
+        there = stack.enter_context(connected(address))
         until(lambda: len(there.workers) == 2)
         threading.Thread(target=look, daemon=True).start()
         outcomes: list[Outcome] = []
-        runner = sweeping(tmp_path / "dask", there.compute, LONG, is_remote=True).outcomes()
+        runner = sweeping(tmp_path / "dask", there, LONG).outcomes()
         thread = threading.Thread(target=lambda: outcomes.extend(runner))
         thread.start()
         until(lambda: any(fit.pid == first.pid for fit in claims.running(tmp_path / "dask")))
@@ -117,7 +129,7 @@ def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(a
     assert [outcome.state for outcome in outcomes] == ["done"] * 6
     assert {outcome.key for outcome in outcomes} == set(GRID.fits())
     assert not list((tmp_path / "dask" / "running").iterdir())
-    assert len(list(sweeping(tmp_path / "alone", in_this_process, LONG).outcomes())) == 6
+    assert len(list(sweeping(tmp_path / "alone", Inline(), LONG).outcomes())) == 6
     assert_same_tables(tmp_path / "dask", tmp_path / "alone")
 
 
@@ -126,13 +138,13 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     grid = Grid(("plain", "tests.arms:dropout"), (0.5,), (1,))
 
     def sweep_out_of_reach() -> dict[str, Outcome]:
-        run = sweeping(tmp_path / "dask", there.compute, grid=grid, is_remote=True)
+        run = sweeping(tmp_path / "dask", there, grid=grid)
         run.job = replace(run.job, folder=Path(f"/proc/self/fd/{folder}"))
         return {outcome.key.arm: outcome for outcome in run.outcomes()}
 
     (tmp_path / "dask").mkdir()
     folder = os.open(tmp_path / "dask", os.O_RDONLY)
-    with worker(address), dask_cluster.existing_cluster(address) as there:
+    with worker(address), connected(address) as there:
         until(lambda: there.workers)
         outcomes = sweep_out_of_reach()
         assert (outcomes["plain"].state, outcomes["plain"].files) == ("done", {})
@@ -141,17 +153,17 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     os.close(folder)
     (failure,) = sweeps.read_sweep(tmp_path / "dask").failures
     assert (failure.key.arm, failure.tries) == ("tests.arms:dropout", 2)
-    list(sweeping(tmp_path / "alone", in_this_process, grid=Grid(("plain",), (0.5,), (1,))).outcomes())
+    list(sweeping(tmp_path / "alone", Inline(), grid=Grid(("plain",), (0.5,), (1,))).outcomes())
     assert_same_tables(tmp_path / "dask", tmp_path / "alone")
 
 
 def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_path: Path) -> None:
-    with scheduler(tmp_path) as (own, where), worker(where), dask_cluster.existing_cluster(where) as there:
-        there.wait_for_a_worker()
+    with scheduler(tmp_path) as (own, where), worker(where), connected(where) as there:
+        until(lambda: there.workers)
         assert [str(slot) for slot in there.slots(DeviceRequest("cpu,cpu,cpu"))] == ["cpu#0"], "it has one thread"
         with pytest.raises(RequestError, match="cannot compute fits: --devices cuda:7: this machine has no device"):
             there.slots(DeviceRequest("cuda:7"))
-        runner = sweeping(tmp_path / "dask", there.compute, TINY.with_knobs(steps=100_000), is_remote=True)
+        runner = sweeping(tmp_path / "dask", there, TINY.with_knobs(steps=100_000))
         threading.Timer(2.0, own.kill).start()
         with pytest.raises(RequestError, match="the Dask scheduler is gone"):
             list(runner.outcomes())
@@ -179,13 +191,14 @@ def test_a_cluster_of_this_machine_is_stopped_within_seconds_and_goes_on(tmp_pat
 
 
 def test_what_a_cluster_lost_for_good_is_run_alone_once_and_then_given_up(tmp_path: Path) -> None:
-    def loses_one(batch: list[FitKey], job: object, stop: object) -> Iterator[Outcome]:
-        batches.append(batch)
-        for key in batch:
-            yield Outcome(key, "killed" if key == KEY else "done")
+    class LosesOne(Inline):
+        def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+            batches.append([*batch])
+            for key in batch:
+                yield Outcome(key, "killed" if key == KEY else "done")
 
     batches: list[list[FitKey]] = []
-    outcomes = {outcome.key: outcome for outcome in sweeping(tmp_path, loses_one).outcomes()}
+    outcomes = {outcome.key: outcome for outcome in sweeping(tmp_path, LosesOne()).outcomes()}
     assert batches == [GRID.fits(), [KEY]]
     assert outcomes.pop(KEY).message.startswith("killed worker: ")
     assert {outcome.state for outcome in outcomes.values()} == {"done"}
@@ -193,14 +206,14 @@ def test_what_a_cluster_lost_for_good_is_run_alone_once_and_then_given_up(tmp_pa
 
 @pytest.mark.parametrize("has_got_on", [False, True])
 def test_three_deaths_over_a_fit_are_enough_unless_it_gets_on(tmp_path: Path, has_got_on: bool) -> None:
-    run = sweeping(tmp_path, in_this_process, grid=Grid(("plain",), (0.5,), (1,)))
+    run = sweeping(tmp_path, Inline(), grid=Grid(("plain",), (0.5,), (1,)))
     lock = layout.lock_path(tmp_path, KEY)
     lock.parent.mkdir(exist_ok=True)
     lock.write_bytes(b"...")
     if has_got_on:
         os.utime(lock, (1, 1))
         layout.checkpoint_path(tmp_path, KEY).touch()
-    (outcome,) = in_this_process([KEY], run.job, run.stop)
+    (outcome,) = Inline().compute([KEY], run.job, run.stop)
     assert outcome.state == ("done" if has_got_on else "failed"), outcome.message
     assert has_got_on or outcome.message == "killed worker: its worker was killed 3 times (out of memory?)"
     assert not lock.exists()
@@ -237,7 +250,7 @@ def test_a_scheduler_out_of_place_or_out_of_reach(tmp_path: Path, monkeypatch: p
 
 def test_dask_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "bnbench.sweep.dask_cluster")
+    monkeypatch.delitem(sys.modules, "bnbench.sweep.backends.dask_cluster")
     answer = bnbench(*COMMAND, "--backend", "dask", "--dry-run", cwd=tmp_path)
     assert answer.returncode == 2
     assert "pip install dask distributed" in answer.stderr

@@ -21,13 +21,16 @@ from bnbench.results import layout, store
 from bnbench.results.claims import is_claimed
 from bnbench.results.failures import failure_of
 from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.arms import TRAINED_ON
 from tests.fits import TINY
 from tests.rough_arms import CHILDREN, ROUGH
+from tests.warm import call
 
 PROTOCOL = TINY.with_knobs(steps=2, images=TRAINED_ON)
 ONE = Execution(make_slots(("cpu",), 1, 1))
@@ -42,7 +45,7 @@ def sweep(folder: Path, *keys: FitKey, execution: Execution = ONE, in_workers: b
     """One fit after another; ``plain`` comes last, in the process that the others have used."""
     store.open_folder(folder, PROTOCOL)
     plan = plan_sweep(folder, PROTOCOL, Grid(tuple(key.arm for key in keys), (0.5,), (1,)))
-    return list(Sweeping(plan, execution, in_processes if in_workers else in_this_process).outcomes())
+    return list(Sweeping(plan, execution, Processes() if in_workers else Inline()).outcomes())
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def test_what_rough_arms_do_in_workers_fails_them_alone(
     tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone = FitKey("tests.worker_alone:make", 0.5, 1)
-    outcomes = sweep(tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
+    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
     assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(ROUGH) + 1)
     check_failures(tmp_path, list(ROUGH))
     check_plain(tmp_path, undisturbed)
@@ -122,7 +125,7 @@ def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undis
 
 def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_path: Path) -> None:
     stubborn = key_of("sleeps_and_catches_everything")
-    (outcome,) = sweep(tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
+    (outcome,) = call(sweep, tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
     assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
     failure = failure_of(tmp_path, stubborn)
     assert failure is not None
@@ -153,7 +156,7 @@ def test_an_arm_that_changes_in_mid_sweep_fails_and_is_not_mislabelled(
     key, folder = FitKey("changing_arm:make", 0.5, 1), tmp_path / "results"
     store.open_folder(folder, PROTOCOL)
     grid = Grid((key.arm,), (0.5,), (1,))
-    sweeping = Sweeping(plan_sweep(folder, PROTOCOL, grid), ONE, in_this_process)
+    sweeping = Sweeping(plan_sweep(folder, PROTOCOL, grid), ONE, Inline())
     (tmp_path / "changing_arm.py").write_text("from tests.arms import group_norm as make\n")
     monkeypatch.delitem(sys.modules, "changing_arm")  # a worker that begins now
     (outcome,) = sweeping.outcomes()

@@ -388,3 +388,11 @@ def test_what_the_data_cannot_give_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         load_data(replace(DIGITS, **data), replace(MEASURED, **measurement))
+
+
+def test_digits_are_read_as_scikit_learn_reads_them_and_by_it_where_their_file_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = datasets._digits_table()
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    assert np.array_equal(read, datasets._digits_table())

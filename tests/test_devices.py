@@ -22,12 +22,13 @@ from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import check_request, plan_sweep
 from bnbench.sweep.provenance import provenance
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from bnbench.sweep.status import read_status
 from tests.fits import TINY
 
@@ -192,7 +193,7 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
     steps: list[Callable[[], object]] = [
         lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, check_request(grid, TINY, execution)),
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
-        lambda: list(Sweeping(plan_sweep(tmp_path, TINY, grid), execution, in_this_process).outcomes()),
+        lambda: list(Sweeping(plan_sweep(tmp_path, TINY, grid), execution, Inline()).outcomes()),
         lambda: provenance(execution.slots[0], 1, 1),  # of bnbench check
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2))), execution, None),
         lambda: read_status(tmp_path),

@@ -17,27 +17,30 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.shell import Stamps, assert_same, assert_tidy, bnbench
 from tests.test_cli import Answer
 from tests.test_cli import bnbench as in_this_python
 
-TINY = PROFILES["smoke"].with_knobs(mask_size=(4, 4), steps=20, black_pixels=3, white_pixels=3, images=4)
+KNOBS = {"mask_size": (4, 4), "steps": 20, "black_pixels": 3, "white_pixels": 3, "images": 4}
+TINY = PROFILES["smoke"].with_knobs(**KNOBS, widths=(2,), strides=(2,))
 GRID = Grid(("plain", "bn"), (0.5,), (1,))
 KEY, OTHER = GRID.fits()
 OFTEN = Execution(make_slots(("cpu",), 1, 1), chunk=8, checkpoint_every=1e-6)
 COMMAND = ["--profile", "smoke", "--mask-size", "4", "--steps", "20", "--black-pixels", "3", "--white-pixels", "3"]
-COMMAND += ["--images", "4", "--probs", "0.5", "--seeds", "1", "--chunk", "8", "--devices", "cpu", "--jobs", "1"]
+COMMAND += ["--images", "4", "--probs", "0.5", "--seeds", "1", "--chunk", "8", "--devices", "cpu"]
+COMMAND += ["--backend", "inline", "--widths", "2", "--strides", "2"]
 
 
 def sweep(folder: Path, execution: Execution = OFTEN) -> dict[FitKey, Outcome]:
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, GRID)
-    return {outcome.key: outcome for outcome in Sweeping(plan, execution, in_this_process).outcomes()}
+    return {outcome.key: outcome for outcome in Sweeping(plan, execution, Inline()).outcomes()}
 
 
 def here(folder: Path) -> Answer:
@@ -116,7 +119,7 @@ def mounted(folder: Path, mount: str) -> list[str]:
 @needs_mount
 def test_a_full_file_system_ends_a_sweep_with_exit_1(tmp_path: Path) -> None:
     before = mounted(tmp_path / "results", "-t tmpfs -o size=20k tmpfs")
-    code, said = bnbench([*COMMAND, "--backend", "inline"], tmp_path, before=before)
+    code, said = bnbench(COMMAND, tmp_path, before=before)
     assert code == 1, said
     assert "No space left on device; nothing that was finished is lost" in said
 
@@ -126,7 +129,7 @@ def test_a_read_only_file_system_is_refused_before_anything_is_computed(undistur
     shutil.copytree(undisturbed, tmp_path / "results")
     layout.fit_path(tmp_path / "results", KEY).unlink()
     before = mounted(tmp_path / "results", f'--bind -o ro "{tmp_path / "results"}"')
-    code, said = bnbench([*COMMAND, "--backend", "inline"], tmp_path, before=before)
+    code, said = bnbench(COMMAND, tmp_path, before=before)
     assert code == 2, said
     assert said.strip() == (
         "bnbench: --out results cannot be written (Read-only file system); give a folder that you may write to."

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bnbench.cli.announce import JsonLines
+from bnbench.cli.listeners import JsonLines
 from bnbench.cli.streams import _BestEffort, forget_false_settings
 from bnbench.inputs import datasets
 from bnbench.inputs.data import DataError
@@ -145,7 +145,7 @@ def test_a_sweep_goes_on_once_nobody_reads_its_lines(tmp_path: Path, monkeypatch
         lines = JsonLines()
         monkeypatch.setattr(sys, "stdout", Broken(file))
         for _ in range(2):
-            lines(Outcome(KEY, "done"))
+            lines.print_outcome(Outcome(KEY, "done"))
     assert lines.is_lost
     assert "(Broken pipe); the fits go on" in said.getvalue()
 

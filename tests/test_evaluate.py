@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import bnbench
+from bnbench.bn_policy import BnPolicy
 from bnbench.errors import RequestError
 from bnbench.evaluate import measure
 from bnbench.evaluate.measure import evaluate_planes
@@ -26,13 +27,16 @@ from bnbench.results import layout, store
 from bnbench.results.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
 from bnbench.results.fits import read_fit
 from bnbench.sweep import fit_under_way
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import each_in_processes
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, each_in_processes, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.cases import FOREIGN
 from tests.test_cli import Answer
 from tests.test_cli import bnbench as command
 from tests.test_planes import KEEPING, TINY, changed
+from tests.warm import call
 
 GRID = Grid(("plain", "bn", FOREIGN), (0.5,), (1,))
 KEYS = {key.arm: key for key in GRID.fits()}
@@ -44,7 +48,7 @@ ARMS = f"plain,bn,{FOREIGN}"
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate") / "results"
     store.open_folder(folder, TINY)
-    outcomes = list(Sweeping(plan_sweep(folder, TINY, GRID), KEEPING, in_this_process).outcomes())
+    outcomes = list(Sweeping(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
 
@@ -57,7 +61,7 @@ def results(sweep: Path, tmp_path: Path) -> Path:
 
 def request(out: Path, *policies: str, **asked: object) -> EvaluationRequest:
     given: dict[str, object] = {"execution": Execution(KEEPING.slots), "arms": GRID.arms, **asked}
-    return EvaluationRequest(out=out, policies=policies, **given)
+    return EvaluationRequest(out=out, policies=tuple(map(BnPolicy.parse, policies)), **given)
 
 
 def evaluate(folder: Path, asked: EvaluationRequest) -> list[str]:
@@ -92,7 +96,7 @@ def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
     protocol = TINY.with_knobs(precision="tf32")
     store.open_folder(tmp_path / "results", protocol)
     plan = plan_sweep(tmp_path / "results", protocol, replace(GRID, arms=("plain",)))
-    assert [outcome.state for outcome in Sweeping(plan, KEEPING, in_this_process).outcomes()] == ["done"]
+    assert [outcome.state for outcome in Sweeping(plan, KEEPING, Inline()).outcomes()] == ["done"]
     torch.set_float32_matmul_precision("high")
     asked = request(tmp_path / "evaluations", arms=("plain",))
     (task,) = plan_evaluation(tmp_path / "results", asked).to_run
@@ -117,7 +121,7 @@ def test_the_protocols_own_policies_give_the_fits_own_summary_bit_for_bit(sweep:
 def test_processes_give_what_one_process_gives(sweep: Path, tmp_path: Path) -> None:
     two = Execution((KEEPING.slots[0], type(KEEPING.slots[0])("cpu", 1)))
     assert not evaluate(sweep, request(tmp_path / "one", "batch:20"))
-    assert not evaluate(sweep, request(tmp_path / "two", "batch:20", execution=two))
+    assert not call(evaluate, sweep, request(tmp_path / "two", "batch:20", execution=two))
     pd.testing.assert_frame_equal(
         read_evaluations(tmp_path / "one"), read_evaluations(tmp_path / "two"), check_exact=True
     )
@@ -167,7 +171,7 @@ def test_what_is_done_is_skipped_and_what_is_not_of_this_plane_is_done_again(res
     files = {path: path.stat().st_mtime_ns for path in layout.evaluation_paths(tmp_path / "out")}
     assert plan_evaluation(results, asked).to_run == []
     more = plan_evaluation(results, request(tmp_path / "out", "batch:20", "batch:30"))
-    assert [[one.policy for one in task.to_do] for task in more.to_run] == [["batch:30"]]
+    assert [[str(one.policy) for one in task.to_do] for task in more.to_run] == [["batch:30"]]
     assert len(plan_evaluation(results, request(tmp_path / "out", "batch:20", with_landscapes=True)).to_run) == 3
     plane = layout.plane_path(results, KEYS["plain"])
     changed(plane, plane, {}, scale=0.2)
@@ -245,7 +249,7 @@ def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
     store.open_folder(results.parent / "other", other)
     grid = Grid(("bn",), (0.5,), (2,))
     plan = plan_sweep(results.parent / "other", other, grid)
-    list(Sweeping(plan, KEEPING, in_this_process).outcomes())
+    list(Sweeping(plan, KEEPING, Inline()).outcomes())
     key = FitKey("bn", 0.5, 2)
     shutil.copy(layout.fit_path(plan.folder, key), layout.fit_path(results, key))
     found = plan_evaluation(results, request(results / "evaluations"))
@@ -256,8 +260,8 @@ def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
 
 
 WRONG = {
-    "--bn-statistics batch:64,running": "--bn-statistics batch:64,running: 'running' is not a policy; give batch:N",
-    "--bn-statistics batch:0": "'batch:0' is not a policy",
+    "--bn-statistics batch:64,running": "--bn-statistics running: give batch:N",
+    "--bn-statistics batch:0": "--bn-statistics batch:0: give batch:N",
     "--bn-statistics recalibrate,recalibrate:512": "names recalibrate:512 twice",
     "--bn-statistics recalibrate:5000": "--bn-statistics recalibrate:5000: results has 1,097 training images",
     "--arms bm": "--arms bm: results has no fits of it, only of bn, plain, tests.arms:layer_norm",
@@ -277,9 +281,9 @@ def test_a_wrong_request_is_one_sentence_and_exit_2(wrong: str, sweep: Path) -> 
 
 
 def test_policies_read_as_people_write_them() -> None:
-    assert parse_policies("batch:64, recalibrate") == ("batch:64", "recalibrate:512")
+    assert parse_policies("batch:64, recalibrate") == (BnPolicy("batch", 64), BnPolicy("recalibrate", 512))
     for wrong in ("", "batch", "batch:", "batch:-1", "batch:1.5", "batch:9999999999", "batch:64,,"):
-        with pytest.raises(RequestError, match="is not a policy"):
+        with pytest.raises(RequestError, match=r"^--bn-statistics .*batch:512"):
             parse_policies(wrong)
 
 
@@ -293,6 +297,13 @@ def killed(number: int) -> int:
     return number
 
 
-def test_a_killed_process_is_one_sentence() -> None:
-    with pytest.raises(RequestError, match=r"one of 2 processes was killed .* the same command goes on: --jobs 1"):
+def killed_in_processes() -> str:
+    with pytest.raises(RequestError) as raised:
         list(each_in_processes(killed, [1, 2], 2))
+    return str(raised.value)
+
+
+def test_a_killed_process_is_one_sentence() -> None:
+    message = call(killed_in_processes)
+    assert "--jobs 1" in message
+    assert "Traceback" not in message

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import claims, layout, store
 from bnbench.results.failures import Failure, read_failure
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.backends.backend import WorkersKilledError
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import Stop
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.arms import TRAINED_ON
+from tests.shell import SWEEP, Running
 from tests.test_cli import bnbench
 
 KNOBS = {"mask_size": (4, 4), "steps": 6, "black_pixels": 4, "white_pixels": 4, "images": TRAINED_ON}
@@ -42,7 +43,19 @@ COMMAND = [
     "4",
 ]
 COMMAND += ["--images", str(TRAINED_ON), "--devices", "cpu", "--jobs", "1", "--probs", "0.5", "--seeds", "1"]
-COMMAND += ["--out", "results"]
+COMMAND += [
+    "--test-images",
+    "60",
+    "--train-images",
+    "60",
+    "--bn-statistics",
+    "batch:60",
+    "--widths",
+    "2",
+    "--strides",
+    "2",
+]
+COMMAND += ["--backend", "inline", "--out", "results"]
 
 
 def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bool = False) -> list[Outcome]:
@@ -50,8 +63,14 @@ def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bo
     names = tuple(arm if arm in ("plain", "bn") else f"tests.arms:{arm}" for arm in arms)
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
-    backend = in_this_process if len(execution.slots) == 1 else in_processes
-    return list(Sweeping(plan, execution, backend).outcomes())
+    return list(Sweeping(plan, execution, Inline()).outcomes())
+
+
+def computing(compute: Callable[[Sequence[FitKey], Job, Stop], Iterator[Outcome]]) -> Inline:
+    """A backend that computes batches as a function does."""
+    backend = Inline()
+    backend.compute = compute  # type: ignore[method-assign]  # a backend for one test needs no class
+    return backend
 
 
 def records(folder: Path) -> list[Failure]:
@@ -162,29 +181,25 @@ def test_lines_of_json_are_the_plan_and_the_outcomes(tmp_path: Path) -> None:
 
 
 def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None:
-    protocol = TINY.with_knobs(steps=1_000_000)
-    three = Execution(make_slots(("cpu", "cpu", "cpu"), None, 1), chunk=4)
-    store.open_folder(tmp_path, protocol)
-    plan = plan_sweep(tmp_path, protocol, Grid(("plain",), (0.5,), (1, 2, 3, 4)))
-    sweeping = Sweeping(plan, three, in_processes)
-    seen: list[list[claims.Progress]] = [[]]
+    options = [*SWEEP, "--steps", "1000000", "--seeds", "4", "--devices", "cpu,cpu,cpu"]
+    running, folder = Running(options, tmp_path), tmp_path / "results"
+    seen: list[list[claims.Progress]] = []
 
-    def stop_when_there_are_three() -> None:
-        end = time.monotonic() + 120
-        while len(seen[-1]) < 3 and time.monotonic() < end:
-            seen.append(claims.running(tmp_path))
-            time.sleep(0.05)
-        sweeping.stop.request()
+    def are_three() -> bool:
+        seen.append(claims.running(folder) if folder.exists() else [])
+        return len(seen[-1]) == 3
 
-    watching = threading.Thread(target=stop_when_there_are_three)
-    watching.start()
-    assert list(sweeping.outcomes()) == []
-    watching.join()
-    assert max(map(len, seen)) == 3
+    try:
+        running.wait_until(are_three)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.wait() == 128 + signal.SIGTERM
+    finally:
+        running.end()
+    assert layout.fit_paths(folder) == []
     for fits in seen:
         assert len({fit.slot for fit in fits}) == len({fit.pid for fit in fits}) == len(fits), "two fits on one slot"
     assert {fit.slot for fit in seen[-1]} == {"cpu#0", "cpu#1", "cpu#2"}
-    assert len(list((tmp_path / "running").iterdir())) == 3, "a checkpoint of each is all that is left"
+    assert len(list((folder / "running").iterdir())) == 3, "a checkpoint of each is all that is left"
 
 
 def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -> None:
@@ -196,16 +211,16 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
     def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
         batches.append(batch)
         if len(batches) > 5:
-            yield from in_this_process(batch, job, stop)
+            yield from Inline().compute(batch, job, stop)
             return
         lock = layout.lock_path(tmp_path, key)
         lock.write_bytes(b".")
         os.utime(lock, (1, 1))
         layout.checkpoint_path(tmp_path, key).touch()
-        raise BrokenProcessPool
+        raise WorkersKilledError
 
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
-    (outcome,) = Sweeping(plan, ONE, dies).outcomes()
+    (outcome,) = Sweeping(plan, ONE, computing(dies)).outcomes()
     assert (outcome.state, len(batches)) == ("done", 6)
 
 
@@ -218,13 +233,13 @@ def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_
     def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
         batches.append(len(batch))
         if len(batches) > 2:
-            yield from in_this_process(batch, job, stop)
+            yield from Inline().compute(batch, job, stop)
             return
         for key in batch:
             layout.lock_path(tmp_path, key).write_bytes(b".")
-        raise BrokenProcessPool
+        raise WorkersKilledError
 
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2, 3)))
-    outcomes = list(Sweeping(plan, ONE, dies).outcomes())
+    outcomes = list(Sweeping(plan, ONE, computing(dies)).outcomes())
     assert {outcome.state for outcome in outcomes} == {"done"}
     assert batches == [3, 3, 1, 1, 1]

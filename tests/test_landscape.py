@@ -144,7 +144,7 @@ def test_recalibration_estimates_statistics_at_each_pixel_from_the_reference() -
 
 @pytest.mark.parametrize("policy", ["running:5", "batch", "batch:0", "recalibrate:x"])
 def test_unknown_policies_are_refused(policy: str) -> None:
-    with pytest.raises(ValueError, match=f"BN statistics '{policy}' are unknown; use batch:512 or recalibrate:512"):
+    with pytest.raises(ValueError, match=f"BN statistics {policy}: "):
         measure_landscape(make_plane("bn"), SHAPE, make_images(), bn_statistics=policy)
 
 

@@ -12,6 +12,7 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import make_slots
@@ -19,7 +20,7 @@ from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
 from bnbench.sweep.interrupts import StopWatch
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.fits import TINY
 
 ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
@@ -29,7 +30,7 @@ GRID = Grid(("plain",), (0.5,), (1,))
 
 def sweep(folder: Path, grid: Grid = GRID) -> list[Outcome]:
     store.open_folder(folder, TINY)
-    return list(Sweeping(plan_sweep(folder, TINY, grid), ONE, in_this_process).outcomes())
+    return list(Sweeping(plan_sweep(folder, TINY, grid), ONE, Inline()).outcomes())
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_folder_in_which_another_protocol_has_begun_is_refused(tmp_path: Path)
 
 def test_a_runner_whose_folder_was_opened_for_another_protocol_writes_nothing_into_it(tmp_path: Path) -> None:
     store.open_folder(tmp_path, TINY)
-    sweeping = Sweeping(plan_sweep(tmp_path, TINY, GRID), ONE, in_this_process)
+    sweeping = Sweeping(plan_sweep(tmp_path, TINY, GRID), ONE, Inline())
     store.open_folder(tmp_path, TINY.with_knobs(steps=7))
     (outcome,) = sweeping.outcomes()
     assert "holds fits of another protocol (steps 7 there, 6 here)" in outcome.message
@@ -88,7 +89,7 @@ def test_a_file_of_another_protocol_is_never_reported_as_the_fit_that_was_asked_
 ) -> None:
     other = TINY.with_knobs(steps=7)
     store.open_folder(tmp_path, other)
-    sweeping = Sweeping(plan_sweep(tmp_path, other, GRID), ONE, in_this_process)
+    sweeping = Sweeping(plan_sweep(tmp_path, other, GRID), ONE, Inline())
     shutil.copy(layout.fit_path(finished, KEY), layout.fit_path(tmp_path, KEY))
     (outcome,) = sweeping.outcomes()
     assert outcome.state == "failed"

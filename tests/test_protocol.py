@@ -24,7 +24,7 @@ def another_value(name: str) -> Any:
     value, limits = dict(BASE.knobs())[name], KNOBS[name].metadata
     if "choices" in limits:
         return next(choice for choice in limits["choices"] if choice != value)
-    if "pattern" in limits:
+    if "reads" in limits:
         return "recalibrate:64"
     if isinstance(value, tuple):
         return (*value[:-1], value[-1] + 1)
@@ -39,7 +39,7 @@ def test_no_two_sections_have_a_knob_of_the_same_name() -> None:
 def test_every_knob_has_a_sentence_and_a_constraint(name: str) -> None:
     limits = KNOBS[name].metadata
     assert limits["help"].endswith(".")
-    assert {"choices", "minimum", "above", "pattern"} & limits.keys()
+    assert {"choices", "minimum", "above", "reads"} & limits.keys()
 
 
 @pytest.mark.parametrize("name", KNOBS)

@@ -21,14 +21,17 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store, sweeps
 from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import Plan, check_request, plan_sweep
-from bnbench.sweep.runner import Sweeping, in_processes, in_this_process
+from bnbench.sweep.runner import Sweeping
 from bnbench.wording import duration
 from tests.fits import TINY
+from tests.warm import call
 
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2))
 ONE = Execution(make_slots(("cpu",), 1, 1))
@@ -36,7 +39,7 @@ TWO = Execution(make_slots(("cpu", "cpu"), None, 1))
 
 
 def run(plan: Plan, execution: Execution = ONE) -> list[Outcome]:
-    backend = in_this_process if execution is ONE else in_processes
+    backend = Inline() if execution == ONE else Processes()
     return list(Sweeping(plan, execution, backend).outcomes())
 
 
@@ -97,7 +100,7 @@ def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_pat
 
 
 def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path: Path) -> None:
-    assert not messages(sweep(tmp_path, execution=TWO))
+    assert not messages(call(sweep, tmp_path, execution=TWO))
     pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
     traces = [sweeps.read_sweep(folder).traces for folder in (tmp_path, finished)]
     pd.testing.assert_frame_equal(*traces, check_exact=True)
@@ -160,7 +163,7 @@ def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Pat
     store.open_folder(tmp_path, TINY)
     keys = [FitKey("plain", 0.5, 1), FitKey("tests.test_runner:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
     plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=keys)
-    outcomes = {outcome.key: outcome for outcome in run(plan, TWO)}
+    outcomes = {outcome.key: outcome for outcome in call(run, plan, TWO)}
     assert set(outcomes) == set(keys)
     for key, outcome in outcomes.items():
         if key.arm == "plain":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -14,8 +12,8 @@ from bnbench.protocol.protocol import Grid
 from bnbench.results import chunks, sweeps
 from bnbench.sweep.plan import plan_sweep
 from tests.fits import TINY
+from tests.shell import Running
 from tests.test_cli import TINY as COMMAND
-from tests.test_cluster import QUIET
 
 
 @given(
@@ -36,13 +34,14 @@ def test_the_plan_line_of_a_shard(tmp_path: Path) -> None:
 
 
 def test_two_shards_at_once_share_a_folder_and_its_chunk(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bnbench", *COMMAND, "--seeds", "2", "--backend", "inline"]
-    runners = [
-        subprocess.Popen([*command, "--shard", f"{n}/2"], cwd=tmp_path, env=QUIET, stderr=subprocess.PIPE, text=True)
-        for n in (1, 2)
-    ]
-    said = [runner.communicate(timeout=150)[1] for runner in runners]
-    assert [runner.returncode for runner in runners] == [0, 0], said
+    runners = [Running([*COMMAND[1:], "--seeds", "2", "--shard", f"{n}/2"], tmp_path) for n in (1, 2)]
+    try:
+        codes = [runner.wait() for runner in runners]
+    finally:
+        for runner in runners:
+            runner.end()
+    said = [runner.said for runner in runners]
+    assert codes == [0, 0], said
     assert "4 fits = 2 arms × 1 probability × 2 seeds; of these in shard 1/2; 0 done, 2 to run" in said[0]
     found = sweeps.read_sweep(tmp_path / "results" / "smoke").provenance
     assert len(found) == 4

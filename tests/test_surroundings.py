@@ -101,7 +101,7 @@ def test_a_fit_starts_with_its_own_settings_whatever_the_process_was_left_with()
     set_anew(1)
     asked = in_force()
     assert (asked["threads"], asked["float32_matmul_precision"], asked["default_dtype"]) == ("1", "highest", "float32")
-    fresh = [setting.name for setting in SETTINGS if setting.is_told and setting.name in CHANGES]
+    fresh = [setting.name for setting in SETTINGS if setting.is_recorded and setting.name in CHANGES]
     try:
         for name in fresh:
             CHANGES[name]()

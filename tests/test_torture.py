@@ -18,10 +18,11 @@ import pytest
 from bnbench.results import layout, store
 from bnbench.results.claims import claim
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.shell import CHUNK, FITS, GRID, PROTOCOL, SWEEP, Running, Stamps, assert_same, assert_tidy
 from tests.torture import Torture
 
@@ -36,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep of ``SWEEP``, one fit after another in this process."""
     folder = tmp_path_factory.mktemp("undisturbed")
     store.open_folder(folder, PROTOCOL)
-    outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, GRID), ONE, in_this_process).outcomes())
+    outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, GRID), ONE, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * FITS
     assert_tidy(folder)
     return folder
@@ -157,7 +158,7 @@ def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, 
 
 def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(undisturbed: Path, tmp_path: Path) -> None:
     store.open_folder(tmp_path, PROTOCOL)
-    sweeping = Sweeping(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, in_this_process)
+    sweeping = Sweeping(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, Inline())
     held, others = sweeping.left[0], sweeping.left[1:]
     with claim(tmp_path, held):
         outcomes = sweeping.outcomes()

@@ -13,15 +13,17 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import store
 from bnbench.results.claims import Progress
 from bnbench.sweep import watching
+from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Outcome
 from bnbench.sweep.pace import fits_per_hour, seconds_left
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping, in_this_process
+from bnbench.sweep.runner import Sweeping
 from tests.fits import TINY
 from tests.terminal import run_in_terminal
 from tests.test_runner import ONE
 
 RUN = ["run", "--profile", "smoke", "--mask-size", "4", "--images", "4", "--probs", "0.5", "--chunk", "16"]
+RUN += ["--widths", "2", "--strides", "2", "--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
 
 
 def progress(step: int, *, first_step: int = 0, started: float = 0.0) -> Progress:
@@ -31,7 +33,7 @@ def progress(step: int, *, first_step: int = 0, started: float = 0.0) -> Progres
 def test_in_a_terminal_bars_come_and_go_and_stdout_is_pure_json(tmp_path: Path) -> None:
     arms = "plain,tests.arms:group_norm"  # with its name a bar is wider than the terminal
     run = [*RUN, "--steps", "100", "--jobs", "1", "--seeds", "1", "--arms", arms, "--out", str(tmp_path / "own")]
-    shown = run_in_terminal(*run, "--json", columns=60, stdout_to_pipe=True)
+    shown = run_in_terminal(*run, "--json", columns=60, stdout_to_file=True)
     assert shown.returncode == 0, shown.screen
     assert "━" in shown.raw
     assert "step " in shown.raw
@@ -62,7 +64,7 @@ def test_a_line_is_neither_markup_nor_emoji(
     failed = Outcome(FitKey("plain", 0.5, 1), "failed", message="my layer said [red]:bug:[/]")
     monkeypatch.setattr(Sweeping, "outcomes", lambda self: iter([failed]))
     store.open_folder(tmp_path, TINY)
-    watching.watch(Sweeping(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, in_this_process))
+    watching.watch(Sweeping(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, Inline()))
     assert "FAILED, my layer said [red]:bug:[/]" in capsys.readouterr().err
 
 
@@ -70,10 +72,10 @@ def test_a_log_has_a_line_per_start_and_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "_LOOK_EVERY", 0.01)
-    protocol = TINY.with_knobs(steps=60)
+    protocol = TINY.with_knobs(steps=20)
     store.open_folder(tmp_path, protocol)
     plan = plan_sweep(tmp_path, protocol, Grid(("plain", "tests.arms:group_norm"), (0.5,), (1, 2)))
-    outcomes = watching.watch(Sweeping(plan, ONE, in_this_process))
+    outcomes = watching.watch(Sweeping(plan, ONE, Inline()))
     said = capsys.readouterr()
     assert said.out == ""
     lines = said.err.splitlines()

@@ -13,24 +13,31 @@ gradient and touches no GPU.
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import json
 import os
+import pickle
 import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 PACKAGE = Path(__file__).parent.parent
 IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import sooner or later
-    *("bnbench.cli.group", "bnbench.check.exact", "bnbench.sweep.runner", "bnbench.sweep.watching", "tests.arms"),
-    *("torch._dynamo", "sklearn.datasets", "distributed.cli.dask_worker", "distributed.cli.dask_scheduler"),
+    *("bnbench.cli.group", "bnbench.check.measured", "bnbench.sweep.sweep", "bnbench.sweep.watching", "tests.arms"),
+    *("torch._dynamo", "hypothesis", "pytest", "distributed.cli.dask_worker", "distributed.cli.dask_scheduler"),
 )
 _CAN_FORK = sys.platform == "linux"  # macOS's own libraries do not bear a fork without exec
+
+
+Answer = TypeVar("Answer")
 
 
 class Process(Protocol):
@@ -113,6 +120,24 @@ def start(
     return _Warm(int(server.recv(16)), ended)
 
 
+def call(function: Callable[..., Answer], *arguments: object, **options: object) -> Answer:
+    """What a function gives in a process of its own, whose workers are as quick to start; what it prints is passed on.
+
+    Args:
+        function: one that pickle can name, such as any at the top of a test module.
+        arguments: whatever pickle can send, as its result.
+        options: likewise.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "call")
+        path.write_bytes(pickle.dumps((function, arguments, options)))
+        environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
+        process = start("tests.call", [str(path)], cwd=Path.cwd(), environment=environment, streams=(0, 1, 2))
+        assert process.wait(240) == 0, "it raised something, said above"
+        answer: Answer = pickle.loads(path.read_bytes())
+    return answer
+
+
 _started: list[socket.socket] = []  # the connection to the process that forks, once it is there
 
 
@@ -178,8 +203,8 @@ def _become(module: str, arguments: list[str], cwd: str, environment: dict[str, 
     for descriptor, stream in enumerate(streams):
         os.dup2(stream, descriptor)
         os.close(stream)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115  # a descriptor, for good
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # a descriptor, for good
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
@@ -225,7 +250,7 @@ def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
     object of it is deleted here.
     """
     nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
+    for descriptor in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         if descriptor not in kept and descriptor != nowhere:
             try:
                 os.dup2(nowhere, descriptor, inheritable=False)
@@ -236,13 +261,19 @@ def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
+    for name, module in list(sys.modules.items()):  # the package and whatever a user wrote is imported anew
+        if not str(getattr(module, "__file__", None) or sys.prefix).startswith((sys.prefix, sys.base_prefix)):
+            del sys.modules[name]
     Path("/proc/self/comm").write_text("popen_loky")  # as its command line would say
 
 
 def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     for name in IMPORTED:
-        __import__(name)
+        importlib.import_module(name)
+    importlib.import_module("bnbench.mpo.flops")._SIZE = 256  # as in tests/conftest.py
+    gc.collect()
+    gc.freeze()  # so that no fork has to look at it, and to copy it
     if asked := _serve(requests):
         _become(**asked)
 

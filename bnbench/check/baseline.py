@@ -20,6 +20,7 @@ import pandas as pd
 from bnbench.errors import RequestError
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Protocol
+from bnbench.results.summary import headline_rows
 
 FORMAT = 3
 RELATIVE = 1e-9  # two orders of float64 sums agree to about 1e-13; a wrong equation differs in the first digits
@@ -70,14 +71,14 @@ class Finding:
 
     @property
     def is_within(self) -> bool:
-        """Whether the quantity is where it was."""
+        """Return whether the quantity is where it was."""
         if isinstance(self.baseline, str) or isinstance(self.now, str):
             return self.baseline == self.now
         return math.isfinite(self.now) and abs(self.now - self.baseline) <= self.tolerance
 
 
 def check_set(name: str) -> CheckSet:
-    """A named set of fits.
+    """Return the set of fits of a name.
 
     Raises:
         RequestError: there is none of this name.
@@ -88,7 +89,7 @@ def check_set(name: str) -> CheckSet:
 
 
 def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict[str, float]:
-    """Means over the fits of a sweep: what the suite is for.
+    """Return the means over the fits of a sweep: what the suite is for.
 
     Args:
         summaries: of the fits, see :class:`bnbench.results.sweeps.Sweep`.
@@ -97,9 +98,8 @@ def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict
     Returns:
         Name, such as ``plain − bn: difference``, to value, see :func:`statistical_names`; every fit weighs the same.
     """
-    chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
     quantities = ["black", "white", "difference"]
-    means: dict[Any, Any] = summaries[chosen].groupby("arm")[quantities].mean().to_dict("index")
+    means: dict[Any, Any] = headline_rows(summaries).groupby("arm")[quantities].mean().to_dict("index")
     found = {f"{arm}: {colour} accuracy": means[arm][colour] for arm in arms for colour in ("black", "white")}
     gaps = {
         f"{arms[0]} − {arm}: difference": means[arms[0]]["difference"] - means[arm]["difference"] for arm in arms[1:]
@@ -108,13 +108,13 @@ def statistical_quantities(summaries: pd.DataFrame, arms: Sequence[str]) -> dict
 
 
 def statistical_names(arms: Sequence[str]) -> list[str]:
-    """The statistical quantities of a sweep in which no fit failed, that number included."""
+    """Return the names of a sweep's statistical quantities where no fit failed, the number of those included."""
     accuracies = [f"{arm}: {colour} accuracy" for arm in arms for colour in ("black", "white")]
     return [FAILED, *accuracies, *(f"{arms[0]} − {arm}: difference" for arm in arms[1:])]
 
 
 def tolerance(name: str, check_set: CheckSet) -> float:
-    """How far a mean may lie from the baseline's: five standard errors of a change by rounding alone.
+    """Return how far a mean may lie from the baseline's: five standard errors of a change by rounding alone.
 
     ``spread`` is that of one fit's change from one run to another, so that both runs' variation is in it. A mean over
     N fits changes by spread / √N; a gap between two arms by √2 times that, for both of them change.
@@ -189,7 +189,7 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
 def baseline_content(
     name: str, arms: Sequence[str], now: Mapping[Kind, Mapping[str, Value]], origin: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a baseline file holds."""
+    """Return what a baseline file holds."""
     check_set = SETS[name]
     grid = {"arms": list(arms), "probs": list(check_set.probs), "seeds": list(check_set.seeds)}
     quantities = {str(kind): dict(values) for kind, values in now.items()}
@@ -201,7 +201,7 @@ def _exact_tolerance(value: Value) -> float:
 
 
 def _is_left_out(name: str, quantities: Mapping[str, Value]) -> bool:
-    """Whether a quantity is missing because its arm or a fit failed."""
+    """Return whether a quantity is missing because its arm or a fit failed."""
     steps = quantities.get(f"{name.rpartition(': ')[0]}: {FIRST_STEPS}", DONE)
     return steps != DONE or bool(quantities.get(FAILED))
 

@@ -31,7 +31,7 @@ _FEW_PIXELS = np.indices((3, 3)).sum(0) % 2 == 0  # a chequered mask, for landsc
 
 
 def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
-    """Masks, geometry, first steps and landscapes of a grid's fits, and of the settings they lack, in float64.
+    """Compute masks, geometry, first steps and landscapes of a grid's fits, and of the settings they lack, in float64.
 
     All arms share one process and one order, so that whatever one leaves behind shows in the next.
 
@@ -62,7 +62,7 @@ def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
 
 
 def _first_fit(key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
-    """One fit from its fresh plane through its first steps to its table."""
+    """Follow one fit from its fresh plane through its first steps to its table."""
     plane = precise_plane(key, protocol, data)
     found = _geometry(plane) | _at_the_start(plane, protocol, data)
     short = replace(protocol, training=replace(protocol.training, steps=STEPS))
@@ -100,7 +100,7 @@ def _at_the_start(plane: Plane, protocol: Protocol, data: DataSet) -> dict[str, 
 
 
 def _all_images(plane: Plane, key: FitKey, protocol: Protocol, data: DataSet) -> dict[str, Value]:
-    """On few pixels, every image that a fit is measured on: batches of 16 and of 512 are told apart."""
+    """Measure few pixels on every image that a fit is measured on: batches of 16 and of 512 are told apart."""
     small = replace(protocol, mask=replace(protocol.mask, mask_size=_FEW_PIXELS.shape))
     _, summary = measure_fit(plane, key, _FEW_PIXELS, _FEW_PIXELS | True, data, small)
     found: dict[str, Value] = {"images measured": len(data.measured), "training images": len(data.train)}
@@ -112,7 +112,7 @@ def _all_images(plane: Plane, key: FitKey, protocol: Protocol, data: DataSet) ->
 
 
 def _clamped_and_clipped(key: FitKey, protocol: Protocol, data: DataSet, clip: float) -> dict[str, Value]:
-    """First steps in which about half of the white pixels are past the threshold, and every gradient is clipped."""
+    """Take first steps with about half of the white pixels past the threshold and every gradient clipped."""
     plane = precise_plane(key, protocol, data)
     mask, trained = (torch.from_numpy(mask) for mask in draw_masks(key, protocol))
     seen = measure_landscape(
@@ -139,7 +139,7 @@ def _clamped_and_clipped(key: FitKey, protocol: Protocol, data: DataSet, clip: f
 
 
 def _every_fit(keys: Sequence[FitKey], protocol: Protocol, data: DataSet) -> dict[str, Value]:
-    """The first step of all fits: each p and seed has its own weights, pixels and images."""
+    """Take the first step of all fits: each p and seed has its own weights, pixels and images."""
     one_step = replace(protocol, training=replace(protocol.training, steps=1))
     rows: list[TraceRow] = []
     for key in keys:

@@ -31,7 +31,7 @@ OTHER = Protocol(
 
 
 def other_quantities() -> dict[str, Value]:
-    """Masks, first steps and landscape of one fit of each built-in arm under ``OTHER``, in float64.
+    """Compute masks, first steps and landscape of one fit of each built-in arm under ``OTHER``, in float64.
 
     Returns:
         Name, such as ``skip, other settings: gradient, step 1``, to value.

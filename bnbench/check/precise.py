@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from bnbench.check.baseline import Value
 from bnbench.inputs.data import DataSet, Images, load_data
 from bnbench.inputs.masks import Mask
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.summary import TRAIN, headline_rows
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.start import draw_masks, make_plane, start_fit
 
@@ -19,7 +22,7 @@ STEPS = 3  # from the second on, Adam's state counts
 
 
 def precise_data(protocol: Protocol) -> DataSet:
-    """A protocol's images in float64."""
+    """Load a protocol's images in float64."""
     data = load_data(protocol.data, protocol.measurement)
     train, sample, measured = (
         Images(part.pixels.double(), part.labels) for part in (data.train, data.train_sample, data.measured)
@@ -28,12 +31,12 @@ def precise_data(protocol: Protocol) -> DataSet:
 
 
 def precise_plane(key: FitKey, protocol: Protocol, data: DataSet) -> Plane:
-    """The plane that a fit starts from, in float64 on the CPU."""
+    """Make the plane that a fit starts from, in float64 on the CPU."""
     return make_plane(key, protocol, data, "cpu").double()
 
 
 def precise_fit(key: FitKey, protocol: Protocol, plane: Plane, data: DataSet) -> Fit:
-    """A fit of that plane before its first step."""
+    """Make a fit of that plane before its first step."""
     return start_fit(key, protocol, plane, draw_masks(key, protocol), data.train)
 
 
@@ -54,7 +57,7 @@ def first_steps(under_way: Fit) -> dict[str, Value]:
 def measured(
     plane: Plane, key: FitKey, masks: tuple[Mask, Mask], data: DataSet, protocol: Protocol
 ) -> dict[str, Value]:
-    """What a fit's file would say: both colours, which pixels, which images, which BN statistics.
+    """Measure what a fit's file would say: both colours, which pixels, which images, which BN statistics.
 
     Args:
         plane: in float64.
@@ -64,21 +67,23 @@ def measured(
         protocol: BN statistics and origin.
     """
     _, summary = measure_fit(plane, key, *masks, data, protocol)
-    rows: list[dict[Any, Any]] = summary.to_dict("records")
-    found: dict[str, Value] = {}
-    for row in rows:
-        is_headline = row["headline"] and row["split"] != "train"
-        if is_headline and row["pixels"] == "all":
-            found |= {"measured black accuracy": row["black"], "measured white accuracy": row["white"]}
-            found |= {"measured black loss": row["black_loss"], "measured white loss": row["white_loss"]}
-        elif is_headline:
-            found["measured white loss, trained pixels"] = row["white_loss"]
-        elif row["pixels"] == "all":
-            what = "training images" if row["headline"] else row["policy"]
+    (headline,), (trained,) = (_records(headline_rows(summary, pixels)) for pixels in ("all", "trained"))
+    found: dict[str, Value] = {
+        **{f"measured {colour} accuracy": headline[colour] for colour in ("black", "white")},
+        **{f"measured {colour} loss": headline[f"{colour}_loss"] for colour in ("black", "white")},
+        "measured white loss, trained pixels": trained["white_loss"],
+    }
+    for row in _records(summary[summary["pixels"] == "all"]):
+        if row["split"] == TRAIN or not row["headline"]:
+            what = "training images" if row["split"] == TRAIN else row["policy"]
             found[f"measured black loss, {what}"] = row["black_loss"]
     return found
 
 
+def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table.to_dict("records")
+
+
 def digest(masks: Sequence[Mask]) -> str:
-    """Sixteen hexadecimal digits over masks."""
+    """Return sixteen hexadecimal digits over masks."""
     return hashlib.sha256(b"".join(mask.tobytes() for mask in masks)).hexdigest()[:16]

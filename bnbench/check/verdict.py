@@ -39,7 +39,7 @@ def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
 
 
 def markdown(findings: Sequence[Finding], origin: str) -> str:
-    """A heading with the verdict, what :func:`since` says, then a table for each kind; fit for a CI summary."""
+    """Write a heading with the verdict, what :func:`since` says, and a table for each kind; fit for a CI summary."""
     lines = [f"### bnbench check: {sentence(findings)}", "", _plain(origin)]
     for kind in ("exact", "statistical"):
         if own := [finding for finding in findings if finding.kind == kind]:
@@ -49,7 +49,7 @@ def markdown(findings: Sequence[Finding], origin: str) -> str:
 
 
 def junit(findings: Sequence[Finding]) -> bytes:
-    """JUnit's XML: a test case for each quantity, a failure for each that is outside."""
+    """Write JUnit's XML: a test case for each quantity, a failure for each that is outside."""
     failures = sum(not finding.is_within for finding in findings)
     suite = ElementTree.Element("testsuite", name="bnbench check", tests=str(len(findings)), failures=str(failures))
     for finding, row in zip(findings, rows(findings), strict=True):
@@ -69,7 +69,7 @@ def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def since(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What has changed since a baseline was written, going by its provenance and by that of here."""
+    """Say what has changed since a baseline was written, going by its provenance and by that of here."""
     known = [name for name in _ORIGINS if None not in (before.get(name), now.get(name))]
     names = [name for name in known if before[name] != now[name]]
     changes = [f"{_ORIGINS[name]} {_origin(before[name])} → {_origin(now[name])}" for name in names]
@@ -82,7 +82,7 @@ def since(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def sentence(findings: Sequence[Finding]) -> str:
-    """The verdict in one sentence."""
+    """Say the verdict in one sentence."""
     outside = [finding for finding in findings if not finding.is_within]
     if not outside:
         return f"all {len(findings)} quantities are within their tolerance"
@@ -95,7 +95,7 @@ def _text(value: Value) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Text with nothing that would break a line, move a terminal's cursor or be no character of XML."""
+    """Replace what would break a line, move a terminal's cursor or be no character of XML."""
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "�" for letter in text)
 
 

@@ -6,25 +6,19 @@ import json
 import os
 import signal
 import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bnbench.cli.options import arms_option, execution_of, machine_options, say
+from bnbench.cli.options import arms_option, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
-from bnbench.wording import counted
 
 if TYPE_CHECKING:
-    from bnbench.check.baseline import CheckSet, Finding, Kind, Value
+    from bnbench.check.baseline import Finding, Kind, Value
     from bnbench.protocol.protocol import Grid
-    from bnbench.sweep.execution import Execution
 
-
-_OUTPUTS = {"json_file": "--json", "junit": "--junit", "markdown": "--markdown"}
 _LOG_WIDTH = 1_000  # a log has no right edge
 
 
@@ -42,24 +36,44 @@ _LOG_WIDTH = 1_000  # a log has no right edge
     "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write a table for a CI summary here."
 )
 @machine_options
-def check(baseline: Path, update: bool, arms: tuple[str, ...], name: str, only: Kind | None, **options: Any) -> None:
+def check(
+    baseline: Path,
+    update: bool,
+    arms: tuple[str, ...],
+    name: str,
+    only: Kind | None,
+    json_file: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    devices: str,
+    per_device: int | None,
+    jobs: int | None,
+    threads: int,
+) -> None:
     """Run a small set of fits and compare them with BASELINE: exit 0 within, 1 outside, 2 a wrong request.
 
     Exact checks compare masks, geometry and the first steps in float64; statistical ones compare accuracies and
     the arms' difference after training.
     """
     from bnbench.check.baseline import check_set, compare, read_baseline
+    from bnbench.check.measured import measured_quantities
+    from bnbench.cli.listeners import CheckMessages
     from bnbench.protocol.protocol import Grid
+    from bnbench.sweep.devices import DeviceRequest
+    from bnbench.sweep.execution import Execution
     from bnbench.sweep.provenance import provenance
 
     chosen = check_set(name)
     grid = Grid(arms, chosen.probs, chosen.seeds)
     kinds: tuple[Kind, ...] = (only,) if only else ("exact", "statistical")
-    stored = None if update else read_baseline(baseline, name, grid.arms, kinds)
-    _check_outputs(baseline, options, update=update)
-    execution = execution_of(options)
+    stored = None if update else read_baseline(baseline, name, arms, kinds)
+    given = {"--json": json_file, "--junit": junit, "--markdown": markdown}
+    outputs = {option: path for option, path in given.items() if path}
+    _check_outputs(baseline, outputs, update=update)
+    request = DeviceRequest(devices, jobs, per_device, threads)
+    execution = Execution(request.slots(), threads=threads, request=request)
     try:
-        now = _measure(chosen, grid, execution, kinds, stored)
+        now = measured_quantities(chosen, grid, execution, kinds, stored, CheckMessages())
     except (Interrupted, KeyboardInterrupt) as error:
         say("bnbench: interrupted; nothing was compared or written.")
         sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
@@ -69,69 +83,29 @@ def check(baseline: Path, update: bool, arms: tuple[str, ...], name: str, only: 
         return
     findings = compare(stored, now, chosen)
     _print(findings, stored["provenance"], origin)  # before files are written: a full disk must not hide it
-    _write(findings, stored["provenance"], origin, options)
+    _write(findings, stored["provenance"], origin, outputs)
     if not all(finding.is_within for finding in findings):
         sys.exit(1)
 
 
-def _check_outputs(baseline: Path, options: dict[str, Any], *, update: bool) -> None:
+def _check_outputs(baseline: Path, outputs: dict[str, Path], *, update: bool) -> None:
     """Refuse a file that cannot be written before anything is computed, and make its folder."""
-    if update and (given := [option for name, option in _OUTPUTS.items() if options[name]]):
-        raise RequestError(f"{given[0]} writes findings, and --update compares nothing; give one of the two.")
-    wanted = {option: path for name, option in _OUTPUTS.items() if (path := options[name])}
+    if update and outputs:
+        raise RequestError(
+            f"{next(iter(outputs))} writes findings, and --update compares nothing; give one of the two."
+        )
     taken = {os.path.realpath(baseline): "BASELINE"}
-    for option, path in wanted.items():
+    for option, path in outputs.items():
         if other := taken.get(os.path.realpath(path)):
             raise RequestError(f"{option} {path} is the file of {other}, too; give each a file of its own.")
         taken[os.path.realpath(path)] = option
-    for option, path in (wanted | ({"--update": baseline} if update else {})).items():
+    for option, path in (outputs | ({"--update": baseline} if update else {})).items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RequestError(f"{option} {path}: its folder cannot be made ({error.strerror}).") from error
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise RequestError(f"{option} {path} cannot be written; give a file that can.")
-
-
-def _measure(
-    chosen: CheckSet, grid: Grid, execution: Execution, kinds: tuple[Kind, ...], stored: dict[str, Any] | None
-) -> dict[Kind, dict[str, Value]]:
-    from bnbench.check.baseline import compare
-    from bnbench.check.exact import exact_quantities
-    from bnbench.sweep.devices import prepare_process
-    from bnbench.sweep.plan import check_request
-
-    data = check_request(grid, chosen.protocol, execution)
-    chosen = replace(chosen, protocol=replace(chosen.protocol, content=data.content))
-    now: dict[Kind, dict[str, Value]] = {}
-    if "exact" in kinds:
-        prepare_process(execution.threads)
-        now["exact"] = exact_quantities(chosen.protocol, grid)
-        if stored is not None:
-            compare(stored, now, chosen)  # a baseline of other quantities is refused before the fits
-    if "statistical" in kinds:
-        now["statistical"] = _fit(chosen, grid, execution)
-    return now
-
-
-def _fit(chosen: CheckSet, grid: Grid, execution: Execution) -> dict[str, Value]:
-    """The means of all fits, computed in a temporary folder as bnbench run would."""
-    from bnbench.check.baseline import FAILED, statistical_quantities
-    from bnbench.results import store
-    from bnbench.results.sweeps import read_sweep
-    from bnbench.sweep.plan import plan_sweep
-    from bnbench.sweep.runner import Sweeping, in_processes
-    from bnbench.sweep.watching import watch
-
-    with tempfile.TemporaryDirectory(prefix="bnbench-check-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        store.open_folder(folder, chosen.protocol)
-        plan = plan_sweep(folder, chosen.protocol, grid)
-        say(f"{plan.grid}; {counted(len(execution.slots), 'slot')}")
-        outcomes = watch(Sweeping(plan, execution, in_processes))
-        failed = sum(outcome.state == "failed" for outcome in outcomes)
-        means = {} if failed else statistical_quantities(read_sweep(folder).summaries, grid.arms)
-        return {FAILED: failed, **means}
 
 
 def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Value]], origin: dict[str, Any]) -> None:
@@ -150,19 +124,19 @@ def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Val
     say(f"wrote {baseline}")
 
 
-def _write(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any], options: dict[str, Any]) -> None:
+def _write(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any], outputs: dict[str, Path]) -> None:
     from bnbench.check import verdict
 
     plain = {**verdict.as_dict(findings), "baseline_provenance": before, "provenance": origin}
     contents = {
         # A name from a baseline may hold half a surrogate pair, which UTF-8 has not; \ud800 is how JSON writes it.
-        "json_file": (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
-        "junit": verdict.junit(findings),
-        "markdown": verdict.markdown(findings, verdict.since(before, origin)).encode(),
+        "--json": (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
+        "--junit": verdict.junit(findings),
+        "--markdown": verdict.markdown(findings, verdict.since(before, origin)).encode(),
     }
     for option, content in contents.items():
-        if options[option]:  # in place: a CI server's summary, or /dev/stdout, is not ours to replace
-            options[option].write_bytes(content)
+        if option in outputs:  # in place: a CI server's summary, or /dev/stdout, is not ours to replace
+            outputs[option].write_bytes(content)
 
 
 def _print(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,10 @@ import click
 from click.core import ParameterSource
 
 from bnbench.errors import RequestError
-from bnbench.protocol.protocol import SECTIONS
-
-_KNOBS = {knob.name for section in SECTIONS.values() for knob in fields(section)}
-_ALWAYS = {"profile", "probs", "seeds", "arms"}  # of the effective configuration, whether given or not
 
 
 class ConfiguredCommand(click.Command):
-    """A command with ``--config``: what is wrong with a value of the file names the file."""
+    """A command with ``--config``; an error about a value of the file names the file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options."""
@@ -42,16 +37,6 @@ def config_option(command: Any) -> Any:
         callback=_read,
         help="Options from a TOML file; those on the command line win.",
     )(command)
-
-
-def given_options(ctx: click.Context) -> dict[str, Any]:
-    """Options given on the command line or in a file that are neither knobs nor the grid's nor of a single run."""
-    from bnbench.results.asked import ONE_RUN
-
-    default = (ParameterSource.DEFAULT, None)
-    given = {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) not in default}
-    left_out = {*ONE_RUN, "as_json", *_KNOBS, *_ALWAYS}
-    return {name: value for name, value in given.items() if name not in left_out}
 
 
 def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:

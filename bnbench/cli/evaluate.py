@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bnbench.cli.options import FOLDER, Text, execution_of, image_options, machine_options, say
+from bnbench.cli.options import FOLDER, Text, image_options, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.protocol import BUILT_IN
@@ -18,6 +18,7 @@ from bnbench.results import layout
 from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
+    from bnbench.bn_policy import BnPolicy
     from bnbench.evaluate.plan import EvaluationPlan, EvaluationRequest
 
 
@@ -42,15 +43,40 @@ if TYPE_CHECKING:
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: RESULTS/evaluations]")
 @machine_options
 @image_options
-def evaluate(results: Path, **options: Any) -> None:
+def evaluate(
+    results: Path,
+    bn_statistics: tuple[BnPolicy, ...],
+    arms: str,
+    split: str | None,
+    test_images: int | None,
+    landscapes: bool,
+    out: Path | None,
+    devices: str,
+    per_device: int | None,
+    jobs: int | None,
+    threads: int,
+    data_folder: Path | None,
+    download: bool,
+) -> None:
     """Measure the stored planes of every sweep below RESULTS again, without training.
 
     The planes are those that bnbench run --keep-planes kept. What is done is skipped: the same command goes on where
     it was stopped. Prints the mean difference under each policy.
     """
-    from bnbench.evaluate.plan import plan_evaluation
+    from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+    from bnbench.sweep.devices import DeviceRequest
+    from bnbench.sweep.execution import Execution
 
-    request = _request(results, options)
+    where = DeviceRequest(devices, jobs, per_device, threads)
+    request = EvaluationRequest(
+        out=out or layout.evaluations_folder(results),
+        execution=Execution(where.slots(), threads=threads, data_folder=data_folder, download=download, request=where),
+        policies=bn_statistics,
+        arms=tuple(arm.strip() for arm in arms.split(",")) if arms else (),
+        split=split,
+        test_images=test_images,
+        with_landscapes=landscapes,
+    )
     plan = plan_evaluation(results, request)
     _announce(results, plan, request)
     failed = _compute(plan, request)
@@ -59,21 +85,6 @@ def evaluate(results: Path, **options: Any) -> None:
         say(f"{counted(failed, 'plane')} could not be measured; the same command tries again.")
     if failed or plan.broken or plan.without_plane:
         sys.exit(1)
-
-
-def _request(results: Path, options: dict[str, Any]) -> EvaluationRequest:
-    from bnbench.evaluate.plan import EvaluationRequest
-
-    arms = tuple(arm.strip() for arm in options["arms"].split(",")) if options["arms"] else ()
-    return EvaluationRequest(
-        out=options["out"] or layout.evaluations_folder(results),
-        execution=execution_of(options),
-        policies=options["bn_statistics"],
-        arms=arms,
-        split=options["split"],
-        test_images=options["test_images"],
-        with_landscapes=options["landscapes"],
-    )
 
 
 def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -> None:
@@ -100,7 +111,7 @@ def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -
 
 
 def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
-    """Measure what is left, with a line for each plane; the number of those that failed."""
+    """Measure what is left with a line for each plane, and return how many failed."""
     from bnbench.evaluate.measure import evaluate_planes
 
     tasks, start, failed = plan.to_run, time.monotonic(), 0
@@ -113,7 +124,7 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
-    """The mean difference under each policy that was asked for, one block for each protocol."""
+    """Print the mean difference under each policy that was asked for, one block for each protocol."""
     from bnbench.results.evaluations import mean_differences, read_asked
 
     table = read_asked([one for task in plan.tasks for one in task.evaluations], request.out)

@@ -33,7 +33,7 @@ for command in (run, status, evaluate, report, check):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Entry point: every error that a request can cause is one sentence and exit code 2."""
+    """Run the program; every error that a request can cause is one sentence and exit code 2."""
     if arguments is None:  # as a program; a sweep has handlers of its own
         prepare_streams()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _flushed(code: int) -> int:
-    """The exit code, once stdout is written or known to be lost."""
+    """Return the exit code, once stdout is written or known to be lost."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -76,7 +76,7 @@ def _flushed(code: int) -> int:
 
 
 def _is_nowhere() -> bool:
-    """Whether the current folder has been deleted."""
+    """Return whether the current folder has been deleted."""
     try:
         Path.cwd()
     except OSError:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
-from bnbench.protocol.parsing import parse_arms, parse_counts, parse_size
+from bnbench.protocol.parsing import parse_arms, parse_count, parse_counts, parse_seconds, parse_shard, parse_size
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
-
-if TYPE_CHECKING:
-    from bnbench.sweep.dask_cluster import Cluster
-    from bnbench.sweep.execution import Execution
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
@@ -41,60 +35,27 @@ class Text(click.ParamType[Any]):
             raise click.ClickException(str(error)) from error
 
 
-class Count(click.IntRange):
-    """A whole number from 1 on; more than 1,024 fits or threads at once would be a slip of the finger."""
-
-    def __init__(self) -> None:
-        super().__init__(1, 1_024)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the number; what is wrong with it becomes one sentence."""
-        try:
-            number: int = super().convert(value, param, ctx)
-        except click.BadParameter as error:
-            option = f"{param.opts[0]} " if param else ""
-            raise click.ClickException(f"{option}{value}: give a whole number from 1 to 1,024, such as 2.") from error
-        return number
-
-
 def _folder(text: str, option: str) -> Path:
     if not text.strip():
         raise RequestError(f"{option} is empty; give a folder, such as results/own.")
     return Path(text)
 
 
-def _shard(text: str, option: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise RequestError(f"{option} {text}: give the shard's number and how many there are, such as 3/10.")
-    return int(found[1]), int(found[2])
-
-
-def _seconds(text: str, option: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise RequestError(f"{option} {text}: give a number of seconds above 0, such as 120.")
-    return seconds
-
-
 class Arms(Text):
     """A list of arms, whose last name the shell can complete."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The built-in arms that go on with what is typed after the last comma."""
+        """Return the built-in arms that go on with what is typed after the last comma."""
         before, comma, start = incomplete.rpartition(",")
         free = (arm for arm in BUILT_IN if arm.startswith(start) and arm not in before.split(","))
         return [CompletionItem(f"{before}{comma}{arm}") for arm in free]
 
 
 ARMS = Arms("LIST", parse_arms)
-COUNT = Count()
+COUNT = Text("COUNT", parse_count)
 FOLDER = Text("FOLDER", _folder)
-SECONDS = Text("SECONDS", _seconds)
-SHARD = Text("N/M", _shard)
+SECONDS = Text("SECONDS", parse_seconds)
+SHARD = Text("N/M", parse_shard)
 
 
 arms_option = click.option(
@@ -132,21 +93,6 @@ def image_options(command: Command) -> Command:
     for option in reversed(_IMAGES):
         command = option(command)
     return command
-
-
-def execution_of(options: dict[str, Any], cluster: Cluster | None = None, **more: Any) -> Execution:
-    """What :func:`machine_options` and :func:`image_options` asked for, on this machine or on those of a cluster.
-
-    Raises:
-        RequestError: a machine lacks a device that was asked for.
-    """
-    from bnbench.sweep.devices import DeviceRequest
-    from bnbench.sweep.execution import Execution
-
-    request = DeviceRequest(**{knob.name: options[knob.name] for knob in fields(DeviceRequest)})
-    slots = cluster.slots(request) if cluster else request.slots()
-    kept = {name: options[name] for name in ("threads", "data_folder", "download") if name in options}
-    return Execution(slots, **kept, **more, request=request)
 
 
 def knob_options(command: Command) -> Command:

@@ -59,14 +59,14 @@ def status(results: Path, watch: bool, as_json: bool) -> None:
 
 
 class _Look:
-    """One look at every sweep below a folder after another; what is finished is read once."""
+    """Looks at every sweep below a folder, again and again; what is finished is read once."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
         self.known: Known = {}
 
     def __call__(self) -> tuple[list[SweepStatus], list[str]]:
-        """The sweeps, and a sentence for each folder that cannot be read."""
+        """Return the sweeps, and a sentence for each folder that cannot be read."""
         from bnbench.sweep.status import read_statuses
 
         return read_statuses(self.results, self.known)
@@ -114,7 +114,7 @@ def _print(console: Console, sweeps: list[SweepStatus], broken: list[str]) -> No
 
 
 def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableType]:
-    """What to show, as text that is not read as markup: it holds names of folders, arms and errors."""
+    """Yield what to show, as text that is not read as markup: it holds names of folders, arms and errors."""
     from rich.text import Text
 
     for number, sweep in enumerate(sweeps):
@@ -141,7 +141,7 @@ def _counts(sweep: SweepStatus) -> str:
 
 
 def _table(sweep: SweepStatus) -> Table:
-    """A row for each p, a column for each arm, in it a mark for each seed."""
+    """Draw a row for each p and a column for each arm, with a mark for each seed."""
     from rich.table import Table
     from rich.text import Text
 
@@ -165,7 +165,7 @@ def _table(sweep: SweepStatus) -> Table:
 
 
 def _mark(fit: FitStatus) -> tuple[str, str]:
-    """A mark and its style."""
+    """Return a fit's mark and its style."""
     name = _kind(fit)
     return _MARKS[name], _STYLES.get(name, "")
 
@@ -175,7 +175,7 @@ def _kind(fit: FitStatus) -> str:
 
 
 def _summary(fits: list[FitStatus]) -> str:
-    """Marks with their numbers, such as ``12● 2▶ 6·``."""
+    """Count the marks, such as ``12● 2▶ 6·``."""
     kinds = [_kind(fit) for fit in fits]
     return " ".join(f"{kinds.count(kind)}{mark}" for kind, mark in _MARKS.items() if kind in kinds)
 
@@ -203,7 +203,7 @@ def _progress(progress: Progress | None, now: float) -> str:
 
 
 def _pace(sweep: SweepStatus) -> str:
-    """When the last fit ended, how fast they come, and how long the rest takes."""
+    """Say when the last fit ended, how fast they come, and how long the rest takes."""
     parts: list[str] = []
     if sweep.seconds_since_last is not None:
         parts.append(f"last fit finished {duration(sweep.seconds_since_last)} ago")

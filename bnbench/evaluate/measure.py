@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bnbench.arms.loading import guest
+from bnbench.bn_policy import NO_BN
 from bnbench.errors import RequestError
 from bnbench.evaluate.plan import EvaluationRequest, PlaneTask
 from bnbench.inputs.data import load_data_of
@@ -22,9 +23,9 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.planes import load_plane
+from bnbench.sweep.backends.processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.measure import summary_rows
-from bnbench.sweep.runner import each_in_processes
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,23 @@ def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[
     mask, trained = (fit.landscape[name].to_numpy(bool).reshape(shape) for name in ("black", "trained"))
     differences: dict[str, float] = {}
     for one in task.to_do:
-        own = protocol.measurement.bn_statistics
-        policy = own if one.policy == "none" else one.policy
         found = measure_landscape(
-            plane, shape, data.measured, bn_statistics=policy, reference=data.train, origin=protocol.mask.origin
+            plane, shape, data.measured, bn_statistics=one.policy, reference=data.train, origin=protocol.mask.origin
         )
-        headline = policy == own and asked == protocol.measurement
-        rows = summary_rows(found, mask, trained, policy=one.policy, split=one.split, headline=headline)
+        headline = one.policy in (NO_BN, asked.bn_policy) and asked == protocol.measurement
+        rows = summary_rows(
+            found,
+            mask,
+            trained,
+            policy=one.policy,
+            split=one.split,
+            threshold=protocol.training.threshold,
+            headline=headline,
+        )
         if request.with_landscapes:  # first: an evaluation is done once its summary is there
             one.write(request.out, _pixels(found, mask, trained), "landscapes")
         one.write(request.out, pd.DataFrame(rows).assign(device=device, threads=execution.threads))
-        differences[one.policy] = float(str(rows[0]["difference"]))
+        differences[str(one.policy)] = float(str(rows[0]["difference"]))
     return differences
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.batch_norm import uses_bn
@@ -39,7 +40,7 @@ class EvaluationRequest:
 
     out: Path
     execution: Execution
-    policies: tuple[str, ...] = ()
+    policies: tuple[BnPolicy, ...] = ()
     arms: tuple[str, ...] = ()
     split: str | None = None
     test_images: int | None = None
@@ -155,19 +156,18 @@ def _plan_sweep(
 ) -> None:
     asked, execution = request.measurement(protocol), request.execution
     data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download)
-    names = request.policies or tuple(policies(protocol))
-    for name in names:
-        kind, _, count = name.partition(":")
-        if kind == "recalibrate" and int(count) > len(data.train):
+    asked_policies = request.policies or tuple(policies(protocol))
+    for policy in asked_policies:
+        if policy.reference > len(data.train):
             raise RequestError(
-                f"--bn-statistics {name}: {root} has {len(data.train):,} training images; ask for fewer."
+                f"--bn-statistics {policy}: {root} has {len(data.train):,} training images; ask for fewer."
             )
     factories = {arm: load_arm(arm, data.image_shape, data.classes, protocol.network) for arm in {k.arm for k in found}}
     bn = {arm for arm, factory in factories.items() if uses_bn(fresh_network(factory, 0))}
     for key, (folder, identity, plane) in found.items():
         evaluations = tuple(
-            Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), name)
-            for name in (names if key.arm in bn else ("none",))
+            Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), policy)
+            for policy in (asked_policies if key.arm in bn else (NO_BN,))
         )
         done = {one for one in evaluations if one.is_done(request.out, with_landscape=request.with_landscapes)}
         plan.tasks.append(PlaneTask(folder, key, evaluations, tuple(one for one in evaluations if one not in done)))

@@ -6,10 +6,12 @@ import hashlib
 import os
 import re
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnbench.inputs.image_files import Arrays, DataError, read_cifar_batch, read_idx
 from bnbench.protocol.sections import KNOWN_IMAGES
@@ -98,12 +100,26 @@ def digest_of(parts: tuple[Arrays, Arrays]) -> str:
 
 def _digits() -> tuple[Arrays, Arrays]:
     """Real 8×8 digits of scikit-learn; the last 500 come from other writers and are the test set."""
-    from sklearn.datasets import load_digits  # takes a second to import
-
-    bunch = load_digits()
-    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    labels = bunch.target.astype(np.int64)
+    table = _digits_table()
+    pixels = np.round(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    labels = table[:, -1].astype(np.int64)
     return (pixels[:_DIGITS_TRAINED], labels[:_DIGITS_TRAINED]), (pixels[_DIGITS_TRAINED:], labels[_DIGITS_TRAINED:])
+
+
+def _digits_table() -> NDArray[np.float64]:
+    """Read scikit-learn's digits, an image and its label in each row: shape (1797, 65).
+
+    Its file is read as it lies. To import scikit-learn takes more than a second, in every process of a sweep; that is
+    the way out, should the file move.
+    """
+    package = find_spec("sklearn")
+    for folder in package.submodule_search_locations or () if package else ():
+        if (path := Path(folder, "datasets", "data", "digits.csv.gz")).exists():
+            return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    return np.column_stack([pixels, labels])
 
 
 def _default_folders(dataset: str) -> list[Path]:

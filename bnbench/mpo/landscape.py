@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.mpo.batch_norm import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
@@ -18,6 +19,7 @@ from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
 _VISITS = 2_048
 _BATCH = 64  # Images at once where the result does not depend on it.
+_BATCH_BEHIND_REFERENCE = 1_024
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def measure_landscape(
     shape: Sequence[int],
     data: Images,
     *,
-    bn_statistics: str = "batch:512",
+    bn_statistics: BnPolicy | str = "batch:512",
     reference: Images | None = None,
     origin: str = "centre",
 ) -> Landscape:
@@ -49,9 +51,9 @@ def measure_landscape(
         plane: where the weights come from.
         shape: number of pixels along each axis of the grid, (rows, columns) on a plane; an axis for each direction.
         data: images to evaluate on, on the plane's device.
-        bn_statistics: ``batch:N``, each N images are normalized by their own statistics; or
-            ``recalibrate:N``, all by those of the first N images of ``reference``, estimated anew at
-            each pixel. Running averages do not exist. Networks without BN ignore it.
+        bn_statistics: a :class:`~bnbench.bn_policy.BnPolicy` or its text: ``batch:N``, each N images are
+            normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
+            ``reference``, estimated anew at each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
         origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
 
@@ -64,12 +66,12 @@ def measure_landscape(
     check_directions(plane, shape)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
-    policy, batch, seen = _policy(plane, bn_statistics, reference)
+    batch, seen = _batch_and_reference(plane, bn_statistics, reference)
     coordinates = grid_coordinates(shape, origin).to(plane.vectors)
     frame = plane.frame()
     sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
     pixels_at_once = max(1, _VISITS // (batch + len(seen)))
-    with recalibrated(plane.module, len(seen)) if policy == "recalibrate" else nullcontext():
+    with recalibrated(plane.module, len(seen)) if len(seen) else nullcontext():
         for part in torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once):
             weights = plane.network_weights(frame, coordinates[part])
             for pixels, labels in _batches(data, batch):
@@ -78,22 +80,23 @@ def measure_landscape(
     return Landscape(loss, accuracy)
 
 
-def _policy(plane: Plane, bn_statistics: str, reference: Images | None) -> tuple[str, int, Tensor]:
-    """Policy, images in a batch, and the images that BN statistics are estimated on."""
-    policy, _, count = bn_statistics.partition(":")
-    empty = plane.vectors.new_zeros(0)
-    if policy not in ("batch", "recalibrate") or not count.isdecimal() or int(count) < 1:
-        raise RequestError(f"BN statistics {bn_statistics!r} are unknown; use batch:512 or recalibrate:512.")
+def _batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Images | None) -> tuple[int, Tensor]:
+    """Images in a batch, and the images that BN statistics are estimated on before each batch, (0,) for none."""
+    policy = BnPolicy.parse_stored(statistics) if isinstance(statistics, str) else statistics
+    nothing = plane.vectors.new_zeros(0)
     if not uses_bn(plane.module):
-        return "none", _BATCH, empty
-    if policy == "batch":
-        return policy, int(count), empty
-    if reference is None or len(reference) < int(count):
+        return _BATCH, nothing
+    if policy == NO_BN:
+        raise RequestError("BN statistics none: the network has batch normalization; give batch:512, for example.")
+    if not policy.reference:
+        return policy.images, nothing
+    if reference is None or len(reference) < policy.reference:
         raise RequestError(
-            f"BN statistics {bn_statistics} need {count} training images as reference; give as many or ask for fewer."
+            f"BN statistics {policy} need {policy.reference} training images as reference; "
+            "give as many or ask for fewer."
         )
     # Large batches: the reference images are run again with each.
-    return policy, 1_024, reference.pixels[: int(count)].to(plane.vectors)
+    return _BATCH_BEHIND_REFERENCE, reference.pixels[: policy.reference].to(plane.vectors)
 
 
 def _batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -46,7 +46,7 @@ class Descriptors:
 
 
 def own_descriptors(is_ours_alone: bool) -> list[int]:
-    """What foreign code has no business to close: the standard files, and the files that are locked.
+    """Return what foreign code has no business to close: the standard files, and the files that are locked.
 
     Args:
         is_ours_alone: whether nobody else opens files in this process: then all that is open before the first arm.
@@ -61,7 +61,7 @@ _FIRST: list[int] = []
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Within, what is printed goes to stderr: stdout is for machines. Only in the main thread: it is everyone's."""
+    """Send what is printed to stderr, for stdout is for machines; only in the main thread, for stdout is everyone's."""
     if threading.current_thread() is not threading.main_thread() or not (_is_open(1) and _is_open(2)):
         yield
         return

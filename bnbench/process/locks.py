@@ -30,7 +30,7 @@ def held(file: IO[Any]) -> Iterator[None]:
 
 
 def held_descriptors() -> list[int]:
-    """The descriptors of all files that this process holds locked."""
+    """Return the descriptors of all files that this process holds locked."""
     return [file.fileno() for file in _HELD if not file.closed]
 
 

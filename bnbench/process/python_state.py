@@ -15,30 +15,30 @@ from typing import Any
 
 
 def write_filters(value: list[Any]) -> None:
-    """Have these filters of warnings, and no others."""
+    """Set these filters of warnings, and no others."""
     warnings.resetwarnings()  # which also forgets what the filters have decided
     warnings.filters[:] = value  # type: ignore[index]  # a list, typed as a sequence
 
 
 def write_environment(value: dict[str, str]) -> None:
-    """Have these environment variables, and no others."""
+    """Set these environment variables, and no others."""
     for name in os.environ.keys() - value.keys():
         del os.environ[name]
     os.environ.update(value)
 
 
 def write_path(value: list[str]) -> None:
-    """Where modules are looked for."""
+    """Set where modules are looked for."""
     sys.path[:] = value
 
 
 def read_handlers() -> dict[int, Any]:
-    """What every signal does."""
+    """Return what every signal does."""
     return {number: signal.getsignal(number) for number in signal.valid_signals()}
 
 
 def write_handlers(value: dict[int, Any]) -> None:
-    """Have signals do this; Python allows it in the main thread alone."""
+    """Set what signals do; Python allows it in the main thread alone."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in value.items():
             if handler is not None and signal.getsignal(number) is not handler:
@@ -52,21 +52,21 @@ def write_timer(was_running: bool) -> None:
 
 
 def read_umask() -> int:
-    """Permissions that new files lack."""
+    """Return the permissions that new files lack."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 def write_logging(value: tuple[int, list[logging.Handler], int]) -> None:
-    """Level and handlers of the root logger, and what is not logged at all."""
+    """Set level and handlers of the root logger, and what is not logged at all."""
     logging.root.setLevel(value[0])
     logging.root.handlers[:] = value[1]
     logging.disable(value[2])
 
 
 def read_limits() -> dict[int, tuple[int, int]]:
-    """What the system lets this process use."""
+    """Return what the system lets this process use."""
     limits = [number for name, number in vars(resource).items() if name.startswith("RLIMIT_")]
     return {limit: resource.getrlimit(limit) for limit in limits}
 
@@ -79,12 +79,12 @@ def write_limits(value: dict[int, tuple[int, int]]) -> None:
 
 
 def read_logging() -> tuple[int, list[logging.Handler], int]:
-    """Level and handlers of the root logger, and what is not logged at all."""
+    """Return level and handlers of the root logger, and what is not logged at all."""
     return logging.root.level, list(logging.root.handlers), logging.root.manager.disable
 
 
 def read_folder() -> str | None:
-    """The working directory; None where it was deleted."""
+    """Return the working directory; None where it was deleted."""
     with suppress(OSError):
         return str(Path.cwd())
     return None

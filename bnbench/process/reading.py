@@ -24,7 +24,7 @@ _KINDS = {
 
 
 def read_file(path: Path, largest: float = _LARGEST) -> bytes:
-    """All of a regular file, or of what a link leads to.
+    """Read all of a regular file, or of what a link leads to.
 
     Args:
         path: which.
@@ -66,7 +66,7 @@ def check_regular(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Read what a JSON file holds.
 
     Raises:
         OSError: it cannot be read.
@@ -76,7 +76,7 @@ def read_json(path: Path) -> Any:
 
 
 def plain_json(content: bytes, *, with_nan: bool = False) -> Any:
-    """JSON in UTF-8 without what a later reader would stumble over.
+    """Read JSON in UTF-8 without what a later reader would stumble over.
 
     Args:
         content: the text.
@@ -123,7 +123,7 @@ def check_plain(value: Any, *, with_nan: bool = False, depth: int = 0) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why something could not be read, in a few words: the system's own for an OSError."""
+    """Say why something could not be read, in a few words: the system's own for an OSError."""
     if isinstance(error, OSError):
         text = error.strerror or str(error)
     elif isinstance(error, KeyError):

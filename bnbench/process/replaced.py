@@ -38,7 +38,7 @@ _ABSENT = object()
 
 
 class Code:
-    """Every function, method and class of torch, of bnbench and of a few others, as they are now."""
+    """Holds every function, method and class of torch, of bnbench and of a few others, as they are now."""
 
     def __init__(self) -> None:
         self._before: list[tuple[Any, dict[str, Any]]] = []
@@ -80,7 +80,7 @@ def _is_code(value: Any) -> bool:
 
 
 def _is_torchs_own(before: Any, now: Any) -> bool:
-    """Whether torch itself has wrapped a function, as it does once its compiler is imported."""
+    """Return whether torch itself has wrapped a function, as it does once its compiler is imported."""
     code = getattr(now, "__code__", None)
     return code is not None and code.co_filename.startswith(_TORCH) and inspect.unwrap(now) is inspect.unwrap(before)
 

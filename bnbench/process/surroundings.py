@@ -16,8 +16,8 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch import backends
 from bnbench.process import python_state, torch_state
 
 _AS_IT_IS = object()
+_ASKED = ("threads", "float32_matmul_precision", "cudnn.allow_tf32")  # what a fit asks for
 _MIXED = "mixed"  # torch has an older and a newer way to set a precision, and reads neither once they were mixed
 
 
@@ -40,7 +41,7 @@ class Setting:
         read: its value now.
         write: gives it a value that ``read`` returned.
         fresh: what every fit starts with; by default whatever it is.
-        is_told: whether a fit's provenance says what was in force.
+        is_recorded: whether a fit's provenance says what was in force.
         is_stream: whether it is a stream of random numbers, which every use changes.
         spoils: whether it changes what other code does: an arm that leaves it changed is refused.
     """
@@ -49,20 +50,20 @@ class Setting:
     read: Callable[[], Any]
     write: Callable[[Any], object]
     fresh: Any = _AS_IT_IS
-    is_told: bool = False
+    is_recorded: bool = False
     is_stream: bool = False
     spoils: bool = False
 
     def value(self) -> Any:
-        """Its value now; ``mixed`` where torch refuses to say."""
+        """Return its value now; ``mixed`` where torch refuses to say."""
         try:
             return self.read()
         except RuntimeError:
             return _MIXED
 
 
-def _of(owner: Any, attribute: str, name: str = "", **how: Any) -> Setting:
-    """A setting that is an attribute of something."""
+def _attribute(owner: Any, attribute: str, name: str = "", **how: Any) -> Setting:
+    """Make a setting that is an attribute of something."""
 
     def write(value: Any) -> None:
         setattr(owner, attribute, value)
@@ -71,26 +72,26 @@ def _of(owner: Any, attribute: str, name: str = "", **how: Any) -> Setting:
 
 
 def _torch(name: str, read: str, write: str, fresh: Any = _AS_IT_IS, **how: Any) -> Setting:
-    """A setting that torch has a pair of functions for."""
+    """Make a setting that torch has a pair of functions for."""
     return Setting(name, getattr(torch, read), getattr(torch, write), fresh, **how)
 
 
 def _precision(owner: Any, name: str, fresh: Any = _AS_IT_IS) -> tuple[Setting, ...]:
-    """The newer of torch's two ways to say how float32 is computed, where this torch has it."""
-    return (_of(owner, "fp32_precision", name, fresh=fresh),) if hasattr(owner, "fp32_precision") else ()
+    """Make settings of the newer of torch's two ways to say how float32 is computed, where this torch has it."""
+    return (_attribute(owner, "fp32_precision", name, fresh=fresh),) if hasattr(owner, "fp32_precision") else ()
 
 
-_TOLD: dict[str, Any] = {"is_told": True}
+_RECORDED: dict[str, Any] = {"is_recorded": True}
 _matmul, _cudnn, _mkldnn = backends.cuda.matmul, backends.cudnn, backends.mkldnn
 # In this order: the default device before other modes, since torch keeps it among them, and modes before what they
 # could spoil; the newer way to set a precision before the older one, which sets some of the newer's; inference mode
 # before gradients, which it switches.
 SETTINGS: tuple[Setting, ...] = (
-    Setting("default_device", torch_state.read_default_device, torch.set_default_device, None, **_TOLD),
+    Setting("default_device", torch_state.read_default_device, torch.set_default_device, None, **_RECORDED),
     Setting("torch's function modes", torch_state.read_modes, torch_state.write_modes, spoils=True),
     Setting("torch's dispatch modes", torch_state.read_dispatch_modes, torch_state.write_dispatch_modes, spoils=True),
     Setting("torch's global hooks", torch_state.read_hooks, torch_state.write_hooks, spoils=True),
-    _torch("default_dtype", "get_default_dtype", "set_default_dtype", torch.float32, **_TOLD),
+    _torch("default_dtype", "get_default_dtype", "set_default_dtype", torch.float32, **_RECORDED),
     *_precision(backends, "fp32_precision", "none"),
     *_precision(_matmul, "cuda.matmul.fp32_precision"),
     *_precision(getattr(_cudnn, "conv", None), "cudnn.conv.fp32_precision"),
@@ -99,30 +100,34 @@ SETTINGS: tuple[Setting, ...] = (
     *_precision(getattr(_mkldnn, "conv", None), "mkldnn.conv.fp32_precision", "none"),
     *_precision(getattr(_mkldnn, "rnn", None), "mkldnn.rnn.fp32_precision", "none"),
     Setting(
-        "float32_matmul_precision", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, **_TOLD
+        "float32_matmul_precision", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, **_RECORDED
     ),
-    _of(_cudnn, "allow_tf32", "cudnn.allow_tf32", **_TOLD),
-    _of(_cudnn, "enabled", "cudnn.enabled", fresh=True, **_TOLD),
-    _of(_cudnn, "benchmark", "cudnn.benchmark", fresh=False, **_TOLD),
-    _of(_cudnn, "deterministic", "cudnn.deterministic", fresh=True, **_TOLD),
-    _of(_mkldnn, "enabled", "mkldnn.enabled", fresh=True, **_TOLD),
-    _of(_matmul, "allow_fp16_reduced_precision_reduction"),
-    _of(_matmul, "allow_bf16_reduced_precision_reduction"),
-    _of(backends.opt_einsum, "enabled", "opt_einsum.enabled"),
+    _attribute(_cudnn, "allow_tf32", "cudnn.allow_tf32", **_RECORDED),
+    _attribute(_cudnn, "enabled", "cudnn.enabled", fresh=True, **_RECORDED),
+    _attribute(_cudnn, "benchmark", "cudnn.benchmark", fresh=False, **_RECORDED),
+    _attribute(_cudnn, "deterministic", "cudnn.deterministic", fresh=True, **_RECORDED),
+    _attribute(_mkldnn, "enabled", "mkldnn.enabled", fresh=True, **_RECORDED),
+    _attribute(_matmul, "allow_fp16_reduced_precision_reduction"),
+    _attribute(_matmul, "allow_bf16_reduced_precision_reduction"),
+    _attribute(backends.opt_einsum, "enabled", "opt_einsum.enabled"),
     Setting("flash_sdp", backends.cuda.flash_sdp_enabled, backends.cuda.enable_flash_sdp),
     Setting("math_sdp", backends.cuda.math_sdp_enabled, backends.cuda.enable_math_sdp),
     Setting("mem_efficient_sdp", backends.cuda.mem_efficient_sdp_enabled, backends.cuda.enable_mem_efficient_sdp),
     Setting(
-        "deterministic_algorithms", torch_state.read_determinism, torch_state.write_determinism, (False, False), **_TOLD
+        "deterministic_algorithms",
+        torch_state.read_determinism,
+        torch_state.write_determinism,
+        (False, False),
+        **_RECORDED,
     ),
-    _of(torch.utils.deterministic, "fill_uninitialized_memory"),
-    _torch("threads", "get_num_threads", "set_num_threads", **_TOLD),
-    _torch("interop_threads", "get_num_interop_threads", "set_num_interop_threads", **_TOLD),
-    Setting("inference", torch.is_inference_mode_enabled, torch_state.write_inference, False, **_TOLD),
-    _torch("grad", "is_grad_enabled", "set_grad_enabled", True, **_TOLD),
+    _attribute(torch.utils.deterministic, "fill_uninitialized_memory"),
+    _torch("threads", "get_num_threads", "set_num_threads", **_RECORDED),
+    _torch("interop_threads", "get_num_interop_threads", "set_num_interop_threads", **_RECORDED),
+    Setting("inference", torch.is_inference_mode_enabled, torch_state.write_inference, False, **_RECORDED),
+    _torch("grad", "is_grad_enabled", "set_grad_enabled", True, **_RECORDED),
     Setting("autocast", torch_state.read_autocast, torch_state.write_autocast),
     Setting("anomaly", torch_state.read_anomaly, torch_state.write_anomaly, (False, True)),
-    Setting("flush_denormal", torch_state.flushes_denormals, torch.set_flush_denormal, False, **_TOLD),
+    Setting("flush_denormal", torch_state.flushes_denormals, torch.set_flush_denormal, False, **_RECORDED),
     Setting("backward_threads", torch._C._is_multithreading_enabled, torch._C._set_multithreading_enabled),
     _torch("warn_always", "is_warn_always_enabled", "set_warn_always"),
     _torch("torch's random numbers", "get_rng_state", "set_rng_state", is_stream=True),
@@ -131,7 +136,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("numpy's errors", np.geterr, lambda value: np.seterr(**value)),
     # Of Python and of the system.
     Setting("warning filters", lambda: list(warnings.filters), python_state.write_filters),
-    _of(warnings, "showwarning"),
+    _attribute(warnings, "showwarning"),
     Setting("environment", lambda: dict(os.environ), python_state.write_environment),
     Setting("working directory", python_state.read_folder, python_state.write_folder),
     Setting("module path", lambda: list(sys.path), python_state.write_path),
@@ -151,13 +156,13 @@ SETTINGS: tuple[Setting, ...] = (
         lambda: multiprocessing.get_start_method(allow_none=True),
         lambda value: multiprocessing.set_start_method(value, force=True),
     ),
-    *(_of(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook")),
-    _of(threading, "excepthook", "threading.excepthook"),
+    *(_attribute(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook")),
+    _attribute(threading, "excepthook", "threading.excepthook"),
 )
 
 
 def read_settings(*, with_streams: bool = True) -> dict[str, Any]:
-    """The value of each setting now; without the streams of random numbers if those may go on."""
+    """Return the value of each setting now; without the streams of random numbers if those may go on."""
     return {setting.name: setting.value() for setting in SETTINGS if with_streams or not setting.is_stream}
 
 
@@ -191,16 +196,27 @@ def set_anew(threads: int, precision: str = "float32") -> None:
         precision: of the protocol: ``float32``, or ``tf32`` on a GPU.
     """
     fast = precision == "tf32"
-    asked = {"threads": threads, "float32_matmul_precision": "high" if fast else "highest", "cudnn.allow_tf32": fast}
+    asked = dict(zip(_ASKED, (threads, "high" if fast else "highest", fast), strict=True))
     for setting in SETTINGS:
         fresh = asked.get(setting.name, setting.fresh)
         if fresh is not _AS_IT_IS and (setting.name in asked or _differ(setting.value(), fresh)):
             setting.write(fresh)
 
 
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """Give whatever :func:`set_anew` sets its value back at the end: a notebook goes on as it was."""
+    touched = [setting for setting in SETTINGS if setting.fresh is not _AS_IT_IS or setting.name in _ASKED]
+    before = {setting.name: setting.value() for setting in touched}
+    try:
+        yield
+    finally:
+        put_back(before)
+
+
 def in_force() -> dict[str, str]:
-    """What a fit's numbers depend on, as it is now: name to value."""
-    return {setting.name: str(setting.value()).removeprefix("torch.") for setting in SETTINGS if setting.is_told}
+    """Return what a fit's numbers depend on, as it is now: name to value."""
+    return {setting.name: str(setting.value()).removeprefix("torch.") for setting in SETTINGS if setting.is_recorded}
 
 
 def _differ(now: Any, before: Any) -> bool:

@@ -14,19 +14,19 @@ _GUARDS: list[Any] = []
 
 
 def read_default_device() -> torch.device | None:
-    """Where new tensors lie; None as long as nobody has set it."""
+    """Return where new tensors lie; None as long as nobody has set it."""
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return context.device if context else None
 
 
 def read_modes() -> list[Any]:
-    """Modes that are on for torch's functions, but for the one that is the default device."""
+    """Return the modes that are on for torch's functions, but for the one that is the default device."""
     default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return [mode for mode in _get_current_function_mode_stack() if mode is not default]
 
 
 def write_modes(modes: list[Any]) -> None:
-    """Have these modes on, and no others."""
+    """Switch on these modes, and no others."""
     there = _get_current_function_mode_stack()
     default = [mode for mode in there if mode not in read_modes()]
     for _ in there:
@@ -36,7 +36,7 @@ def write_modes(modes: list[Any]) -> None:
 
 
 def write_dispatch_modes(modes: list[Any]) -> None:
-    """Have these modes on below torch's functions, and no others."""
+    """Switch on these modes below torch's functions, and no others."""
     for _ in dispatch._get_current_dispatch_mode_stack():
         dispatch._pop_mode()
     for mode in modes:
@@ -51,7 +51,7 @@ def write_inference(value: bool) -> None:
 
 
 def read_determinism() -> tuple[bool, bool]:
-    """Whether torch was told to be deterministic, and whether only to warn."""
+    """Return whether torch was told to be deterministic, and whether only to warn."""
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
@@ -61,7 +61,7 @@ def write_determinism(value: tuple[bool, bool]) -> None:
 
 
 def read_anomaly() -> tuple[bool, bool]:
-    """Whether autograd looks for anomalies, and for NaN among them."""
+    """Return whether autograd looks for anomalies, and for NaN among them."""
     return torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
 
 
@@ -71,12 +71,12 @@ def write_anomaly(value: tuple[bool, bool]) -> None:
 
 
 def read_dispatch_modes() -> list[Any]:
-    """Modes that are on below torch's functions."""
+    """Return the modes that are on below torch's functions."""
     return list(dispatch._get_current_dispatch_mode_stack())
 
 
 def read_autocast() -> tuple[Any, ...]:
-    """For CPU and GPU whether autocast is on and its type, then whether it caches."""
+    """Return for CPU and GPU whether autocast is on and its type, then whether it caches."""
     kinds = ("cpu", "cuda")
     each = [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in kinds]
     return (*each, torch.is_autocast_cache_enabled())
@@ -91,17 +91,17 @@ def write_autocast(value: tuple[Any, ...]) -> None:
 
 
 def flushes_denormals() -> bool:
-    """Whether numbers below the normal range become 0; torch tells nobody, so it is tried."""
+    """Return whether numbers below the normal range become 0; torch tells nobody, so it is tried."""
     return not bool(torch.tensor(1e-310, dtype=torch.float64, device="cpu").mul(1.0))
 
 
 def read_hooks() -> list[dict[Any, Any]]:
-    """The hooks that every module calls."""
+    """Return the hooks that every module calls."""
     return [dict(getattr(hooks, name)) for name in _GLOBAL_HOOKS]
 
 
 def write_hooks(value: list[dict[Any, Any]]) -> None:
-    """Have these hooks, and no others."""
+    """Set these hooks, and no others."""
     for name, before in zip(_GLOBAL_HOOKS, value, strict=True):
         now = getattr(hooks, name)
         now.clear()

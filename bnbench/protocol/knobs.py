@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any
@@ -17,8 +16,9 @@ def knob(text: str, default: Any, **constraints: Any) -> Any:
     Args:
         text: that sentence.
         default: its value in the ``compact`` profile.
-        constraints: ``choices``, ``minimum`` (whole numbers), ``above`` (any number) or ``pattern``; for a
-            tuple also ``length`` and ``separator``; ``wanted`` where the error should say it better. A knob
+        constraints: ``choices``, ``minimum`` (whole numbers), ``above`` (any number) or ``reads`` (a function of a
+            text and of the option's name that refuses what it cannot read); for a tuple also ``length`` and
+            ``separator``; ``wanted`` where the error should say it better. A knob
             added after results exist gives ``neutral``: the value at which they stay as they are. A protocol
             that was stored without the knob has that value, and the hash leaves it out.
     """
@@ -31,9 +31,12 @@ class Section:
     def __post_init__(self) -> None:
         for knob_field in fields(self):  # type: ignore[arg-type]  # whoever derives from it is a dataclass
             value, limits = getattr(self, knob_field.name), knob_field.metadata
+            option = f"--{knob_field.name.replace('_', '-')}"
             if wanted := _wanted(value, limits, is_list=isinstance(knob_field.default, tuple)):
                 text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else str(value)
-                raise RequestError(f"--{knob_field.name.replace('_', '-')} {text}: {limits.get('wanted', wanted)}.")
+                raise RequestError(f"{option} {text}: {limits.get('wanted', wanted)}.")
+            if "reads" in limits:
+                limits["reads"](value, option)
             if "above" in limits:  # 2 and 2.0 are one protocol and must have one hash
                 object.__setattr__(self, knob_field.name, float(value))
 
@@ -44,8 +47,6 @@ def _wanted(value: Any, limits: Mapping[str, Any], *, is_list: bool) -> str:
         return f"use {', '.join(limits['choices'][:-1])} or {limits['choices'][-1]}"
     if "above" in limits and not (isinstance(value, int | float) and limits["above"] < value < math.inf):
         return f"give a number above {limits['above']:g}"
-    if "pattern" in limits and not re.fullmatch(limits["pattern"], str(value)):
-        return f"give text that matches {limits['pattern']}"
     if "minimum" in limits:
         numbers = value if is_list else (value,)
         is_whole = isinstance(numbers, tuple) and 0 < len(numbers) == limits.get("length", len(numbers))

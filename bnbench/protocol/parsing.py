@@ -5,13 +5,16 @@ Every function takes the name of the option it reads for and raises ``ValueError
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal, InvalidOperation
 
+from bnbench.bn_policy import BnPolicy
 from bnbench.errors import RequestError
 
 _THOUSANDTH = Decimal("0.001")
 _MILLION = 1_000_000
+_MOST = 1_024  # fits, threads or pixels at once
 FORMATS = ("html", "pdf", "png", "svg", "csv", "md", "json")  # what a report can be written as
 _LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
 
@@ -100,20 +103,54 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[str, ...]:
-    """Read BN policies: ``batch:64,recalibrate:512``; plain ``recalibrate`` means ``recalibrate:512``.
+def parse_count(text: str, option: str) -> int:
+    """Read a number of fits, threads or pixels: ``2``. More than 1,024 would be a slip of the finger.
+
+    Raises:
+        ValueError: not a whole number from 1 to 1,024.
+    """
+    match = re.fullmatch(r"\s*(\d{1,9})\s*", text)
+    if not match or not 1 <= int(match[1]) <= _MOST:
+        raise RequestError(f"{option} {text}: give a whole number from 1 to {_MOST:,}, such as 2.")
+    return int(match[1])
+
+
+def parse_seconds(text: str, option: str) -> float:
+    """Read a number of seconds: ``120`` or ``0.5``.
+
+    Raises:
+        ValueError: not a finite number above 0.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise RequestError(f"{option} {text}: give a number of seconds above 0, such as 120.")
+    return seconds
+
+
+def parse_shard(text: str, option: str = "--shard") -> tuple[int, int]:
+    """Read a shard's number and how many there are: ``3/10``.
+
+    Raises:
+        ValueError: not two whole numbers, or the first is not one of 1 to the second.
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise RequestError(f"{option} {text}: give the shard's number and how many there are, such as 3/10.")
+    return int(found[1]), int(found[2])
+
+
+def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[BnPolicy, ...]:
+    """Read BN policies: ``batch:64,recalibrate:512``; ``recalibrate`` alone means ``recalibrate:512``.
 
     Raises:
         ValueError: not a policy, or one that is named twice.
     """
-    policies: list[str] = []
-    for part in text.split(","):
-        policy = "recalibrate:512" if part.strip() == "recalibrate" else part.strip()
-        if not re.fullmatch(r"(batch|recalibrate):[1-9]\d{0,8}", policy):
-            raise RequestError(
-                f"{option} {text}: {part.strip()!r} is not a policy; "
-                "give batch:N or recalibrate:N with N images, such as batch:64,recalibrate:512."
-            )
+    policies: list[BnPolicy] = []
+    for part in map(str.strip, text.split(",")):
+        policy = BnPolicy.parse("recalibrate:512" if part == "recalibrate" else part, option)
         if policy in policies:
             raise RequestError(f"{option} {text} names {policy} twice; give each policy once.")
         policies.append(policy)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bnbench.bn_policy import BnPolicy
 from bnbench.protocol.knobs import Section, knob
 
 DATASETS = {"digits": 500, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000}  # test images that each has
@@ -99,6 +100,10 @@ class MeasurementProtocol(Section):
     bn_statistics: str = knob(
         "BN statistics at evaluation: batch:N or recalibrate:N images.",
         "batch:512",
-        pattern=r"(batch|recalibrate):[1-9]\d*",
-        wanted="give batch:N or recalibrate:N with N images, such as batch:512",
+        reads=BnPolicy.parse,
     )
+
+    @property
+    def bn_policy(self) -> BnPolicy:
+        """The policy that ``bn_statistics`` names."""
+        return BnPolicy.parse(self.bn_statistics)

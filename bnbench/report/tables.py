@@ -11,20 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bnbench.measures.registry import compared_columns
 from bnbench.report.figures.style import arm_order
 from bnbench.results.failures import Failure
+from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
-
-QUANTITIES = {
-    "difference": "difference, all pixels",
-    "difference_trained": "difference, trained pixels only",
-    "black": "accuracy, black pixels",
-    "white": "accuracy, white pixels",
-    "black_loss": "loss, black pixels",
-    "white_loss": "loss, white pixels",
-}
-
 
 _ADD_UP = ("fit_seconds", "wall_seconds")  # a sum of speeds or of peaks of memory means nothing
 
@@ -89,22 +81,16 @@ def cell(value: Any) -> str:
 
 
 def fits_table(sweep: Sweep) -> pd.DataFrame:
-    """Each fit's figures under its headline BN policy, on the images that the protocol measures on.
+    """Each fit's measures under its headline BN policy, on the images that the protocol measures on.
 
     Returns:
-        A row per fit, sorted: ``arm, p, seed, policy, black, white, difference, black_loss, white_loss,
-        black_trained, white_trained, difference_trained, wall_seconds``; no row without fits.
+        A row per fit, sorted: ``arm, p, seed, policy``, the measures as
+        :func:`bnbench.results.summary.headline_measures` gives them, ``wall_seconds``; no row without fits.
     """
     keys = ["arm", "p", "seed"]
-    columns = ["black", "white", "difference"]
     if sweep.summaries.empty:
-        return pd.DataFrame(columns=[*keys, "policy", *columns])
-    measured = sweep.summaries[sweep.summaries["split"] == sweep.protocol.measurement.split]
-    headline = measured[measured["headline"].astype(bool)]
-    everything = headline.loc[headline["pixels"] == "all", [*keys, "policy", *columns, "black_loss", "white_loss"]]
-    trained = headline.loc[headline["pixels"] == "trained", [*keys, *columns]]
-    trained = trained.rename(columns={column: f"{column}_trained" for column in columns})
-    table = everything.merge(trained, on=keys, how="left")
+        return pd.DataFrame(columns=[*keys, "policy", "black", "white", "difference"])
+    table = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)
     if "wall_seconds" in sweep.provenance:
         table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys, how="left")
     return _sorted(table)
@@ -129,8 +115,8 @@ def per_p_table(fits: pd.DataFrame) -> pd.DataFrame:
 def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
-    for value, name in QUANTITIES.items():
-        pairs = differences.paired(fits, first, second, value)
+    for value, name in _compared(fits, first, second).items():
+        pairs = differences.paired(fits.dropna(subset=[value]), first, second, value)
         means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
         rows.append({"quantity": name, **means, **compared(pairs)})
     return pd.DataFrame(rows)
@@ -139,16 +125,24 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
 def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """The same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
     parts = []
-    for value, name in QUANTITIES.items():
-        arms = differences.per_p(fits[fits["arm"].isin([first, second])], value).pivot(index="p", columns="arm")
+    for value, name in _compared(fits, first, second).items():
+        have = fits[fits["arm"].isin([first, second])].dropna(subset=[value])
+        arms = differences.per_p(have, value).pivot(index="p", columns="arm")
         sides = {f"{arm} {column}": arms[column, arm] for arm in (first, second) for column in ("n", "mean", "sd")}
-        gaps = differences.paired_per_p(differences.paired(fits, first, second, value)).set_index("p")
+        gaps = differences.paired_per_p(differences.paired(have, first, second, value)).set_index("p")
         gaps = gaps[["n", "mean", "sd", "low", "high"]].set_axis(["pairs", "gap", "gap sd", "low", "high"], axis=1)
         table = pd.DataFrame(sides).join(gaps).reset_index()
         table.insert(0, "quantity", name)
         parts.append(table)
     counts = [column for column in parts[0] if column == "pairs" or str(column).endswith(" n")]
     return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(counts, "Int64"))  # an arm may lack a p
+
+
+def _compared(fits: pd.DataFrame, first: str, second: str) -> dict[str, str]:
+    """Columns in which two arms can be compared, with their titles: an earlier fit may lack a measure."""
+    columns = {column: title for column, title in compared_columns().items() if column in fits}
+    pairs = {one: differences.paired(fits.dropna(subset=[one]), first, second, one) for one in columns}
+    return {column: title for column, title in columns.items() if len(pairs[column])}
 
 
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:

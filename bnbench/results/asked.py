@@ -60,9 +60,10 @@ def effective_config(protocol: Protocol, grid: Grid, given: Mapping[str, Any]) -
         grid: which fits.
         given: other options that were given, by name.
     """
-    changed = protocol.differences(PROFILES[protocol.profile])
+    profile = protocol.profile if protocol.profile in PROFILES else "compact"  # one of a user's own is no option
+    changed = protocol.differences(PROFILES[profile])
     options = {
-        "profile": protocol.profile,
+        "profile": profile,
         "probs": grid.probs,
         "seeds": _seeds(grid.seeds),
         "arms": grid.arms,

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bnbench.bn_policy import BnPolicy
+from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
@@ -23,7 +25,8 @@ from bnbench.results.folders import listed
 IDENTIFYING = ("protocol", "arm", "p", "seed", "identity", "plane", "split", "images", "policy")
 COLUMNS = (
     *IDENTIFYING,
-    *("headline", "pixels", "black", "white", "difference", "black_loss", "white_loss"),
+    *("headline", "pixels"),
+    *ALWAYS_STORED,
     *("device", "threads"),
 )
 
@@ -39,7 +42,7 @@ class Evaluation:
         plane: hash of the plane's file.
         split: images that it is measured on, ``test`` or ``held-out``.
         images: how many of them.
-        policy: BN statistics, ``batch:N`` or ``recalibrate:N``; ``none`` for an arm without BN.
+        policy: BN statistics; ``NO_BN`` for an arm without BN.
     """
 
     protocol: Protocol
@@ -48,14 +51,14 @@ class Evaluation:
     plane: str
     split: str
     images: int
-    policy: str
+    policy: BnPolicy
 
     def path(self, out: Path, kind: str = "summaries") -> Path:
         """Where its file lies below a folder of evaluations: of ``summaries`` or ``landscapes``.
 
         The plane is part of the name: two folders may hold the same fit, and a fit may be computed anew.
         """
-        name = f"{self.policy.replace(':', '-')}_{self.split}-{self.images}_{self.plane[:8]}"
+        name = f"{str(self.policy).replace(':', '-')}_{self.split}-{self.images}_{self.plane[:8]}"
         return layout.evaluation_path(out, self.protocol, self.key, name, kind)
 
     def is_done(self, out: Path, *, with_landscape: bool = False) -> bool:
@@ -81,7 +84,7 @@ class Evaluation:
         Raises:
             OSError: it cannot be written.
         """
-        which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id}
+        which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id, "policy": str(self.policy)}
         identified = table.assign(**{name: which[name] for name in IDENTIFYING})
         rest = [name for name in table.columns if name not in IDENTIFYING]
         buffer = io.BytesIO()
@@ -108,7 +111,8 @@ def read_evaluations(out: str | Path) -> pd.DataFrame:
             the results folder.
 
     Returns:
-        :data:`COLUMNS`; a row per plane × policy × split × number of images × pixels (``all`` or ``trained``). A fit
+        :data:`COLUMNS`, and measures that came later behind them;
+        a row per plane × policy × split × number of images × pixels (``all`` or ``trained``). A fit
         that was computed anew has two planes.
         ``black``, ``white`` and ``difference`` are mean accuracies in [0, 1], losses are in nats. Without rows
         where the folder is not there.
@@ -173,7 +177,7 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
     for path in paths:
         try:
             table = _table(path)
-            if tuple(table.columns) != columns:
+            if tuple(name for name in table.columns if name in columns) != columns:
                 raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
         except OSError as error:
             raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
@@ -182,7 +186,10 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
                 f"{path} is not a whole evaluation ({reason_of(error)}); move it away and run bnbench evaluate again."
             ) from error
         tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+    if not tables:
+        return pd.DataFrame(columns=list(columns))
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[[*columns, *(name for name in joined.columns if name not in columns)]]
 
 
 def _table(path: Path) -> pd.DataFrame:

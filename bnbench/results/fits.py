@@ -16,16 +16,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bnbench.bn_policy import NO_BN
 from bnbench.inputs.masks import Mask, draw_mask, is_trained
+from bnbench.measures import registry
+from bnbench.measures.measure import Measure
+from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import check_plain, read_file, reason_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol, check_key
 from bnbench.results import layout, store
 from bnbench.results.failures import identity_of
 from bnbench.results.store import FitResult, StoreError
+from bnbench.results.summary import KEYS, TRAIN
 
 Columns = dict[str, np.ndarray[Any, Any]]
 _ROUNDING = 1e-6  # the table has float32, the summary float64
-_SUMMARY = ("policy", "headline", "split", "pixels", "black", "white", "difference", "black_loss", "white_loss")
+_SUMMARY = (*KEYS, *ALWAYS_STORED)  # columns of every summary; measures that came later may follow
 _KEY = {"arm", "p", "seed"}  # stands before each row of the summary, the trace and the provenance as tables
 # What a reader takes from the provenance; what must be there, and what may be.
 _REQUIRED = {"device": str, "device_name": str, "threads": int, "wall_seconds": float}
@@ -134,7 +139,7 @@ def _masks(permille: int, seed: int, shape: tuple[int, int], kind: str) -> tuple
 
 
 def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protocol) -> None:
-    if tuple(summary) != _SUMMARY:
+    if tuple(summary)[: len(_SUMMARY)] != _SUMMARY:
         raise ValueError("its summary is empty or has other columns")
     named = [summary[name].tolist() for name in ("policy", "split", "pixels")]
     if {type(value) for values in named for value in values} != {str} or summary["headline"].dtype != bool:
@@ -142,18 +147,20 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
     rows = list(zip(*named, strict=True))
     if len(set(rows)) < len(rows):
         raise ValueError("its summary has a row twice")
-    if not all(summary[name].dtype.kind in "if" for name in _SUMMARY[4:]):
+    measured = [name for name in summary if name not in KEYS]
+    if not all(summary[name].dtype.kind in "if" for name in measured):
         raise ValueError("its summary holds what is no number")
-    numbers = {name: summary[name].astype(float) for name in _SUMMARY[4:]}
-    for colour in ("black", "white"):
-        _check_losses(f"{colour}_loss", numbers[f"{colour}_loss"])
-        _check_shares(colour, numbers[colour])
+    numbers = {name: summary[name].astype(float) for name in measured}
+    for measure in registry.REGISTERED:
+        if measure.name in numbers:
+            _check_measure(measure, numbers[measure.name])
     if not _are_close(numbers["black"] - numbers["white"], numbers["difference"]):
         raise ValueError("a difference of its summary is not that of its accuracies")
     shown = {row[1:]: number for number, row in enumerate(rows) if summary["headline"][number]}
     split, own = protocol.measurement.split, protocol.measurement.bn_statistics
-    allowed = {"bn": {own}, "plain": {"none"}, "skip": {"none"}}.get(arm, {own, "none"})
-    wanted = {(images, pixels) for images in (split, "train") for pixels in ("all", "trained")}
+    without = str(NO_BN)
+    allowed = {"bn": {own}, "plain": {without}, "skip": {without}}.get(arm, {own, without})
+    wanted = {(images, pixels) for images in (split, TRAIN) for pixels in ("all", "trained")}
     if (
         shown.keys() != wanted
         or summary["headline"].sum() != len(wanted)
@@ -163,7 +170,7 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
     for (images, pixels), number in shown.items():
         row = {name: values[number] for name, values in numbers.items()}
         _check_means(
-            row, table, "train" if images == "train" else "test", table["trained"] if pixels == "trained" else True
+            row, table, "train" if images == TRAIN else "test", table["trained"] if pixels == "trained" else True
         )
 
 
@@ -218,6 +225,13 @@ def _is_of(value: Any, kind: type) -> bool:
 
 def _columns(table: pd.DataFrame) -> Columns:
     return {str(name): values.to_numpy() for name, values in table.items()}
+
+
+def _check_measure(measure: Measure, values: np.ndarray[Any, Any]) -> None:
+    """A value is finite and within the measure's range; a measure that came later may be missing from a row."""
+    known = values if measure.name in ALWAYS_STORED else values[~np.isnan(values)]
+    if not (np.isfinite(known) & (known >= measure.low) & (known <= measure.high)).all():
+        raise ValueError(f"a {measure.name} of its summary is not between {measure.low:g} and {measure.high:g}")
 
 
 def _check_losses(name: str, values: np.ndarray[Any, Any]) -> None:

@@ -83,7 +83,7 @@ class Confinement:
             raise ConfinementError(done)
 
     def leave_child(self) -> None:
-        """In a process that foreign code has forked and let go on: end it, before it writes anything."""
+        """End a process that foreign code has forked and let go on, before it writes anything."""
         if os.getpid() != self._process:
             os._exit(_CHILD)
 
@@ -99,7 +99,7 @@ class Confinement:
 
 
 def traceback_at_the_end(marker: Path) -> str | None:
-    """Where a fit was when its process was ended because its time was over; None where it was not."""
+    """Return where a fit was when its process was ended because its time was over; None where it was not."""
     try:
         return marker.read_text() or None
     except OSError:
@@ -126,7 +126,7 @@ class _Clock:
         if self.seconds is None:
             return
         if self._is_main:
-            signal.signal(signal.SIGUSR1, self._told)
+            signal.signal(signal.SIGUSR1, self._raise_out_of_time)
         if _was_started_for_fits():
             self._file = self.marker.open("w")
             faulthandler.dump_traceback_later(self.seconds + _GRACE, exit=True, file=self._file)
@@ -154,7 +154,7 @@ class _Clock:
                     of_it = ctypes.c_ulong(self._thread)
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(of_it, ctypes.py_object(OutOfTimeError))
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
+    def _raise_out_of_time(self, number: int, frame: FrameType | None) -> None:
         if self.is_over and not self._is_stopped.is_set():
             raise OutOfTimeError
 

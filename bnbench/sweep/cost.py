@@ -25,7 +25,7 @@ _WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
 
 def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
-    """Wall time that the rest of a sweep will take on its slots, in seconds.
+    """Estimate the wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
     a few pixels of a step are timed and scaled up (the measurement at the end is not counted).
@@ -57,7 +57,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
 
 
 def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
-    """Median wall time of an arm's finished fits under the same conditions, if there are any.
+    """Return the median wall time of an arm's finished fits under the same conditions, if there are any.
 
     Those of the grid count; where there is none, those beside it, such as another shard's.
     """
@@ -75,7 +75,7 @@ def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
 
 
 def _name(device: str) -> str:
-    """The model of a device; of one that this machine lacks, such as a cluster's GPU, nothing is known."""
+    """Return the model of a device; empty for one that this machine lacks, such as a cluster's GPU."""
     try:
         return device_name(device)
     except (AssertionError, RuntimeError):  # torch without CUDA, or without that device
@@ -83,7 +83,7 @@ def _name(device: str) -> str:
 
 
 def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
-    """The number of pixels at once at which a step of all arms together is fastest, by trying.
+    """Find by trying how many pixels at once make a step of all arms together fastest.
 
     The best number depends on the shapes and the processor: at wide layers one pixel at a time is
     best, at narrow ones some dozens. It changes rounding, so that a results folder keeps its first one.
@@ -102,14 +102,14 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
 
 
 def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
-    """Seconds that a fit of this arm takes, from a few pixels of a few steps."""
+    """Time a few pixels of a few steps, and return the seconds that a fit of this arm takes."""
     training = protocol.training
     pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)
     return pixel * training.steps * (training.black_pixels + training.white_pixels)
 
 
 def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
-    """A step's time per pixel, with about ``pixels`` pixels in it and nothing clamped."""
+    """Time a step with about ``pixels`` pixels and nothing clamped, and return the seconds per pixel."""
     with guest(arm):
         return _timed_pixel(arm, protocol, execution, data, pixels)
 
@@ -131,7 +131,7 @@ def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataS
 
 
 def _seconds_of_a_step(under_way: Fit) -> float:
-    """The fastest of some steps after the first; the first where that already takes too long to wait for more."""
+    """Time the fastest of some steps after the first; the first where it already takes too long to wait for more."""
     times: list[float] = []
     is_cuda = under_way.plane.vectors.is_cuda
     first = 2 if is_cuda else 1  # a GPU's second step also records itself

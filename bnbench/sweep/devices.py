@@ -87,13 +87,13 @@ def make_slots(
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class DeviceRequest:
-    """Which devices were asked for, whatever a machine has: each machine of a cluster makes slots of its own.
+    """Says which devices were asked for, whatever a machine has: each machine of a cluster makes slots of its own.
 
     Attributes:
         devices: as :func:`parse_devices` reads them.
@@ -108,7 +108,7 @@ class DeviceRequest:
     threads: int = 1
 
     def slots(self) -> tuple[Slot, ...]:
-        """The slots of the machine that asks.
+        """Return the slots of the machine that asks.
 
         Raises:
             RequestError: it lacks one of the devices.
@@ -183,7 +183,7 @@ def free_cached_memory(device: str) -> None:
 
 
 def device_name(device: str) -> str:
-    """The model of a processor or GPU."""
+    """Return the model of a processor or GPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     information = Path("/proc/cpuinfo")

@@ -20,11 +20,11 @@ State = Literal["done", "failed", "stopped", "taken", "killed"]
 
 @dataclass(frozen=True)
 class Execution:
-    """How fits are computed: nothing here belongs to the protocol.
+    """Says how fits are computed: nothing here belongs to the protocol.
 
     Attributes:
-        slots: places for one fit at a time; those of a cluster are counted here, and each of its machines
-            makes its own from ``request``.
+        slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
+            counted here, and each of its machines makes its own from ``request``.
         threads: processor threads of a fit.
         chunk: pixels computed at once.
         data_folder: torchvision's folder of data sets.
@@ -35,7 +35,7 @@ class Execution:
         fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
     """
 
-    slots: tuple[Slot, ...]
+    slots: tuple[Slot, ...] = ()
     threads: int = 1
     chunk: int = CHUNK
     data_folder: Path | None = None
@@ -48,7 +48,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs beside a fit's key.
+    """Holds what a worker needs beside a fit's key.
 
     Attributes:
         protocol: what is asked.
@@ -69,33 +69,38 @@ class Job:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self, key: FitKey) -> str:
-        """Hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
+        """Return the hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
         return identity_of(key, self.protocol, self.sources.get(key.arm, ""))
 
     def end_marker(self, key: FitKey) -> Path:
-        """Where a worker leaves the traceback of a fit whose time was over."""
+        """Return the path at which a worker leaves the traceback of a fit whose time was over."""
         return self.local_folder / f"over-{layout.fit_name(key)}"
 
     @property
     def local_folder(self) -> Path:
-        """A folder of this runner on the disk of whichever machine asks: leases, and the word to stop."""
+        """Return the runner's folder on the disk of whichever machine asks: leases, and the word to stop."""
         return Path(tempfile.gettempdir()) / f"bnbench-{self.token}"
 
     @property
+    def progress_every(self) -> float:
+        """Return how often a fit says how far it is, in seconds; a cluster's thousand fits share one file system."""
+        return 5.0 if self.is_remote else 0.5
+
+    @property
     def here_marker(self) -> Path:
-        """A file that a worker sees if it shares the runner's disk."""
+        """Return the path of a file that a worker sees if it shares the runner's disk."""
         return self.folder / "running" / f"here-{self.token}"
 
     @property
     def stop_markers(self) -> tuple[Path, ...]:
-        """Files whose presence tells every worker to stop."""
+        """Return the files whose presence tells every worker to stop."""
         here = self.local_folder / "stop"
         return (here, self.folder / "running" / f"stop-{self.token}") if self.is_remote else (here,)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one fit ended.
+    """Says how one fit ended.
 
     Attributes:
         key: which fit it is.
@@ -130,7 +135,7 @@ class Outcome:
         return f"{self.key}: difference {self.black - self.white:.3f} ({accuracies}) in {self.seconds:.0f} s{note}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The outcome as plain values, for machines."""
+        """Return the outcome as plain values, for machines."""
         ended = {"arm": self.key.arm, "p": self.key.p, "seed": self.key.seed, "state": self.state}
         if self.state == "done":
             ended |= {"black": self.black, "white": self.white, "difference": self.black - self.white}

@@ -22,6 +22,7 @@ from bnbench.results.claims import Progress, write_progress
 from bnbench.results.failures import identity_of
 from bnbench.results.fits import check_fit, read_fit
 from bnbench.results.planes import save_plane
+from bnbench.results.summary import headline_rows
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.devices import Slot, prepare_process
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
@@ -30,23 +31,20 @@ from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
 from bnbench.sweep.start import check_source, draw_masks, make_plane, start_fit
 
-_PROGRESS_EVERY = 0.5  # seconds
-_PROGRESS_EVERY_AFAR = 5.0  # the same on a cluster: a thousand fits share one file system
-
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
-    """Hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
+    """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
     return identity_of(key, protocol, arm_source(key.arm))
 
 
-def headline(summary: pd.DataFrame) -> tuple[float, float]:
-    """Mean accuracy over all black and all white pixels, on the protocol's split under its BN policy."""
-    row = summary[summary["headline"] & (summary["split"] != "train") & (summary["pixels"] == "all")].iloc[0]
+def headline_accuracies(summary: pd.DataFrame) -> tuple[float, float]:
+    """Return the headline's mean accuracy over black and over white pixels."""
+    row = headline_rows(summary).iloc[0]
     return float(row["black"]), float(row["white"])
 
 
 def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
-    """The outcome of a fit whose file is there, if it has this identity.
+    """Return the outcome of a fit whose file is there, if it has this identity.
 
     Raises:
         FileNotFoundError: nothing is there any more.
@@ -57,11 +55,11 @@ def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
     if result.identity != identity:
         raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
     seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
-    return Outcome(key, "done", seconds, gflops, *headline(result.summary))
+    return Outcome(key, "done", seconds, gflops, *headline_accuracies(result.summary))
 
 
 def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
-    """A trace as a table, one row per interval of steps."""
+    """Return a trace as a table, one row per interval of steps."""
     return pd.DataFrame(trace, columns=TraceRow._fields)
 
 
@@ -142,12 +140,11 @@ class FitUnderWay:
             store.write_fit(self.folder, result)
         except OSError as error:
             raise UnwritableError(error) from error
-        return Outcome(self.key, "done", self._seconds(), gflops, *headline(summary), message=self.note)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
 
     def _train(self, stop: StopWatch, confinement: Confinement) -> None:
         now = time.monotonic()
         next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
-        progress_every = _PROGRESS_EVERY_AFAR if self.job.is_remote else _PROGRESS_EVERY
         while not self.fit.is_done:
             confinement.leave_child()
             if stop.is_requested:
@@ -156,7 +153,7 @@ class FitUnderWay:
             now = time.monotonic()
             if now >= next_progress:
                 self._say_progress()
-                next_progress = now + progress_every
+                next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
                 self._checkpoint()
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
@@ -189,7 +186,7 @@ class FitUnderWay:
             self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
 
     def _provenance(self) -> dict[str, Any]:
-        """Of this part, but for what concerns all of them: when the first began, the most memory, the note."""
+        """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         mine = provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         return {

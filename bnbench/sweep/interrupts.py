@@ -24,7 +24,7 @@ _PATIENCE = 3.0  # seconds that workers get to write their checkpoints; with wha
 
 
 class StopWatch:
-    """Whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
+    """Return whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
 
     Args:
         markers: files whose presence means stop.
@@ -39,7 +39,7 @@ class StopWatch:
 
     @property
     def is_requested(self) -> bool:
-        """Whether to stop; looks at the disk at most five times a second."""
+        """Return whether to stop; looks at the disk at most five times a second."""
         if self.was_terminated:
             return True
         if not self._is_requested and time.monotonic() >= self._next_look:
@@ -49,7 +49,7 @@ class StopWatch:
         return self._is_requested
 
     def is_told_by_runner(self, seconds: float) -> bool:
-        """Whether the runner wants all its workers to stop; waits a moment for its word.
+        """Return whether the runner wants all its workers to stop; waits a moment for its word.
 
         SIGTERM to a process group reaches workers and runner at once. A worker that then ended by itself would
         make joblib kill the others before they have written their checkpoints.
@@ -83,13 +83,13 @@ def end_with_runner(runner: int) -> None:
 
 
 def is_worker_process() -> bool:
-    """Whether this process was started by joblib to compute fits."""
+    """Return whether this process was started by joblib to compute fits."""
     return current_process().name.startswith("Loky")
 
 
 @contextmanager
 def worker_signals(stop: StopWatch) -> Iterator[None]:
-    """While a worker computes, SIGTERM lets it write a checkpoint."""
+    """Let a worker write a checkpoint when SIGTERM comes while it computes."""
     if not is_worker_process() or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -143,7 +143,7 @@ def sweep_markers(folder: Path) -> None:
 
 
 class Stop:
-    """The runner's side: whether it was told to stop, and by what.
+    """Holds whether the runner was told to stop, and by what.
 
     Args:
         markers: files that tell the workers.
@@ -162,16 +162,10 @@ class Stop:
                 marker.parent.mkdir(parents=True, exist_ok=True)
                 marker.touch()
 
-    def withdraw(self) -> None:
-        """Take the markers away once nobody needs them."""
-        for marker in self.markers:
-            with suppress(OSError):
-                marker.unlink(missing_ok=True)
-
 
 @contextmanager
 def runner_signals(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM stop a sweep; workers that are not done after four seconds, or a second signal, end it.
+    """Have SIGINT and SIGTERM stop a sweep; a second signal, or workers that take longer than four seconds, end it.
 
     Raises:
         Interrupted: within the block, once patience is at its end, or at a second signal.
@@ -180,17 +174,17 @@ def runner_signals(stop: Stop) -> Iterator[None]:
         yield
         return
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def stop_or_end(number: int, frame: FrameType | None) -> None:
         if stop.number is not None:
             raise Interrupted(stop.number)
         stop.request(number)
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
 
-    def waited(number: int, frame: FrameType | None) -> None:
+    def lose_patience(number: int, frame: FrameType | None) -> None:
         if stop.number is not None:  # else an alarm that an arm's code has set
             raise Interrupted(stop.number)
 
-    handlers = {signal.SIGINT: told, signal.SIGTERM: told, signal.SIGALRM: waited}
+    handlers = {signal.SIGINT: stop_or_end, signal.SIGTERM: stop_or_end, signal.SIGALRM: lose_patience}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

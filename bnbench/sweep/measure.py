@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
-import torch
 
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import Mask
+from bnbench.measures import registry
+from bnbench.measures.measure import FittedPlane, Pixels
+from bnbench.measures.registry import pixel_values
 from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.images import Images
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.summary import TRAIN
 
 
 def measure_fit(
@@ -32,7 +38,7 @@ def measure_fit(
         The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
     """
     found = {
-        name: _landscape(plane, images, protocol.measurement.bn_statistics, data, protocol)
+        name: _landscape(plane, images, protocol.measurement.bn_policy, data, protocol)
         for name, images in (("test", data.measured), ("train", data.train_sample))
     }
     table = pd.DataFrame(
@@ -51,39 +57,65 @@ def measure_fit(
         }
     )
     split = protocol.measurement.split
-    headline, *others = policies(protocol) if uses_bn(plane.module) else ["none"]
-    rows = summary_rows(found["test"], mask, trained, policy=headline, split=split)
-    rows += summary_rows(found["train"], mask, trained, policy=headline, split="train")
+    rows_of = partial(summary_rows, mask=mask, trained=trained, threshold=protocol.training.threshold)
+    headline, *others = policies(protocol) if uses_bn(plane.module) else [NO_BN]
+    rows = rows_of(found["test"], policy=headline, split=split)
+    rows[0] |= _plane_values(plane, found["test"], (mask, trained), data, protocol, headline)
+    rows += rows_of(found["train"], policy=headline, split=TRAIN)
     for policy in others:
         measured = _landscape(plane, data.measured, policy, data, protocol)
-        rows += summary_rows(measured, mask, trained, policy=policy, split=split, headline=False)
+        rows += rows_of(measured, policy=policy, split=split, headline=False)
     return table, pd.DataFrame(rows)
 
 
-def _landscape(plane: Plane, images: Images, policy: str, data: DataSet, protocol: Protocol) -> Landscape:
+def _plane_values(
+    plane: Plane, found: Landscape, masks: tuple[Mask, Mask], data: DataSet, protocol: Protocol, policy: BnPolicy
+) -> dict[str, float]:
+    """Compute every measure of the fitted plane itself, by name; the headline's row over all pixels holds them."""
+    black, trained = masks
+    pixels = pixels_of(found, black, np.ones_like(black), protocol.training.threshold)
+    fitted = FittedPlane(plane, pixels, trained, data.measured, data.train, policy, protocol.mask.origin)
+    return {measure.name: float(measure.of_plane(fitted)) for measure in registry.REGISTERED if measure.of_plane}
+
+
+def _landscape(plane: Plane, images: Images, policy: BnPolicy, data: DataSet, protocol: Protocol) -> Landscape:
     shape, origin = protocol.mask.mask_size, protocol.mask.origin
     return measure_landscape(plane, shape, images, bn_statistics=policy, reference=data.train, origin=origin)
 
 
-def policies(protocol: Protocol) -> list[str]:
-    """Policies that a bn fit's summary is kept under, the headline's first: does the answer depend on them?"""
-    headline = protocol.measurement.bn_statistics
-    _, _, count = headline.partition(":")
-    others = (f"batch:{count}", f"batch:{protocol.training.images}", f"recalibrate:{count}")
+def policies(protocol: Protocol) -> list[BnPolicy]:
+    """Return the policies that a bn fit's summary is kept under, the headline's first.
+
+    The others show whether the answer depends on the policy.
+    """
+    headline = protocol.measurement.bn_policy
+    others = (
+        BnPolicy("batch", headline.images),
+        BnPolicy("batch", protocol.training.images),
+        BnPolicy("recalibrate", headline.images),
+    )
     return list(dict.fromkeys((headline, *others)))
 
 
 def summary_rows(
-    found: Landscape, mask: Mask, trained: Mask, *, policy: str, split: str, headline: bool = True
+    found: Landscape,
+    mask: Mask,
+    trained: Mask,
+    *,
+    policy: BnPolicy,
+    split: str,
+    threshold: float,
+    headline: bool = True,
 ) -> list[dict[str, object]]:
-    """Means over black and over white pixels: one row for all pixels, one for those that were trained.
+    """Compute every measure of a landscape's pixels: one row for all pixels, one for those that were trained.
 
     Args:
         found: what was measured, shape (rows, columns).
         mask: True where black, same shape.
         trained: True where trained, same shape.
-        policy: BN statistics that it was measured under; ``none`` for networks without BN.
+        policy: BN statistics that it was measured under; ``NO_BN`` for networks without BN.
         split: which images it was measured on.
+        threshold: the protocol's loss from which a white pixel is left alone, nats.
         headline: whether this is what the protocol asks for.
 
     Returns:
@@ -91,20 +123,11 @@ def summary_rows(
     """
     rows: list[dict[str, object]] = []
     for pixels, counted in (("all", np.ones_like(mask)), ("trained", trained)):
-        black, white = torch.from_numpy(mask & counted), torch.from_numpy(~mask & counted)
-        accuracies = [found.accuracy[colour].mean().item() for colour in (black, white)]
-        losses = [found.loss[colour].mean().item() for colour in (black, white)]
-        rows.append(
-            {
-                "policy": policy,
-                "headline": headline,
-                "split": split,
-                "pixels": pixels,
-                "black": accuracies[0],
-                "white": accuracies[1],
-                "difference": accuracies[0] - accuracies[1],
-                "black_loss": losses[0],
-                "white_loss": losses[1],
-            }
-        )
+        named = {"policy": str(policy), "headline": headline, "split": split, "pixels": pixels}
+        rows.append({**named, **pixel_values(pixels_of(found, mask, counted, threshold))})
     return rows
+
+
+def pixels_of(found: Landscape, mask: Mask, counted: Mask, threshold: float) -> Pixels:
+    """Return a landscape as measures see it; arguments as in :func:`summary_rows`, counted as in :class:`Pixels`."""
+    return Pixels(mask, counted, found.loss.numpy(), found.accuracy.numpy(), threshold)

@@ -9,11 +9,11 @@ from statistics import median
 from bnbench.protocol.protocol import FitKey
 from bnbench.results.claims import Progress
 
-_PAUSE = 60.0  # seconds without any fit under way that part two stretches of work
+_PAUSE = 60.0  # seconds without any fit under way that separate two stretches of work
 
 
 def fits_per_hour(spans: Sequence[tuple[float, float]]) -> float | None:
-    """Pace of the last stretch of work: its fits over the time from its first start to its last end.
+    """Return the pace of the last stretch of work: its fits over the time from its first start to its last end.
 
     Args:
         spans: start and end of each finished fit in seconds, ordered by their ends.
@@ -34,7 +34,7 @@ def seconds_left(
     slots: int,
     now: float,
 ) -> float | None:
-    """Time that the rest of a sweep takes.
+    """Estimate the time that the rest of a sweep takes, in seconds.
 
     Args:
         to_do: fits that nobody has begun.
@@ -49,7 +49,7 @@ def seconds_left(
     paces = [(key.arm, pace) for key, progress in under_way.items() if (pace := _pace(progress, now))]
 
     def typical(arm: str) -> float:
-        """As the arm's finished fits, else as any arm's, else at the pace of what runs."""
+        """Return the time of the arm's finished fits, else that of any arm's, else the pace of what runs."""
         own = [seconds for name, seconds in times if name == arm]
         return median(own or [seconds for _, seconds in times or paces] or [math.inf])
 
@@ -60,12 +60,12 @@ def seconds_left(
 
 
 def _share(progress: Progress | None) -> float:
-    """How much of a fit is done, short of all: it is still to be measured and written."""
+    """Return how much of a fit is done, short of all: it is still to be measured and written."""
     return min(0.99, progress.step / progress.steps) if progress else 0.0
 
 
 def _pace(progress: Progress | None, now: float) -> float | None:
-    """Seconds of a whole fit at the pace of a running one."""
+    """Return the seconds that a whole fit takes at the pace of a running one."""
     if progress is None or progress.step <= progress.first_step:
         return None
     return max(0.0, now - progress.started) / (progress.step - progress.first_step) * progress.steps

@@ -1,4 +1,4 @@
-"""What a sweep has done and has yet to do, known before anything runs."""
+"""The plan of a sweep: which fits are done and which are left to run, known before anything runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bnbench.sweep.measure import policies
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep has done and has yet to do.
+    """Says which fits of a sweep are done and which are left to run.
 
     Attributes:
         folder: the results folder.
@@ -55,11 +55,11 @@ class Plan:
 
     @property
     def without_plane(self) -> list[FitKey]:
-        """Finished fits whose plane was not kept."""
+        """Return the finished fits whose plane was not kept."""
         return [key for key in self.done if not layout.plane_path(self.folder, key).exists()]
 
     def others(self, arm: str) -> dict[FitKey, dict[str, Any]]:
-        """Finished fits of an arm that the grid or shard does not ask for, with their provenance."""
+        """Return an arm's finished fits that the grid or shard does not ask for, with their provenance."""
         asked = {layout.fit_path(self.folder, key) for key in self.grid.fits()[self.shard[0] - 1 :: self.shard[1]]}
         found: dict[FitKey, dict[str, Any]] = {}
         for path in set(layout.fit_paths(self.folder)) - asked:
@@ -70,7 +70,7 @@ class Plan:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as plain values, for machines."""
+        """Return the plan as plain values, for machines."""
         return {
             "folder": str(self.folder),
             "profile": self.protocol.profile,
@@ -107,8 +107,7 @@ def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataS
     if protocol.training.images > len(data.train):
         raise RequestError(f"--images {protocol.training.images}: {there}; give fewer.")
     for policy in policies(protocol):
-        kind, _, count = policy.partition(":")
-        if kind == "recalibrate" and int(count) > len(data.train):
+        if policy.reference > len(data.train):
             asked = protocol.measurement.bn_statistics
             raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
     return data
@@ -128,7 +127,7 @@ def plan_sweep(
         folder: the results folder.
         protocol: what is asked.
         grid: which fits.
-        shard: (number, of how many): every so-manieth fit of the grid, for job arrays.
+        shard: (N, M): every M-th fit of the grid from the N-th on, for job arrays.
         retry_failed: run fits again that failed.
 
     Raises:
@@ -194,7 +193,7 @@ def _check_sources(folder: Path, paths: Iterable[Path], arms: Iterable[str]) -> 
 
 
 def _source_of(path: Path) -> str | None:
-    """Hash of the source that a fit's arm had; None where the file cannot be read."""
+    """Return the hash of the source that a fit's arm had; None where the file cannot be read."""
     try:
         return read_fit(path).source
     except (store.StoreError, FileNotFoundError):
@@ -202,7 +201,7 @@ def _source_of(path: Path) -> str | None:
 
 
 def _failed(folder: Path, protocol: Protocol, keys: Iterable[FitKey]) -> dict[FitKey, Failure]:
-    """Fits whose failure is on record; a damaged record, or one of another fit under this name, counts as none."""
+    """Return the fits whose failure is on record; a damaged record, or one of another fit, counts as none."""
     there = set(layout.failure_paths(folder))
     failed: dict[FitKey, Failure] = {}
     for key in keys:

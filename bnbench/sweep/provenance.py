@@ -25,7 +25,7 @@ CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host"
 
 
 def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
-    """What is stored beside a finished fit."""
+    """Return what is stored beside a finished fit."""
     revision, dirty = git_state()
     return {
         "bnbench": version("bnbench"),
@@ -49,7 +49,7 @@ def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def git_state() -> tuple[str | None, bool | None]:
-    """Revision of bnbench's own checkout and whether it has changes; nothing for an installed copy."""
+    """Return the revision of bnbench's own checkout and whether it has changes; none for an installed copy."""
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str | None:
@@ -68,13 +68,13 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def now() -> str:
-    """This moment, ISO 8601 in UTC."""
+    """Return this moment, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @lru_cache(maxsize=1)
 def host_hash() -> str:
-    """Eight hexadecimal digits that tell machines apart and name none."""
+    """Return eight hexadecimal digits that tell machines apart and name none."""
     identity = Path("/etc/machine-id")
     machine = identity.read_text() if identity.exists() else str(uuid.getnode())
     return hashlib.sha256(f"bnbench {machine} {platform.node()}".encode()).hexdigest()[:8]
@@ -91,7 +91,7 @@ def forget_peak_memory(device: str) -> None:
 
 
 def _peak_memory_mib(device: str) -> float:
-    """The most that this process held since :func:`forget_peak_memory`; where Linux does not tell, ever."""
+    """Return the most that this process held since :func:`forget_peak_memory`; where Linux does not tell, ever."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")

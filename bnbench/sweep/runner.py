@@ -1,4 +1,4 @@
-"""A grid of fits through joblib. Workers write the results; the parent only plans and watches."""
+"""A grid of fits through a backend. Workers write the results; the runner only plans and watches."""
 
 from __future__ import annotations
 
@@ -6,38 +6,23 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.arms.loading import arm_source
-from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout, store
 from bnbench.results.claims import discard_left_behind, has_got_on, is_claimed, was_left_behind
 from bnbench.results.failures import read_failure
+from bnbench.sweep.backends.backend import Backend, WorkersKilledError
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.fit_under_way import stored_outcome
-from bnbench.sweep.interrupts import (
-    Interrupted,
-    Stop,
-    end_with_runner,
-    runner_signals,
-    sweep_markers,
-    without_interrupts,
-)
+from bnbench.sweep.interrupts import Interrupted, Stop, runner_signals, sweep_markers
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.worker import TRIES, record_killed, run_fit
+from bnbench.sweep.worker import TRIES, record_killed
 
 _WAIT = 1.0  # seconds between two looks at fits that another runner computes
 _SUSPECT = TRIES - 1  # deaths without a checkpoint after which a fit is run alone
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Backend = Callable[[Sequence[FitKey], Job, Stop], Iterator[Outcome]]
 
 
 class Sweeping:
@@ -46,24 +31,15 @@ class Sweeping:
     Args:
         plan: what is to run.
         execution: how.
-        backend: computes a batch of fits; see :func:`in_processes`.
+        backend: computes a batch of fits.
         fail_fast: stop at the first fit that fails.
-        is_remote: whether workers may be on other machines.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        execution: Execution,
-        backend: Backend,
-        *,
-        fail_fast: bool = False,
-        is_remote: bool = False,
-    ) -> None:
+    def __init__(self, plan: Plan, execution: Execution, backend: Backend, *, fail_fast: bool = False) -> None:
         self.plan, self.backend, self.fail_fast = plan, backend, fail_fast
         token = uuid.uuid4().hex[:12]
         sources = {arm: arm_source(arm) for arm in {key.arm for key in plan.to_run}}
-        self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, is_remote, sources=sources)
+        self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, backend.is_remote, sources=sources)
         self.stop = Stop(self.job.stop_markers)
         self.left = list(plan.to_run)
         self.elsewhere: list[FitKey] = []  # fits that another runner computes at the moment
@@ -73,13 +49,13 @@ class Sweeping:
     def outcomes(self) -> Iterator[Outcome]:
         """Compute what is left, as many fits at once as there are slots.
 
-        A fit that fails leaves a record and an outcome, and the sweep goes on. When a worker is killed,
-        joblib loses every fit in flight, and all of them go on from their checkpoints. One that was in flight
+        A fit that fails leaves a record and an outcome, and the sweep goes on. When a worker process is killed,
+        every fit in flight is lost, and all of them go on from their checkpoints. One that was in flight
         a second time without having reached a checkpoint in between is run alone in the end, so that the
         one that kills its worker is found out.
 
         Yields:
-            The outcome of each fit, in the order in which joblib reports them; also of those that
+            The outcome of each fit, in the order in which the backend reports them; also of those that
             another runner has finished in the meantime.
 
         Raises:
@@ -95,12 +71,11 @@ class Sweeping:
             if self.stop.number is not None:
                 raise Interrupted(self.stop.number)
         finally:
-            if not (self.job.is_remote and self.stop.is_requested):  # another machine has yet to see it
-                self.stop.withdraw()
+            # A word to stop in the results folder stays: a worker on another machine has yet to see it.
             shutil.rmtree(self.job.local_folder, ignore_errors=True)
 
     def _round(self) -> Iterator[Outcome]:
-        """One batch through the backend: all that are not suspected, or one suspect alone."""
+        """Send one batch through the backend: all that are not suspected, or one suspect alone."""
         yield from self._finished_elsewhere()
         free = [key for key in self.left if key not in self.elsewhere]
         batch = [key for key in free if self.kills[key] < _SUSPECT] or free[:1]
@@ -108,12 +83,12 @@ class Sweeping:
             time.sleep(_WAIT)
             return
         try:
-            for outcome in self.backend(batch, self.job, self.stop):
+            for outcome in self.backend.compute(batch, self.job, self.stop):
                 if outcome.state == "killed":
                     yield from self._suspect(outcome.key, is_alone=len(batch) == 1)
                 else:
                     yield from self._ended(outcome)
-        except BrokenProcessPool:
+        except WorkersKilledError:
             yield from self._after_a_kill(batch)
 
     def _suspect(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
@@ -133,17 +108,19 @@ class Sweeping:
         yield outcome
 
     def _finished_elsewhere(self) -> Iterator[Outcome]:
-        """What other runners are done with; what they have given up is ours again."""
+        """Report what other runners are done with; what they have given up is ours again."""
         folder = self.plan.folder
         for key in [key for key in self.elsewhere if not is_claimed(folder, key)]:
             self.elsewhere.remove(key)
             if layout.fit_path(folder, key).exists():
-                yield from self._ended(_found(key, self.job))
+                yield from self._ended(_outcome_of_file(key, self.job))
             elif self._has_failed(key):
-                yield from self._ended(_found_failure(key, layout.failure_path(folder, key), " (in another runner)"))
+                yield from self._ended(
+                    _outcome_of_record(key, layout.failure_path(folder, key), " (in another runner)")
+                )
 
     def _has_failed(self, key: FitKey) -> bool:
-        """Whether somebody has recorded a failure of this fit since this sweep began."""
+        """Return whether somebody has recorded a failure of this fit since this sweep began."""
         path = layout.failure_path(self.plan.folder, key)
         return path.exists() and path.stat().st_mtime > self.started
 
@@ -157,83 +134,29 @@ class Sweeping:
                 self.kills[key] = 0
         discard_left_behind(folder, left_behind)
         for key in [key for key in silent if layout.fit_path(folder, key).exists()]:
-            yield from self._ended(_found(key, self.job))
+            yield from self._ended(_outcome_of_file(key, self.job))
         for key in [key for key in silent if key in self.left and key not in left_behind and self._has_failed(key)]:
-            yield from self._ended(_found_failure(key, layout.failure_path(folder, key)))
+            yield from self._ended(_outcome_of_record(key, layout.failure_path(folder, key)))
         silent = [key for key in silent if key in self.left]
         in_flight = [key for key in silent if key in left_behind]
-        # Killed before the first line of its task: then it was one of those that joblib had handed out.
+        # Killed before the first line of its task: then it was one of those that were handed out first.
         self.kills.update(in_flight or silent[: len(self.job.execution.slots)])
         for key in silent:
             if self.kills[key] >= TRIES:
                 yield from self._ended(record_killed(key, self.job, TRIES))
 
 
-def _found(key: FitKey, job: Job) -> Outcome:
-    """The outcome of a fit whose file is there; a damaged file is the failure of this fit alone."""
+def _outcome_of_file(key: FitKey, job: Job) -> Outcome:
+    """Return the outcome of a fit whose file is there; a damaged file is the failure of this fit alone."""
     try:
         return stored_outcome(key, job.folder, job.identity(key))
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))
 
 
-def _found_failure(key: FitKey, path: Path, where: str = "") -> Outcome:
+def _outcome_of_record(key: FitKey, path: Path, where: str = "") -> Outcome:
+    """Return the outcome of a fit whose failure is on record."""
     try:
         return Outcome(key, "failed", message=f"{read_failure(path)}{where}")
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))
-
-
-def in_processes(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
-    """Fits in processes of their own, one for each slot.
-
-    With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
-    sweep: a single slot gets two workers, of which one waits.
-    """
-    slots = len(job.execution.slots)
-    parallel = Parallel(
-        n_jobs=max(2, slots),
-        return_as="generator_unordered",
-        batch_size=1,
-        pre_dispatch=slots,
-        backend="loky",
-        initializer=end_with_runner,
-        initargs=(job.runner,),
-    )
-    with without_interrupts():  # workers start with Ctrl-C blocked: it is this process's business
-        outcomes = parallel(delayed(run_fit)(key, job) for key in batch if not stop.is_requested)
-    yield from outcomes
-
-
-def each_in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Pieces of work that know nothing of each other, in processes of their own, in the order in which they end.
-
-    Args:
-        work: called with each item; what it raises ends everything.
-        items: whatever pickle can send.
-        jobs: pieces at once; a single one is done in this process.
-
-    Raises:
-        RequestError: a process was killed; what the others had finished is kept.
-    """
-    if jobs == 1:
-        yield from map(work, items)
-        return
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs, backend="loky")
-    try:
-        with without_interrupts():
-            results = parallel(delayed(work)(item) for item in items)
-        yield from results
-    except BrokenProcessPool:
-        raise RequestError(
-            f"one of {jobs} processes was killed (out of memory?); what was finished is kept, "
-            "and the same command goes on: --jobs 1 needs least memory."
-        ) from None
-
-
-def in_this_process(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
-    """Fits one after another in this process: for a debugger, and for tests."""
-    for key in batch:
-        if stop.is_requested:
-            return
-        yield run_fit(key, job)

@@ -31,14 +31,14 @@ def check_source(arm: str, job: Job) -> None:
 
 
 def make_plane(key: FitKey, protocol: Protocol, data: DataSet, device: str) -> Plane:
-    """The plane that a fit starts from; its random stream is shared by the arms."""
+    """Make the plane that a fit starts from; its random stream is shared by the arms."""
     factory = load_arm(key.arm, data.image_shape, data.classes, protocol.network)
     generator = torch_generator("weights", key.permille, key.seed)
     return Plane.from_factory(factory, generator, scale=protocol.training.initial_scale).to(device)
 
 
 def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:
-    """Which pixels are black, and which are trained on; the same for all arms of a pair."""
+    """Draw which pixels are black, and which are trained on; the same for all arms of a pair."""
     mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
     return mask, is_trained(mask)
 
@@ -46,7 +46,7 @@ def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:
 def start_fit(
     key: FitKey, protocol: Protocol, plane: Plane, masks: tuple[Mask, Mask], data: Images, chunk: int = CHUNK
 ) -> Fit:
-    """A fit before its first step, its pixels and images in the order that all arms of a pair share."""
+    """Make a fit before its first step, its pixels and images in the order that all arms of a pair share."""
     black, trained = (torch.from_numpy(mask) for mask in masks)
     return Fit(
         plane,

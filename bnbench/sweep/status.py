@@ -24,7 +24,7 @@ STATES: tuple[State, ...] = ("done", "running", "failed", "unreadable", "to do")
 
 @dataclass(frozen=True)
 class FitStatus:
-    """How one fit stands.
+    """Says how one fit stands.
 
     Attributes:
         key: which fit it is.
@@ -41,7 +41,7 @@ class FitStatus:
     has_checkpoint: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """The fit as plain values, for machines."""
+        """Return the fit as plain values, for machines."""
         plain: dict[str, Any] = {**asdict(self.key), "state": self.state}
         if self.progress:
             names = ("slot", "started", "first_step", "step", "steps", "black", "white", "time")
@@ -53,7 +53,7 @@ class FitStatus:
 
 @dataclass(frozen=True)
 class SweepStatus:
-    """How a sweep stands.
+    """Says how a sweep stands.
 
     Attributes:
         folders: its results folders, of which several may be halves of it or copies.
@@ -74,27 +74,27 @@ class SweepStatus:
     notes: list[str]
 
     def of(self, state: State) -> list[FitStatus]:
-        """The fits in one state."""
+        """Return the fits in one state."""
         return [fit for fit in self.fits if fit.state == state]
 
     @property
     def counts(self) -> Counter[State]:
-        """Number of fits in each state."""
+        """Return the number of fits in each state."""
         return Counter(fit.state for fit in self.fits)
 
     @property
     def seconds_since_last(self) -> float | None:
-        """Age of the newest finished fit."""
+        """Return the age of the newest finished fit."""
         return max(0.0, self.time - self.finished[-1].ended) if self.finished else None
 
     @property
     def fits_per_hour(self) -> float | None:
-        """Pace of the last stretch of work."""
+        """Return the pace of the last stretch of work."""
         return fits_per_hour([(fit.started, fit.ended) for fit in self.finished])
 
     @property
     def seconds_left(self) -> float | None:
-        """Time for what is running and to do, with as many fits at once as now; None while nothing runs."""
+        """Return the time for what is running and to do, at as many fits at once as now; None while nothing runs."""
         under_way = {fit.key: fit.progress for fit in self.of("running")}
         if not under_way:
             return None
@@ -103,7 +103,7 @@ class SweepStatus:
         return seconds_left(to_do, under_way, times, slots=len(under_way), now=self.time)
 
     def as_dict(self) -> dict[str, Any]:
-        """The status as plain values, for machines."""
+        """Return the status as plain values, for machines."""
         rate, left, age = self.fits_per_hour, self.seconds_left, self.seconds_since_last
         return {
             "folder": str(self.folders[0]),
@@ -153,16 +153,16 @@ def _status(group: Group, known: Known) -> SweepStatus:
     failures = read_failures(group, broken)
     asked = read_asked(group.folders, broken)
     wanted = asked.fits() if asked else []
-    told = {key: progress for folder in group.folders for key, progress in _told(folder, broken).items()}
-    others = {*finished, *torn, *failures, *told} - set(wanted)
+    under_way = {key: one for folder in group.folders for key, one in _read_progress(folder, broken).items()}
+    others = {*finished, *torn, *failures, *under_way} - set(wanted)
     fits: list[FitStatus] = []
-    for key in [*wanted, *sorted(others, key=_place)]:
+    for key in [*wanted, *sorted(others, key=_usual_order)]:
         if key in finished:
             fits.append(FitStatus(key, "done"))
         elif key in torn or any(layout.fit_path(folder, key) in unreadable for folder in group.folders):
             fits.append(FitStatus(key, "unreadable"))
-        elif key in told or any(_is_running(folder, key, broken) for folder in group.folders):
-            fits.append(FitStatus(key, "running", progress=told.get(key)))
+        elif key in under_way or any(_is_running(folder, key, broken) for folder in group.folders):
+            fits.append(FitStatus(key, "running", progress=under_way.get(key)))
         elif key in failures:
             fits.append(FitStatus(key, "failed", failure=failures[key]))
         else:
@@ -172,13 +172,13 @@ def _status(group: Group, known: Known) -> SweepStatus:
     return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, notes)
 
 
-def _place(key: FitKey) -> tuple[int, FitKey]:
-    """Where a fit that nobody asked for by name stands: the built-in arms in their usual order, then others."""
+def _usual_order(key: FitKey) -> tuple[int, FitKey]:
+    """Return a fit's place among those that nobody asked for: the built-in arms in their usual order, then others."""
     return BUILT_IN.index(key.arm) if key.arm in BUILT_IN else len(BUILT_IN), key
 
 
-def _told(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
-    """What fits under way have said of themselves."""
+def _read_progress(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
+    """Read how far the fits under way say they are."""
     try:
         return {progress.key: progress for progress in running(folder)}
     except OSError as error:
@@ -187,7 +187,7 @@ def _told(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
 
 
 def _is_running(folder: Path, key: FitKey, broken: list[str]) -> bool:
-    """Whether a fit is claimed that has not said anything yet."""
+    """Return whether a fit is claimed that has not said anything yet."""
     try:
         return is_claimed(folder, key)
     except OSError as error:

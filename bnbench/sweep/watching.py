@@ -30,8 +30,8 @@ def watch(sweeping: Sweeping, on_outcome: Callable[[Outcome], None] | None = Non
     Raises:
         Interrupted: a signal has stopped the sweep.
     """
-    console = Console(stderr=True, highlight=False, emoji=False)
-    # Lines for a machine that go to the same terminal would tear the bars apart.
+    console = Console(stderr=True, highlight=False, emoji=False, force_jupyter=False)
+    # In a notebook, too, they are lines on stderr. Lines for a machine on the same terminal would tear bars apart.
     has_bars = console.is_terminal and not (on_outcome and sys.stdout.isatty())
     view = _Bars(sweeping, console) if has_bars else _Lines(sweeping, console)
     outcomes: list[Outcome] = []
@@ -45,7 +45,7 @@ def watch(sweeping: Sweeping, on_outcome: Callable[[Outcome], None] | None = Non
 
 
 class _Lines:
-    """One line when a fit starts and one when it ends, for logs."""
+    """Prints a line when a fit starts and one when it ends, for logs."""
 
     def __init__(self, sweeping: Sweeping, console: Console) -> None:
         self.sweeping, self.console = sweeping, console
@@ -74,7 +74,7 @@ class _Lines:
         self.say(f"[{self.done}/{self.total}] {outcome}{self.rest('; {left} left, {time}')}")
 
     def rest(self, text: str) -> str:
-        """How many fits are left and for how long, in the words of ``text``; empty once none is left."""
+        """Say how many fits are left and for how long, in the words of ``text``; empty once none is left."""
         left = list(self.sweeping.left)
         if not left:
             return ""
@@ -107,7 +107,7 @@ class _Lines:
 
 
 class _Bars(_Lines):
-    """A bar for the sweep, and one for each fit that runs; they go when it is over, and the lines stay."""
+    """Shows a bar for the sweep and one for each fit that runs; they go when it is over, and the lines stay."""
 
     def __init__(self, sweeping: Sweeping, console: Console) -> None:
         super().__init__(sweeping, console)
@@ -130,7 +130,7 @@ class _Bars(_Lines):
         self.bars.stop()
 
     def show(self, fits: list[claims.Progress]) -> None:
-        """One bar for the sweep, and one for each fit: its step, and its accuracies so far."""
+        """Draw a bar for the sweep and one for each fit: its step, and its accuracies so far."""
         text = f"{self.done}/{self.total}{self.rest(', {time} left')}"
         self.bars.update(self.sweep, completed=self.done, text=text)
         keys = {progress.key for progress in fits}
@@ -147,7 +147,7 @@ class _Bars(_Lines):
 
 
 def _known_times(sweeping: Sweeping) -> list[tuple[str, float]]:
-    """Arm and wall time of the fits that earlier runs have finished on this kind of device, with as many threads."""
+    """Return arm and wall time of the fits that earlier runs have finished on this device, with as many threads."""
     execution = sweeping.job.execution
     asked = execution.slots[0].device, execution.threads
     return [

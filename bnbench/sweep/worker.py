@@ -54,7 +54,7 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
                 if layout.fit_path(folder, key).exists():
                     return stored_outcome(key, folder, job.identity(key))
                 if ended := traceback_at_the_end(job.end_marker(key)):
-                    return _record_over(key, job, ended)
+                    return _record_timeout(key, job, ended)
                 if (killed := deaths(folder, key)) >= TRIES:
                     return record_killed(key, job, killed)
                 outcome = _with_slot(key, job, stop, folder)
@@ -102,7 +102,7 @@ def record_killed(key: FitKey, job: Job, tries: int) -> Outcome:
     return record_failure(key, job, "killed worker", message, tries=tries)
 
 
-def _record_over(key: FitKey, job: Job, details: str = "", *, seconds: float = 0.0, slot: str = "") -> Outcome:
+def _record_timeout(key: FitKey, job: Job, details: str = "", *, seconds: float = 0.0, slot: str = "") -> Outcome:
     message = f"it was not done after the {job.execution.fit_timeout:g} s of --fit-timeout"
     return record_failure(key, job, "timed out", message, seconds=seconds, slot=slot, details=details)
 
@@ -124,7 +124,7 @@ def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
             return disk_outcome(key, error.reason, time.perf_counter() - start)
         except OutOfTimeError:
             seconds, details = time.perf_counter() - start, traceback.format_exc()
-            return _record_over(key, job, details, seconds=seconds, slot=str(slot))
+            return _record_timeout(key, job, details, seconds=seconds, slot=str(slot))
         except BaseException as error:  # a user's arm may raise anything, and this process goes on
             if is_from_outside(error):
                 raise
@@ -157,7 +157,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def disk_outcome(key: FitKey, error: OSError, seconds: float) -> Outcome:
-    """A fault of the disk is not the fit's: no record, and the fit stays to be run."""
+    """Return the outcome of a fit that the disk has failed: it leaves no record and stays to be run."""
     where = f" {error.filename}" if error.filename else ""
     message = f"cannot write{where}: {error.strerror or error}; nothing that was finished is lost"
     return Outcome(key, "failed", seconds, message=message, is_fatal=error.errno in _DISK)

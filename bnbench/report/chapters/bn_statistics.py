@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.protocol.protocol import FitKey
 from bnbench.protocol.sections import DATASETS
 from bnbench.report.figures.axes import legend_above
@@ -20,6 +21,7 @@ from bnbench.report.page.writer import Writer
 from bnbench.report.tables import Table
 from bnbench.results import layout
 from bnbench.results.evaluations import plane_hash
+from bnbench.results.summary import measured_rows
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, signed
@@ -52,7 +54,7 @@ def chapter(sweep: Sweep, evaluated: pd.DataFrame, writer: Writer) -> Chapter | 
     """
     current, stale = of_these_fits(sweep, evaluated)
     measured = measurements(sweep, current)
-    if measured.empty or set(measured["policy"]) == {"none"}:
+    if measured.empty or set(measured["policy"]) == {str(NO_BN)}:
         return None
     reference = "plain" if "plain" in set(measured["arm"]) else None
     table = policies_table(measured, reference)
@@ -99,15 +101,14 @@ def _belongs(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[
 def measurements(sweep: Sweep, evaluated: pd.DataFrame) -> pd.DataFrame:
     """All pixels under every policy: ``arm, p, seed, on, policy, headline, black, white, difference``."""
     columns = [*_KEYS, "on", "policy", "headline", *_VALUES]
-    table = sweep.summaries
-    if table.empty:
+    if sweep.summaries.empty:
         return pd.DataFrame(columns=columns)
-    own = table[(table["split"] == sweep.protocol.measurement.split) & (table["pixels"] == "all")]
+    own = measured_rows(sweep.summaries)
     tables = [own.assign(on=OWN, headline=own["headline"].astype(bool))[columns]]
     if len(evaluated):
         others = evaluated["split"] + evaluated["images"].map(", {:,} images".format)
         shown = evaluated.assign(on=others.mask(_on_own_images(sweep, evaluated), OWN), headline=False)
-        shown = shown.assign(order=shown["policy"].map(_policy_order))
+        shown = shown.assign(order=shown["policy"].map(BnPolicy.parse_stored))
         tables.append(shown.sort_values(["split", "images", "order"], kind="stable")[columns])
     return pd.concat(tables, ignore_index=True)
 
@@ -144,7 +145,7 @@ def gap_words(table: pd.DataFrame, reference: str | None) -> list[str]:
     """For each arm with batch normalization its gap under every policy, and whether the order of the arms holds."""
     if reference is None:
         return []
-    found = table[(table["policy"] != "none")].dropna(subset=["gap"])
+    found = table[table["policy"] != str(NO_BN)].dropna(subset=["gap"])
     sentences = []
     for arm in arm_order(found["arm"]):
         rows = found[found["arm"] == arm].to_dict("records")
@@ -216,7 +217,7 @@ def policies_figure(table: pd.DataFrame, reference: str) -> Figure:
 def _pictures(table: pd.DataFrame, reference: str | None, writer: Writer) -> list[Picture]:
     if reference is None:
         return []
-    shown = table[table["policy"] != "none"].dropna(subset=["gap"])
+    shown = table[table["policy"] != str(NO_BN)].dropna(subset=["gap"])
     if len(shown) < 2:
         return []
     low, high = int(shown["pairs"].min()), int(shown["pairs"].max())
@@ -243,9 +244,3 @@ def _interval(row: dict[Any, Any]) -> str:
     if np.isnan(row["low"]):
         return pairs
     return f"{pairs}, 95 % interval {plain_number(row['low'])} to {plain_number(row['high'])}"
-
-
-def _policy_order(policy: str) -> tuple[str, int]:
-    """``batch:64`` before ``batch:512``."""
-    kind, _, number = policy.partition(":")
-    return kind, int(number or 0)

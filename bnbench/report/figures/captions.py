@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bnbench.bn_policy import NO_BN
 from bnbench.report.figures.style import arm_order
 from bnbench.stats import differences
 from bnbench.wording import counted, signed
@@ -143,7 +144,7 @@ def comparison_caption(
 
 def curves_caption(traces: pd.DataFrame, fits: pd.DataFrame, windows: int) -> str:
     """Caption of the learning curves; ``fits`` says which arms have batch normalization."""
-    normalized = arm_order(fits.loc[fits["policy"] != "none", "arm"])
+    normalized = arm_order(fits.loc[fits["policy"] != str(NO_BN), "arm"])
     own = f"{' and '.join(normalized)} under the minibatch's own statistics: " if normalized else "other images: "
     number = traces.groupby(["arm", "p", "seed"]).ngroups
     return (

@@ -1,4 +1,4 @@
-"""A fit on a worker of a cluster, and its way home.
+"""A fit on a worker of a cluster, and its way home; what runner and workers tell each other meanwhile.
 
 Where the worker can reach the results folder, the fit is claimed, resumed and written there, as in a process
 of the runner's own machine. Where it cannot, a folder of the worker's machine stands in for it, and what the
@@ -9,37 +9,48 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from bnbench.inputs.data import DataSet, load_data_of
+from bnbench.inputs.data import load_data_of
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout, store
 from bnbench.results.failures import Failure, failure_of, write_failure
+from bnbench.sweep.backends.backend import Measurement
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
+from bnbench.sweep.interrupts import Stop
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.worker import disk_outcome, run_fit
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 _WAIT = 1.0  # seconds
+_LOOK_EVERY = 0.2
+_TOUCH_EVERY = 3_600.0
 
 T = TypeVar("T")
 
 
-def fit_on_worker(key: FitKey, job: Job) -> Outcome:
+def fit_on_this_machine(key: FitKey, job: Job) -> Outcome:
+    """Compute a fit in a worker's thread, on the runner's machine."""
+    if os.getpid() != job.runner:
+        with suppress(OSError):  # stderr may be closed
+            os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
+    return run_fit(key, job)
+
+
+def fit_on_any_machine(key: FitKey, job: Job) -> Outcome:
     """Compute a fit in a worker's thread, on a slot of the worker's own machine.
 
     Raises:
         RequestError: the machine lacks a device that was asked for.
     """
-    if not job.is_remote:
-        if os.getpid() != job.runner:
-            with suppress(OSError):  # stderr may be closed
-                os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
-        return run_fit(key, job)
     job = replace(job, execution=replace(job.execution, slots=job.execution.request.slots()))
     return run_fit(key, job) if job.here_marker.exists() else _fit_away(key, job)
 
@@ -64,8 +75,41 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
     return replace(outcome, files={})
 
 
+@contextmanager
+def reached(client: Client, job: Job, stop: Stop) -> Iterator[None]:
+    """Let workers on other machines know whether they share the runner's disk, and when they are to stop.
+
+    Raises:
+        OSError: the results folder cannot be written.
+    """
+
+    def relay() -> None:
+        touched = time.monotonic()
+        while not is_over.wait(_LOOK_EVERY):
+            if stop.is_requested:
+                with suppress(Exception):
+                    client.run(_stop_here, job, on_error="ignore", wait=False)
+                return
+            if time.monotonic() - touched > _TOUCH_EVERY:
+                touched = time.monotonic()
+                with suppress(OSError):
+                    job.here_marker.touch()
+
+    job.here_marker.parent.mkdir(parents=True, exist_ok=True)
+    job.here_marker.touch()
+    is_over = threading.Event()
+    threading.Thread(target=relay, daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        job.here_marker.unlink(missing_ok=True)
+    if not stop.is_requested:
+        client.run(_forget_here, job, on_error="ignore")
+
+
 def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
-    """The slots of the machine that this runs on.
+    """Return the slots of the machine that this runs on.
 
     Raises:
         RequestError: it lacks a device that was asked for.
@@ -73,21 +117,21 @@ def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
     return request.slots()
 
 
-def measured_here(measurement: Callable[[Plan, Execution, DataSet], T], plan: Plan, execution: Execution) -> T:
-    """One of :mod:`bnbench.sweep.cost`'s measurements, on the machine that this runs on."""
+def measured_here(measurement: Measurement[T], plan: Plan, execution: Execution) -> T:
+    """Take one of :mod:`bnbench.sweep.cost`'s measurements on the machine that this runs on."""
     protocol = plan.protocol
     data = load_data_of(protocol, execution.data_folder, execution.download)
     slots = execution.request.slots()[:1] * len(execution.slots)
     return measurement(plan, replace(execution, slots=slots), data)
 
 
-def stop_here(job: Job) -> None:
+def _stop_here(job: Job) -> None:
     """Tell the workers of this machine to stop, whether or not they can reach the results folder."""
     job.local_folder.mkdir(mode=0o700, exist_ok=True)
     (job.local_folder / "stop").touch()
 
 
-def forget_here(job: Job) -> None:
+def _forget_here(job: Job) -> None:
     """Clear away what the job has left on this machine's own disk."""
     shutil.rmtree(job.local_folder, ignore_errors=True)
 
@@ -108,7 +152,7 @@ def _fit_away(key: FitKey, job: Job) -> Outcome:
 
 
 def _failure(key: FitKey, job: Job) -> Failure | None:
-    """An earlier failure on record; a damaged record counts as none."""
+    """Return the earlier failure on record; a damaged record counts as none."""
     try:
         return failure_of(job.folder, key)
     except store.StoreError:

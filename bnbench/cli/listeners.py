@@ -1,0 +1,54 @@
+"""What ``bnbench run --json`` and ``bnbench check`` say of a sweep where it differs from what any sweep says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import click
+
+from bnbench.cli.options import say
+from bnbench.cli.streams import drop_output
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.messages import Messages
+from bnbench.sweep.plan import Plan
+from bnbench.sweep.request import Swept
+from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.watching import watch
+from bnbench.wording import counted
+
+
+class JsonLines(Messages):
+    """Prints the plan and each fit as a line of JSON; once nobody takes them any more, the fits go on without."""
+
+    is_lost = False
+
+    def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+        """Print the plan."""
+        slots = [str(slot) for slot in execution.slots]
+        how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk}
+        click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
+
+    def watch(self, sweeping: Sweeping) -> list[Outcome]:
+        """Run the sweep, and print each fit as it ends."""
+        return watch(sweeping, self.print_outcome)
+
+    def print_outcome(self, outcome: Outcome) -> None:
+        """Print a fit that has ended."""
+        try:
+            click.echo(json.dumps(outcome.as_dict()))
+        except OSError as error:
+            self.is_lost = True
+            drop_output()
+            say(f"bnbench: --json cannot be written any more ({error.strerror}); the fits go on")
+
+
+class CheckMessages(Messages):
+    """Tells of the fits of a check: how many there are, and how far they are."""
+
+    def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+        """Print how many fits there are, without their estimate: they take a minute."""
+        self.note(f"{plan.grid}; {counted(len(execution.slots), 'slot')}")
+
+    def ended(self, swept: Swept) -> None:
+        """Say nothing: the verdict counts the fits that failed."""

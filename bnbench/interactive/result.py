@@ -1,0 +1,139 @@
+"""A sweep that has been run, as a notebook looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import astuple
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bnbench.protocol.parsing import FORMATS
+from bnbench.protocol.profiles import title
+from bnbench.protocol.protocol import Grid, Protocol
+from bnbench.results.sweeps import read_sweep
+from bnbench.stats.differences import per_p
+from bnbench.sweep.request import Swept
+from bnbench.wording import counted
+
+if TYPE_CHECKING:
+    from bnbench.report import Report
+
+
+class SweepResult:
+    """What a sweep's folder holds of the grid that was asked for.
+
+    Whatever is read is read from the folder: what other runs have computed for the same grid since, such as another
+    shard, counts.
+
+    Attributes:
+        folder: the results folder.
+        protocol: what its fits have in common.
+        grid: which fits were asked for.
+        broken: a sentence for each file that is in the way of a fit.
+    """
+
+    def __init__(self, swept: Swept) -> None:
+        self.folder: Path = swept.plan.folder
+        self.protocol: Protocol = swept.plan.protocol
+        self.grid: Grid = swept.plan.grid
+        self.broken: list[str] = swept.plan.broken
+        self._swept = swept
+
+    @property
+    def fits(self) -> pd.DataFrame:
+        """Return a row per finished fit, under its headline BN policy, sorted by arm, p and seed.
+
+        The columns are ``arm, p, seed, policy, black, white, difference, black_loss, white_loss``, the mean accuracies
+        over trained pixels alone as ``black_trained, white_trained, difference_trained``, and ``wall_seconds``.
+        """
+        from bnbench.report.tables import fits_table  # here: figures take a second to import
+
+        table = fits_table(read_sweep(self.folder))
+        asked = {astuple(key) for key in self.grid.fits()}
+        rows = [key in asked for key in zip(table["arm"], table["p"], table["seed"], strict=True)]
+        return table[rows].reset_index(drop=True)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Return a row per fit that failed in this run or an earlier one, ``arm, p, seed, message``."""
+        rows = [(*astuple(key), message) for key, message in self._swept.failed.items()]
+        return pd.DataFrame(rows, columns=["arm", "p", "seed", "message"])
+
+    def report(
+        self,
+        out: str | Path | None = None,
+        *,
+        formats: Collection[str] = FORMATS,
+        evaluations: str | Path | None = None,
+        figure3: tuple[float, int] | None = None,
+    ) -> Report:
+        """Write the report of all that the folder holds, see :func:`bnbench.build_report`.
+
+        Args:
+            out: where to write; by default ``reports/`` and the folder's name.
+            formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`.
+            evaluations: what ``bnbench evaluate`` wrote; by default ``evaluations`` in the folder.
+            figure3: fill probability and seed of figure 3.
+
+        Returns:
+            What was written.
+
+        Raises:
+            RequestError: a format is unknown, or ``out`` cannot be written or belongs to results.
+        """
+        from bnbench.report import build_report
+
+        return build_report(
+            self.folder,
+            Path("reports") / self.folder.resolve().name if out is None else Path(out),
+            formats=formats,
+            evaluations=None if evaluations is None else Path(evaluations),
+            figure3=figure3,
+        )
+
+    def __repr__(self) -> str:
+        return f"<SweepResult {title(self.protocol)}: {self._state(len(self.fits))}; {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        fits = self.fits
+        sentences = [f"{title(self.protocol)}: {self._state(len(fits))}.", *self._next(len(fits))]
+        parts = [f"<p>{escape(' '.join(sentences))}</p>", _differences(fits, self.grid.arms) if len(fits) else ""]
+        if len(self.failed):
+            failures = (f"{key}: {message}" for key, message in self._swept.failed.items())
+            parts.append(f"<ul>{''.join(f'<li>{escape(failure)}</li>' for failure in failures)}</ul>")
+        return "".join(parts)
+
+    def _state(self, done: int) -> str:
+        failed, unreadable = len(self._swept.failed), len(self.broken)
+        left = len(self.grid.fits()) - done - failed - unreadable
+        counts = ((failed, "failed"), (unreadable, "unreadable"), (left, "to do"))
+        found = "".join(f", {count:,} {word}" for count, word in counts if count > 0)
+        return f"{counted(len(self.grid.fits()), 'fit')}, {done:,} done{found}"
+
+    def _next(self, done: int) -> list[str]:
+        """Say how to go on, a sentence each."""
+        sentences = [f"{self.folder} holds them."]
+        if done + len(self._swept.failed) + len(self.broken) < len(self.grid.fits()):
+            sentences.append("The same call goes on.")
+        if self._swept.failed:
+            sentences.append("With retry_failed=True it runs failed fits again.")
+        if done:
+            sentences.append(".report() writes figures, tables and a page.")
+        return sentences
+
+
+def _differences(fits: pd.DataFrame, arms: Sequence[str]) -> str:
+    """Draw up the mean difference in accuracy, black − white, and n: a row per arm, a column per p."""
+    table = per_p(fits)
+    means = {(row.arm, row.p): f"{row.mean:.3f} (n = {row.n})" for row in table.itertuples()}
+    probs = sorted(table["p"].unique())
+    head = "".join(f"<th>p = {p:g}</th>" for p in probs)
+    cells = {arm: "".join(f"<td>{means.get((arm, p), '–')}</td>" for p in probs) for arm in arms}
+    rows = "".join(f"<tr><th>{escape(arm)}</th>{cells[arm]}</tr>" for arm in arms)
+    return (
+        "<table><caption>Mean difference in accuracy, black − white, over n fits</caption>"
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )

@@ -1,0 +1,132 @@
+"""A sweep in three lines of a notebook: the same resume, progress and errors as ``bnbench run``."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from inspect import signature
+from pathlib import Path
+
+from bnbench.interactive import values
+from bnbench.interactive.result import SweepResult
+from bnbench.process.surroundings import as_it_was
+from bnbench.protocol.parsing import parse_count, parse_seconds
+from bnbench.protocol.protocol import Grid, Protocol
+from bnbench.sweep.backends import make_backend
+from bnbench.sweep.backends.backend import Backend
+from bnbench.sweep.devices import DeviceRequest
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.interrupts import Interrupted
+from bnbench.sweep.messages import Listener, Messages
+from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.sweep import run_sweep
+
+
+def run(
+    profile: str | Protocol = "compact",
+    *,
+    probs: str | float | Iterable[float] = "0.1:0.9:0.1",
+    seeds: str | int | Iterable[int] = 5,
+    arms: str | Iterable[str] = "plain,bn",
+    folder: str | Path | None = None,
+    backend: str | Backend = "process",
+    devices: str | Iterable[str] = "auto",
+    per_device: int | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    data_folder: str | Path | None = None,
+    download: bool = False,
+    chunk: int | None = None,
+    checkpoint_every: float = 120.0,
+    fit_timeout: float | None = None,
+    keep_planes: bool = False,
+    shard: str | tuple[int, int] = (1, 1),
+    retry_failed: bool = False,
+    force: bool = False,
+    fail_fast: bool = False,
+    progress: bool = True,
+    **knobs: values.Knob,
+) -> SweepResult:
+    """Fit planes to seeded random masks and measure their landscapes, as ``bnbench run`` does.
+
+    Finished fits are kept in the folder, and a fit that was cut off goes on from its last checkpoint: the same call
+    goes on where it was stopped. Ctrl-C, or a notebook's stop button, lets fits under way write their checkpoints
+    first. A fit that fails raises nothing: it is in :attr:`SweepResult.failed`.
+
+    Args:
+        profile: name of a profile, or a protocol.
+        probs: fill probabilities: a number, several, or text such as ``0.1:0.9:0.1``.
+        seeds: a count, several seeds, or text such as ``101,103``.
+        arms: ``plain``, ``bn``, ``skip`` or ``package.module:factory``: several, or text with commas.
+        folder: where results go; by default ``results/`` and the profile's name.
+        backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
+            :class:`Inline`.
+        devices: ``auto``, ``cpu``, ``cuda:*``, or names of devices, each as often as it has slots.
+        per_device: fits at once on each device; by default one, and on the CPU one a core.
+        jobs: fits at once, all devices together.
+        threads: processor threads of each fit.
+        data_folder: folder of the data set's files, or the one above it.
+        download: whether torchvision may download a missing data set.
+        chunk: pixels computed at once; by default measured, once per folder.
+        checkpoint_every: seconds between two checkpoints of a fit.
+        fit_timeout: seconds after which a fit that is not done counts as failed; None for no limit.
+        keep_planes: keep each fit's plane too, for ``bnbench evaluate``.
+        shard: (N, M) or ``N/M``: every M-th fit of the grid from the N-th on.
+        retry_failed: run fits again that have failed.
+        force: run every fit again; what is there is moved aside, not deleted.
+        fail_fast: stop at the first fit that fails.
+        progress: show the plan and how far it is on stderr.
+        **knobs: knobs of the protocol to change, such as ``steps=300`` or ``mask_size=10``; the results then go to
+            a folder of their own. The page of the commands names them all.
+
+    Returns:
+        The finished fits, those that failed, and what is left.
+
+    Raises:
+        RequestError: the request cannot be met; the message names the option, the value and the way out.
+        KeyboardInterrupt: it was stopped; all that was computed is kept.
+    """
+    where = DeviceRequest(
+        devices if isinstance(devices, str) else ",".join(devices),
+        values.read_count(jobs, "jobs"),
+        values.read_count(per_device, "per_device"),
+        parse_count(str(threads), "threads"),
+    )
+    execution = Execution(
+        threads=where.threads,
+        data_folder=None if data_folder is None else Path(data_folder),
+        download=download,
+        checkpoint_every=parse_seconds(str(checkpoint_every), "checkpoint_every"),
+        request=where,
+        keep_planes=keep_planes,
+        fit_timeout=values.read_seconds(fit_timeout, "fit_timeout"),
+    )
+    request = SweepRequest(
+        values.read_protocol(profile, knobs, [*signature(run).parameters]),
+        Grid(values.read_arms(arms), values.read_probs(probs), values.read_seeds(seeds)),
+        None if folder is None else Path(folder),
+        execution,
+        values.read_count(chunk, "chunk"),
+        values.read_shard(shard),
+        retry_failed=retry_failed,
+        force=force,
+        fail_fast=fail_fast,
+    )
+    there = make_backend(backend) if isinstance(backend, str) else backend
+    listener = Messages("the same call", "retry_failed=True", "force=True") if progress else Listener()
+    with as_it_was():
+        return SweepResult(_interruptible(request, there, listener))
+
+
+def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+    """Run a sweep; a signal that has stopped it then takes the course that it takes in this process.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    try:
+        return run_sweep(request, backend, listener)
+    except Interrupted as interrupted:
+        listener.note("interrupted; all that was computed is kept, and the same call goes on from there.")
+        signal.raise_signal(interrupted.number)  # the handlers of before are in place again
+        raise KeyboardInterrupt from None

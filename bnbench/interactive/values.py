@@ -1,0 +1,134 @@
+"""What a call from Python gives, read as the command line reads its text: natural values or that very text."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from numbers import Integral, Real
+from typing import Any
+
+from bnbench.errors import RequestError
+from bnbench.protocol.parsing import parse_arms, parse_count, parse_probs, parse_seconds, parse_seeds, parse_shard
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import SECTIONS, Protocol
+
+Knob = int | float | str | Sequence[int]
+
+
+def read_protocol(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:
+    """Read a profile and what is changed in it.
+
+    Args:
+        profile: its name, or a protocol.
+        knobs: name to new value; a list stands for a tuple, and one number for a mask of as many rows as columns.
+        options: names of the call's other arguments, one of which a misspelt knob may be meant for.
+
+    Raises:
+        RequestError: there is no such profile or knob, or a value is not accepted.
+    """
+    if isinstance(profile, str):
+        if profile not in PROFILES:
+            raise RequestError(f"profile {profile!r} is unknown; use {', '.join(PROFILES)}, or give a Protocol.")
+        profile = PROFILES[profile]
+    known = dict(profile.knobs())
+    for name in knobs:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*known, *options], n=1)
+            raise RequestError(
+                f"{name} is neither an argument of bnbench.run nor a knob; "
+                + (f"{near[0]} is one." if near else f"the knobs are {', '.join(known)}.")
+            )
+    return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
+
+
+def read_probs(probs: str | float | Iterable[float]) -> tuple[float, ...]:
+    """Read fill probabilities: text, a number or several.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_probs`.
+    """
+    if isinstance(probs, str):
+        return parse_probs(probs, "probs")
+    return parse_probs(",".join(map(_decimal, _several(probs))), "probs")
+
+
+def read_seeds(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
+    """Read seeds: text, a count, or several seeds.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_seeds`.
+    """
+    if isinstance(seeds, str | int | Real):
+        return parse_seeds(str(seeds), "seeds")
+    texts = [str(seed) for seed in seeds]
+    return parse_seeds(f"{texts[0]}:{texts[0]}:1" if len(texts) == 1 else ",".join(texts), "seeds")
+
+
+def read_arms(arms: str | Iterable[str]) -> tuple[str, ...]:
+    """Read names of arms: text with commas, or several names.
+
+    Raises:
+        RequestError: a name is empty or stands there twice, or it is no name.
+    """
+    names = [arms] if isinstance(arms, str) else _several(arms)
+    for name in names:
+        if not isinstance(name, str):
+            raise RequestError(
+                f"arms {name!r} is no name; an own factory is named package.module:factory, for others import it, too."
+            )
+    return parse_arms(",".join(names), "arms")
+
+
+def read_count(count: int | None, name: str) -> int | None:
+    """Read a number of fits, threads or pixels.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_count`.
+    """
+    return None if count is None else parse_count(str(count), name)
+
+
+def read_seconds(seconds: float | None, name: str) -> float | None:
+    """Read a number of seconds.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_seconds`.
+    """
+    return None if seconds is None else parse_seconds(str(seconds), name)
+
+
+def read_shard(shard: str | tuple[int, int]) -> tuple[int, int]:
+    """Read a shard: ``3/10`` or (3, 10).
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_shard`.
+    """
+    return parse_shard(shard if isinstance(shard, str) else "/".join(map(str, shard)), "shard")
+
+
+def _several(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, Iterable) else [values]
+
+
+def _decimal(number: Any) -> str:
+    """A number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
+    return f"{float(number):.12g}" if isinstance(number, Real) else str(number)
+
+
+def _knob_value(name: str, value: Any) -> Any:
+    """A natural value as the knob holds it; one that it refuses is left for it to refuse."""
+    constraints = {knob.name: knob.metadata for section in SECTIONS.values() for knob in fields(section)}[name]
+    if isinstance(value, Integral) and "length" in constraints:
+        return (int(value),) * constraints["length"]
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(_knob_value_of_number(one) for one in value)
+    return value
+
+
+def _knob_value_of_number(value: Any) -> Any:
+    return int(value) if isinstance(value, Integral) else value

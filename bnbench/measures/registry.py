@@ -1,0 +1,41 @@
+"""Every measure that there is: the files of this room that define a ``MEASURE``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import bnbench.measures
+from bnbench.measures.measure import Measure, Pixels
+
+# The measures that every fit's summary has, in the order of its columns; later ones follow by name.
+ALWAYS_STORED = ("black", "white", "difference", "black_loss", "white_loss")
+_MACHINERY = ("measure", "registry")
+
+
+def _discovered() -> tuple[Measure, ...]:
+    names = [module.name for module in iter_modules(bnbench.measures.__path__) if module.name not in _MACHINERY]
+    found: dict[str, Measure] = {}
+    for measure in (import_module(f"bnbench.measures.{name}").MEASURE for name in names):
+        if measure.name in found:
+            raise ValueError(f"two measures are called {measure.name}; give each a name of its own.")
+        found[measure.name] = measure
+    later = sorted(found.keys() - set(ALWAYS_STORED))
+    return tuple(found[name] for name in (*ALWAYS_STORED, *later))
+
+
+REGISTERED = _discovered()
+
+
+def pixel_values(pixels: Pixels) -> dict[str, float]:
+    """Return every measure that follows from a landscape's pixels, by name."""
+    return {measure.name: float(measure.of_pixels(pixels)) for measure in REGISTERED if measure.of_pixels}
+
+
+def compared_columns() -> dict[str, str]:
+    """Return the columns of the table of fits in which arms are compared, with their titles.
+
+    Those that are also compared over trained pixels alone come first: they sum up both colours.
+    """
+    ordered = sorted(REGISTERED, key=lambda measure: not measure.trained_title)
+    return {column: title for measure in ordered for column, title in measure.columns.items()}

@@ -1,0 +1,41 @@
+"""Where fits are computed: one file for each backend, and the one table of their names.
+
+This module imports no torch, so that the command line can name them quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bnbench.errors import RequestError
+
+if TYPE_CHECKING:
+    from bnbench.sweep.backends.backend import Backend
+
+# What --backend accepts, the default first: name to (module, class).
+BACKENDS = {
+    "process": ("processes", "Processes"),
+    "dask": ("dask_backend", "Dask"),
+    "inline": ("inline", "Inline"),
+}
+
+
+def make_backend(name: str, scheduler: str | None = None) -> Backend:
+    """Make the backend of a name.
+
+    Args:
+        name: a key of :data:`BACKENDS`.
+        scheduler: address of a Dask scheduler.
+
+    Raises:
+        RequestError: there is no such backend, its packages are not installed, or it has no scheduler.
+    """
+    if name not in BACKENDS:
+        raise RequestError(f"--backend {name} is unknown; use {', '.join(BACKENDS)}.")
+    if scheduler is not None and name != "dask":
+        raise RequestError(f"--scheduler {scheduler} belongs to --backend dask; give both, or neither.")
+    module, kind = BACKENDS[name]
+    make = getattr(import_module(f"{__name__}.{module}"), kind)
+    backend: Backend = make() if scheduler is None else make(scheduler)
+    return backend

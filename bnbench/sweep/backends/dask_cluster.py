@@ -1,0 +1,135 @@
+"""Dask itself: connections to its schedulers, and joblib's way to them with its faults mended.
+
+Only this module imports Dask, and only once it is asked for: it is an extra.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from bnbench.errors import RequestError
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.interrupts import without_interrupts
+
+try:
+    import dask
+    from distributed import Client, KilledWorker, LocalCluster
+    from joblib._dask import DaskDistributedBackend  # joblib has no public name for it; constraints.txt pins it
+except ImportError as missing:
+    raise RequestError(
+        f"--backend dask needs packages that are not installed ({missing.name}): pip install dask distributed."
+    ) from missing
+
+_SCHEMES = "(tcp|tls|ws|wss|ucx)"
+_ANSWER = 10.0  # seconds within which a scheduler has to answer
+_CLOSE = 0.5
+_SETTINGS = {
+    "distributed.scheduler.worker-saturation": 1.0,  # a fit takes minutes: none should wait behind another one
+    "distributed.worker.memory.terminate": False,
+}
+
+T = TypeVar("T")
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Connect to a scheduler.
+
+    Raises:
+        RequestError: none answers at this address.
+    """
+    for logger in ("distributed", "distributed.client"):  # what concerns the user becomes a sentence
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    try:
+        if not re.fullmatch(rf"({_SCHEMES}://)?([^/:]+|\[[^/]+\]):\d+", address):
+            raise ValueError(address)
+        with without_interrupts():
+            client = Client(address, timeout=_ANSWER, name="bnbench", set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise RequestError(
+            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); give its address, such "
+            "as tcp://10.0.0.1:8786, or leave --scheduler out for workers on this machine."
+        ) from error
+    try:
+        yield client
+    finally:
+        with suppress(TimeoutError):
+            client.close(timeout=_CLOSE)
+
+
+@contextmanager
+def own_cluster(execution: Execution) -> Iterator[Client]:
+    """Start a scheduler and a worker process for each slot on this machine; they end with the block."""
+    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # both are this process's business
+        cluster = LocalCluster(
+            n_workers=len(execution.slots),
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+        client = Client(cluster, set_as_default=False)
+    try:
+        yield client
+    except BaseException:
+        _kill(cluster)  # whoever is not done by now has had its time
+        raise
+    finally:
+        with suppress(TimeoutError):
+            client.close(timeout=_CLOSE)
+        with suppress(TimeoutError):
+            cluster.close(timeout=_CLOSE)
+
+
+def _kill(cluster: LocalCluster) -> None:
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(ProcessLookupError, TypeError):  # ended, or not begun
+            os.kill(nanny.pid, signal.SIGKILL)
+
+
+class JoblibBackend(DaskDistributedBackend):  # type: ignore[misc]  # joblib ships no types
+    """joblib's Dask backend with three faults mended.
+
+    It never tells joblib of a task whose workers have died, so that the sweep would wait for it forever. An
+    exception in one task ends all of them. On a cluster of one thread joblib would compute in this process.
+    """
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """Return the threads of the cluster, and two where there are fewer: workers may join later."""
+        return max(2, int(sum(self.client.nthreads().values())))
+
+    def submit(self, func: Any, callback: Callable[[Any], None]) -> Future[Any]:
+        """Hand a task to the scheduler; whatever becomes of it, joblib gets an outcome."""
+        ((_, (key, *_), _),) = func.items
+
+        def receive(answer: Any) -> None:
+            callback(answer if isinstance(answer, list) else [_outcome_of(key, getattr(answer, "exc", answer))])
+
+        def fail(future: Future[Any]) -> None:
+            if not future.cancelled() and (error := future.exception()):
+                receive(error)
+
+        future: Future[Any] = super().submit(func, receive)
+        future.add_done_callback(fail)
+        return future
+
+
+def _outcome_of(key: FitKey, error: Exception) -> Outcome | RequestError:
+    """Return what it means that a task raised, or came to nothing."""
+    if isinstance(error, KilledWorker):
+        return Outcome(key, "killed")
+    if isinstance(error, CancelledError | asyncio.CancelledError):
+        return RequestError(
+            "the Dask scheduler is gone; all that was written is kept: once it is back, the same command goes on."
+        )
+    return Outcome(key, "failed", message=f"{type(error).__name__}: {error}")

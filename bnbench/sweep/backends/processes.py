@@ -1,0 +1,79 @@
+"""Fits in processes of this machine, through joblib: the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from bnbench.errors import RequestError
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.backends.backend import Backend, WorkersKilledError
+from bnbench.sweep.execution import Job, Outcome
+from bnbench.sweep.interrupts import Stop, end_with_runner, without_interrupts
+from bnbench.sweep.worker import run_fit
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Processes(Backend):
+    """Fits in processes of this machine, one for each slot."""
+
+    name = "process"
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Return no option: this is the command's default."""
+        return {}
+
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+        """Compute fits, one in each process at a time.
+
+        With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
+        sweep: a single slot gets two workers, of which one waits.
+        """
+        slots = len(job.execution.slots)
+        parallel = Parallel(
+            n_jobs=max(2, slots),
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch=slots,
+            backend="loky",
+            initializer=end_with_runner,
+            initargs=(job.runner,),
+        )
+        try:
+            with without_interrupts():  # workers start with Ctrl-C blocked: it is this process's business
+                outcomes = parallel(delayed(run_fit)(key, job) for key in batch if not stop.is_requested)
+            yield from outcomes
+        except BrokenProcessPool as error:
+            raise WorkersKilledError from error
+
+
+def each_in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
+    """Do pieces of work that know nothing of each other in processes of their own, in the order in which they end.
+
+    Args:
+        work: called with each item; what it raises ends everything.
+        items: whatever pickle can send.
+        jobs: pieces at once; a single one is done in this process.
+
+    Raises:
+        RequestError: a process was killed; what the others had finished is kept.
+    """
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs, backend="loky")
+    try:
+        with without_interrupts():
+            results = parallel(delayed(work)(item) for item in items)
+        yield from results
+    except BrokenProcessPool:
+        raise RequestError(
+            f"one of {jobs} processes was killed (out of memory?); what was finished is kept, "
+            "and the same command goes on: --jobs 1 needs least memory."
+        ) from None

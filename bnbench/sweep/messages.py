@@ -1,0 +1,105 @@
+"""What a sweep says to people, on stderr: before its fits, while they run, and after them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from statistics import median
+
+from bnbench.mpo import flops
+from bnbench.protocol.profiles import title
+from bnbench.sweep.devices import prepare_process
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.plan import Plan
+from bnbench.sweep.request import Swept
+from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.watching import watch
+from bnbench.wording import counted, percent, plan_time
+
+_NAMED = 8  # slots that the plan names one by one
+
+
+class Listener:
+    """Hears how a sweep goes, and keeps it to itself."""
+
+    def note(self, sentence: str) -> None:
+        """Take a sentence that the user should know."""
+
+    def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+        """Take the plan, before anything is computed.
+
+        Args:
+            plan: what is done and what will run.
+            execution: how.
+            estimate: says how many seconds it will take, None where that is unknown; it may measure for a while.
+        """
+
+    def watch(self, sweeping: Sweeping) -> list[Outcome]:
+        """Run the sweep to its end, and return each outcome."""
+        return list(sweeping.outcomes())
+
+    def ended(self, swept: Swept) -> None:
+        """Take how the sweep ended."""
+
+
+class Messages(Listener):
+    """Tells people on stderr: the plan, bars on a terminal or lines in a log, and which fits failed.
+
+    Args:
+        again: what repeats the sweep, such as ``the same command``.
+        retry: what has to be added to it so that failed fits run again.
+        force: what has to be added to it so that every fit runs again.
+    """
+
+    def __init__(self, again: str = "the same command", retry: str = "--retry-failed", force: str = "--force") -> None:
+        self.again, self.retry, self.force = again, retry, force
+
+    def note(self, sentence: str) -> None:
+        """Print a sentence."""
+        print(sentence, file=sys.stderr, flush=True)
+
+    def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+        """Print what will run and how long it will take."""
+        seconds = estimate()
+        protocol = plan.protocol
+        images = protocol.images if protocol.content else protocol.data.dataset
+        self.note(f"profile {title(protocol)} ({protocol.hash}), {images}, results in {plan.folder}")
+        for message in plan.broken:
+            self.note(f"skipped: {message}")
+        if execution.keep_planes and (bare := plan.without_plane):
+            they, them = ("it is", "it") if len(bare) == 1 else ("they are", "them")
+            without = f"{counted(len(bare), 'fit')} done without keeping the plane"
+            self.note(f"{without}, left as {they}; {self.force} runs {them} again")
+        names = [str(slot) for slot in execution.slots]
+        slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
+        how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
+        line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
+        self.note(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
+
+    def watch(self, sweeping: Sweeping) -> list[Outcome]:
+        """Run the sweep, and show how far it is."""
+        return watch(sweeping)
+
+    def ended(self, swept: Swept) -> None:
+        """Print how fast fits were, and which failed and how to run them again."""
+        rates = [outcome.gflops for outcome in swept.outcomes if outcome.state == "done"]
+        if rates and not swept.backend.is_remote:
+            self.note(_speed_line(rates, swept.execution))
+        failed = swept.failed
+        for key, message in failed.items():
+            self.note(f"failed: {key}: {message}")
+        if failed:
+            not_on_record = sum(outcome.is_fatal for outcome in swept.outcomes)  # the disk's fault, not the fit's
+            how = self.again if not_on_record == len(failed) else f"{self.again} with {self.retry}"
+            them = "it" if len(failed) == 1 else "them"
+            self.note(f"{counted(len(failed), 'fit')} failed; {how} runs {them} again.")
+        if swept.plan.broken:
+            self.note(f"{counted(len(swept.plan.broken), 'file')} could not be read; the reasons are above.")
+
+
+def _speed_line(rates: list[float], execution: Execution) -> str:
+    """Say how near the fits came to what the device can do at best."""
+    prepare_process(execution.threads)
+    peak, rate = flops.matmul_gflops(execution.slots[0].device), median(rates)
+    share = f"{percent(rate / peak)} of the matmul peak of {peak:.0f}"
+    return f"while training, a fit ran at {rate:.2g} GFLOP/s (median), {share}"

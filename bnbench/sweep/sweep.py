@@ -1,0 +1,110 @@
+"""The one function that runs a sweep, for the command line, the check and Python alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import mode
+
+from bnbench.inputs.data import DataSet
+from bnbench.protocol.protocol import Protocol
+from bnbench.results import store
+from bnbench.results.asked import effective_config, write_config
+from bnbench.results.chunks import keep_chunk, read_chunk
+from bnbench.sweep.backends.backend import Backend
+from bnbench.sweep.cost import choose_chunk, estimate_seconds
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.messages import Listener
+from bnbench.sweep.plan import Plan, check_request, plan_sweep, set_aside
+from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.runner import Sweeping
+
+
+def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+    """Run a sweep: check what is asked, plan, compute what is left, and keep all of it in the results folder.
+
+    Finished fits are kept, and a fit that was cut off goes on from its last checkpoint: the same request again goes
+    on where the sweep was stopped. A fit that fails leaves a record and costs no other fit.
+
+    Args:
+        request: what is asked for.
+        backend: where fits are computed.
+        listener: hears of the plan, of each fit, and of the end.
+
+    Returns:
+        How it ended; without outcomes where a dry run was asked for.
+
+    Raises:
+        RequestError: the request cannot be met; nothing was computed.
+        Interrupted: SIGINT or SIGTERM; what was computed is kept.
+    """
+    store.check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
+    with backend.opened(listener.note, waits=not request.dry_run):
+        swept = _run(request, backend, listener)
+    if not request.dry_run:
+        listener.ended(swept)
+    return swept
+
+
+def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+    execution = replace(request.execution, slots=backend.slots(request.execution.request))
+    data = check_request(request.grid, request.protocol, execution)
+    protocol = replace(request.protocol, content=data.content)
+    plan = _plan(request, protocol, listener)
+    kept = _kept_chunk(plan, listener)
+    execution = replace(execution, chunk=request.chunk or kept or execution.chunk)
+    if request.dry_run:
+        listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
+        return Swept(plan, execution, backend, [])
+    store.open_folder(plan.folder, protocol)
+    write_config(plan.folder, effective_config(protocol, request.grid, request.options(backend)))
+    if plan.to_run:
+        chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
+        execution = replace(execution, chunk=chunk)
+    listener.planned(
+        plan, execution, lambda: backend.measure(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
+    )
+    sweeping = Sweeping(plan, execution, backend, fail_fast=request.fail_fast)
+    return Swept(plan, execution, backend, listener.watch(sweeping))
+
+
+def _plan(request: SweepRequest, protocol: Protocol, listener: Listener) -> Plan:
+    """Plan the sweep; by ``force`` as if nothing were there, and in a real run nothing is."""
+    folder = request.folder_of(protocol)
+    store.check_folder(folder, protocol)
+    number, shards = request.shard
+    keys = request.grid.fits()[number - 1 :: shards]
+    if request.force and not request.dry_run and (aside := set_aside(folder, keys)):
+        listener.note(f"what was there is in {aside}")
+    plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
+    return replace(plan, done={}, failed={}, broken=[], to_run=keys) if request.force else plan
+
+
+def _kept_chunk(plan: Plan, listener: Listener) -> int | None:
+    """Return the chunk that a folder was started with; where its file is damaged, that of its fits."""
+    try:
+        return read_chunk(plan.folder)
+    except store.StoreError as error:
+        known = [int(origin["chunk"]) for origin in plan.done.values() if "chunk" in origin]
+        said = f"its fits were computed {mode(known)} at once" if known else "no fit that is done tells it either"
+        listener.note(f"{error} Here {said}.")
+        return mode(known) if known else None
+
+
+def _chosen_chunk(
+    asked: int | None,
+    kept: int | None,
+    plan: Plan,
+    execution: Execution,
+    data: DataSet,
+    backend: Backend,
+    listener: Listener,
+) -> int:
+    """Return the chunk that was asked for, else the one that the folder was started with, else the fastest."""
+    chunk = asked or kept or backend.measure(choose_chunk, plan, execution, data)
+    first = keep_chunk(plan.folder, kept or chunk)  # another shard may have been quicker: its choice holds
+    if kept is None:
+        return asked or first
+    if asked not in (None, kept) and plan.done:
+        changed = f"--chunk {asked}: {plan.folder} was computed {kept} pixels at once so far"
+        listener.note(f"{changed}; from now on sums are rounded differently")
+    return chunk
