@@ -150,7 +150,7 @@ class Case:
 
         from bnbench.arms.networks import arm_factory
         from bnbench.inputs.data import Images
-        from bnbench.mpo.objective import targets_of
+        from bnbench.mpo.objective import colour_targets
         from bnbench.mpo.plane import Plane, grid_coordinates
         from bnbench.protocol.profiles import PROFILES
 
@@ -163,7 +163,7 @@ class Case:
         self.data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels).to(device, dtype)
         self.coordinates = grid_coordinates((size, size)).to(device, dtype)
         self.pixels = torch.randperm(size * size, generator=generator)[:pixels].to(device)
-        self.targets = targets_of(torch.arange(pixels) < pixels // 2).to(device)
+        self.targets = colour_targets(torch.arange(pixels) < pixels // 2).to(device)
         minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
         self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
 
@@ -183,13 +183,12 @@ class Case:
         from torch.func import functional_call
 
         frame = self.plane.frame().detach().requires_grad_()
-        for index, (pixel, low, weight) in enumerate(zip(self.pixels, *self.targets, strict=True)):
+        for index, (pixel, weight) in enumerate(zip(self.pixels, self.targets.weights, strict=True)):
             own = frame[0] + self.coordinates[pixel] @ frame[1:]
             parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in self.plane.layers}
             seen = self.images if self.images.dim() == 1 else self.images[index]
             logits = functional_call(self.plane.module, parameters, (self.data.pixels[seen],))
-            loss = weight.to(frame) * F.cross_entropy(logits, self.data.labels[seen])
-            (loss if low else -loss).backward()
+            (weight.to(frame) * F.cross_entropy(logits, self.data.labels[seen])).backward()
         return frame.grad
 
 

@@ -27,8 +27,8 @@ class ObjectiveGradient:
     Args:
         plane: yields the pixels' networks.
         data: training images, on the plane's device and of its dtype.
-        coordinates: position of every pixel of the grid, shape (number of pixels, d).
-        threshold: pixels whose loss should be high are clamped above it.
+        coordinates: position of every pixel of the grid, shape (pixels, d).
+        threshold: pixels whose target has one are clamped above it.
         chunk: pixels computed at once.
         precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks
             run under autocast, while plane, losses and sums stay as they are.
@@ -64,9 +64,9 @@ class ObjectiveGradient:
         Args:
             frame: origin and directions without a graph, shape (1 + d, n).
             pixels: the step's pixels among those of the grid, shape (P,).
-            targets: what the step asks of each of them.
+            targets: what eq. 3 asks of each of them.
             images: the images that each pixel sees, shape (P, B), or (B,) when they share one minibatch.
-            find_clamped: find clamped white pixels by a forward pass without a graph first, and leave
+            find_clamped: find clamped pixels by a forward pass without a graph first, and leave
                 them out of the second pass: their gradient is exactly zero. It waits for the device.
 
         Returns:
@@ -79,26 +79,25 @@ class ObjectiveGradient:
             gradient, losses, hits = self.replayed(self._gradient, *step) if self.replayed else self._gradient(*step)
             return gradient, losses, hits
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
-        for part in torch.split((~targets.low).nonzero().squeeze(1), self.chunk):
+        for part in torch.split(targets.has_threshold.nonzero().squeeze(1), self.chunk):
             with torch.no_grad():
-                own = self._own_weights(frame, pixels[part])
-                losses[part], hits[part] = self._forward(own, _minibatches(images, part))
-        self.forward_visits += int((~targets.low).sum()) * images.shape[-1]
-        live = (~is_clamped(losses, targets.low, self.threshold)).nonzero().squeeze(1)
+                losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), _of(images, part))
+        self.forward_visits += int(targets.has_threshold.sum()) * images.shape[-1]
+        live = (~is_clamped(losses, targets, self.threshold)).nonzero().squeeze(1)
         self.gradient_visits += len(live) * images.shape[-1]
-        step = frame, pixels[live], *targets.part(live), _minibatches(images, live)
-        gradient, losses[live], hits[live] = self._gradient(*step)
+        rest = frame, pixels[live], *targets.part(live), _of(images, live)
+        gradient, losses[live], hits[live] = self._gradient(*rest)
         return gradient, losses, hits
 
     def _gradient(
-        self, frame: Tensor, pixels: Tensor, low: Tensor, weight: Tensor, images: Tensor
+        self, frame: Tensor, pixels: Tensor, weights: Tensor, has_threshold: Tensor, images: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        gradient = torch.zeros_like(frame)
+        targets, gradient = Targets(weights, has_threshold), torch.zeros_like(frame)
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
-            own = [layer.requires_grad_() for layer in self._own_weights(frame, pixels[part])]
-            loss, hit = self._forward(own, _minibatches(images, part))
-            value = weighted_objective(loss, Targets(low[part], weight[part]), self.threshold)
+            own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
+            loss, hit = self._forward(own, _of(images, part))
+            value = weighted_objective(loss, targets.part(part), self.threshold)
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
             losses[part], hits[part] = loss.detach(), hit
         return gradient, losses, hits
@@ -132,7 +131,7 @@ class ObjectiveGradient:
         return self.channels_last
 
     def _add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
-        """Chain rule through eq. 1, layer by layer: gradient += (1, α, β, …)ᵀ · own gradients.
+        """Chain rule through eq. 1, layer by layer: gradient += (1, α, β)ᵀ · own gradients.
 
         A layer's P gradients may lie transposed in memory, as a linear layer's do. They are taken as they lie:
         turning the 1 + d sums instead of the P gradients saves 5 % of a step at compact's shapes.
@@ -148,6 +147,6 @@ class ObjectiveGradient:
             gradient[:, layer.start : layer.stop] += upright.reshape(len(affine), size)
 
 
-def _minibatches(images: Tensor, pixels: Tensor) -> Tensor:
-    """Return the minibatches of some of a step's pixels, or the one that all share."""
+def _of(images: Tensor, pixels: Tensor) -> Tensor:
+    """The minibatches of some of a step's pixels; the one that all share, where they share it."""
     return images[pixels] if images.dim() == 2 else images

@@ -27,7 +27,7 @@ class Landscape:
     """What was measured at every pixel of a grid.
 
     Attributes:
-        loss: mean cross-entropy in nats, float64, shape of the grid, on the CPU.
+        loss: mean cross-entropy in nats, float64, of the grid's shape, (rows, columns) on a plane; on the CPU.
         accuracy: share of images classified right, in [0, 1], same shape.
     """
 
@@ -49,8 +49,7 @@ def measure_landscape(
 
     Args:
         plane: where the weights come from.
-        shape: rows and columns of the grid; in general a length for each of the plane's directions, as
-            :func:`~bnbench.mpo.plane.grid_coordinates` takes them.
+        shape: number of pixels along each axis of the grid, (rows, columns) on a plane; an axis for each direction.
         data: images to evaluate on, on the plane's device.
         bn_statistics: a :class:`~bnbench.bn_policy.BnPolicy` or its text: ``batch:N``, each N images are
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
@@ -62,8 +61,7 @@ def measure_landscape(
         Loss and accuracy over all images of ``data``, each of the grid's shape.
 
     Raises:
-        RequestError: an unknown policy, or too few reference images.
-        ValueError: the grid has other dimensions than the plane.
+        ValueError: another number of axes than of directions, an unknown policy, or too few reference images.
     """
     check_directions(plane, shape)
     data = data.beside(plane.vectors)

@@ -1,7 +1,4 @@
-"""The objective, eq. 3 of the paper: low loss at black pixels, high loss at white ones.
-
-A pixel's colour is a target: which way its loss should go, and how much it counts.
-"""
+"""The objective, eq. 3 of the paper: low loss at black pixels, high loss at white ones."""
 
 from __future__ import annotations
 
@@ -12,28 +9,34 @@ from torch import Tensor
 
 
 class Targets(NamedTuple):
-    """What a step asks of each of its P pixels.
+    """What eq. 3 asks of each of P pixels.
 
     Attributes:
-        low: True where the loss should be low (black), False where it should be high (white), bool, shape (P,).
-        weight: how much the pixel counts, positive, float64, shape (P,).
+        weights: what a pixel's loss is multiplied by, float64, shape (P,).
+        has_threshold: whether its loss counts up to the threshold only, bool, shape (P,).
     """
 
-    low: Tensor
-    weight: Tensor
+    weights: Tensor
+    has_threshold: Tensor
 
     def part(self, pixels: Tensor) -> Targets:
-        """Return the targets of some of the pixels."""
-        return Targets(self.low[pixels], self.weight[pixels])
+        """Return those of some of the pixels, with the weights that they have among all."""
+        return Targets(self.weights[pixels], self.has_threshold[pixels])
 
     def to(self, device: torch.device) -> Targets:
-        """Return the targets on a device."""
-        return Targets(self.low.to(device), self.weight.to(device))
+        """Return the same on a device."""
+        return Targets(self.weights.to(device), self.has_threshold.to(device))
 
 
-def targets_of(black: Tensor) -> Targets:
-    """Return eq. 3's targets: 1 / #black where black, 1 / #white where white; ``black`` is bool, shape (P,)."""
-    return Targets(black, 1 / torch.where(black, black.sum(), (~black).sum()).double())
+def colour_targets(black: Tensor) -> Targets:
+    """Return the targets of the two colours of eq. 3.
+
+    A black pixel has the weight 1 / #black and no threshold, a white one the weight −1 / #white and the threshold.
+
+    Args:
+        black: True where black, shape (P,).
+    """
+    return Targets(1 / torch.where(black, black.sum(), -(~black).sum()).double(), ~black)
 
 
 def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
@@ -47,7 +50,7 @@ def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
     Returns:
         The value to minimize, a scalar. A colour with no pixel contributes 0.
     """
-    return weighted_objective(losses, targets_of(black), threshold)
+    return weighted_objective(losses, colour_targets(black), threshold)
 
 
 def weighted_objective(losses: Tensor, targets: Targets, threshold: float) -> Tensor:
@@ -55,14 +58,13 @@ def weighted_objective(losses: Tensor, targets: Targets, threshold: float) -> Te
 
     Args:
         losses: mean cross-entropy of each pixel's minibatch, shape (P,), nats.
-        targets: those pixels' part of the step's targets.
-        threshold: pixels whose loss should be high contribute a constant above it.
+        targets: of those pixels, with their weights among all pixels of the step.
+        threshold: pixels that have one contribute a constant above it.
     """
-    clamped = torch.where(targets.low, losses, losses.clamp(max=threshold))
-    signed = torch.where(targets.low, targets.weight, -targets.weight)
-    return (signed.to(losses) * clamped).sum()
+    counted = torch.where(targets.has_threshold, losses.clamp(max=threshold), losses)
+    return (targets.weights.to(losses) * counted).sum()
 
 
-def is_clamped(losses: Tensor, low: Tensor, threshold: float) -> Tensor:
-    """Return which pixels should have a high loss and have reached the threshold: they have no gradient, shape (P,)."""
-    return ~low & (losses >= threshold)
+def is_clamped(losses: Tensor, targets: Targets, threshold: float) -> Tensor:
+    """Return which pixels have reached the threshold that they have: they have no gradient, shape (P,)."""
+    return targets.has_threshold & (losses >= threshold)
