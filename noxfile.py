@@ -106,7 +106,13 @@ def torture(session: nox.Session) -> None:
     """Kill sweeps at 20 random moments, or as many as after -- with a seed: nox -s torture -- 50 7."""
     install(session)
     python(session, "tests.torture", *session.posargs)
-    python(session, "pytest", "-n", str(test_workers()), "-m", "torture", env=ONE_THREAD)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Run the long tests whose guarded files have changed since they passed; after --: all, or names of parts."""
+    install(session)
+    python(session, "tests.nightly", *session.posargs)
 
 
 @nox.session(default=False)

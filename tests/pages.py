@@ -87,10 +87,12 @@ class Reader:
     Args:
         page: the page.
         environment: sets variables of the environment, as :class:`pytest.MonkeyPatch` does.
+        sweeps: run sweeps too, and what a page asks of them; otherwise plans and refusals alone.
     """
 
-    def __init__(self, page: Path, environment: pytest.MonkeyPatch) -> None:
+    def __init__(self, page: Path, environment: pytest.MonkeyPatch, *, sweeps: bool = True) -> None:
         self.page = page
+        self.sweeps = sweeps
         self.environment = environment
         self.names: dict[str, Any] = {"__name__": "__page__"}
         self.printed: str | None = None  # by the block before
@@ -162,6 +164,8 @@ class Reader:
         name, *options = arguments
         if "--help" in options:
             return True
+        if not (self.sweeps or "--dry-run" in options):
+            return False
         if name == "run":  # other profiles need a data set that may not be here, other backends and devices likewise
             elsewhere = {"--backend", "--devices", "--dataset", "--download"}
             return ("smoke" in options or "--config" in options) and elsewhere.isdisjoint(options)
@@ -242,8 +246,10 @@ class Reader:
             for folder in (option for option in options if option.startswith("results/")):
                 Path(folder).mkdir(parents=True, exist_ok=True)
         if runs or refused:
-            if name in ("run", "evaluate"):
-                arguments = [*arguments, "--jobs", "1"]  # worker processes would import torch anew
+            if name == "run":
+                arguments = [*arguments, "--backend", "inline"]  # worker processes would import torch anew
+            elif name == "evaluate":
+                arguments = [*arguments, "--jobs", "1"]
             if refused:
                 arguments.append("--dry-run")  # should it be accepted after all
             self.say(arguments, wanted=2 if refused else 0)

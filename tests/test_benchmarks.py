@@ -12,7 +12,7 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--shapes", "compact", "--arms", "bn"]
     subprocess.run([*command, "--out", str(tmp_path)], check=True, capture_output=True)
@@ -22,7 +22,7 @@ def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "engine.py"), "--shapes", "compact", "--arms", "plain"]
     options = ["--threads", "1", "--rounds", "1", "--json", str(tmp_path / "engine.json")]
@@ -32,6 +32,7 @@ def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
     assert row["gflops"] > 0
 
 
+@pytest.mark.nightly
 def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "runner.py"), "--only", "plan", "--done", "8"]
     subprocess.run([*command, "--json", str(tmp_path / "runner.json")], check=True, capture_output=True)
@@ -40,7 +41,7 @@ def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> 
     assert found["processor_seconds"] > 0
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_the_bounds_benchmark_compares_equal_gradients() -> None:
     command = [sys.executable, str(BENCHMARKS / "bounds.py"), "--rounds", "1"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()

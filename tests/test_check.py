@@ -27,6 +27,7 @@ from bnbench.check.baseline import (
 from bnbench.check.exact import exact_quantities
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
+from bnbench.sweep.backends.inline import Inline
 from tests.arms import TRAINED_ON
 from tests.fits import TINY
 from tests.test_cli import bnbench
@@ -56,7 +57,7 @@ def test_exact_quantities_are_those_of_the_committed_baseline(clean: dict[str, V
     assert stored["hash"] == STANDARD.protocol.hash
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_exact_quantities_do_not_depend_on_threads() -> None:
     small, threads = Grid(("bn",), (0.3,), (1,)), torch.get_num_threads()
     alone = exact_quantities(STANDARD.protocol, small)
@@ -242,6 +243,13 @@ def test_a_baselines_provenance_is_set_beside_that_of_here() -> None:
     assert verdict.since({}, here) == unknown
 
 
+@pytest.fixture
+def known(clean: dict[str, Value], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the exact quantities computed once for all tests that look at what is made of them."""
+    monkeypatch.setattr("bnbench.check.measured.exact_quantities", lambda *_: dict(clean))
+
+
+@pytest.mark.usefixtures("known")
 def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
     arguments = ("check", "own.json", "--only", "exact", "--devices", "cpu")
     missing = bnbench(*arguments, cwd=tmp_path)
@@ -287,6 +295,7 @@ def test_a_wrong_request_ends_before_anything_is_computed(
     assert (tmp_path / "own.json").read_text() == COMMITTED.read_text()
 
 
+@pytest.mark.usefixtures("known")
 def test_files_go_to_new_folders_and_are_written_in_place(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.touch()
@@ -318,6 +327,13 @@ SPREAD = {"difference": 0.01, "black": 0.01, "white": 0.01}
 FITS = ("--set", "tiny", "--only", "statistical", "--devices", "cpu", "--jobs", "1")
 
 
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute fits in this process."""
+    monkeypatch.setattr("bnbench.check.measured.Processes", Inline)
+
+
+@pytest.mark.usefixtures("inline")
 def test_small_fits_are_compared_with_their_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETS, "tiny", CheckSet(TINY, (0.5,), (1, 2), SPREAD))
     written = bnbench("check", "own.json", *FITS, "--update", cwd=tmp_path)
@@ -328,6 +344,7 @@ def test_small_fits_are_compared_with_their_baseline(tmp_path: Path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["own.json"]
 
 
+@pytest.mark.usefixtures("inline")
 def test_fits_that_fail_are_a_finding_and_no_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     diverging = TINY.with_knobs(learning_rate=1e30)
     monkeypatch.setitem(SETS, "tiny", CheckSet(diverging, (0.5,), (1,), SPREAD))

@@ -97,6 +97,7 @@ def run_workflow(project: Project, **variables: str) -> Answer:
     return answer
 
 
+@pytest.mark.nightly
 def test_the_workflow_fails_outside_and_still_leaves_a_summary(project: Project) -> None:
     project.change_the_baseline()
     answer = run_workflow(project, OPTIONS="--only exact --devices cpu")
@@ -120,13 +121,9 @@ def test_the_script_installs_when_its_source_changes_and_passes_the_exit_code_on
     unsaid = project.run(*SCRIPT, BNBENCH="")
     assert unsaid.returncode == 2
     assert "BNBENCH is not set; say where pip finds bnbench" in unsaid.said
-    within = project.run(*SCRIPT, "--only", "exact", "--devices", "cpu", BNBENCH=str(ROOT))
-    assert within.returncode == 0, within.said
-    assert WITHIN in (project.folder / "bnbench-check.md").read_text()
-    assert project.failures() == "0"
-    wrong = project.run(*SCRIPT, "--arms", "plain", BASELINE="baseline.json")
+    wrong = project.run(*SCRIPT, "--no-such-option", BNBENCH=str(ROOT))
     assert wrong.returncode == 2
-    assert "--arms plain: baseline.json holds plain,bn" in wrong.said
+    assert "--no-such-option" in wrong.said
     assert project.asked.read_text() == installed(str(ROOT))
     other = "git+https://example.org/bnbench@other"
     for _ in range(2):
@@ -149,10 +146,18 @@ def installed(source: str) -> str:
     return f"-m pip uninstall --quiet --quiet --yes bnbench\n-m pip install --quiet {source}\n"
 
 
-# The other two of these four pairs, each a process that imports torch and computes for seconds.
+@pytest.mark.nightly
+def test_the_script_passes_within_and_refuses_a_wrong_request(project: Project) -> None:
+    within = project.run(*SCRIPT, "--only", "exact", "--devices", "cpu", BNBENCH=str(ROOT))
+    assert within.returncode == 0, within.said
+    assert WITHIN in (project.folder / "bnbench-check.md").read_text()
+    assert project.failures() == "0"
+    wrong = project.run(*SCRIPT, "--arms", "plain", BASELINE="baseline.json")
+    assert wrong.returncode == 2
+    assert "--arms plain: baseline.json holds plain,bn" in wrong.said
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_the_workflow_passes_within_and_leaves_a_summary(project: Project) -> None:
     answer = run_workflow(project, OPTIONS="--arms plain,bn --only exact --devices cpu")
     assert answer.returncode == 0, answer.said
@@ -161,7 +166,7 @@ def test_the_workflow_passes_within_and_leaves_a_summary(project: Project) -> No
     assert project.asked.read_text() == f"-m pip install {WORKFLOW['env']['BNBENCH']}\n"
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_the_script_fails_outside_and_still_leaves_a_summary(project: Project) -> None:
     project.change_the_baseline()
     outside = project.run(*SCRIPT, "--only", "exact", "--devices", "cpu", BNBENCH=str(ROOT))

@@ -169,7 +169,7 @@ def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_pa
             list(runner.outcomes())
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_a_cluster_of_this_machine_is_stopped_within_seconds_and_goes_on(tmp_path: Path) -> None:
     command = [*COMMAND, "--checkpoint-every", "0.2", "--chunk", "8", "--steps", "400"]
     dask = [sys.executable, "-m", "bnbench", *command, "--backend", "dask"]

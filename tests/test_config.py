@@ -116,13 +116,16 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
     assert "2 fits = 2 arms" in planned(tmp_path, TINY, "--arms", "plain,bn")
 
 
+QUICK = ("--fail-fast", "--chunk", "5", "--backend", "inline")
+
+
 def test_a_stored_file_repeats_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "sweep.toml").write_text(TINY)
-    first = bnbench("run", "--config", "sweep.toml", "--out", "own", "--fail-fast", "--chunk", "5", cwd=tmp_path)
+    first = bnbench("run", "--config", "sweep.toml", "--out", "own", *QUICK, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     stored = tomllib.loads((tmp_path / "own" / "config.toml").read_text())
     asked = {"profile": "smoke", "probs": "0.5", "seeds": 1, "arms": "plain", "mask-size": "4x5", "images": 4}
-    assert stored == {**asked, "steps": 4, "out": "own", "jobs": 1, "chunk": 5}
+    assert stored == {**asked, "steps": 4, "out": "own", "jobs": 1, "chunk": 5, "backend": "inline"}
 
     again = bnbench("run", "--config", "own/config.toml", cwd=tmp_path)
     assert "1 fit = 1 arm × 1 probability × 1 seed; 1 done, 0 to run" in again.stderr

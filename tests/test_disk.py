@@ -204,7 +204,7 @@ def rubbish_progress(folder: Path) -> str:
         cut_checkpoint,
         rubbish_progress,
         *(
-            pytest.param(damage, marks=pytest.mark.torture)
+            pytest.param(damage, marks=pytest.mark.nightly)
             for damage in (folder_for_checkpoint, damaged_record, stale_lock)
         ),
     ],

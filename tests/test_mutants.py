@@ -20,6 +20,17 @@ STANDARD = SETS["standard"]
 # Two p and two seeds rather than three and four: what differs first is the same, in half the time.
 GRID = Grid(("plain", "bn"), STANDARD.probs[:2], STANDARD.seeds[:2])
 BY_NAME = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+DAILY = (  # of each kind one: of the plane, the objective, training, what is measured, and of bn
+    "Gram–Schmidt without projection",
+    "threshold's sign: white clamped from below",
+    "no clipping",
+    "black and white counted for each other",
+    "BN with running statistics 0 and 1",
+)
+SOME_BY_DAY = pytest.mark.parametrize(
+    "mutant",
+    [pytest.param(one, marks=[] if one.name in DAILY else [pytest.mark.nightly], id=one.name) for one in MUTANTS],
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +43,7 @@ def outside(before: dict[str, Value], now: dict[str, Value]) -> list[str]:
     return [finding.name for finding in findings if not finding.is_within]
 
 
-@BY_NAME
+@SOME_BY_DAY
 def test_a_mutant_is_caught_by_the_quantity_that_it_names(
     mutant: Mutant, clean: dict[str, Value], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +57,11 @@ def test_a_mutant_is_caught_by_the_quantity_that_it_names(
     assert outside(clean, now)[:1] == [mutant.quantity]
 
 
+def test_the_defects_of_every_day_are_among_them() -> None:
+    assert set(DAILY) <= {mutant.name for mutant in MUTANTS}
+
+
+@pytest.mark.nightly
 def test_nothing_is_left_of_a_mutant(clean: dict[str, Value]) -> None:
     for mutant in MUTANTS:
         with mutated(mutant):
@@ -70,7 +86,7 @@ def test_a_mutant_names_a_unit_test_that_there_is(mutant: Mutant) -> None:
     assert callable(getattr(import_module(f"tests.{module}"), name))
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
 def test_a_mutant_is_caught_by_the_unit_test_that_it_names(number: int) -> None:
     """In a process of its own, where pytest reports failed tests by exit code 1."""

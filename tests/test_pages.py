@@ -35,8 +35,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Mon
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_can_be_followed(page: Path, desk: pytest.MonkeyPatch) -> None:
-    reader = Reader(page, desk)
+@pytest.mark.parametrize("sweeps", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_a_page_can_be_followed(page: Path, sweeps: bool, desk: pytest.MonkeyPatch) -> None:
+    reader = Reader(page, desk, sweeps=sweeps)
     for block in blocks(page):
         try:
             reader.read(block)

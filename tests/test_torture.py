@@ -86,7 +86,7 @@ def test_two_runners_share_a_sweep_and_compute_no_fit_twice(undisturbed: Path, t
     assert len({line.partition(" on ")[0] for line in started}) == len(started), "a fit was started twice"
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, tmp_path: Path, start: Start) -> None:
     first = start()
     first.wait_until_under_way()
@@ -104,8 +104,8 @@ def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, t
     ("number", "to_all"),
     [
         (signal.SIGINT, True),
-        pytest.param(signal.SIGINT, False, marks=pytest.mark.torture),
-        pytest.param(signal.SIGTERM, True, marks=pytest.mark.torture),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.nightly),
     ],
 )
 def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
@@ -144,7 +144,7 @@ def test_a_signal_while_workers_are_importing_stops_them_too(tmp_path: Path, sta
     assert not list((tmp_path / "results").rglob("*.parquet"))
 
 
-@pytest.mark.torture
+@pytest.mark.nightly
 def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, start: Start) -> None:
     running = start("--arms", "tests.arms:takes_its_time", "--images", "5", "--seeds", "1", "--jobs", "1")
     running.wait_until(lambda: "started" in running.said)

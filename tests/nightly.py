@@ -1,0 +1,143 @@
+"""Tests that are too long for every change, run when what they guard has changed.
+
+    python -m tests.nightly                 the parts of which a guarded file has changed since they last passed
+    python -m tests.nightly all             every part
+    python -m tests.nightly defects pages   these parts
+
+A part that has passed is noted in ``.ci/nightly`` with a digest of the files that it guards; commit that with the
+change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+STAMP = ROOT / ".ci" / "nightly"
+WORKERS = 4  # tests at once, at most
+
+
+@dataclass(frozen=True)
+class Part:
+    """Long tests about one thing.
+
+    Attributes:
+        guards: patterns of the files whose change calls for them, the tests' own files included.
+        tests: files with tests that are marked ``nightly``.
+        command: what runs before them: a module and its arguments.
+    """
+
+    guards: tuple[str, ...]
+    tests: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Over the names and contents of all that it guards."""
+        digest = hashlib.sha256()
+        for path in sorted({path for pattern in self.guards for path in ROOT.glob(pattern) if path.is_file()}):
+            digest.update(f"{path.relative_to(ROOT).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+_CORE = tuple(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms"))
+PARTS = {
+    "defects": Part(
+        (
+            *_CORE,
+            "bnbench/check/*.py",
+            "bnbench/sweep/start.py",
+            "bnbench/sweep/measure.py",
+            "tests/mutants.py",
+            "tests/test_mutants.py",
+            "tests/cases.py",
+            "tests/slow.py",
+        ),
+        tests=("tests/test_mutants.py",),
+    ),
+    "torture": Part(
+        (
+            *tuple(f"bnbench/{room}/**/*.py" for room in ("process", "results", "sweep")),
+            "bnbench/cli/run.py",
+            "bnbench/cli/streams.py",
+            "tests/shell.py",
+            "tests/warm.py",
+            "tests/torture.py",
+            "tests/test_torture.py",
+            "tests/test_disk.py",
+            "tests/test_cluster.py",
+        ),
+        tests=("tests/test_torture.py", "tests/test_disk.py", "tests/test_cluster.py"),
+        command=("tests.torture",),
+    ),
+    "pages": Part(
+        ("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "tests/pages.py", "tests/test_pages.py"),
+        tests=("tests/test_pages.py",),
+    ),
+    "check": Part(
+        (
+            "bnbench/check/*.py",
+            "bnbench/cli/check.py",
+            "benchmarks/*.py",
+            "benchmarks/baseline.json",
+            "docs/ci/*",
+            "tests/test_check.py",
+            "tests/test_ci.py",
+            "tests/test_benchmarks.py",
+        ),
+        tests=("tests/test_check.py", "tests/test_ci.py", "tests/test_benchmarks.py"),
+    ),
+}
+
+
+def passed() -> dict[str, str]:
+    """Part to the digest with which it last passed."""
+    return dict(line.split() for line in STAMP.read_text().splitlines()) if STAMP.exists() else {}
+
+
+def run(part: Part) -> int:
+    """The exit code of a part; what it shows goes to the streams of this process."""
+    commands = [[*part.command]] if part.command else []
+    if part.tests:
+        workers = str(min(WORKERS, os.cpu_count() or 1))
+        commands.append(["pytest", "-n", workers, "-m", "nightly", *part.tests])
+    for module, *arguments in commands:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+def chosen(names: Iterable[str]) -> list[str]:
+    """The parts that are named; without names, those whose files have changed."""
+    known = passed()
+    if names := list(names):
+        return list(PARTS) if names == ["all"] else names
+    return [name for name, part in PARTS.items() if known.get(name) != part.digest]
+
+
+def main() -> None:
+    names = chosen(sys.argv[1:])
+    if unknown := set(names) - set(PARTS):
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    for name in names:
+        print(f"nightly {name}: runs", flush=True)
+        digest = PARTS[name].digest
+        if code := run(PARTS[name]):
+            sys.exit(code)
+        STAMP.write_text("".join(f"{part} {found}\n" for part, found in sorted({**passed(), name: digest}.items())))
+    for name in PARTS.keys() - set(names):
+        print(f"nightly {name}: nothing that it guards has changed since it passed")
+    if names:
+        print(f"nightly passed; commit {STAMP.relative_to(ROOT)} with the change: it need not run again then")
+
+
+if __name__ == "__main__":
+    main()
