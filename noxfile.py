@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.resolve()
 DEMO = Path("demo")  # git-ignored
 SITE = Path("docs/_build")  # the same
 WORKERS = 4  # tests at once, at most; each works on one thread
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py, the longest first
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 nox.needs_version = ">=2024.10.9"
@@ -42,7 +43,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite; arguments after -- go to pytest, such as: nox -s tests -- -k masks."""
     install(session)
-    python(session, "pytest", "-n", str(test_workers()), *session.posargs, env=ONE_THREAD)
+    python(session, "pytest", "-n", str(test_workers()), *BY_FILE, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

@@ -41,9 +41,13 @@ class Part:
     def digest(self) -> str:
         """Over the names and contents of all that it guards."""
         digest = hashlib.sha256()
-        for path in sorted({path for pattern in self.guards for path in ROOT.glob(pattern) if path.is_file()}):
+        for path in sorted({path for pattern in self.guards for path in ROOT.glob(pattern) if _counts(path)}):
             digest.update(f"{path.relative_to(ROOT).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
         return digest.hexdigest()[:16]
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
 
 
 _CORE = tuple(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms"))
@@ -79,6 +83,10 @@ PARTS = {
     "pages": Part(
         ("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "tests/pages.py", "tests/test_pages.py"),
         tests=("tests/test_pages.py",),
+    ),
+    "report": Part(
+        ("bnbench/report/**/*", "bnbench/stats/*.py", "tests/synthetic.py", "tests/test_report.py"),
+        tests=("tests/test_report.py",),
     ),
     "check": Part(
         (

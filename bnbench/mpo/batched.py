@@ -100,7 +100,7 @@ def batched_logits(
 
 
 def takes_channels_last(module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor) -> bool:
-    """Say whether one network runs forward and backward with its maps' channels last; one with ``view`` may not.
+    """Say if one network, forward and backward, runs with its maps' channels last: one that calls ``view`` may not.
 
     Args:
         module: the network.
