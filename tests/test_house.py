@@ -30,7 +30,7 @@ HOMES = {
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
     "safetensors": ("bnbench.results.planes",),
     "tomli_w": ("bnbench.results.asked",),
-    "sklearn": ("bnbench.inputs.data",),
+    "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.data",),
 }
 
