@@ -150,7 +150,7 @@ class Case:
 
         from bnbench.arms.networks import arm_factory
         from bnbench.inputs.data import Images
-        from bnbench.mpo.objective import objective_weights
+        from bnbench.mpo.objective import colour_targets
         from bnbench.mpo.plane import Plane, grid_coordinates
         from bnbench.protocol.profiles import PROFILES
 
@@ -163,7 +163,7 @@ class Case:
         self.data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels).to(device, dtype)
         self.coordinates = grid_coordinates((size, size)).to(device, dtype)
         self.pixels = torch.randperm(size * size, generator=generator)[:pixels].to(device)
-        self.weights = objective_weights(torch.arange(pixels) < pixels // 2).to(device)
+        self.targets = colour_targets(torch.arange(pixels) < pixels // 2).to(device)
         minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
         self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
 
@@ -175,7 +175,7 @@ class Case:
 
     def step(self, engine: Any) -> Any:
         """A step's gradient by the engine."""
-        return engine.step(self.plane.frame().detach(), self.pixels, self.weights, self.images)[0]
+        return engine.step(self.plane.frame().detach(), self.pixels, self.targets, self.images)[0]
 
     def naive(self) -> Any:
         """The same gradient: one pixel after another, its whole minibatch, autograd through eq. 1."""
@@ -183,7 +183,7 @@ class Case:
         from torch.func import functional_call
 
         frame = self.plane.frame().detach().requires_grad_()
-        for index, (pixel, weight) in enumerate(zip(self.pixels, self.weights, strict=True)):
+        for index, (pixel, weight) in enumerate(zip(self.pixels, self.targets.weights, strict=True)):
             own = frame[0] + self.coordinates[pixel] @ frame[1:]
             parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in self.plane.layers}
             seen = self.images if self.images.dim() == 1 else self.images[index]

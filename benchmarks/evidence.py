@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnbench.protocol.profiles import title
-from bnbench.report.figures.style import DOUBLE, arm_colours, arm_markers, new_figure, print_style, save
+from bnbench.report.figures.style import DOUBLE, arm_colours, arm_markers, new_drawing, print_style, save
 from bnbench.results.sweeps import read_sweeps
 
 ARMS = ("plain", "bn")
@@ -78,7 +78,7 @@ def markdown(fits: pd.DataFrame) -> str:
 def draw_settling(fits: pd.DataFrame) -> Figure:
     """Each arm's difference against the length of training, every point a fit with a whole schedule of its own."""
     masks = sorted(fits["mask_size"].unique(), key=len)
-    figure = new_figure(DOUBLE * len(masks) / 2, DOUBLE / 3)
+    figure = new_drawing(DOUBLE * len(masks) / 2, DOUBLE / 3)
     for axes, mask in zip(figure.subplots(1, len(masks), squeeze=False)[0], masks, strict=True):
         own = fits[fits["mask_size"] == mask]
         _lines(axes, own)
@@ -92,7 +92,7 @@ def draw_settling(fits: pd.DataFrame) -> Figure:
 def draw_sensitivity(fits: pd.DataFrame) -> Figure:
     """The same against the images in a pixel's minibatch, a panel for each length and threshold."""
     cells = sorted({(threshold, steps) for threshold, steps in zip(fits["threshold"], fits["steps"], strict=True)})
-    figure = new_figure(DOUBLE * len(cells) / 4, DOUBLE / 3)
+    figure = new_drawing(DOUBLE * len(cells) / 4, DOUBLE / 3)
     panels = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
     for axes, (threshold, steps) in zip(panels, cells, strict=True):
         own = fits[(fits["threshold"] == threshold) & (fits["steps"] == steps)]

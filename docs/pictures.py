@@ -23,7 +23,7 @@ from bnbench.arms.networks import arm_factory
 from bnbench.inputs.masks import Mask
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.plane import grid_coordinates
-from bnbench.report.figures.style import DOUBLE, INK, arm_colours, arm_markers, new_figure, print_style, save
+from bnbench.report.figures.style import DOUBLE, INK, arm_colours, arm_markers, new_drawing, print_style, save
 
 FIGURES = Path(__file__).parent / "figures"
 SMOKE = bnbench.PROFILES["smoke"]
@@ -70,7 +70,7 @@ def bend(arm: str, mask: Mask, steps: tuple[int, ...] = STEPS) -> list[Bent]:
 
 def draw_plane(mask: Mask, fitted: list[Bent]) -> Figure:
     """The mask, the plane that its pixels lie on, and the landscape that the plane was bent to."""
-    figure = new_figure(DOUBLE, DOUBLE / 3 + 0.1)
+    figure = new_drawing(DOUBLE, DOUBLE / 3 + 0.1)
     left, middle, right = figure.subplots(1, 3)
     left.imshow(mask, cmap=ListedColormap(["white", "black"]))
     left.set_title("the picture: a mask")
@@ -97,7 +97,7 @@ def draw_plane(mask: Mask, fitted: list[Bent]) -> Figure:
 def draw_bending(fitted: list[Bent]) -> Figure:
     """The landscape after some numbers of steps, on one scale."""
     shown = [one for one in fitted if one.steps in SHOWN]
-    figure = new_figure(DOUBLE, DOUBLE / len(shown) + 0.25)
+    figure = new_drawing(DOUBLE, DOUBLE / len(shown) + 0.25)
     panels = figure.subplots(1, len(shown))
     for axes, one in zip(panels, shown, strict=True):
         show_losses(axes, one)
@@ -110,7 +110,7 @@ def draw_bending(fitted: list[Bent]) -> Figure:
 
 def draw_objective(mask: Mask, fitted: list[Bent]) -> Figure:
     """What a pixel adds to eq. 3, and where the pixels' losses go in training."""
-    figure = new_figure(DOUBLE, DOUBLE / 3)
+    figure = new_drawing(DOUBLE, DOUBLE / 3)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
     losses = np.linspace(0, 5, 101)
     left.plot(losses, losses, color=INK, label="black pixel")
@@ -146,7 +146,7 @@ def draw_objective(mask: Mask, fitted: list[Bent]) -> Figure:
 
 def draw_difference(fitted: dict[str, list[Bent]]) -> Figure:
     """The difference of both arms against steps, and the two accuracies that it is made of."""
-    figure = new_figure(DOUBLE, DOUBLE / 3)
+    figure = new_drawing(DOUBLE, DOUBLE / 3)
     left, right = figure.subplots(1, 2)
     colours, markers = arm_colours(fitted), arm_markers(fitted)
     for arm, bents in fitted.items():
@@ -172,7 +172,7 @@ def draw_trained() -> Figure:
 
     grey = 1 - load_digits().images[13] / 16  # a written three
     mask = bnbench.picture_to_mask(np.pad(np.kron(grey, np.ones((3, 3))), 2, constant_values=1.0))
-    figure = new_figure(DOUBLE * 0.6, DOUBLE * 0.3)
+    figure = new_drawing(DOUBLE * 0.6, DOUBLE * 0.3)
     left, right = figure.subplots(1, 2)
     colours = np.where(mask, 0.0, 1.0)
     left.imshow(colours, cmap="gray")

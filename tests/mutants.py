@@ -142,7 +142,7 @@ MUTANTS = (
     ),
     Mutant(
         "white pixels averaged with black",
-        objective.objective_weights,
+        objective.colour_targets,
         "torch.where(black, black.sum(), -(~black).sum())",
         "torch.where(black, black.numel(), -black.numel())",
         "plain: gradient, step 1",
@@ -151,8 +151,8 @@ MUTANTS = (
     Mutant(
         "white pixels pushed down too",
         objective.weighted_objective,
-        "weights.to(losses) * clamped",
-        "weights.abs().to(losses) * clamped",
+        "weights.to(losses) * counted",
+        "weights.abs().to(losses) * counted",
         "plain: gradient, step 1",
         _EQ_3,
     ),

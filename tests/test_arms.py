@@ -24,6 +24,7 @@ from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.batched import ordinary_attention
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.landscape import measure_landscape
+from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
@@ -65,9 +66,10 @@ def test_what_is_taken_is_computed_right(name: str) -> None:
     losses = one_by_one(plane, factory, frame, data)
     (expected,) = torch.autograd.grad(losses.mean(), frame)
     assert expected.norm() > 1e-3
+    targets = colour_targets(torch.ones(6, dtype=torch.bool))
     for chunk in (6, 1):
         engine = ObjectiveGradient(plane, data, grid_coordinates(GRID), 9.0, chunk)
-        found, each, _ = engine.step(frame.detach(), PIXELS, torch.full((6,), 1 / 6), torch.arange(5))
+        found, each, _ = engine.step(frame.detach(), PIXELS, targets, torch.arange(5))
         torch.testing.assert_close(each, losses.detach())
         torch.testing.assert_close(found, expected)
     measured = measure_landscape(plane, GRID, data)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bnbench.mpo.batched import takes_channels_last
 from bnbench.mpo.gradient import ObjectiveGradient
-from bnbench.mpo.objective import objective_weights
+from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.plane import Plane, grid_coordinates
 from tests.cases import ARMS, make_images, make_plane
 
@@ -21,7 +21,7 @@ def gradient(plane: Plane, chunk: int) -> Tensor:
     pixels = torch.tensor([0, 3, 7, 11, 13])
     images = torch.randint(40, (5, 6), generator=torch.Generator().manual_seed(2))
     engine = ObjectiveGradient(plane, make_images(), grid_coordinates((4, 5)), 1.5, chunk)
-    return engine.step(plane.frame().detach(), pixels, objective_weights(pixels < 8), images)[0]
+    return engine.step(plane.frame().detach(), pixels, colour_targets(pixels < 8), images)[0]
 
 
 def maps_of(plane: Plane) -> list[Tensor]:

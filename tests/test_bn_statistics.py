@@ -15,6 +15,8 @@ from bnbench.bn_policy import BnPolicy
 from bnbench.protocol.protocol import FitKey
 from bnbench.report import build_report
 from bnbench.report.chapters import bn_statistics
+from bnbench.report.chapters.measured_again import evaluations_of, measurements
+from bnbench.report.figures.policies import OWN_IMAGES, policies_table
 from bnbench.report.page import writer
 from bnbench.results import sweeps
 from bnbench.results.evaluations import Evaluation, find_evaluations, plane_hash
@@ -58,9 +60,9 @@ def evaluate(
 def table_of(sweep: sweeps.Sweep, out: Path) -> pd.DataFrame:
     evaluated, broken = find_evaluations([out])
     assert broken == []
-    current, stale = bn_statistics.of_these_fits(sweep, evaluated)
+    current, stale = evaluations_of(sweep, evaluated)
     assert stale == 0
-    return bn_statistics.policies_table(bn_statistics.measurements(sweep, current), "plain")
+    return policies_table(measurements(sweep, current), "plain").frame
 
 
 def test_each_policy_has_the_gap_of_its_own_summaries(sweep: sweeps.Sweep, tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_another_policy_on_the_fits_own_images_is_set_beside_their_own(sweep: sw
     table = table_of(sweep, tmp_path / "out")
     mine = table[table["arm"] == "bn"]
     assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:64", "batch:1024"]
-    assert set(mine["on"]) == {bn_statistics.OWN}
+    assert set(mine["on"]) == {OWN_IMAGES}
     assert set(mine["pairs"]) == {2 * len(SEEDS)}
 
 
@@ -114,7 +116,7 @@ def test_all_images_are_the_fits_own_where_they_were_measured_on_all(tmp_path: P
     table = table_of(sweep, tmp_path / "out")
     mine = table[table["arm"] == "bn"]
     assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:1024"]
-    assert set(mine["on"]) == {bn_statistics.OWN}
+    assert set(mine["on"]) == {OWN_IMAGES}
 
 
 def test_without_plain_there_is_no_gap(tmp_path: Path) -> None:
@@ -129,18 +131,18 @@ def test_evaluations_of_other_fits_are_left_out_and_counted(sweep: sweeps.Sweep,
     computed_anew = dict.fromkeys(sweep.identities, "0000")
     evaluate(replace(sweep, identities=computed_anew), tmp_path / "out", 0.25)
     evaluated, _ = find_evaluations([tmp_path / "out"])
-    current, stale = bn_statistics.of_these_fits(sweep, evaluated)
+    current, stale = evaluations_of(sweep, evaluated)
     assert (len(current), stale) == (0, len(sweep.identities))
     assert bn_statistics.evaluated_words(current, stale).startswith(f"Left out: {stale} evaluations")
     other = replace(sweep, protocol=SMALL.with_knobs(steps=7))
-    assert bn_statistics.of_these_fits(other, evaluated)[1] == 0
+    assert evaluations_of(other, evaluated)[1] == 0
 
 
 def test_of_two_planes_the_one_that_is_there_counts(sweep: sweeps.Sweep, tmp_path: Path) -> None:
     for plane, gap in (("one", 0.25), ("another", -0.25)):
         evaluate(sweep, tmp_path / "out", gap, plane=plane)
     evaluated, _ = find_evaluations([tmp_path / "out"])
-    current, stale = bn_statistics.of_these_fits(sweep, evaluated)
+    current, stale = evaluations_of(sweep, evaluated)
     assert (len(current), stale) == (0, len(evaluated) // 2)  # no plane is there to say which
     for key in sweep.identities:
         path = plane_path(sweep.folder, key)
@@ -148,7 +150,7 @@ def test_of_two_planes_the_one_that_is_there_counts(sweep: sweeps.Sweep, tmp_pat
         path.write_text(str(key))
         evaluate(sweep, tmp_path / "out", 0.5, keys=[key], plane=plane_hash(path))
     evaluated, _ = find_evaluations([tmp_path / "out"])
-    current, stale = bn_statistics.of_these_fits(sweep, evaluated)
+    current, stale = evaluations_of(sweep, evaluated)
     assert (len(current), stale) == (len(sweep.identities), 2 * len(sweep.identities))
     assert current.set_index("arm")["black"].groupby(level=0).mean().to_dict() == pytest.approx(
         {"plain": 1.3, "bn": 0.8}
@@ -169,7 +171,7 @@ def test_the_words_say_whether_the_order_holds(sweep: sweeps.Sweep, tmp_path: Pa
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = b'<svg viewBox="0 0 10 10"></svg>'
-    monkeypatch.setattr(writer, "drawn", lambda draw, endings: dict.fromkeys(endings, empty))
+    monkeypatch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, empty))
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -27,7 +27,7 @@ SWEEP = RESULTS / "quick"
 def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         undrawn = b'<svg viewBox="0 0 10 10"></svg>'
-        patch.setattr(writer, "drawn", lambda draw, endings: dict.fromkeys(endings, undrawn))
+        patch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, undrawn))
         out = tmp_path_factory.mktemp("committed")
         build_report(SWEEP, out)
     return out

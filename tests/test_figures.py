@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.report import tables
+from bnbench.report.arms import arm_order
 from bnbench.report.chapters import headline, reproduce
-from bnbench.report.figures import captions, style
-from bnbench.report.figures import figure3 as landscapes
-from bnbench.report.figures import figure4 as figures
+from bnbench.report.figures import style
+from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.figures.figure3 import figure3
+from bnbench.report.figures.figure4 import figure4
+from bnbench.report.figures.landscapes import choose
+from bnbench.report.figures.learning_curves import learning_curves
 from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
 
@@ -54,15 +58,15 @@ def test_the_headline_claims_no_more_than_the_interval(fits, words):
 def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms():
     rows = [("plain", 0.3, 1), ("bn", 0.3, 1), ("plain", 0.6, 1), ("plain", 0.6, 2), ("bn", 0.6, 2), ("bn", 0.6, 3)]
     table = pd.DataFrame(rows, columns=["arm", "p", "seed"])
-    assert landscapes.choose(table) == (0.6, 2)
-    assert landscapes.choose(pd.DataFrame([("bn", 0.4, 5), ("bn", 0.6, 1)], columns=["arm", "p", "seed"])) == (0.4, 5)
+    assert choose(table) == (0.6, 2)
+    assert choose(pd.DataFrame([("bn", 0.4, 5), ("bn", 0.6, 1)], columns=["arm", "p", "seed"])) == (0.4, 5)
 
 
 def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):
     write_sweep(tmp_path, probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(5, 7)))
     table = sweeps.read_sweep(tmp_path).landscapes
     with style.print_style():
-        figure = landscapes.figure3(table.sample(frac=1, random_state=0), 0.5, 1, 2.5)
+        figure = figure3(table.sample(frac=1, random_state=0), 0.5, 1, 2.5).draw()
     mask, plain, bn = (axes.images[0] for axes in figure.axes[:3])
     expected = table[table["arm"] == "plain"].pivot(index="row", columns="column", values="black")
     np.testing.assert_array_equal(mask.get_array(), expected.to_numpy(dtype=float))
@@ -71,7 +75,7 @@ def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):
     assert plain.norm is bn.norm
     assert plain.norm.vmin <= 2.5 <= plain.norm.vmax
     with pytest.raises(ValueError, match=r"no fit has p=0\.5 and seed 9"):
-        landscapes.figure3(table, 0.5, 9, 2.5)
+        figure3(table, 0.5, 9, 2.5)
 
 
 def test_losses_that_are_not_numbers_still_draw(tmp_path):
@@ -79,12 +83,12 @@ def test_losses_that_are_not_numbers_still_draw(tmp_path):
     table = sweeps.read_sweep(tmp_path / "results").landscapes
     for loss in (math.nan, math.inf):
         with style.print_style():
-            figure = landscapes.figure3(table.assign(test_loss=loss), 0.5, 1, 2.5)
+            figure = figure3(table.assign(test_loss=loss), 0.5, 1, 2.5).draw()
             style.save(figure, tmp_path, "figure3")
 
 
 def test_the_authors_curve_is_theirs():
-    authors = figures.authors_figure4()
+    authors = authors_figure4()
     assert len(authors) == 27
     assert set(authors["arm"]) == {"plain", "bn", "skip"}
     np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
@@ -95,11 +99,12 @@ def test_the_authors_curve_is_theirs():
 def test_the_panels_of_figure_4_carry_their_letters_and_begin_at_one_height(tmp_path, arms, with_authors):
     write_sweep(tmp_path, arms=arms)
     fits = tables.fits_table(sweeps.read_sweep(tmp_path))
-    authors = figures.authors_figure4() if with_authors else None
+    authors = authors_figure4() if with_authors else None
     boxes = []
-    for draw, letter in ((figures.figure4a, "a"), (figures.figure4b, "b")):
+    _, *panels = figure4(fits, authors)
+    for panel, letter in zip(panels, "ab", strict=True):
         with style.print_style():
-            figure = draw(fits, authors)
+            figure = panel.draw()
             figure.draw_without_rendering()
         assert figure.axes[0].get_title(loc="left") == letter
         boxes.append(figure.axes[0].get_position())
@@ -110,7 +115,7 @@ def test_arms_keep_their_colours_whoever_stands_beside_them():
     few, many = style.arm_colours(["bn", "plain"]), style.arm_colours(["z:z", "skip", "bn", "plain", "a:a"])
     assert all(many[arm] == colour for arm, colour in few.items())
     assert len(set(many.values())) == 5
-    assert style.arm_order(many) == ["plain", "bn", "skip", "a:a", "z:z"]
+    assert arm_order(many) == ["plain", "bn", "skip", "a:a", "z:z"]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +173,8 @@ def test_the_learning_curves_of_plain_alone_speak_of_no_batch_normalization(tmp_
     write_sweep(tmp_path, probs=[0.5], seeds=[1])
     sweep = sweeps.read_sweep(tmp_path)
     fits = tables.fits_table(sweep)
-    assert "bn under the minibatch's own statistics" in captions.curves_caption(sweep.traces, fits, 60)
-    assert "statistics" not in captions.curves_caption(sweep.traces, fits[fits["arm"] == "plain"], 60)
+    assert "bn under the minibatch's own statistics" in learning_curves(sweep.traces, fits).caption
+    assert "statistics" not in learning_curves(sweep.traces, fits[fits["arm"] == "plain"]).caption
 
 
 def test_provenance_adds_up_times_alone_and_leaves_out_what_says_nothing(tmp_path):

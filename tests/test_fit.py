@@ -6,6 +6,7 @@ import math
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,21 +46,32 @@ def relative(actual: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("minibatch", ["own", "shared"])
 @pytest.mark.parametrize("skips", [False, True])
 def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, skips: bool) -> None:
-    drawn = start(make_plane(arm, network), replace(TRAINING, minibatch=minibatch))
-    pixels, weights = drawn._draw_pixels()
+    check_one_step(make_mask(), arm, network, minibatch, skips)
+
+
+@pytest.mark.parametrize("shape", [(20,), (2, 5, 2), (2, 1, 5, 2)])
+@pytest.mark.parametrize("arm", ["plain", "bn"])
+def test_one_step_on_a_line_or_in_a_space_equals_a_plain_loop(arm: str, shape: tuple[int, ...]) -> None:
+    check_one_step(make_mask().view(shape), arm, "strided", "own", skips=False)
+
+
+def check_one_step(mask: Tensor, arm: str, network: str, minibatch: str, skips: bool) -> None:
+    plane = partial(make_plane, arm, network, directions=mask.dim())
+    drawn = start(plane(), replace(TRAINING, minibatch=minibatch), mask=mask)
+    pixels = drawn._draw_pixels()
     chosen = drawn._draw_images(len(pixels))
-    is_black = (weights > 0).tolist()
+    is_black = mask.flatten()[pixels].tolist()
     data = drawn.engine.data
     minibatches = [
         (data.pixels[own], data.labels[own]) for own in (chosen if minibatch == "own" else [chosen] * len(pixels))
     ]
-    twin = make_plane(arm, network)
-    slow = partial(step_loss, twin.module, twin.vectors, twin.scale, (4, 5), pixels.tolist(), is_black, minibatches)
+    twin = plane()
+    slow = partial(step_loss, twin.module, twin.vectors, twin.scale, mask.shape, pixels.tolist(), is_black, minibatches)
     _, losses = slow(threshold=100.0)
     white = sorted(loss for loss, black in zip(losses, is_black, strict=True) if not black)
     threshold = (white[1] + white[2]) / 2  # two white pixels live, two clamped
 
-    under_way = start(make_plane(arm, network), replace(TRAINING, minibatch=minibatch, threshold=threshold))
+    under_way = start(plane(), replace(TRAINING, minibatch=minibatch, threshold=threshold), mask=mask)
     under_way.clamped_share = float(skips)
     total, _ = slow(threshold=threshold)
     total.backward()
@@ -97,9 +109,9 @@ def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
     under_way.clamped_share = float(skips)
     vectors, _ = first_gradient(under_way)
     drawn = start(make_plane("plain"), training)
-    pixels, weights = drawn._draw_pixels()
+    pixels = drawn._draw_pixels()
     chosen = drawn._draw_images(len(pixels))
-    black = [index for index, weight in enumerate(weights.tolist()) if weight > 0]
+    black = [index for index, is_black in enumerate(make_mask().flatten()[pixels].tolist()) if is_black]
     twin = make_plane("plain")
     minibatches = [
         (drawn.engine.data.pixels[chosen[index]], drawn.engine.data.labels[chosen[index]]) for index in black
@@ -174,9 +186,9 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     norms: list[float] = []
     step = under_way.engine.step
 
-    def watched(*arguments: Tensor, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
-        gradient, losses, hits = step(*arguments, find_clamped=find_clamped)
-        seen.append(float(losses[arguments[2] > 0].mean()))
+    def watched(frame: Tensor, pixels: Tensor, *rest: Any, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
+        gradient, losses, hits = step(frame, pixels, *rest, find_clamped=find_clamped)
+        seen.append(float(losses[make_mask().flatten()[pixels]].mean()))
         return gradient, losses, hits
 
     monkeypatch.setattr(under_way.engine, "step", watched)
@@ -213,10 +225,10 @@ def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path: Path, optimizer: str
 def test_a_step_uses_no_more_pixels_than_there_are() -> None:
     training = replace(TRAINING, black_pixels=1_000, white_pixels=1_000)
     under_way = start(make_plane("plain"), training)
-    pixels, weights = under_way._draw_pixels()
+    pixels = under_way._draw_pixels()
     black = make_mask().flatten()
     assert sorted(pixels.tolist()) == list(range(20))
-    assert torch.equal(weights > 0, black[pixels])
+    assert torch.equal(~under_way.targets.has_threshold, black[pixels])
 
 
 def test_the_origin_of_a_fit_is_that_of_its_landscape() -> None:
@@ -241,7 +253,7 @@ def test_untrained_pixels_are_never_drawn() -> None:
     trained[0, :3] = trained[-1, :] = True
     under_way = Fit(make_plane("plain"), black, trained, make_images(), TRAINING)
     for _ in range(20):
-        pixels, _ = under_way._draw_pixels()
+        pixels = under_way._draw_pixels()
         assert trained.flatten()[pixels].all()
 
 

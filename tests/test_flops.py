@@ -9,7 +9,7 @@ import torch
 from bnbench.arms.networks import arm_factory
 from bnbench.mpo.flops import count_flops, matmul_gflops
 from bnbench.mpo.gradient import ObjectiveGradient
-from bnbench.mpo.objective import objective_weights
+from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.protocol.profiles import PROFILES
 from tests.cases import IMAGE_SHAPE, make_images, make_plane
@@ -30,13 +30,13 @@ def test_the_papers_network_costs_what_its_layers_say() -> None:
 def test_the_engine_counts_what_it_computes() -> None:
     plane = make_plane("plain")
     engine = ObjectiveGradient(plane, make_images(), grid_coordinates((4, 5)), threshold=1e-9, chunk=3)
-    pixels, weights = torch.arange(9), objective_weights(torch.arange(9) < 5)
+    pixels, targets = torch.arange(9), colour_targets(torch.arange(9) < 5)
     images = torch.zeros(9, 6, dtype=torch.int64)
     frame = plane.frame().detach()
     one = count_flops(plane, IMAGE_SHAPE)
-    engine.step(frame, pixels, weights, images)
+    engine.step(frame, pixels, targets, images)
     assert engine.flops(IMAGE_SHAPE) == 9 * 6 * one.gradient
-    engine.step(frame, pixels, weights, images, find_clamped=True)
+    engine.step(frame, pixels, targets, images, find_clamped=True)
     assert engine.flops(IMAGE_SHAPE) == 9 * 6 * one.gradient + 4 * 6 * one.forward + 5 * 6 * one.gradient
 
 

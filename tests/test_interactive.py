@@ -183,7 +183,7 @@ def test_a_failed_fit_raises_nothing_and_is_shown(tmp_path: Path, monkeypatch: p
 def test_a_notebook_sees_the_difference_of_each_arm_and_p(swept: SweepResult) -> None:
     html = swept._repr_html_()
     mean = swept.fits.query("arm == 'bn' and p == 0.7")["difference"].mean()
-    assert f"<td>{mean:.3f} (n = 2)</td>" in html
+    assert f"{abs(mean):.3f} (n = 2)</td>" in html
     assert html.count("<td>") == 4
     assert "8 done" in repr(swept)
 

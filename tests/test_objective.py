@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench.mpo.objective import is_clamped, objective, objective_weights, weighted_objective
+from bnbench.mpo.objective import Targets, colour_targets, is_clamped, objective, weighted_objective
 from bnbench.mpo.sampling import Cycle
 
 pixels = st.lists(st.tuples(st.floats(0, 8), st.booleans()), min_size=1, max_size=20)
@@ -32,9 +32,10 @@ def test_the_objective_is_eq_3(drawn: list[tuple[float, bool]], threshold: float
 def test_parts_of_chunks_add_up(drawn: list[tuple[float, bool]], threshold: float, chunk: int) -> None:
     losses = torch.tensor([loss for loss, _ in drawn], dtype=torch.float64)
     black = torch.tensor([is_black for _, is_black in drawn])
-    weights = objective_weights(black)
+    targets = colour_targets(black)
     parts = [
-        weighted_objective(losses[part], weights[part], threshold) for part in torch.arange(len(losses)).split(chunk)
+        weighted_objective(losses[part], targets.part(part), threshold)
+        for part in torch.arange(len(losses)).split(chunk)
     ]
     assert sum(parts).item() == pytest.approx(objective(losses, black, threshold).item(), abs=1e-12)
 
@@ -45,12 +46,33 @@ def test_clamped_white_pixels_have_exactly_no_gradient(drawn: list[tuple[float, 
     black = torch.tensor([is_black for _, is_black in drawn])
     objective(losses, black, threshold).backward()
     assert losses.grad is not None
-    clamped = is_clamped(losses.detach(), objective_weights(black), threshold)
+    clamped = is_clamped(losses.detach(), colour_targets(black), threshold)
     above = ~black & (losses.detach() > threshold)
     assert (losses.grad[above] == 0).all()
     assert (above <= clamped).all()
     assert (losses.grad[~clamped & black] > 0).all()
     assert (losses.grad[~clamped & ~black] < 0).all()
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 8), st.floats(-2, 2), st.booleans()), min_size=1, max_size=20), st.floats(0.1, 5)
+)
+def test_a_targets_sign_does_not_say_whether_it_is_clamped(
+    drawn: list[tuple[float, float, bool]], threshold: float
+) -> None:
+    numbers = torch.tensor([(loss, weight) for loss, weight, _ in drawn], dtype=torch.float64)
+    losses = numbers[:, 0].clone().requires_grad_()
+    targets = Targets(numbers[:, 1], torch.tensor([has_threshold for *_, has_threshold in drawn]))
+    value = weighted_objective(losses, targets, threshold)
+    value.backward()
+    terms = [weight * (min(loss, threshold) if clamps else loss) for loss, weight, clamps in drawn]
+    assert value.item() == pytest.approx(sum(terms), abs=1e-12)
+    clamped = [clamps and loss >= threshold for loss, _, clamps in drawn]
+    assert is_clamped(losses.detach(), targets, threshold).tolist() == clamped
+    assert losses.grad is not None
+    for gradient, is_constant, (loss, weight, _) in zip(losses.grad.tolist(), clamped, drawn, strict=True):
+        if loss != threshold:  # where torch takes the derivative of either side
+            assert gradient == (0.0 if is_constant else weight)
 
 
 @given(st.integers(1, 30), st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(0, 1_000))

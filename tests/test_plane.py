@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -174,17 +175,13 @@ def test_flatten_keeps_the_order_of_the_parameters() -> None:
     assert flatten(network).tolist() == [*network.weight.flatten().tolist(), *network.bias.tolist()]
 
 
-@pytest.mark.parametrize("directions", [1, 2, 3])
-@pytest.mark.parametrize("axes", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize(("directions", "axes"), [pair for pair in product((1, 2, 3), range(5)) if pair[0] != pair[1]])
 def test_a_grid_needs_an_axis_for_each_direction(directions: int, axes: int) -> None:
-    if axes == directions:
-        return
     plane, data = make_plane("plain", directions=directions), make_images()
-    mask = (torch.arange(2**axes) % 2 == 0).view((2,) * axes)
+    mask = (torch.arange(3**axes) % 2 == 0).view((3,) * axes)
     words = re.escape(f"shape {tuple(mask.shape)} has {axes} ax") + f".* directions={directions};"
-    if axes:
-        with pytest.raises(ValueError, match=words):
-            fit(plane, mask, torch.ones_like(mask), data)
+    with pytest.raises(ValueError, match=words if axes else "no trained pixel of one colour"):
+        fit(plane, mask, torch.ones_like(mask), data)
     with pytest.raises(ValueError, match=words):
         measure_landscape(plane, mask.shape, data)
 

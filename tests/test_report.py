@@ -22,7 +22,8 @@ from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report import build_report
 from bnbench.report.chapters import bn_statistics, evidence, fitted, headline
-from bnbench.report.figures import captions, style
+from bnbench.report.figures import style
+from bnbench.report.figures.figure4 import figure4_caption
 from bnbench.report.page import manifest, writer
 from bnbench.results import layout, store, sweeps
 from bnbench.results.asked import effective_config, write_config
@@ -93,7 +94,7 @@ def whole(tmp_path_factory):
 def undrawn(monkeypatch):
     """Leave the drawing out where a test looks at the rest: it is most of the time."""
     empty = b'<svg viewBox="0 0 10 10"></svg>'
-    monkeypatch.setattr(writer, "drawn", lambda draw, endings: dict.fromkeys(endings, empty))
+    monkeypatch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, empty))
 
 
 def test_every_figure_and_table_is_written(whole):
@@ -581,7 +582,7 @@ def test_arms_without_a_common_mask_are_not_compared():
     sentence = headline.answer(fits, none).sentence
     assert "plain 0.400 over 4 fits at p 0.1 and 0.3; bn 0.300 over 1 fit at p 0.5" in sentence
     assert "do not compare" in sentence
-    caption = captions.figure4_caption(fits, "test", "a", authors=False)
+    caption = figure4_caption(fits, "test", "a", authors=False)
     assert "n = 2 at 2 fill probabilities (plain), n = 1 seed at 1 fill probability (bn)" in caption
 
 

@@ -24,6 +24,7 @@ from bnbench.inputs.data import Images
 from bnbench.mpo.batch_norm import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, call_with, losses_and_hits
 from bnbench.mpo.gradient import ObjectiveGradient
+from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
 
 _IMAGES = 4
@@ -150,19 +151,19 @@ class Trial:
         """
         pixels, shared = torch.arange(len(self.coordinates)), torch.arange(_IMAGES)
         labels = shared % self.classes
-        shares = torch.full((len(pixels),), 1 / len(pixels))
+        black, white = (colour_targets(torch.full((len(pixels),), is_black)) for is_black in (True, False))
         expected = losses_and_hits(self.each, labels)[0].mean(1)
         gradients: list[Tensor] = []
         for images, chunk in ((shared.expand(len(pixels), -1), len(pixels)), (shared, len(pixels)), (shared, 1)):
             engine = ObjectiveGradient(self.plane, Images(self.images, labels), self.coordinates, 1e9, chunk)
             step = partial(engine.step, self.frame, pixels)
-            gradient, losses, _ = self._run(partial(step, shares, images), many=chunk > 1)
+            gradient, losses, _ = self._run(partial(step, black, images), many=chunk > 1)
             self._refuse_if(
                 not _agree(losses, expected),
                 "gives other outputs when gradients are taken; leave out torch.is_grad_enabled().",
             )
             gradients.append(gradient)
-            self._run(partial(step, -shares, images, find_clamped=True), many=chunk > 1)
+            self._run(partial(step, white, images, find_clamped=True), many=chunk > 1)
         *several, single = gradients
         self._refuse_if(
             not bool(single.isfinite().all()),

@@ -16,7 +16,7 @@ from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.results.sweeps import read_sweep
 from bnbench.stats.differences import per_p
 from bnbench.sweep.request import Swept
-from bnbench.wording import counted
+from bnbench.wording import counted, plain_number
 
 if TYPE_CHECKING:
     from bnbench.report import Report
@@ -115,7 +115,7 @@ class SweepResult:
 
     def _next(self, done: int) -> list[str]:
         """Say how to go on, a sentence each."""
-        sentences = [f"{self.folder} holds them."]
+        sentences = [f"Results are in {self.folder}."]
         if done + len(self._swept.failed) + len(self.broken) < len(self.grid.fits()):
             sentences.append("The same call goes on.")
         if self._swept.failed:
@@ -128,12 +128,13 @@ class SweepResult:
 def _differences(fits: pd.DataFrame, arms: Sequence[str]) -> str:
     """Draw up the mean difference in accuracy, black − white, and n: a row per arm, a column per p."""
     table = per_p(fits)
-    means = {(row.arm, row.p): f"{row.mean:.3f} (n = {row.n})" for row in table.itertuples()}
+    rows = zip(table["arm"], table["p"], table["mean"], table["n"], strict=True)
+    means = {(arm, p): f"{plain_number(mean)} (n = {n})" for arm, p, mean, n in rows}
     probs = sorted(table["p"].unique())
     head = "".join(f"<th>p = {p:g}</th>" for p in probs)
     cells = {arm: "".join(f"<td>{means.get((arm, p), '–')}</td>" for p in probs) for arm in arms}
-    rows = "".join(f"<tr><th>{escape(arm)}</th>{cells[arm]}</tr>" for arm in arms)
+    body = "".join(f"<tr><th>{escape(arm)}</th>{cells[arm]}</tr>" for arm in arms)
     return (
         "<table><caption>Mean difference in accuracy, black − white, over n fits</caption>"
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
     )

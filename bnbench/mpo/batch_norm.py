@@ -47,7 +47,7 @@ class _SideBySide(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients with respect to maps, scale and shift."""
+        """Return gradients with respect to maps, scale and shift."""
         maps, scale, shift = ctx.saved_tensors
         _, mean, inverse = torch.native_batch_norm(maps, scale, shift, None, None, True, 0.0, _EPSILON)
         saved = (maps, scale, None, None, mean, inverse, True, _EPSILON)
@@ -138,7 +138,7 @@ def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
 
 
 def uses_bn(module: nn.Module) -> bool:
-    """Whether outputs depend on the batch through :class:`BatchNorm`, or torch's without running averages."""
+    """Say whether outputs depend on the batch through :class:`BatchNorm`, or torch's without running averages."""
     return any(isinstance(layer, BatchNorm) or _has_no_history(layer) for layer in module.modules())
 
 

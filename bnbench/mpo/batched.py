@@ -22,7 +22,7 @@ _inside = 0
 
 
 def call_with(module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor) -> Tensor:
-    """Logits of one network with the weights given, its own left as they are.
+    """Return logits of one network with the weights given, its own left as they are.
 
     A layer may have several names, and layers may share a parameter: every layer is given each weight once.
     (Given both names of a layer, torch's own tying would leave the last call's weights in it.)
@@ -72,7 +72,7 @@ def ordinary_attention() -> Iterator[None]:
 def batched_logits(
     module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor, *, channels_last: bool = False
 ) -> Tensor:
-    """Logits of P networks.
+    """Return logits of P networks.
 
     Args:
         module: the network; its own weights are not used.
@@ -100,7 +100,7 @@ def batched_logits(
 
 
 def takes_channels_last(module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor) -> bool:
-    """Whether one network, forward and backward, runs with its maps' channels last; one that calls ``view`` may not.
+    """Say if one network, forward and backward, runs with its maps' channels last: one that calls ``view`` may not.
 
     Args:
         module: the network.
@@ -119,7 +119,7 @@ def takes_channels_last(module: nn.Module, names: Sequence[str], weights: Sequen
 
 
 def losses_and_hits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and correctness of every image for every network.
+    """Return cross-entropy and correctness of every image for every network.
 
     Args:
         logits: shape (P, B, classes).

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.objective import objective_weights
+from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.optimizers import build_optimizer
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 from bnbench.mpo.sampling import Cycle
@@ -90,6 +90,8 @@ class Fit:
         self.white_cycle = Cycle(len(self.white_pixels), pixels)
         self.black_count = min(training.black_pixels, self.black_cycle.count)
         self.white_count = min(training.white_pixels, self.white_cycle.count)
+        is_black = torch.arange(self.black_count + self.white_count) < self.black_count
+        self.targets = colour_targets(is_black).to(device)  # of each step's pixels: black ones come first
         self.image_cycle = Cycle(len(data), images or torch.Generator().manual_seed(1))
         self.rates = (training.learning_rate, training.learning_rate * training.scale_rate)
         groups = [{"params": [plane.vectors]}, {"params": [plane.scale]}]
@@ -107,11 +109,11 @@ class Fit:
     def advance(self) -> None:
         """Take one step of the optimizer on eq. 3."""
         self._set_learning_rate()
-        pixels, weights = self._draw_pixels()
+        pixels = self._draw_pixels()
         images = self._draw_images(len(pixels))
         frame = self.plane.frame()  # (1 + d, n)
         finds = self.clamped_share > _FIND_FROM and not frame.is_cuda
-        gradient, losses, hits = self.engine.step(frame.detach(), pixels, weights, images, find_clamped=finds)
+        gradient, losses, hits = self.engine.step(frame.detach(), pixels, self.targets, images, find_clamped=finds)
         self.optimizer.zero_grad()
         torch.autograd.backward(frame, gradient)
         norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
@@ -126,13 +128,11 @@ class Fit:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
-    def _draw_pixels(self) -> tuple[Tensor, Tensor]:
-        """Pixels of this step, black ones first, and their weights in eq. 3, both of shape (P,)."""
+    def _draw_pixels(self) -> Tensor:
+        """Draw the pixels of this step, black ones first, shape (P,)."""
         black = self.black_pixels[self.black_cycle.draw(self.black_count)]
         white = self.white_pixels[self.white_cycle.draw(self.white_count)]
-        is_black = torch.arange(self.black_count + self.white_count) < self.black_count
-        device = self.coordinates.device
-        return torch.cat([black, white]).to(device), objective_weights(is_black).to(device)
+        return torch.cat([black, white]).to(self.coordinates.device)
 
     def _draw_images(self, pixels: int) -> Tensor:
         """Images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from bnbench.mpo.batched import batched_logits, losses_and_hits, takes_channels_last
 from bnbench.mpo.flops import count_flops
 from bnbench.mpo.images import Images
-from bnbench.mpo.objective import is_clamped, weighted_objective
+from bnbench.mpo.objective import Targets, is_clamped, weighted_objective
 from bnbench.mpo.plane import Plane, with_origin
 from bnbench.mpo.replayed import Replayed
 
@@ -28,7 +28,7 @@ class ObjectiveGradient:
         plane: yields the pixels' networks.
         data: training images, on the plane's device and of its dtype.
         coordinates: position of every pixel of the grid, shape (pixels, d).
-        threshold: white pixels above it are clamped.
+        threshold: pixels whose target has one are clamped above it.
         chunk: pixels computed at once.
         precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks
             run under autocast, while plane, losses and sums stay as they are.
@@ -57,16 +57,16 @@ class ObjectiveGradient:
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
 
     def step(
-        self, frame: Tensor, pixels: Tensor, weights: Tensor, images: Tensor, *, find_clamped: bool = False
+        self, frame: Tensor, pixels: Tensor, targets: Targets, images: Tensor, *, find_clamped: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The gradient of a step's objective, and each pixel's loss and accuracy.
 
         Args:
             frame: origin and directions without a graph, shape (1 + d, n).
             pixels: the step's pixels among those of the grid, shape (P,).
-            weights: their weights in eq. 3, shape (P,); negative where white.
+            targets: what eq. 3 asks of each of them.
             images: the images that each pixel sees, shape (P, B), or (B,) when they share one minibatch.
-            find_clamped: find clamped white pixels by a forward pass without a graph first, and leave
+            find_clamped: find clamped pixels by a forward pass without a graph first, and leave
                 them out of the second pass: their gradient is exactly zero. It waits for the device.
 
         Returns:
@@ -75,28 +75,29 @@ class ObjectiveGradient:
         """
         if not find_clamped:
             self.gradient_visits += len(pixels) * images.shape[-1]
-            step = frame, pixels, weights, images
+            step = frame, pixels, *targets, images
             gradient, losses, hits = self.replayed(self._gradient, *step) if self.replayed else self._gradient(*step)
             return gradient, losses, hits
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
-        for part in torch.split((weights < 0).nonzero().squeeze(1), self.chunk):
+        for part in torch.split(targets.has_threshold.nonzero().squeeze(1), self.chunk):
             with torch.no_grad():
                 losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), _of(images, part))
-        self.forward_visits += int((weights < 0).sum()) * images.shape[-1]
-        live = (~is_clamped(losses, weights, self.threshold)).nonzero().squeeze(1)
+        self.forward_visits += int(targets.has_threshold.sum()) * images.shape[-1]
+        live = (~is_clamped(losses, targets, self.threshold)).nonzero().squeeze(1)
         self.gradient_visits += len(live) * images.shape[-1]
-        gradient, losses[live], hits[live] = self._gradient(frame, pixels[live], weights[live], _of(images, live))
+        rest = frame, pixels[live], *targets.part(live), _of(images, live)
+        gradient, losses[live], hits[live] = self._gradient(*rest)
         return gradient, losses, hits
 
     def _gradient(
-        self, frame: Tensor, pixels: Tensor, weights: Tensor, images: Tensor
+        self, frame: Tensor, pixels: Tensor, weights: Tensor, has_threshold: Tensor, images: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        gradient = torch.zeros_like(frame)
+        targets, gradient = Targets(weights, has_threshold), torch.zeros_like(frame)
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
             own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
             loss, hit = self._forward(own, _of(images, part))
-            value = weighted_objective(loss, weights[part], self.threshold)
+            value = weighted_objective(loss, targets.part(part), self.threshold)
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
             losses[part], hits[part] = loss.detach(), hit
         return gradient, losses, hits

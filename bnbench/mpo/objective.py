@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 
+class Targets(NamedTuple):
+    """What eq. 3 asks of each of P pixels.
+
+    Attributes:
+        weights: what a pixel's loss is multiplied by, float64, shape (P,).
+        has_threshold: whether its loss counts up to the threshold only, bool, shape (P,).
+    """
+
+    weights: Tensor
+    has_threshold: Tensor
+
+    def part(self, pixels: Tensor) -> Targets:
+        """Return those of some of the pixels, with the weights that they have among all."""
+        return Targets(self.weights[pixels], self.has_threshold[pixels])
+
+    def to(self, device: torch.device) -> Targets:
+        """Return the same on a device."""
+        return Targets(self.weights.to(device), self.has_threshold.to(device))
+
+
+def colour_targets(black: Tensor) -> Targets:
+    """Return the targets of the two colours of eq. 3.
+
+    A black pixel has the weight 1 / #black and no threshold, a white one the weight −1 / #white and the threshold.
+
+    Args:
+        black: True where black, shape (P,).
+    """
+    return Targets(1 / torch.where(black, black.sum(), -(~black).sum()).double(), ~black)
+
+
 def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
-    """Mean loss over black pixels minus the mean of min(loss, threshold) over white ones.
+    """Return the mean loss over black pixels minus the mean of min(loss, threshold) over white ones.
 
     Args:
         losses: mean cross-entropy of each pixel's minibatch, shape (P,), nats.
@@ -17,26 +50,21 @@ def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
     Returns:
         The value to minimize, a scalar. A colour with no pixel contributes 0.
     """
-    return weighted_objective(losses, objective_weights(black), threshold)
+    return weighted_objective(losses, colour_targets(black), threshold)
 
 
-def objective_weights(black: Tensor) -> Tensor:
-    """Each pixel's weight in eq. 3: 1 / #black where black, −1 / #white where white, float64 (P,)."""
-    return 1 / torch.where(black, black.sum(), -(~black).sum()).double()
-
-
-def weighted_objective(losses: Tensor, weights: Tensor, threshold: float) -> Tensor:
-    """The part of eq. 3 that some of a step's pixels contribute; the parts of chunks add up.
+def weighted_objective(losses: Tensor, targets: Targets, threshold: float) -> Tensor:
+    """Return the part of eq. 3 that some of a step's pixels contribute; the parts of chunks add up.
 
     Args:
         losses: mean cross-entropy of each pixel's minibatch, shape (P,), nats.
-        weights: those pixels' entries of :func:`objective_weights`, shape (P,).
-        threshold: white pixels above it contribute a constant.
+        targets: of those pixels, with their weights among all pixels of the step.
+        threshold: pixels that have one contribute a constant above it.
     """
-    clamped = torch.where(weights > 0, losses, losses.clamp(max=threshold))
-    return (weights.to(losses) * clamped).sum()
+    counted = torch.where(targets.has_threshold, losses.clamp(max=threshold), losses)
+    return (targets.weights.to(losses) * counted).sum()
 
 
-def is_clamped(losses: Tensor, weights: Tensor, threshold: float) -> Tensor:
-    """White pixels whose loss has reached the threshold: they have no gradient, shape (P,)."""
-    return (weights < 0) & (losses >= threshold)
+def is_clamped(losses: Tensor, targets: Targets, threshold: float) -> Tensor:
+    """Return which pixels have reached the threshold that they have: they have no gradient, shape (P,)."""
+    return targets.has_threshold & (losses >= threshold)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -14,21 +13,17 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import FORMATS
-from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import Protocol
-from bnbench.report import tables
-from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline, reproduce
-from bnbench.report.chapters import comparison as comparing
-from bnbench.report.chapters.drawn import drawn_tables, pixels_table
-from bnbench.report.chapters.headline import Two
-from bnbench.report.figures.figure3 import arms_at, choose
+from bnbench.report.chapters.comparison import Comparison
+from bnbench.report.chapters.comparison import compare as compare_sweeps
+from bnbench.report.chapters.section import Section, section
+from bnbench.report.figures.landscapes import arms_at
 from bnbench.report.figures.style import print_style
 from bnbench.report.page.explorer import explorer_data
 from bnbench.report.page.manifest import settle
-from bnbench.report.page.page import Chapter, Section, render
+from bnbench.report.page.page import Part, render
 from bnbench.report.page.record import render_record
 from bnbench.report.page.writer import Writer
-from bnbench.report.tables import Table
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
 from bnbench.results.sweeps import Sweep, read_sweeps
@@ -80,36 +75,66 @@ def build_report(
     """
     _refuse_results(out, results)
     sweeps, broken = _read(results)
-    folders = [evaluations] if evaluations else [layout.evaluations_folder(one) for one in _above(results, sweeps)]
-    evaluated, unreadable = find_evaluations(folders)
-    if evaluations and not set(evaluated["protocol"]) & {sweep.protocol.id for sweep in sweeps}:
-        raise RequestError(
-            f"--evaluations {evaluations} holds none of these sweeps; give a folder that bnbench evaluate wrote."
-        )
+    evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
     if figure3 and not any(arms_at(sweep.landscapes, *figure3) for sweep in sweeps):
-        raise RequestError(f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_has(sweeps)}.")
+        raise RequestError(
+            f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
+        )
     names = _names([sweep.protocol for sweep in sweeps])
-    writers = [Writer(out, name if len(sweeps) > 1 else "", formats) for name in names]
-    whole = Writer(out, "", formats)
+    sections = [section(sweep, evaluated, figure3) for sweep in sweeps]
+    comparison = compare_sweeps(sweeps, names) if compare else None
     try:
-        with print_style():
-            sections = [_section(*parts, evaluated, figure3) for parts in zip(sweeps, names, writers, strict=True)]
-            comparison = comparing.compare(sweeps, names, whole) if compare else None
-        if "html" in formats:
-            whole.write(out / PAGE, render(sections, comparison, broken, formats).encode())
-        if "json" in formats:
-            whole.write(out / "report.json", render_record(sections, broken).encode())
-        digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
-        paths = [*digests, settle(out, digests)]
+        paths = _write(out, names, sections, comparison, broken, formats)
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
     return Report(
-        sorted(paths, key=lambda path: path.name != PAGE),
+        paths,
         broken + [message for sweep in sweeps for message in sweep.broken],
         [message for sweep in sweeps for message in sweep.notes],
     )
+
+
+def _write(
+    out: Path,
+    names: Sequence[str],
+    sections: Sequence[Section],
+    comparison: Comparison | None,
+    broken: Sequence[str],
+    formats: Collection[str],
+) -> list[Path]:
+    """Write all files in the formats asked for; each section has a folder of its own where there are several.
+
+    Returns:
+        Every file, the page first if there is one.
+    """
+    writers = [Writer(out, name if len(sections) > 1 else "", formats) for name in names]
+    whole = Writer(out, "", formats)
+    overlay = None
+    with print_style():
+        pictures = [writer.section(section) for section, writer in zip(sections, writers, strict=True)]
+        if comparison and comparison.figure:
+            overlay = whole.picture(comparison.figure)
+            whole.table(comparison.figure.table)
+    if "html" in formats:
+        parts = [
+            Part(section, name, writer.folder, shown, _explorer(section))
+            for section, name, writer, shown in zip(sections, names, writers, pictures, strict=True)
+        ]
+        whole.write(out / PAGE, render(parts, comparison, overlay, broken, formats).encode())
+    if "json" in formats:
+        whole.write(out / "report.json", render_record(sections, broken).encode())
+    digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
+    return sorted([*digests, settle(out, digests)], key=lambda path: path.name != PAGE)
+
+
+def _explorer(section: Section) -> dict[str, Any] | None:
+    """What the page's explorer needs; None where no fit can be shown."""
+    sweep, protocol = section.sweep, section.sweep.protocol
+    if not section.lead:
+        return None
+    return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, section.pair)
 
 
 def _refuse_results(out: Path, results: Path) -> None:
@@ -128,12 +153,22 @@ def _read(results: Path) -> tuple[list[Sweep], list[str]]:
     return sorted(sweeps, key=lambda sweep: -len(sweep.identities)), broken
 
 
-def _above(results: Path, sweeps: Sequence[Sweep]) -> list[Path]:
-    """The folders that bnbench evaluate may have been given, each once."""
-    return list(dict.fromkeys([results, *(folder for sweep in sweeps for folder in sweep.folders)]))
+def _read_evaluations(
+    results: Path, sweeps: Sequence[Sweep], evaluations: Path | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Read what bnbench evaluate wrote, wherever it may lie, and a sentence for each file that cannot be used."""
+    evaluated_from = dict.fromkeys([results, *(folder for sweep in sweeps for folder in sweep.folders)])
+    found, broken = find_evaluations(
+        [evaluations] if evaluations else [layout.evaluations_folder(folder) for folder in evaluated_from]
+    )
+    if evaluations and not set(found["protocol"]) & {sweep.protocol.id for sweep in sweeps}:
+        raise RequestError(
+            f"--evaluations {evaluations} holds none of these sweeps; give a folder that bnbench evaluate wrote."
+        )
+    return found, broken
 
 
-def _has(sweeps: Sequence[Sweep]) -> str:
+def _fits_words(sweeps: Sequence[Sweep]) -> str:
     """The fill probabilities and seeds that there are, all sweeps together."""
     fits = pd.concat([sweep.landscapes[["p", "seed"]] for sweep in sweeps])
     probs, seeds = (", ".join(f"{value:g}" for value in sorted(fits[name].unique())) for name in ("p", "seed"))
@@ -146,82 +181,3 @@ def _names(protocols: Sequence[Protocol]) -> list[str]:
     wanted = [protocol.profile if profiles[protocol.profile] == 1 else protocol.id for protocol in protocols]
     wanted = [re.sub(r"[^\w-]+", "-", name, flags=re.ASCII) for name in wanted]
     return [name if wanted.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(wanted, start=1)]
-
-
-def _section(sweep: Sweep, name: str, writer: Writer, evaluated: pd.DataFrame, wanted: Pair | None) -> Section:
-    protocol, fits = sweep.protocol, tables.fits_table(sweep)
-    pair = choose(sweep.landscapes, wanted) if len(fits) else (math.nan, 0)
-    two, diverged = headline.headline_arms(fits), tables.diverged_fits(sweep)
-    caution, grid = fitted.caution(sweep), reproduce.whole_grid(sweep)
-    lead = gallery.lead(protocol, fits, writer) if len(fits) else []
-    pictures = gallery.gallery(sweep, fits, pair, writer) if len(fits) else []
-    chapters = _chapters(sweep, fits, two, writer, evaluated) if len(fits) else []
-    shown = [writer.table(table) for table in _tables(fits, two)] if len(fits) else []
-    behind = [writer.table(table) for table in drawn_tables(sweep, fits, two)] if len(fits) else []
-    if len(fits):
-        writer.table(pixels_table(sweep, *pair), ["csv"])  # nobody reads 900 rows: the page has the explorer
-        writer.captions([*lead, *pictures, *(picture for chapter in chapters for picture in chapter.pictures)])
-    return Section(
-        slug=name,
-        folder=writer.folder,
-        name=title(protocol),
-        protocol=protocol,
-        answer=headline.answer(fits, diverged, per_arm=len(grid.probs) * len(grid.seeds), by_colour=bool(caution)),
-        caution=caution,
-        diverged=headline.diverged_note(diverged, two),
-        missing=reproduce.missing_note(sweep),
-        facts=reproduce.run_facts(sweep),
-        figure4=lead[0] if lead else None,
-        panels=lead[1:],
-        explorer=_explorer(sweep, pair) if len(fits) else None,
-        pictures=pictures,
-        chapters=chapters,
-        tables=[table for table in shown if table.name not in _LONG],
-        long_tables=[table for table in shown if table.name in _LONG] + behind,
-        departures=reproduce.departures(protocol),
-        knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
-        provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
-        failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
-        broken=sweep.broken,
-        commands=reproduce.commands(protocol, fits, wanted if wanted == pair else None),
-    )
-
-
-def _explorer(sweep: Sweep, pair: Pair) -> dict[str, Any]:
-    return explorer_data(sweep.landscapes, sweep.protocol.training.threshold, sweep.protocol.measurement.split, pair)
-
-
-def _chapters(
-    sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer, evaluated: pd.DataFrame
-) -> list[Chapter]:
-    """What the answer rests on, and what else it could be."""
-    found = [
-        fitted.chapter(sweep, fits, two, writer),
-        bn_statistics.chapter(sweep, evaluated, writer),
-        evidence.chapter(fits, tables.diverged_fits(sweep), gallery.authors_of(sweep.protocol, fits), two, writer),
-    ]
-    return [chapter for chapter in found if chapter is not None]
-
-
-_LONG = ("quantities_per_p", "fits")  # the page folds them
-_NOTES = {
-    "comparisons": ("Every two arms: first − second", "Columns as in the table of all quantities"),
-    "per_p": ("Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)"),
-    "quantities_per_p": (
-        "All that was measured at every fill probability",
-        "Each arm's mean over its n seeds; sd: standard deviation (ddof = 1); gap: mean paired difference with its "
-        "95 % t interval low to high, df = pairs − 1",
-    ),
-    "fits": ("Every fit", "Trained: over trained pixels only; losses are means over all pixels of a colour"),
-}
-
-
-def _tables(fits: pd.DataFrame, two: Two | None) -> list[Table]:
-    """Every table that these fits allow and no chapter has, in the order of the page."""
-    frames = {
-        "comparisons": tables.comparisons_table(fits) if fits["arm"].nunique() > 2 else None,
-        "per_p": tables.per_p_table(fits),
-        "quantities_per_p": tables.quantities_per_p_table(fits, two.first, two.second) if two else None,
-        "fits": fits,
-    }
-    return [Table(name, *_NOTES[name], frame) for name, frame in frames.items() if frame is not None and len(frame)]

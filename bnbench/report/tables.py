@@ -6,13 +6,14 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bnbench.measures.registry import compared_columns
-from bnbench.report.figures.style import arm_order
+from bnbench.report.arms import arm_order
 from bnbench.results.failures import Failure
 from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import Sweep
@@ -30,12 +31,14 @@ class Table:
         title: what it is, in a few words.
         note: what its columns mean.
         frame: plain columns; CSV keeps every digit, the page rounds.
+        on_page: whether it is read at all; if not, it is a CSV file alone.
     """
 
     name: str
     title: str
     note: str
     frame: pd.DataFrame
+    on_page: bool = True
 
     @property
     def header(self) -> list[str]:
@@ -48,7 +51,7 @@ class Table:
         """Cells as they are read."""
         return [[cell(value) for value in row] for row in self.frame.itertuples(index=False, name=None)]
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers, to be set flush right."""
         return [pd.api.types.is_numeric_dtype(self.frame[column]) for column in self.frame.columns]
@@ -93,7 +96,13 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     table = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)
     if "wall_seconds" in sweep.provenance:
         table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys, how="left")
-    return _sorted(table)
+    return sorted_by_arm(table)
+
+
+def every_fit(fits: pd.DataFrame) -> Table:
+    """What :func:`fits_table` gives, for the report."""
+    note = "Trained: over trained pixels only; losses are means over all pixels of a colour"
+    return Table("fits", "Every fit", note, fits)
 
 
 def diverged_fits(sweep: Sweep) -> pd.DataFrame:
@@ -103,22 +112,13 @@ def diverged_fits(sweep: Sweep) -> pd.DataFrame:
     return found.astype({"p": float, "seed": int})
 
 
-def per_p_table(fits: pd.DataFrame) -> pd.DataFrame:
-    """Mean and deviation over seeds of black, white and their difference: a row per arm and p."""
-    parts = []
-    for value in ("black", "white", "difference"):
-        table = differences.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
-        parts.append(table.set_index(["arm", "p", "n"]))
-    return _sorted(pd.concat(parts, axis=1).reset_index())
-
-
 def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
     for value, name in _compared(fits, first, second).items():
         pairs = differences.paired(fits.dropna(subset=[value]), first, second, value)
         means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
-        rows.append({"quantity": name, **means, **compared(pairs)})
+        rows.append({"quantity": name, **means, **pairs_summary(pairs)})
     return pd.DataFrame(rows)
 
 
@@ -151,7 +151,7 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
     for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
         pairs = differences.paired(fits, first, second)
         if len(pairs):
-            rows.append({"first": first, "second": second, **compared(pairs)})
+            rows.append({"first": first, "second": second, **pairs_summary(pairs)})
     return pd.DataFrame(rows)
 
 
@@ -181,7 +181,7 @@ def failures_table(failures: Sequence[Failure]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "p", "seed", "kind", "message", "tries"])
 
 
-def compared(pairs: pd.DataFrame) -> dict[str, Any]:
+def pairs_summary(pairs: pd.DataFrame) -> dict[str, Any]:
     """The columns that sum up a set of pairs, at least one: the gap, how sure, and how often it is positive."""
     whole = differences.overall(pairs)
     return {
@@ -197,9 +197,9 @@ def compared(pairs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the order of arms, p and seeds."""
+def sorted_by_arm(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows by arm, in the order of arms, then by p and seed, or by step."""
     order = {arm: place for place, arm in enumerate(arm_order(table["arm"]))}
-    keys = [key for key in ("p", "seed") if key in table]
+    keys = [key for key in ("p", "seed", "step") if key in table]
     places = table.assign(place=table["arm"].map(order)).sort_values(["place", *keys], ignore_index=True)
     return places.drop(columns="place")

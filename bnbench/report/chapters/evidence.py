@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import pandas as pd
 
 from bnbench.report import tables
-from bnbench.report.chapters.headline import Two
-from bnbench.report.figures import captions
-from bnbench.report.figures.figure import ReportFigure
-from bnbench.report.figures.paired import paired_figure
-from bnbench.report.figures.style import arm_order
-from bnbench.report.page.page import Chapter, Picture
-from bnbench.report.page.writer import Writer
+from bnbench.report.arms import ComparedArms, arm_order
+from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.figures.paired import paired, paired_table
 from bnbench.report.tables import Table
 from bnbench.stats import agreement, differences, sensitivity
 from bnbench.wording import counted, plain_number, probability, signed
@@ -27,26 +22,17 @@ _WHY = (
     "Nor is a percentile bootstrap: of five points it covers the truth about 84 times in 100 where it claims 95, "
     "and stratified, over 9 × 5 pairs, about 91 times."
 )
-_NOTES = {
-    "paired": (
-        "Paired difference {two} at every p (exploratory)",
-        "Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: the same corrected "
-        "for all p by Holm's method",
-    ),
-    "sensitivity": (
-        "The gap {two}, counted otherwise",
-        "The first row is the headline; columns as in the table of all quantities; each set is summed up alone",
-    ),
-    "agreement": (
-        "Against the authors' own figure 4",
-        "Means over the p that both have; level: ours − theirs; lowest, highest: its extremes over p; rho: Spearman's "
-        "rank correlation of the two curves over p",
-    ),
-}
+_SENSITIVITY_NOTE = (
+    "The first row is the headline; columns as in the table of all quantities; each set is summed up alone"
+)
+_AGREEMENT_NOTE = (
+    "Means over the p that both have; level: ours − theirs; lowest, highest: its extremes over p; rho: Spearman's "
+    "rank correlation of the two curves over p"
+)
 
 
 def chapter(
-    fits: pd.DataFrame, diverged: pd.DataFrame, authors: pd.DataFrame | None, two: Two | None, writer: Writer
+    fits: pd.DataFrame, diverged: pd.DataFrame, authors: pd.DataFrame | None, compared: ComparedArms | None
 ) -> Chapter:
     """What these fits allow of the chapter: sentences, the paired difference, tables.
 
@@ -54,42 +40,33 @@ def chapter(
         fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
         diverged: a row per fit that diverged: ``arm, p, seed``.
         authors: their curves, where they are of the same images.
-        two: the arms to compare, or None.
-        writer: of the figure and tables.
+        compared: the arms to compare, or None.
     """
-    sentences, frames = [], {}
-    if two:
-        frames["paired"] = differences.paired_per_p(two.pairs)
-        sentences += [seeds_words(two), exploratory_words(frames["paired"]), _WHY]
-        frames["sensitivity"] = sensitivity_table(fits, diverged, two)
-    sentences.append(diverged_words(sensitivity.counts(fits, diverged), two))
+    sentences, shown = [], []
+    if compared:
+        shown.append(paired_table(compared))
+        sentences += [seeds_words(compared), exploratory_words(shown[0].frame), _WHY]
+        frame = sensitivity_table(fits, diverged, compared)
+        title = f"The gap {compared.gap_name}, counted otherwise"
+        shown.append(Table("sensitivity", title, _SENSITIVITY_NOTE, frame))
+    sentences.append(diverged_words(sensitivity.counts(fits, diverged), compared))
     if authors is not None:
-        frames["agreement"] = agreement_table(fits, authors, two)
-        sentences.append(agreement_words(frames["agreement"]))
-    names = f"{two.first} − {two.second}" if two else ""
-    shown = [
-        writer.table(Table(name, _NOTES[name][0].replace("{two}", names), _NOTES[name][1], frame))
-        for name, frame in frames.items()
-    ]
-    pictures = [_paired_picture(two, authors, writer)] if two and len(two.pairs) > 1 else []
-    return Chapter(NAME, TITLE, [text for text in sentences if text], pictures, shown)
+        frame = agreement_table(fits, authors, compared)
+        shown.append(Table("agreement", "Against the authors' own figure 4", _AGREEMENT_NOTE, frame))
+        sentences.append(agreement_words(frame))
+    figures = [paired(compared, authors)] if compared and len(compared.pairs) > 1 else []
+    return Chapter(NAME, TITLE, [text for text in sentences if text], figures, shown)
 
 
-def _paired_picture(two: Two, authors: pd.DataFrame | None, writer: Writer) -> Picture:
-    has_gap = authors is not None and {two.first, two.second} <= set(authors["arm"])
-    caption = captions.paired_caption(*two, authors=has_gap)
-    return writer.picture(ReportFigure("paired", partial(paired_figure, *two, authors), caption, "paired"))
-
-
-def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, two: Two) -> pd.DataFrame:
+def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, compared: ComparedArms) -> pd.DataFrame:
     """The gap under every way of counting: a row each, see :func:`bnbench.stats.sensitivity.cases`."""
-    cases = sensitivity.cases(fits, diverged, two.first, two.second)
-    return pd.DataFrame([{"what": words, **tables.compared(pairs)} for words, pairs in cases])
+    cases = sensitivity.cases(fits, diverged, compared.first, compared.second)
+    return pd.DataFrame([{"what": words, **tables.pairs_summary(pairs)} for words, pairs in cases])
 
 
-def seeds_words(two: Two) -> str:
+def seeds_words(compared: ComparedArms) -> str:
     """The tests over all pairs, and the one that trusts whole seeds only."""
-    whole, seeds = differences.overall(two.pairs), two.pairs["seed"].nunique()
+    whole, seeds = differences.overall(compared.pairs), compared.pairs["seed"].nunique()
     if whole.pairs == 1:
         return "One pair: nothing can be tested, and there is no interval."
     effect = f" Effect size d_z = {plain_number(whole.d_z)}: the mean gap over the deviation of all gaps."
@@ -109,14 +86,15 @@ def exploratory_words(per_p: pd.DataFrame) -> str:
     if len(tested) == 1:
         (one,) = tested.to_dict("records")
         return f"Exploratory: the paired t test at p = {one['p']:g}, n = {one['n']}: p {probability(one['p_value'])}."
+    pairs = _count_range(tested["n"])
     low, held = ((tested[name] <= 0.05).sum() for name in ("p_value", "holm"))
     return (
         f"Exploratory: of {counted(len(tested), 'p')} tested one by one, {low} {'falls' if low == 1 else 'fall'} at or "
-        f"below 0.05 uncorrected and {held} after Holm's correction, with n = {_range(tested['n'])} pairs at each."
+        f"below 0.05 uncorrected and {held} after Holm's correction, with n = {pairs} pairs at each."
     )
 
 
-def diverged_words(counts: pd.DataFrame, two: Two | None) -> str:
+def diverged_words(counts: pd.DataFrame, compared: ComparedArms | None) -> str:
     """How many fits diverged, how many are weak, and what was done about them."""
     table = counts.set_index("arm")
     diverged, weak = (
@@ -126,7 +104,7 @@ def diverged_words(counts: pd.DataFrame, two: Two | None) -> str:
     weak = f"Fits that ran to their end with a difference below {sensitivity.WEAK:g}: {weak}; all stay in."
     if not table["diverged"].any():
         return f"No fit diverged. {weak}"
-    if two is None:
+    if compared is None:
         return f"Diverged: {diverged}. Such a fit has no value. {weak}"
     return (
         f"Diverged: {diverged}. Such a fit has no value; the headline is over the pairs that have both, and the table "
@@ -134,14 +112,14 @@ def diverged_words(counts: pd.DataFrame, two: Two | None) -> str:
     )
 
 
-def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, two: Two | None) -> pd.DataFrame:
+def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, compared: ComparedArms | None) -> pd.DataFrame:
     """Every arm's curves against the authors', and the gap of two arms: see :func:`bnbench.stats.agreement.against`."""
     arms = [arm for arm in arm_order(fits["arm"]) if arm in set(authors["arm"])]
     table = agreement.against(fits, authors, arms, ["difference", "black", "white"])
-    if two is None or not {two.first, two.second} <= set(arms):
+    if compared is None or not {compared.first, compared.second} <= set(arms):
         return table
-    gap = agreement.gap_against(two.pairs, authors, two.first, two.second, "difference")
-    row = {"arm": f"gap {two.first} − {two.second}", "value": "difference", **gap}
+    gap = agreement.gap_against(compared.pairs, authors, compared.first, compared.second, "difference")
+    row = {"arm": f"gap {compared.gap_name}", "value": "difference", **gap}
     return pd.concat([table, pd.DataFrame([row])], ignore_index=True)
 
 
@@ -166,6 +144,6 @@ def agreement_words(table: pd.DataFrame) -> str:
     )
 
 
-def _range(counts: pd.Series) -> str:
+def _count_range(counts: pd.Series) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low}" if low == high else f"{low} to {high}"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import pandas as pd
 
 from bnbench.report import tables
-from bnbench.report.chapters.headline import Two, colours_words
-from bnbench.report.figures import learning_curves as training
-from bnbench.report.figures.figure import NarrowDrawing, ReportFigure
-from bnbench.report.figures.style import arm_order
-from bnbench.report.page.page import Chapter
-from bnbench.report.page.writer import Writer
+from bnbench.report.arms import ComparedArms, arm_order
+from bnbench.report.chapters.chapter import Chapter, drawable
+from bnbench.report.chapters.headline import colours_words
+from bnbench.report.figures.difference_over_steps import difference_over_steps
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
-from bnbench.stats import differences, settling
-from bnbench.wording import counted, percent, plain_number, signed
+from bnbench.stats import settling
+from bnbench.wording import percent, plain_number, signed
 
 NAME = "fitted"
 TITLE = "Less bendable, or just less fitted?"
@@ -40,34 +37,28 @@ _END_NOTE = (
 )
 
 
-def chapter(sweep: Sweep, fits: pd.DataFrame, two: Two | None, writer: Writer) -> Chapter:
+def chapter(sweep: Sweep, fits: pd.DataFrame, compared: ComparedArms | None) -> Chapter:
     """What these fits allow of the chapter: sentences, the difference against steps, two tables.
 
     Args:
         sweep: what was read, at least one fit.
         fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
-        two: the arms to compare, or None.
-        writer: of the figure and tables.
+        compared: the arms to compare, or None.
     """
-    threshold = sweep.protocol.training.threshold
-    sentences, pictures, shown = [], [], []
-    if two:
-        sentences.append(f"{colours_words(fits, two)} {_LESS_TRAINED}")
-        frame = tables.quantities_table(fits, two.first, two.second)
-        title = f"{two.first} − {two.second} in all that was measured"
-        shown.append(writer.table(Table("quantities", title, _QUANTITIES_NOTE, frame)))
+    sentences, shown = [], []
+    if compared:
+        sentences.append(f"{colours_words(fits, compared)} {_LESS_TRAINED}")
+        frame = tables.quantities_table(fits, compared.first, compared.second)
+        shown.append(Table("quantities", f"{compared.gap_name} in all that was measured", _QUANTITIES_NOTE, frame))
     if "step" in sweep.traces:
-        end = end_table(sweep, two)
-        shown.append(writer.table(Table("training_end", "Where training stopped", _END_NOTE, end)))
-        sentences += [clamped_words(end, threshold), moved_words(end, sweep.protocol.training.schedule)]
-        if two:
-            sentences.append(order_words(sweep.traces, two))
-        arms = (two.first, two.second) if two else None
-        caption = steps_caption(sweep.traces, two)
-        draw: NarrowDrawing = partial(training.difference_over_steps, sweep.traces, arms)
-        name = "difference_over_steps"
-        pictures.append(writer.picture(ReportFigure(name, draw, caption, name, draw if two else None)))
-    return Chapter(NAME, TITLE, [text for text in sentences if text], pictures, shown)
+        end = end_table(sweep, compared)
+        shown.append(Table("training_end", "Where training stopped", _END_NOTE, end))
+        sentences.append(clamped_words(end, sweep.protocol.training.threshold))
+        sentences.append(moved_words(end, sweep.protocol.training.schedule))
+        if compared:
+            sentences.append(order_words(sweep.traces, compared))
+    figures = drawable([difference_over_steps(sweep.traces, compared)])
+    return Chapter(NAME, TITLE, [text for text in sentences if text], figures, shown)
 
 
 def caution(sweep: Sweep) -> str:
@@ -90,18 +81,18 @@ def is_nearly_satisfied(end: pd.DataFrame) -> bool:
     return len(end) > 1 and bool((end["clamped"] >= _NEARLY_ALL).all())
 
 
-def end_table(sweep: Sweep, two: Two | None) -> pd.DataFrame:
-    """Where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, and one for the gap of two."""
+def end_table(sweep: Sweep, compared: ComparedArms | None) -> pd.DataFrame:
+    """Where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, then the gap's."""
     ends = settling.ends(sweep.traces)
     table = settling.settled(ends).set_index("arm")
     white = sweep.landscapes[~sweep.landscapes["black"].astype(bool)]
     beyond = (white["test_loss"] >= sweep.protocol.training.threshold).groupby(white["arm"]).mean()
     table.insert(2, "beyond_threshold", beyond.reindex(table.index))
     table = table.loc[arm_order(table.index)].reset_index()
-    if two is None:
+    if compared is None:
         return table
-    gap = settling.gap_moved(ends, two.first, two.second)
-    return pd.concat([table, pd.DataFrame([{"arm": f"gap {two.first} − {two.second}", **gap}])], ignore_index=True)
+    gap = settling.gap_moved(ends, compared.first, compared.second)
+    return pd.concat([table, pd.DataFrame([{"arm": f"gap {compared.gap_name}", **gap}])], ignore_index=True)
 
 
 def clamped_words(end: pd.DataFrame, threshold: float) -> str:
@@ -131,7 +122,8 @@ def moved_words(end: pd.DataFrame, schedule: str) -> str:
     if rows.empty:
         return "The traces are too short to say how far the fits still moved when training stopped."
     texts = [
-        f"{row['arm']} by {signed(row['moved'])}{_between(row['low'], row['high'])}" for row in rows.to_dict("records")
+        f"{row['arm']} by {signed(row['moved'])}{_interval_words(row['low'], row['high'])}"
+        for row in rows.to_dict("records")
     ]
     text = f"The last quarter of the steps moved the difference on training minibatches of {', '.join(texts)}."
     if schedule == "cosine":
@@ -142,12 +134,16 @@ def moved_words(end: pd.DataFrame, schedule: str) -> str:
     return text
 
 
-def order_words(traces: pd.DataFrame, two: Two) -> str:
+def order_words(traces: pd.DataFrame, compared: ComparedArms) -> str:
     """Since when the gap has had its sign."""
-    course = settling.gap_course(settling.smooth(traces), two.first, two.second)
+    course = settling.gap_course(settling.smooth(traces), compared.first, compared.second)
     if course.empty or not (ahead := course["mean"].iloc[-1]):
         return ""
-    arm, step, last = two.first if ahead > 0 else two.second, settling.ahead_since(course), traces["step"].max()
+    arm, step, last = (
+        compared.first if ahead > 0 else compared.second,
+        settling.ahead_since(course),
+        traces["step"].max(),
+    )
     if step == course["step"].iloc[0]:
         return f"On training minibatches {arm} was ahead, on the mean of the pairs, from the start."
     return (
@@ -155,20 +151,5 @@ def order_words(traces: pd.DataFrame, two: Two) -> str:
     )
 
 
-def steps_caption(traces: pd.DataFrame, two: Two | None) -> str:
-    """Caption of the difference against steps."""
-    fits = traces[["arm", "p", "seed"]].drop_duplicates()["arm"].value_counts()
-    counts = ", ".join(f"{arm} {counted(int(fits[arm]), 'fit')}" for arm in arm_order(fits.index))
-    text = (
-        "Difference, black − white accuracy on training minibatches, against steps: "
-        f"mean ± one standard deviation over fits, all p and seeds ({counts})."
-    )
-    if two:
-        text += f" Right, or below: mean paired gap {two.first} − {two.second} over {counted(len(two.pairs), 'pair')}"
-        has_interval = differences.overall(two.pairs).df > 0
-        text += " with its 95 % t interval, variance within each p, at each step by itself." if has_interval else "."
-    return text
-
-
-def _between(low: float, high: float) -> str:
+def _interval_words(low: float, high: float) -> str:
     return "" if math.isnan(low) else f" (95 % interval {plain_number(low)} to {plain_number(high)})"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
-from typing import NamedTuple
 
 import pandas as pd
 
-from bnbench.report.figures.style import arm_order
+from bnbench.report.arms import ComparedArms, arm_order, compared_arms
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
 
@@ -33,22 +31,6 @@ class Answer:
     notes: list[str]
 
 
-class Two(NamedTuple):
-    """Two arms and their pairs, as :func:`bnbench.stats.differences.paired` gives them; at least one pair."""
-
-    pairs: pd.DataFrame
-    first: str
-    second: str
-
-
-def headline_arms(fits: pd.DataFrame) -> Two | None:
-    """The two arms that the page compares: plain and bn, else the first two that share a pair."""
-    for first, second in combinations(arm_order(fits["arm"]), 2):
-        if len(pairs := differences.paired(fits, first, second)):
-            return Two(pairs, first, second)
-    return None
-
-
 def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_colour: bool = False) -> Answer:
     """Which arm bends further, by how much and how sure.
 
@@ -61,20 +43,24 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     if fits.empty:
         lost = f" {counted(len(diverged), 'fit')} diverged, and such a fit has no value." if len(diverged) else ""
         return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
-    two = headline_arms(fits)
-    if two is None:
+    compared = compared_arms(fits)
+    if compared is None:
         return _without_pairs(fits, diverged, per_arm)
-    first, second, whole = two.first, two.second, differences.overall(two.pairs)
+    first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
-    colours = f" {colours_words(fits, two)}" if by_colour else ""
+    colours = f" {colours_words(fits, compared)}" if by_colour else ""
     wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}"
     if whole.df == 0:
-        sentence = f"{support}, {gap}; {_no_interval_words(two.pairs)}.{colours}"
+        sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
         notes = [f"{wins}.", _MEANING, "An interval needs two pairs at every p: run a second seed."]
         return Answer(f"{first} or {second}: it cannot be said yet", sentence, notes)
-    notes = [f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).", _MEANING, *_limits(two.pairs)]
+    notes = [
+        f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
+        _MEANING,
+        *_limits_of_interval(compared.pairs),
+    ]
     low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
     interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
     freedom = f"{whole.df} {'degree' if whole.df == 1 else 'degrees'} of freedom"
@@ -84,14 +70,14 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     return Answer(f"{first} or {second}: these fits cannot say which bends further", sentence, notes)
 
 
-def colours_words(fits: pd.DataFrame, two: Two) -> str:
+def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
     """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
     gap, black, white = (
-        differences.paired(fits, two.first, two.second, value)["gap"].mean()
+        differences.paired(fits, compared.first, compared.second, value)["gap"].mean()
         for value in ("difference", "black", "white")
     )
     return (
-        f"The gap {two.first} − {two.second} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} "
+        f"The gap {compared.gap_name} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} "
         "on white ones."
     )
 
@@ -109,7 +95,7 @@ def _no_interval_words(pairs: pd.DataFrame) -> str:
     return f"there is no interval yet, since {which} {lacks}"
 
 
-def _limits(pairs: pd.DataFrame) -> list[str]:
+def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
     """What a reader of an interval should know about the pairs behind it."""
     counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
     notes = []
@@ -130,7 +116,7 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     ]
     sentence = f"Mean difference in accuracy, black − white: {'; '.join(parts)}."
     lost = diverged.loc[~diverged["arm"].isin(arms), "arm"].value_counts()
-    why = [_lost_words(arm, int(lost[arm]), per_arm) for arm in arm_order(lost.index)]
+    why = [_diverged_sentence(arm, int(lost[arm]), per_arm) for arm in arm_order(lost.index)]
     if len(arms) > 1:
         sentence += " No (p, seed) has been fitted with two arms, so these means are of other masks and do not compare."
         return Answer("No pair to compare yet", sentence, why)
@@ -142,21 +128,21 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note])
 
 
-def _lost_words(arm: str, lost: int, expected: int) -> str:
+def _diverged_sentence(arm: str, lost: int, expected: int) -> str:
     """Of an arm without any value: how many of its fits diverged."""
     if lost == expected:
         return f"All {counted(lost, 'fit')} of {arm} diverged, and such a fit has no value."
     return f"{lost} of {counted(expected, 'fit')} of {arm} diverged, and no other one has finished."
 
 
-def diverged_note(diverged: pd.DataFrame, two: Two | None) -> str:
+def diverged_note(diverged: pd.DataFrame, compared: ComparedArms | None) -> str:
     """How many fits diverged, for the first screen, and that no headline holds their pairs; empty where none did."""
     if diverged.empty:
         return ""
     counts = diverged["arm"].value_counts()
     shares = ", ".join(f"{counts[arm]} of {arm}" for arm in arm_order(counts.index))
     text = f"{counted(len(diverged), 'fit')} diverged ({shares}) and {'has' if len(diverged) == 1 else 'have'} no value"
-    lost = two is not None and bool(diverged["arm"].isin([two.first, two.second]).any())
+    lost = compared is not None and bool(diverged["arm"].isin([compared.first, compared.second]).any())
     return f"{text}: their pairs are not in the headline." if lost else f"{text}."
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
 from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, knob_text
-from bnbench.report.figures.style import arm_order
+from bnbench.report.arms import arm_order
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, duration
 

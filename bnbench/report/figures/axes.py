@@ -7,35 +7,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bnbench.report.figures.style import INK
+from bnbench.report.figures.style import INK, PAPER
 
 _MOST_TICKS = 11
 _MOST_COUNTS = 3  # rows of n below the axis
+WHISKER: dict[str, Any] = {
+    "capsize": 1.6,
+    "elinewidth": 0.8,
+    "capthick": 0.8,
+    "markeredgecolor": PAPER,
+    "markeredgewidth": 0.4,
+}
 
 
-def legend_above(figure: Figure, handles: list[Any], rows: int = 1) -> None:
+def legend_above(drawing: Drawing, handles: list[Any], rows: int = 1) -> None:
     """Put the legend above the axes, in as many columns as the figure is wide, and in so many rows at least."""
-    columns = min(_columns(figure, handles), -(-len(handles) // rows))
+    columns = min(_columns(drawing, handles), -(-len(handles) // rows))
     blanks = [Line2D([], [], linestyle="", label=" ") for _ in range(columns * (rows - 1) + 1 - len(handles))]
-    figure.legend(handles=[*handles, *blanks], loc="outside upper center", ncols=columns)
+    drawing.legend(handles=[*handles, *blanks], loc="outside upper center", ncols=columns)
 
 
-def legend_rows(figure: Figure, handles: list[Any]) -> int:
+def legend_rows(drawing: Drawing, handles: list[Any]) -> int:
     """How many rows :func:`legend_above` needs for these handles."""
-    return -(-len(handles) // _columns(figure, handles))
+    return -(-len(handles) // _columns(drawing, handles))
 
 
-def _columns(figure: Figure, handles: list[Any]) -> int:
+def _columns(drawing: Drawing, handles: list[Any]) -> int:
     """As many columns as fit into the figure's width."""
     widths = [0.36 + 0.056 * len(handle.get_label()) for handle in handles]  # inches: handle, gaps, 6.5 pt letters
     fits = (
         columns
         for columns in range(len(handles), 0, -1)
-        if sum(part.max() for part in np.array_split(widths, columns)) <= figure.get_figwidth()  # as matplotlib fills
+        if sum(part.max() for part in np.array_split(widths, columns)) <= drawing.get_figwidth()  # as matplotlib fills
     )
     return next(fits, 1)
 

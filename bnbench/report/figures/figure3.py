@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, arm_labels, arm_order, new_figure
+from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.figure import Figure, NarrowDrawing
+from bnbench.report.figures.landscapes import pixels_of, pixels_table
+from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 
 _PANEL = 3.6 / 2.54  # widest panel, in inches
-ARMS_IN_A_COLUMN = 2  # whose panels one column of print has room for, side by side
 _OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 _LOSS_TICKS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
@@ -33,48 +36,31 @@ class Colours(NamedTuple):
     extend: str = "neither"  # which ends of the scale have pixels beyond them, in matplotlib's words
 
 
-def choose(landscapes: pd.DataFrame, wanted: tuple[float, int] | None = None) -> tuple[float, int]:
-    """The (p, seed) to show: the wanted one if it was fitted, else p nearest one half, first seed with most arms.
+def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str = "test") -> Figure:
+    """Show mask and landscapes: loss on a shared logarithmic scale above, accuracy below.
 
     Args:
-        landscapes: a row per pixel: ``arm, p, seed`` and more; at least one.
-        wanted: a (p, seed), or None.
-    """
-    fits = landscapes[["arm", "p", "seed"]].drop_duplicates()
-    if wanted is not None and arms_at(fits, *wanted):
-        return wanted
-    p = min(fits["p"].unique(), key=lambda value: (round(abs(value - 0.5), 6), value))
-    arms = fits[fits["p"] == p].groupby("seed").size()
-    return float(p), int(arms.index[arms.to_numpy().argmax()])
-
-
-def arms_at(landscapes: pd.DataFrame, p: float, seed: int) -> int:
-    """How many arms were fitted at a (p, seed)."""
-    return int(landscapes.loc[(landscapes["p"] == p) & (landscapes["seed"] == seed), "arm"].nunique())
-
-
-def figure3(
-    landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str = "test", *, narrow: bool = False
-) -> Figure:
-    """Mask and landscapes: loss on a shared logarithmic scale above, accuracy below.
-
-    Args:
-        landscapes: a row per pixel: ``arm, p, seed, row, column, black, test_loss, test_accuracy``.
+        landscapes: a row per pixel: ``arm, p, seed, row, column, black, test_loss, test_accuracy`` and more.
         p: fill probability.
         seed: replicate.
         threshold: cross-entropy that white pixels are pushed to; marked on the scale.
         split: the images that were measured on, for the labels.
-        narrow: for one column of print, with the arms below each other.
 
     Raises:
         ValueError: no such fit.
     """
-    shown = _shown(landscapes, p, seed)
+    shown = pixels_of(landscapes, p, seed)
+    draw: NarrowDrawing = partial(_draw, shown, p, seed, threshold, split)
+    table = pixels_table(landscapes, p, seed, split)
+    return Figure("figure3", draw, _caption(shown, p, seed, threshold, split), table, draw)
+
+
+def _draw(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str, *, narrow: bool = False) -> Drawing:
     arms = arm_order(shown["arm"])
     mask = _picture(shown[shown["arm"] == arms[0]], "black").astype(float)
     loss_colours = _loss_colours(shown["test_loss"], threshold)
     accuracy_colours = _accuracy_colours(shown["test_accuracy"])
-    figure, grid = _grid(1 + len(arms), mask.shape[0] / mask.shape[1], narrow=narrow)
+    drawing, grid = _grid(1 + len(arms), mask.shape[0] / mask.shape[1], narrow=narrow)
     labels = arm_labels(arms)
     _show(grid[0, 0], mask, Colours(ListedColormap(["white", "black"]), Normalize(0, 1)))
     grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
@@ -85,12 +71,12 @@ def figure3(
         grid[0, column].set_title(labels[arm])
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
-    _loss_bar(figure, grid[0], loss_colours, threshold, split)
-    _bar(figure, grid[1], accuracy_colours).set_label(f"{split} accuracy")
-    return figure
+    _loss_bar(drawing, grid[0], loss_colours, threshold, split)
+    _bar(drawing, grid[1], accuracy_colours).set_label(f"{split} accuracy")
+    return drawing
 
 
-def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Figure, NDArray[np.object_]]:
+def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:
     """An empty figure, and its axes in a row for the loss and one for the accuracy: beside each other if narrow.
 
     Args:
@@ -100,65 +86,11 @@ def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Figure, NDArray[np
     """
     if narrow:
         panel = (SINGLE - 0.15) / 2
-        figure = new_figure(SINGLE, panels * (tall * panel + 0.2) + 0.6)
-        return figure, figure.subplots(panels, 2, squeeze=False).T
+        drawing = new_drawing(SINGLE, panels * (tall * panel + 0.2) + 0.6)
+        return drawing, drawing.subplots(panels, 2, squeeze=False).T
     panel = min(_PANEL, (DOUBLE - 0.75) / panels)
-    figure = new_figure(panel * panels + 0.75, 2 * tall * panel + 0.5)
-    return figure, figure.subplots(2, panels, squeeze=False)
-
-
-def training_against_test(
-    landscapes: pd.DataFrame, p: float, seed: int, split: str = "test", *, narrow: bool = False
-) -> Figure:
-    """Every pixel of a (p, seed) on training images against the same pixel on test images: loss above, accuracy below.
-
-    Arguments and the error are those of :func:`figure3`, with ``train_loss`` and ``train_accuracy``.
-    """
-    shown = _shown(landscapes, p, seed)
-    arms = arm_order(shown["arm"])
-    labels, colours = arm_labels(arms), arm_colours(arms)
-    if narrow:
-        figure = new_figure(SINGLE, 4.2 / 2.54 * len(arms))
-        grid = figure.subplots(len(arms), 2, squeeze=False, sharex="col", sharey="col").T
-    else:
-        figure = new_figure(DOUBLE if len(arms) > ARMS_IN_A_COLUMN else SINGLE, 8.4 / 2.54)
-        grid = figure.subplots(2, len(arms), squeeze=False, sharex="row", sharey="row")
-    grid[0, 0].set(xscale="log", yscale="log")
-    for axis in (grid[0, 0].xaxis, grid[0, 0].yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
-        axis.set_minor_locator(NullLocator())
-    for row, value in zip(grid, ("loss", "accuracy"), strict=True):
-        for axes, arm in zip(row, arms, strict=True):
-            _scatter(axes, shown[shown["arm"] == arm], value, colours[arm])
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        for axes in row[-1:] if narrow else row:
-            axes.set_xlabel(f"training {value}")
-        for axes in row if narrow else row[:1]:
-            axes.set_ylabel(f"{split} {value}")
-    for axes, arm in zip(grid[0], arms, strict=True):
-        axes.set_title(labels[arm])
-    return figure
-
-
-def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
-    """One fit's pixels, filled where black, and the line where training and test agree."""
-    for black, face in ((False, "none"), (True, colour)):
-        pixels = fit[fit["black"] == black]
-        places = pixels[f"train_{value}"], pixels[f"test_{value}"]
-        axes.plot(*places, "o", markerfacecolor=face, markeredgecolor=colour, markersize=2.4, alpha=0.6, mew=0.6)
-    both = fit[[f"train_{value}", f"test_{value}"]].to_numpy(dtype=float)
-    both = both[np.isfinite(both) & (both > 0)]
-    if both.size:
-        ends = [both.min(), both.max()]
-        axes.plot(ends, ends, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
-
-
-def _shown(landscapes: pd.DataFrame, p: float, seed: int) -> pd.DataFrame:
-    shown = landscapes[(landscapes["p"] == p) & (landscapes["seed"] == seed)]
-    if shown.empty:
-        raise ValueError(f"no fit has p={p:g} and seed {seed}; choose one that was run.")
-    return shown
+    drawing = new_drawing(panel * panels + 0.75, 2 * tall * panel + 0.5)
+    return drawing, drawing.subplots(2, panels, squeeze=False)
 
 
 def _picture(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
@@ -195,17 +127,17 @@ def _with_gaps(colours: Colormap) -> Colormap:
     return colours.with_extremes(bad="#9a9aa0")
 
 
-def _bar(figure: Figure, row: NDArray[np.object_], colours: Colours) -> Colorbar:
+def _bar(drawing: Drawing, row: NDArray[np.object_], colours: Colours) -> Colorbar:
     mappable = ScalarMappable(colours.norm, colours.map)
     below = len(row) > 1 and row[0].get_subplotspec().colspan == row[1].get_subplotspec().colspan
     look: dict[str, Any] = {"location": "bottom" if below else "right", "aspect": 16, "pad": 0.02, "extendfrac": 0.04}
-    bar = figure.colorbar(mappable, ax=list(row), extend=colours.extend, **look)
+    bar = drawing.colorbar(mappable, ax=list(row), extend=colours.extend, **look)
     bar.outline.set_linewidth(0.5)
     return bar
 
 
-def _loss_bar(figure: Figure, row: NDArray[np.object_], colours: Colours, threshold: float, split: str) -> None:
-    bar = _bar(figure, row, colours)
+def _loss_bar(drawing: Drawing, row: NDArray[np.object_], colours: Colours, threshold: float, split: str) -> None:
+    bar = _bar(drawing, row, colours)
     bar.set_label(f"{split} loss (log)")
     low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 1)
     ticks = [tick for tick in _LOSS_TICKS if low <= tick <= high and abs(math.log(tick / threshold)) > 0.25]
@@ -222,3 +154,20 @@ def _key(axes: Axes, threshold: float) -> None:
     lines = ["black: low loss wanted", "white: high loss wanted", f"red line: threshold {threshold:g}"]
     for number, line in enumerate(lines):
         axes.text(0.0, 0.96 - 0.09 * number, line, transform=axes.transAxes, fontsize=6, color=INK)
+
+
+def _caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:
+    """Caption with each shown fit's own means."""
+    texts = []
+    for arm in arm_order(shown["arm"]):
+        mine = shown[shown["arm"] == arm]
+        black, white = (mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False))
+        texts.append(f"{arm} {black:.3f} on black and {white:.3f} on white pixels")
+    return (
+        f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
+        "one pixel is one weight vector of the plane. "
+        f"Above, or left: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked; "
+        "arrows: the 1 % of pixels beyond either end. "
+        f"Below, or right: {split} accuracy: {'; '.join(texts)}. "
+        "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
+    )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
+from bnbench.report.arms import ComparedArms, arm_labels
+from bnbench.report.figures.authors import AUTHORS_NOTE, authors_handle, draw_authors_curve
 from bnbench.report.figures.axes import dodge_unit, legend_above, probability_axis
-from bnbench.report.figures.figure4 import AUTHORS_LINE, AUTHORS_NAME
-from bnbench.report.figures.style import INK, SINGLE, arm_labels, new_figure
+from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.style import INK, SINGLE, new_drawing
+from bnbench.report.tables import Table
 from bnbench.stats import differences
+from bnbench.wording import signed
 
 _WIDE = 1.5  # Intervals of two pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
 _PAIR: dict[str, Any] = {
@@ -27,21 +32,35 @@ _PAIR: dict[str, Any] = {
 _MEAN: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (4, 2))}
 
 
-def paired_figure(pairs: pd.DataFrame, first: str, second: str, authors: pd.DataFrame | None = None) -> Figure:
-    """The gap ``first − second`` over p with its 95 % t intervals, and the mean over all pairs as a band.
+def paired(compared: ComparedArms, authors: pd.DataFrame | None = None) -> Figure:
+    """Show the gap of two arms over p with its 95 % t intervals, and the mean over all pairs as a band.
 
     Args:
-        pairs: a row per (p, seed): ``p, seed, gap``.
-        first: the arm counted positive.
-        second: the arm subtracted.
+        compared: the two arms and their pairs.
         authors: their curves, of which the same gap is drawn behind; None leaves it out.
     """
-    figure = new_figure(SINGLE, 6.4 / 2.54)
-    axes = figure.subplots()
+    has_theirs = authors is not None and {compared.first, compared.second} <= set(authors["arm"])
+    caption = _caption(*compared, authors=has_theirs)
+    return Figure("paired", partial(_draw, *compared, authors), caption, paired_table(compared))
+
+
+def paired_table(compared: ComparedArms) -> Table:
+    """The paired difference at every p, with its test."""
+    note = (
+        "Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: the same corrected "
+        "for all p by Holm's method"
+    )
+    title = f"Paired difference {compared.gap_name} at every p (exploratory)"
+    return Table("paired", title, note, differences.paired_per_p(compared.pairs))
+
+
+def _draw(pairs: pd.DataFrame, first: str, second: str, authors: pd.DataFrame | None) -> Drawing:
+    drawing = new_drawing(SINGLE, 6.4 / 2.54)
+    axes = drawing.subplots()
     theirs = _their_gap(authors, first, second)
     several = bool(pairs.groupby("p").size().max() > 1)
     axes.axhline(0, color=INK, linewidth=0.7)
-    axes.plot(theirs.index, theirs, color=INK, **AUTHORS_LINE)
+    draw_authors_curve(axes, theirs.index, theirs, INK)
     if several:
         axes.plot(pairs["p"] - 0.16 * dodge_unit(pairs["p"]), pairs["gap"], **_PAIR)
     per_p = _draw_means(axes, pairs, theirs)
@@ -54,9 +73,9 @@ def paired_figure(pairs: pd.DataFrame, first: str, second: str, authors: pd.Data
     handles.append(Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label=name))
     handles.append(Line2D([], [], label="all pairs", **_MEAN))
     if len(theirs):
-        handles.append(Line2D([], [], color=INK, label=AUTHORS_NAME, **AUTHORS_LINE))
-    legend_above(figure, handles)
-    return figure
+        handles.append(authors_handle())
+    legend_above(drawing, handles)
+    return drawing
 
 
 def _draw_means(axes: Axes, pairs: pd.DataFrame, theirs: pd.Series) -> pd.DataFrame:
@@ -79,3 +98,23 @@ def _their_gap(authors: pd.DataFrame | None, first: str, second: str) -> pd.Seri
         return pd.Series(dtype=float)
     curves = authors.pivot_table(index="p", columns="arm", values="difference")
     return curves[first] - curves[second]
+
+
+def _caption(pairs: pd.DataFrame, first: str, second: str, *, authors: bool) -> str:
+    """Caption of the paired difference."""
+    theirs = f" {AUTHORS_NOTE}; one arm minus the other." if authors else ""
+    whole = differences.overall(pairs)
+    head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
+    if pairs.groupby("p").size().max() == 1:
+        return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}.{theirs}"
+    head += (
+        "Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1, where there are two pairs (with few pairs "
+        "they may run out of the frame; the table has them whole); small points: every pair. "
+    )
+    mean = f"mean of all {whole.pairs} pairs, {signed(whole.mean)}"
+    if whole.df == 0:
+        return f"{head}Dashed line: {mean}, without an interval while a p has a single pair.{theirs}"
+    return (
+        f"{head}Dashed line and band: {mean}, and its 95 % interval "
+        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df}).{theirs}"
+    )

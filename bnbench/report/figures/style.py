@@ -10,10 +10,10 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.style
 import seaborn as sns
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from bnbench.protocol.protocol import BUILT_IN
+from bnbench.report.arms import arm_order
 from bnbench.results.layout import write_atomically
 
 SINGLE = 8.0 / 2.54  # inches: a single column of print
@@ -25,7 +25,6 @@ _COLOURS = {"plain": "#0077bb", "bn": "#cc3311", "skip": "#009e73"}
 _FOREIGN = ("#aa3377", "#ee7733", "#6a5acd", "#8c6d1f", "#3f8fa3", "#66656e")
 _MARKERS = {"plain": "o", "bn": "s", "skip": "^"}
 _FOREIGN_MARKERS = ("D", "v", "P", "X", "p", "h")
-_LONGEST_LABEL = 24
 
 _RC = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
@@ -76,46 +75,40 @@ def print_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches that lays itself out."""
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
+def new_drawing(width: float, height: float) -> Drawing:
+    """Make an empty drawing of a size in inches that lays itself out."""
+    return Drawing(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
 
 
-def as_files(figure: Figure, endings: Collection[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
+def as_files(drawing: Drawing, endings: Collection[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
     """What PDF, SVG and PNG (300 dpi) files hold, or some of them; equal figures give equal bytes: no date goes in."""
-    _lay_out(figure)
+    _lay_out(drawing)
     contents = {}
     for ending, metadata in _METADATA.items():
         if ending in endings:
             content = BytesIO()
-            figure.savefig(content, format=ending, metadata=metadata)
+            drawing.savefig(content, format=ending, metadata=metadata)
             contents[ending] = content.getvalue()
     return contents
 
 
-def save(figure: Figure, folder: Path, name: str, endings: Collection[str] = ("pdf", "svg", "png")) -> list[Path]:
+def save(drawing: Drawing, folder: Path, name: str, endings: Collection[str] = ("pdf", "svg", "png")) -> list[Path]:
     """Write what :func:`as_files` gives, each file whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    contents = as_files(figure, endings)
+    contents = as_files(drawing, endings)
     for ending, content in contents.items():
         write_atomically(folder / f"{name}.{ending}", content)
     return [folder / f"{name}.{ending}" for ending in contents]
 
 
-def _lay_out(figure: Figure) -> None:
+def _lay_out(drawing: Drawing) -> None:
     """Lay out once: formats agree, and saving takes half the time."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-
-
-def arm_order(arms: Iterable[str]) -> list[str]:
-    """Distinct arms: the built-in ones in their order, then foreign ones by name."""
-    found = set(arms)
-    return [arm for arm in BUILT_IN if arm in found] + sorted(found - set(BUILT_IN))
+    if drawing.get_layout_engine() is not None:
+        drawing.draw_without_rendering()
+        drawing.set_layout_engine("none")
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
@@ -132,19 +125,6 @@ def _assign(arms: Iterable[str], own: dict[str, str], further: tuple[str, ...]) 
     order = arm_order(arms)
     foreign = [arm for arm in order if arm not in own]
     return {arm: own[arm] if arm in own else further[foreign.index(arm) % len(further)] for arm in order}
-
-
-def arm_labels(arms: Iterable[str]) -> dict[str, str]:
-    """Short names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
-    order = arm_order(arms)
-    short = [arm.rpartition(":")[2] for arm in order]
-    labels = {}
-    for arm, name in zip(order, short, strict=True):
-        text = name if name and short.count(name) == 1 else arm
-        text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
-        text = text if len(text) <= _LONGEST_LABEL else "..." + text[3 - _LONGEST_LABEL :]
-        labels[arm] = f" {text}" if text.startswith("_") else text  # matplotlib leaves out labels that start with _
-    return labels
 
 
 def css_colours() -> dict[str, str]:

@@ -10,8 +10,9 @@ import pandas as pd
 import seaborn as sns
 from numpy.typing import NDArray
 
-from bnbench.report.figures.figure3 import choose
-from bnbench.report.figures.style import arm_colours, arm_order, css_colours
+from bnbench.report.arms import arm_order
+from bnbench.report.figures.landscapes import choose
+from bnbench.report.figures.style import arm_colours, css_colours
 
 LEAST_LOSS = 1e-6  # code 0; anything smaller, zero included, is shown as this
 STEPS_PER_DECADE = 3640  # 18 decades, up to 1e12; the largest error of a loss is half a step, 0.032 %
@@ -35,7 +36,7 @@ def explorer_data(
         landscapes: a row per pixel, see :data:`bnbench.results.store.LANDSCAPE_SCHEMA`; at least one.
         threshold: cross-entropy that white pixels are pushed to.
         split: the images that the ``test_`` columns were measured on.
-        start: the (p, seed) that is shown first; None lets :func:`bnbench.report.figures.figure3.choose` say.
+        start: the (p, seed) that is shown first; None lets :func:`bnbench.report.figures.landscapes.choose` say.
     """
     arms = arm_order(landscapes["arm"])
     variables = css_colours()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.report.page.page import Section
+from bnbench.report.chapters.section import Section
 
 LAYOUT = 1  # raised when a reader of the file would have to change
 
@@ -37,13 +37,13 @@ def _section(section: Section) -> dict[str, Any]:
         "diverged": section.diverged,
         "missing": section.missing,
         "run": dict(section.facts),
-        "protocol": {"id": section.protocol.id, **section.protocol.as_dict()},
+        "protocol": {"id": section.sweep.protocol.id, **section.sweep.protocol.as_dict()},
         "chapters": {chapter.title: chapter.sentences for chapter in section.chapters},
         "tables": {table.name: {"title": table.title, "rows": _rows(table.frame)} for table in section.all_tables},
-        "captions": {picture.name: picture.caption for picture in section.all_pictures},
+        "captions": {figure.name: figure.caption for figure in section.all_figures},
         "provenance": dict(section.provenance.rows),
         "failures": _rows(section.failures.frame),
-        "unreadable_files": section.broken,
+        "unreadable_files": section.sweep.broken,
         "commands": section.commands,
     }
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 
-from bnbench.report.figures.figure import ReportFigure
+from bnbench.report.chapters.section import Section
+from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import as_files
 from bnbench.report.page.page import Picture, inline_svg
 from bnbench.report.tables import Table, in_markdown
@@ -19,7 +20,7 @@ from bnbench.results.layout import write_atomically
 _DRAWN = ("pdf", "png", "svg")
 
 
-def drawn(draw: Callable[[], Figure], endings: Collection[str]) -> dict[str, bytes]:
+def draw_files(draw: Callable[[], Drawing], endings: Collection[str]) -> dict[str, bytes]:
     """Draw a figure and return what its files hold; without an ending nothing is drawn."""
     return as_files(draw(), endings) if endings else {}
 
@@ -38,39 +39,43 @@ class Writer:
         self.out, self.folder, self.formats = out, folder, formats
         self.digests: dict[Path, str] = {}
 
-    def picture(self, figure: ReportFigure) -> Picture:
+    def section(self, section: Section) -> dict[str, Picture]:
+        """Write all figures, captions and tables of a section, and return its pictures by name.
+
+        ``style.print_style`` must hold.
+        """
+        tables = [*section.all_tables, *(figure.table for figure in section.all_figures)]
+        for table in {table.name: table for table in tables}.values():
+            self.table(table)
+        if section.all_figures:
+            self._captions(section.all_figures)
+        return {figure.name: self.picture(figure) for figure in section.all_figures}
+
+    def picture(self, figure: Figure) -> Picture:
         """Draw a figure if a format needs it, save it in every format and make it fit for the page.
 
         ``style.print_style`` must hold.
         """
-        name, caption = figure.name, figure.caption
         endings = [ending for ending in _DRAWN if ending in self.formats]
-        links = [("CSV", self._link("tables", f"{figure.table}.csv"))] if "csv" in self.formats else []
-        links += [(ending.upper(), self._link("figures", f"{name}.{ending}")) for ending in endings]
-        on_page = "html" in self.formats
-        contents = drawn(figure.draw, [*endings, "svg"] if on_page else endings)
-        for ending in (known for known in contents if known in endings):
-            self.write(self._place("figures", f"{name}.{ending}"), contents[ending])
-        drawings = [self._on_page(contents["svg"], name, caption)] if on_page else []
+        links = [("CSV", self._link("tables", f"{figure.table.name}.csv"))] if "csv" in self.formats else []
+        links += [(ending.upper(), self._link("figures", f"{figure.name}.{ending}")) for ending in endings]
+        on_page = "html" in self.formats and figure.on_page
+        contents = draw_files(figure.draw, {*endings, "svg"} if on_page else endings)
+        for ending in endings:
+            self.write(self._path("figures", f"{figure.name}.{ending}"), contents[ending])
+        drawings = [self._inline(contents["svg"], figure.name, figure.caption)] if on_page else []
         if on_page and figure.narrow:
-            content = drawn(partial(figure.narrow, narrow=True), ["svg"])["svg"]
-            drawings.append(self._on_page(content, f"{name}-narrow", caption))
-        return Picture(name, caption, links, figure.table, drawings)
+            content = draw_files(partial(figure.narrow, narrow=True), ["svg"])["svg"]
+            drawings.append(self._inline(content, f"{figure.name}-narrow", figure.caption))
+        return Picture(figure, links, drawings)
 
-    def table(self, table: Table, endings: Collection[str] = ("csv", "md")) -> Table:
-        """Write a table as CSV and Markdown, or one of them, and give it back."""
-        if "csv" in endings and "csv" in self.formats:
+    def table(self, table: Table) -> None:
+        """Write a table as CSV and Markdown, or as CSV alone where nobody reads it."""
+        if "csv" in self.formats:
             text = table.frame.to_csv(index=False, lineterminator="\n")
-            self.write(self._place("tables", f"{table.name}.csv"), text.encode())
-        if "md" in endings and "md" in self.formats:
-            self.write(self._place("tables", f"{table.name}.md"), table.markdown().encode())
-        return table
-
-    def captions(self, pictures: list[Picture]) -> None:
-        """Write every caption beside the figures, for whoever puts one in a paper."""
-        if "md" in self.formats:
-            text = "\n\n".join(f"**{picture.name}**: {in_markdown(picture.caption)}" for picture in pictures)
-            self.write(self._place("figures", "captions.md"), f"{text}\n".encode())
+            self.write(self._path("tables", f"{table.name}.csv"), text.encode())
+        if "md" in self.formats and table.on_page:
+            self.write(self._path("tables", f"{table.name}.md"), table.markdown().encode())
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file and remember it; what it holds is never read back: another report may write there too."""
@@ -78,10 +83,16 @@ class Writer:
         write_atomically(path, content)
         self.digests[path] = hashlib.sha256(content).hexdigest()
 
-    def _place(self, kind: str, name: str) -> Path:
+    def _captions(self, figures: Sequence[Figure]) -> None:
+        """Write every caption beside the figures, for whoever puts one in a paper."""
+        if "md" in self.formats:
+            text = "\n\n".join(f"**{figure.name}**: {in_markdown(figure.caption)}" for figure in figures)
+            self.write(self._path("figures", "captions.md"), f"{text}\n".encode())
+
+    def _path(self, kind: str, name: str) -> Path:
         return self.out / self.folder / kind / name
 
-    def _on_page(self, svg: bytes, name: str, caption: str) -> Markup:
+    def _inline(self, svg: bytes, name: str, caption: str) -> Markup:
         return inline_svg(svg.decode(), f"{self.folder}-{name}", caption)
 
     def _link(self, kind: str, name: str) -> str:

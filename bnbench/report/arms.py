@@ -1,0 +1,58 @@
+"""The arms of a report: their order, their short names, and the two that it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+
+from bnbench.protocol.protocol import BUILT_IN
+from bnbench.stats import differences
+
+_LONGEST_LABEL = 24
+
+
+class ComparedArms(NamedTuple):
+    """Two arms and their pairs, as :func:`bnbench.stats.differences.paired` gives them; at least one pair."""
+
+    pairs: pd.DataFrame
+    first: str
+    second: str
+
+    @property
+    def gap_name(self) -> str:
+        """What is subtracted from what: ``plain − bn``."""
+        return f"{self.first} − {self.second}"
+
+
+def compared_arms(fits: pd.DataFrame) -> ComparedArms | None:
+    """Choose the two arms that the report compares: plain and bn, else the first two that share a pair.
+
+    Args:
+        fits: a row per fit: ``arm, p, seed, difference``.
+    """
+    for first, second in combinations(arm_order(fits["arm"]), 2):
+        if len(pairs := differences.paired(fits, first, second)):
+            return ComparedArms(pairs, first, second)
+    return None
+
+
+def arm_order(arms: Iterable[str]) -> list[str]:
+    """Distinct arms: the built-in ones in their order, then foreign ones by name."""
+    distinct = set(arms)
+    return [arm for arm in BUILT_IN if arm in distinct] + sorted(distinct - set(BUILT_IN))
+
+
+def arm_labels(arms: Iterable[str]) -> dict[str, str]:
+    """Short names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
+    order = arm_order(arms)
+    short = [arm.rpartition(":")[2] for arm in order]
+    labels = {}
+    for arm, name in zip(order, short, strict=True):
+        text = name if name and short.count(name) == 1 else arm
+        text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
+        text = text if len(text) <= _LONGEST_LABEL else "..." + text[3 - _LONGEST_LABEL :]
+        labels[arm] = f" {text}" if text.startswith("_") else text  # matplotlib leaves out labels that start with _
+    return labels

@@ -1,0 +1,67 @@
+"""Planes measured again: which evaluations are of a sweep's own fits, and all its measurements in one table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bnbench.bn_policy import BnPolicy
+from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.sections import DATASETS
+from bnbench.report.figures.policies import OWN_IMAGES
+from bnbench.results import layout
+from bnbench.results.evaluations import plane_hash
+from bnbench.results.summary import measured_rows
+from bnbench.results.sweeps import Sweep
+
+_KEYS = ["arm", "p", "seed"]
+
+
+def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The evaluations that say something new of this sweep's fits, and how many others its protocol has.
+
+    An evaluation belongs to a fit if it is of the fit's identity and, where the plane is still there, of that very
+    plane. What the fits' own summaries hold already is neither. Two planes of one fit of which none is there: left out.
+    """
+    mine = evaluated[(evaluated["protocol"] == sweep.protocol.id) & (evaluated["pixels"] == "all")]
+    rows = mine[[*_KEYS, "identity", "plane"]].itertuples(index=False, name=None)
+    planes: dict[FitKey, str] = {}
+    belongs = [
+        _is_of_a_fit(sweep, FitKey(arm, p, seed), identity, plane, planes) for arm, p, seed, identity, plane in rows
+    ]
+    current = mine[np.array(belongs, dtype=bool)]
+    current = current[~current.duplicated([*_KEYS, "split", "images", "policy"], keep=False)]
+    own, measured = (pd.MultiIndex.from_frame(table[["arm", "policy"]]) for table in (sweep.summaries, current))
+    return current[~(measured.isin(own) & _on_own_images(sweep, current))], len(mine) - len(current)
+
+
+def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
+    """Which evaluations are on the images that the fits themselves were measured on."""
+    own, data = sweep.protocol.measurement, sweep.protocol.data
+    available = DATASETS[data.dataset] if own.split == "test" else data.held_out
+    if sweep.protocol.content and own.split == "test":  # how many such a set has, whole evaluations alone tell
+        available = evaluated.loc[evaluated["split"] == "test", "images"].max()
+    return (evaluated["split"] == own.split) & (evaluated["images"] == (own.test_images or available))  # 0: all of them
+
+
+def _is_of_a_fit(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[FitKey, str]) -> bool:
+    """Whether a plane is that of a fit; ``planes`` keeps the hashes that were computed."""
+    path = layout.plane_path(sweep.places.get(key, sweep.folder), key)
+    if key not in planes and path.exists():
+        planes[key] = plane_hash(path)
+    return sweep.identities.get(key) == identity and planes.get(key, plane) == plane
+
+
+def measurements(sweep: Sweep, evaluated: pd.DataFrame) -> pd.DataFrame:
+    """All pixels under every policy: ``arm, p, seed, on, policy, headline, black, white, difference``."""
+    columns = [*_KEYS, "on", "policy", "headline", "black", "white", "difference"]
+    if sweep.summaries.empty:
+        return pd.DataFrame(columns=columns)
+    own = measured_rows(sweep.summaries)
+    tables = [own.assign(on=OWN_IMAGES, headline=own["headline"].astype(bool))[columns]]
+    if len(evaluated):
+        others = evaluated["split"] + evaluated["images"].map(", {:,} images".format)
+        shown = evaluated.assign(on=others.mask(_on_own_images(sweep, evaluated), OWN_IMAGES), headline=False)
+        shown = shown.assign(order=shown["policy"].map(BnPolicy.parse_stored))
+        tables.append(shown.sort_values(["split", "images", "order"], kind="stable")[columns])
+    return pd.concat(tables, ignore_index=True)

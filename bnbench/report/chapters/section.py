@@ -1,0 +1,175 @@
+"""All that the report says of one sweep, before anything is written: its answer, figures, chapters and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bnbench.protocol.profiles import title
+from bnbench.report import tables
+from bnbench.report.arms import ComparedArms, compared_arms
+from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce
+from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.chapters.gallery import gallery
+from bnbench.report.chapters.headline import Answer
+from bnbench.report.figures.authors import authors_of, authors_table
+from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.figure4 import figure4
+from bnbench.report.figures.landscapes import choose
+from bnbench.report.tables import Table
+from bnbench.results.sweeps import Sweep
+
+
+@dataclass(frozen=True)
+class Section:
+    """One protocol's part of the report.
+
+    Attributes:
+        sweep: what was read.
+        name: its profile and what was changed in it.
+        answer: what a reader sees first.
+        caution: a sentence where nearly all white pixels were past the threshold; else empty.
+        diverged: a sentence on fits that diverged; else empty.
+        missing: a sentence on fits that are not there yet; else empty.
+        facts: what was run, as pairs of a word and its value.
+        pair: the (p, seed) whose landscapes are shown; NaN and 0 without fits.
+        lead: figure 4, then its panels; nothing without fits, as all that follows up to the tables.
+        gallery: the figures outside the chapters.
+        chapters: questions, and what the fits say to them.
+        tables: the tables outside the chapters.
+        long_tables: those that the page folds.
+        departures: where the protocol departs from ``paper``: knob, what it is, here, there.
+        knobs: the whole protocol.
+        provenance: where the numbers come from.
+        failures: the fits that failed.
+        commands: what runs the same fits and writes this report again.
+    """
+
+    sweep: Sweep
+    name: str
+    answer: Answer
+    caution: str
+    diverged: str
+    missing: str
+    facts: list[tuple[str, str]]
+    pair: tuple[float, int]
+    lead: list[Figure]
+    gallery: list[Figure]
+    chapters: list[Chapter]
+    tables: list[Table]
+    long_tables: list[Table]
+    departures: list[tuple[str, str, str, str]]
+    knobs: list[tuple[str, str]]
+    provenance: Table
+    failures: Table
+    commands: list[str]
+
+    @property
+    def all_figures(self) -> list[Figure]:
+        """Every figure, figure 4 first."""
+        in_chapters = [figure for chapter in self.chapters for figure in chapter.figures]
+        return [*self.lead, *self.gallery, *in_chapters]
+
+    @property
+    def all_tables(self) -> list[Table]:
+        """Every table of numbers that the page holds, in its order."""
+        in_chapters = [table for chapter in self.chapters for table in chapter.tables]
+        return [*in_chapters, *self.tables, *self.long_tables]
+
+    @property
+    def tables_shown(self) -> set[str]:
+        """Names of the tables that the page itself holds."""
+        return {table.name for table in self.all_tables}
+
+
+def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | None) -> Section:
+    """Say all that a sweep allows to say.
+
+    Args:
+        sweep: what was read; it may hold no fit.
+        evaluated: planes measured again, of any sweep.
+        wanted: the (p, seed) of figure 3, if the sweep has it; else p nearest one half.
+    """
+    protocol, fits, diverged = sweep.protocol, tables.fits_table(sweep), tables.diverged_fits(sweep)
+    compared, has_fits = compared_arms(fits), len(fits) > 0
+    pair = choose(sweep.landscapes, wanted) if has_fits else (math.nan, 0)
+    authors = authors_of(protocol, fits)
+    lead = figure4(fits, authors, protocol.measurement.split) if has_fits else []
+    pictures = gallery(sweep, fits, pair) if has_fits else []
+    chapters = _chapters(sweep, fits, evaluated, compared, authors) if has_fits else []
+    shown = _shown_tables(fits, lead) if has_fits else []
+    long_tables = _long_tables(fits, compared) if has_fits else []
+    drawn = [*pictures, *(figure for chapter in chapters for figure in chapter.figures)]
+    placed = [*shown, *long_tables, *(table for chapter in chapters for table in chapter.tables)]
+    behind = [*_unplaced(drawn, placed), *([authors_table(authors)] if authors is not None else [])]
+    caution, grid = fitted.caution(sweep), reproduce.whole_grid(sweep)
+    per_arm = len(grid.probs) * len(grid.seeds)
+    return Section(
+        sweep=sweep,
+        name=title(protocol),
+        answer=headline.answer(fits, diverged, per_arm=per_arm, by_colour=bool(caution)),
+        caution=caution,
+        diverged=headline.diverged_note(diverged, compared),
+        missing=reproduce.missing_note(sweep),
+        facts=reproduce.run_facts(sweep),
+        pair=pair,
+        lead=lead,
+        gallery=pictures,
+        chapters=chapters,
+        tables=shown,
+        long_tables=[*long_tables, *behind],
+        departures=reproduce.departures(protocol),
+        knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
+        provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
+        failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
+        commands=reproduce.commands(protocol, fits, wanted if wanted == pair else None),
+    )
+
+
+def _chapters(
+    sweep: Sweep,
+    fits: pd.DataFrame,
+    evaluated: pd.DataFrame,
+    compared: ComparedArms | None,
+    authors: pd.DataFrame | None,
+) -> list[Chapter]:
+    """What the answer rests on, and what else it could be."""
+    chapters = [
+        fitted.chapter(sweep, fits, compared),
+        bn_statistics.chapter(sweep, evaluated),
+        evidence.chapter(fits, tables.diverged_fits(sweep), authors, compared),
+    ]
+    return [chapter for chapter in chapters if chapter is not None]
+
+
+def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
+    """The short tables that these fits allow and no chapter has."""
+    per_p = [lead[0].table]
+    if fits["arm"].nunique() <= 2:
+        return per_p
+    note = "Columns as in the table of all quantities"
+    comparisons = Table("comparisons", "Every two arms: first − second", note, tables.comparisons_table(fits))
+    return [comparisons, *per_p] if len(comparisons.frame) else per_p
+
+
+def _long_tables(fits: pd.DataFrame, compared: ComparedArms | None) -> list[Table]:
+    """The tables with a row per fit, or per p and quantity."""
+    if compared is None:
+        return [tables.every_fit(fits)]
+    note = (
+        "Each arm's mean over its n seeds; sd: standard deviation (ddof = 1); gap: mean paired difference with its "
+        "95 % t interval low to high, df = pairs − 1"
+    )
+    frame = tables.quantities_per_p_table(fits, compared.first, compared.second)
+    per_p = Table("quantities_per_p", "All that was measured at every fill probability", note, frame)
+    return [per_p, tables.every_fit(fits)]
+
+
+def _unplaced(figures: Iterable[Figure], placed: Iterable[Table]) -> list[Table]:
+    """The tables of figures that stand nowhere on the page yet, each once."""
+    names = {table.name for table in placed}
+    tables = {figure.table.name: figure.table for figure in figures}
+    return [table for name, table in tables.items() if name not in names and table.on_page]

@@ -1,0 +1,58 @@
+"""The landscapes of one (p, seed): which one a report shows, and its pixels."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bnbench.report.arms import arm_order
+from bnbench.report.tables import Table
+
+_MEASURED = ["test_loss", "test_accuracy", "train_loss", "train_accuracy"]
+
+
+def choose(landscapes: pd.DataFrame, wanted: tuple[float, int] | None = None) -> tuple[float, int]:
+    """The (p, seed) to show: the wanted one if it was fitted, else p nearest one half, first seed with most arms.
+
+    Args:
+        landscapes: a row per pixel: ``arm, p, seed`` and more; at least one.
+        wanted: a (p, seed), or None.
+    """
+    fits = landscapes[["arm", "p", "seed"]].drop_duplicates()
+    if wanted is not None and arms_at(fits, *wanted):
+        return wanted
+    p = min(fits["p"].unique(), key=lambda value: (round(abs(value - 0.5), 6), value))
+    arms = fits[fits["p"] == p].groupby("seed").size()
+    return float(p), int(arms.index[arms.to_numpy().argmax()])
+
+
+def arms_at(landscapes: pd.DataFrame, p: float, seed: int) -> int:
+    """How many arms were fitted at a (p, seed)."""
+    return int(landscapes.loc[(landscapes["p"] == p) & (landscapes["seed"] == seed), "arm"].nunique())
+
+
+def pixels_of(landscapes: pd.DataFrame, p: float, seed: int) -> pd.DataFrame:
+    """The pixels of every arm at a (p, seed).
+
+    Raises:
+        ValueError: no such fit.
+    """
+    shown = landscapes[(landscapes["p"] == p) & (landscapes["seed"] == seed)]
+    if shown.empty:
+        raise ValueError(f"no fit has p={p:g} and seed {seed}; choose one that was run.")
+    return shown
+
+
+def pixels_table(landscapes: pd.DataFrame, p: float, seed: int, split: str) -> Table:
+    """Every pixel of a (p, seed): where it is, its colour, and what each arm measured there.
+
+    The page does not show it, for nobody reads 900 rows: it has the explorer.
+    """
+    shown = pixels_of(landscapes, p, seed)
+    places = ["row", "column"]
+    table = shown[[*places, "black", "trained"]].drop_duplicates(places).set_index(places)
+    for arm in arm_order(shown["arm"]):
+        mine = shown[shown["arm"] == arm].set_index(places)[_MEASURED]
+        names = [f"{arm} {name.replace('test_', f'{split}_')}" for name in _MEASURED]
+        table = table.join(mine.set_axis(names, axis=1))
+    title = f"Figure 3, pixel by pixel: p = {p:g}, seed {seed}"
+    return Table("figure3", title, "Row 0 is on top", table.sort_index().reset_index(), on_page=False)

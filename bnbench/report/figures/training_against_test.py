@@ -1,0 +1,85 @@
+"""Training images against test images, pixel by pixel."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.figure import Figure, NarrowDrawing
+from bnbench.report.figures.landscapes import pixels_of, pixels_table
+from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_drawing
+from bnbench.wording import signed
+
+_ARMS_IN_A_COLUMN = 2  # whose panels one column of print has room for, side by side
+
+
+def training_against_test(landscapes: pd.DataFrame, p: float, seed: int, split: str = "test") -> Figure:
+    """Set every pixel of a (p, seed) on training images against the same pixel on test images: loss and accuracy.
+
+    Arguments and the error are those of :func:`bnbench.report.figures.figure3.figure3`.
+    """
+    shown = pixels_of(landscapes, p, seed)
+    draw: NarrowDrawing = partial(_draw, shown, split)
+    is_wide = shown["arm"].nunique() > _ARMS_IN_A_COLUMN
+    table = pixels_table(landscapes, p, seed, split)
+    return Figure("training_against_test", draw, _caption(shown, p, seed, split), table, draw if is_wide else None)
+
+
+def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
+    arms = arm_order(shown["arm"])
+    labels, colours = arm_labels(arms), arm_colours(arms)
+    if narrow:
+        drawing = new_drawing(SINGLE, 4.2 / 2.54 * len(arms))
+        grid = drawing.subplots(len(arms), 2, squeeze=False, sharex="col", sharey="col").T
+    else:
+        drawing = new_drawing(DOUBLE if len(arms) > _ARMS_IN_A_COLUMN else SINGLE, 8.4 / 2.54)
+        grid = drawing.subplots(2, len(arms), squeeze=False, sharex="row", sharey="row")
+    grid[0, 0].set(xscale="log", yscale="log")
+    for axis in (grid[0, 0].xaxis, grid[0, 0].yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
+        axis.set_minor_locator(NullLocator())
+    for row, value in zip(grid, ("loss", "accuracy"), strict=True):
+        for axes, arm in zip(row, arms, strict=True):
+            _scatter(axes, shown[shown["arm"] == arm], value, colours[arm])
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        for axes in row[-1:] if narrow else row:
+            axes.set_xlabel(f"training {value}")
+        for axes in row if narrow else row[:1]:
+            axes.set_ylabel(f"{split} {value}")
+    for axes, arm in zip(grid[0], arms, strict=True):
+        axes.set_title(labels[arm])
+    return drawing
+
+
+def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
+    """One fit's pixels, filled where black, and the line where training and test agree."""
+    for black, face in ((False, "none"), (True, colour)):
+        pixels = fit[fit["black"] == black]
+        places = pixels[f"train_{value}"], pixels[f"test_{value}"]
+        axes.plot(*places, "o", markerfacecolor=face, markeredgecolor=colour, markersize=2.4, alpha=0.6, mew=0.6)
+    both = fit[[f"train_{value}", f"test_{value}"]].to_numpy(dtype=float)
+    both = both[np.isfinite(both) & (both > 0)]
+    if both.size:
+        ends = [both.min(), both.max()]
+        axes.plot(ends, ends, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
+
+
+def _caption(shown: pd.DataFrame, p: float, seed: int, split: str) -> str:
+    """Caption of training against test, with what every shown arm loses from one to the other."""
+    texts = []
+    for arm in arm_order(shown["arm"]):
+        mine = shown[shown["arm"] == arm]
+        apart = (mine["train_accuracy"] - mine["test_accuracy"]).groupby(mine["black"]).mean()
+        texts.append(f"{arm} {signed(apart[True])} on black and {signed(apart[False])} on white pixels")
+    return (
+        f"Training against {split} images, p = {p:g}, seed {seed}; a point is a pixel of figure 3, filled where black, "
+        "hollow where white; dashed line: equal. Mean loss, on logarithmic axes, and accuracy. "
+        f"Mean accuracy, training − {split}: {'; '.join(texts)}."
+    )
