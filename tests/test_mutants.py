@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 from bnbench.check.baseline import SETS, Value, compare
 from bnbench.check.exact import exact_quantities
 from bnbench.protocol.protocol import Grid
-from tests.mutants import MUTANTS, Mutant, mutated, table
+from tests.mutants import MUTANTS, RAN, Mutant, mutated, table
+from tests.warm import start
 
 ROOT = Path(__file__).parent.parent
 STANDARD = SETS["standard"]
@@ -89,10 +89,9 @@ def test_a_mutant_names_a_unit_test_that_there_is(mutant: Mutant) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
 def test_a_mutant_is_caught_by_the_unit_test_that_it_names(number: int) -> None:
-    """In a process of its own, where pytest reports failed tests by exit code 1."""
+    """In a process of its own."""
     module, name = MUTANTS[number].test.split("::")
-    command = [sys.executable, "-m", "tests.mutants", str(number), "-q", "-x", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, f"tests/{module}.py::{name}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
+    arguments = [str(number), "-q", "-x", "-p", "no:cacheprovider", f"tests/{module}.py::{name}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = start("tests.mutants", arguments, cwd=ROOT, environment=environment, streams=(0, 1, 2))
+    assert process.wait(120) == RAN + pytest.ExitCode.TESTS_FAILED
