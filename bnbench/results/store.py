@@ -55,7 +55,7 @@ class FitResult:
         protocol: what was asked.
         landscape: one row per pixel, columns of ``LANDSCAPE_SCHEMA``.
         summary: rows of BN policy × split × pixels: ``policy, headline, split, pixels`` and every measure
-            (:mod:`bnbench.measures`): ``black, white, difference, black_loss, white_loss``, and later ones.
+            (``bnbench.measures``): ``black, white, difference, black_loss, white_loss``, and later ones.
         trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
             clamped, scale, gradient_norm, learning_rate``.
         provenance: versions, device, threads, wall time and the like; changes no number.
