@@ -49,7 +49,7 @@ def gap_against(pairs: pd.DataFrame, reference: pd.DataFrame, first: str, second
 
 
 def _compared(ours: pd.Series, theirs: pd.Series) -> dict[str, Any]:
-    both = pd.DataFrame({"ours": _at(ours), "theirs": _at(theirs)}).dropna()
+    both = pd.DataFrame({"ours": _rounded_to_thousandths(ours), "theirs": _rounded_to_thousandths(theirs)}).dropna()
     apart = both["ours"] - both["theirs"]
     varies = len(both) >= _FEWEST and bool((both.nunique() > 1).all())
     rho = float(scipy_stats.spearmanr(both["ours"], both["theirs"]).statistic) if varies else math.nan
@@ -57,6 +57,6 @@ def _compared(ours: pd.Series, theirs: pd.Series) -> dict[str, Any]:
     return {"probabilities": len(both), **means, "lowest": apart.min(), "highest": apart.max(), "rho": rho}
 
 
-def _at(curve: pd.Series) -> pd.Series:
-    """Rounded to the thousandths that name a fill probability: 0.1 + 0.2 is 0.3."""
+def _rounded_to_thousandths(curve: pd.Series) -> pd.Series:
+    """Round p to the thousandths that name a fill probability: 0.1 + 0.2 is 0.3."""
     return curve.set_axis(curve.index.astype(float).to_series().round(3))
