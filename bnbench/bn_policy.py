@@ -24,7 +24,7 @@ class BnPolicy:
     Attributes:
         kind: ``batch``, each N images are normalized by their own statistics; ``recalibrate``, all are by those of N
             training images, estimated anew at each pixel; or ``none``, of a network without batch normalization
-            (:data:`NO_BN`).
+            (:data:`~bnbench.bn_policy.NO_BN`).
         images: N, at least 1; 0 where the kind is ``none``.
     """
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bnbench.inputs import datasets
+from bnbench.inputs import datasets, digits
 from bnbench.inputs.data import DataError, load_data
 from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
 from bnbench.protocol.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
@@ -393,6 +393,6 @@ def test_what_the_data_cannot_give_is_refused(
 def test_digits_are_read_as_scikit_learn_reads_them_and_by_it_where_their_file_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = datasets._digits_table()
-    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    assert np.array_equal(read, datasets._digits_table())
+    read = digits.read_table()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    assert np.array_equal(read, digits.read_table())

@@ -30,7 +30,7 @@ HOMES = {
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
     "safetensors": ("bnbench.results.planes",),
     "tomli_w": ("bnbench.results.asked",),
-    "sklearn": ("bnbench.inputs.data",),
+    "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.data",),
 }
 
@@ -78,6 +78,33 @@ def against_the_rule(module: str, path: Path) -> list[str]:
     own = [other for other in imported(path, at_the_top=False) if other.partition(".")[0] == "bnbench"]
     above = [other for other in own if "." not in other or heights[room(other)] >= heights[here]]
     return [other for other in above if "." not in other or room(other) != here]
+
+
+def report_floor(module: str) -> int | None:
+    """The floor inside ``report``, as CONTRIBUTING.md draws it; None of a module elsewhere, and of the room itself."""
+    (line,) = re.findall(r"^report: (arms, .*)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    floors = {part: number for number, floor in enumerate(line.split("→")) for part in re.findall(r"\w+", floor)}
+    parts = module.split(".")
+    return floors[parts[2]] if parts[1:2] == ["report"] and len(parts) > 2 else None
+
+
+def against_the_rule_of_the_report(module: str, path: Path) -> list[str]:
+    """What a module of the report imports from a part of it that comes later; its own part is open to it."""
+    here = report_floor(module)
+    floors = {other: report_floor(other) for other in imported(path, at_the_top=False)}
+    return [other for other, floor in floors.items() if here is not None and floor is not None and floor > here]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if report_floor(name) is not None])
+def test_inside_the_report_imports_go_down(module: str) -> None:
+    assert against_the_rule_of_the_report(module, MODULES[module]) == []
+
+
+def test_a_figure_that_imports_a_chapter_is_found(tmp_path: Path) -> None:
+    planted = tmp_path / "planted.py"
+    planted.write_text("from bnbench.report.chapters.chapter import Chapter\nfrom bnbench.report.tables import Table\n")
+    found = against_the_rule_of_the_report("bnbench.report.figures.wall_time", planted)
+    assert found == ["bnbench.report.chapters.chapter"]
 
 
 INSIDE = [name for name in MODULES if name not in ("bnbench", "bnbench.__main__")]  # what offers and starts the rest

@@ -21,10 +21,12 @@ from bnbench import wording
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report import build_report
-from bnbench.report.chapters import bn_statistics, evidence, fitted, headline
+from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline
 from bnbench.report.figures import style
+from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4_caption
 from bnbench.report.page import manifest, writer
+from bnbench.report.tables import Table
 from bnbench.results import layout, store, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.failures import Failure, identity_of, write_failure
@@ -174,6 +176,21 @@ def test_formats_without_a_picture_draw_none(tmp_path, monkeypatch, formats):
     monkeypatch.setattr(writer, "as_files", lambda figure, endings: pytest.fail("a figure was drawn"))
     report = build_report(tmp_path / "results", tmp_path / "report", formats=formats)
     assert tmp_path / "report" / "tables" / "fits.csv" in report.paths
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_new_figure_brings_its_files_its_caption_and_its_table(tmp_path, monkeypatch):
+    write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
+    table = Table("fresh_numbers", "Numbers", "Made up", pd.DataFrame({"n": [41.5]}))
+    figure = Figure("fresh", lambda: pytest.fail("drawn"), "A caption of its own.", table)
+    monkeypatch.setattr(gallery, "wall_time", lambda fits: figure)
+    out = tmp_path / "report"
+    build_report(tmp_path / "results", out)
+    (record,) = json.loads((out / "report.json").read_text())["protocols"]
+    assert record["captions"]["fresh"] == figure.caption
+    assert record["tables"]["fresh_numbers"]["rows"] == [{"n": 41.5}]
+    assert {"figures/fresh.svg", "figures/fresh.pdf", "tables/fresh_numbers.csv"} <= set(page_of(out).addresses)
+    assert all((out / address).is_file() for address in page_of(out).addresses if not address.startswith("#"))
 
 
 def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path):

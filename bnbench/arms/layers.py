@@ -97,7 +97,7 @@ def check_own(arm: str, first: nn.Module, second: nn.Module) -> None:
 
 
 def layer_named(module: nn.Module, name: str) -> str:
-    """The innermost layer that the dotted name of a parameter, buffer or attribute lies in, with its class."""
+    """Return the innermost layer that the dotted name of a parameter, buffer or attribute lies in, with its class."""
     layers = dict(module.named_modules())
     path = name
     while path not in layers:
@@ -133,7 +133,7 @@ class Hooks:
 
 
 def layer_at_fault(module: nn.Module, work: Callable[[], object]) -> str:
-    """The innermost layer that some work fails in when it is done again; the module where it does not."""
+    """Return the innermost layer that some work fails in when it is done again; the module where it does not."""
     entered: list[str] = []
     with Hooks(module, entered.append, lambda _: entered.pop()):
         try:
@@ -144,7 +144,7 @@ def layer_at_fault(module: nn.Module, work: Callable[[], object]) -> str:
 
 
 def layer_that_changes(module: nn.Module, state: Callable[[], object], work: Callable[[], object]) -> str:
-    """The innermost layer during whose forward some state changes; the module if it is none of its layers."""
+    """Return the innermost layer during whose forward some state changes; the module if it is none of its layers."""
     before: dict[str, object] = {}
     changed: list[str] = []
 
@@ -158,7 +158,7 @@ def layer_that_changes(module: nn.Module, state: Callable[[], object], work: Cal
 
 
 def described(value: object) -> str:
-    """What a forward returned instead of a tensor, in words."""
+    """Return what a forward returned instead of a tensor, in words."""
     name = type(value).__name__
     if isinstance(value, dict) or hasattr(value, "keys"):
         return f"a {name} with {', '.join(map(str, value.keys()))}"

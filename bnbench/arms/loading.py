@@ -24,7 +24,7 @@ from bnbench.process.surroundings import put_back, read_settings
 from bnbench.protocol.protocol import BUILT_IN
 
 _LONGEST = 1_000  # characters of a message that foreign code has written
-_CHILD = 70
+CHILD_EXIT = 70  # exit code of a process that foreign code has forked; sysexits.h calls it a fault in the software
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _ExactLoader(SourceFileLoader):
 
 
 def arm_source(arm: str) -> str:
-    """Hash of the file that defines a user arm's factory, as it was when this process loaded it.
+    """Return the hash of the file that defines a user arm's factory, as it was when this process loaded it.
 
     Empty for a built-in arm, whose code the revision covers. Files that this one imports are not part of it.
 
@@ -61,7 +61,7 @@ def arm_source(arm: str) -> str:
 
 
 def factory_of(arm: str) -> Callable[..., object]:
-    """The factory of a user's own arm.
+    """Return the factory of a user's own arm.
 
     Raises:
         ArmError: it cannot be imported, or is nothing that can be called.
@@ -105,7 +105,7 @@ def guest(arm: str) -> Iterator[None]:
         except BaseException as error:
             raised = error
         if os.getpid() != process:
-            os._exit(_CHILD)  # the code has forked, and this is the child: it has nothing to do here
+            os._exit(CHILD_EXIT)  # the code has forked, and this is the child: it has nothing to do here
         spoilt = code.put_back() + [setting.name for setting in put_back(before) if setting.spoils]
     if raised is not None and (isinstance(raised, Exception) or is_from_outside(raised)):
         raise raised
@@ -130,7 +130,7 @@ def at_home(arm: str) -> Iterator[None]:
 
 
 def is_from_outside(error: BaseException) -> bool:
-    """Whether a signal has ended foreign code, and not the code itself, which may raise ``KeyboardInterrupt``, too."""
+    """Say whether a signal has ended foreign code; the code itself may raise ``KeyboardInterrupt``, too."""
     if isinstance(error, Signalled):
         return True
     if not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread():
@@ -139,7 +139,7 @@ def is_from_outside(error: BaseException) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """An error of foreign code in words, whatever it does when it is asked for them."""
+    """Return an error of foreign code in words, whatever it does when it is asked for them."""
     try:
         text = str(error)
     except BaseException as second:
@@ -149,12 +149,12 @@ def said(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error of foreign code says."""
+    """Return the first line of what an error of foreign code says."""
     return (said(error).splitlines() or [""])[0]
 
 
 def named(names: list[str]) -> str:
-    """Some names as a list, the first three of them."""
+    """Return some names as a list, the first three of them."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
@@ -190,7 +190,7 @@ def _import(name: str) -> _Loaded:
         if spec is not None and name not in sys.modules and type(spec.loader) is SourceFileLoader:
             return _execute(name, spec.loader.path)
     module = importlib.import_module(name)
-    return _Loaded(module, _hash_of(module), tuple(sys.path))
+    return _Loaded(module, _file_hash(module), tuple(sys.path))
 
 
 def _execute(name: str, path: str) -> _Loaded:
@@ -214,7 +214,7 @@ def _execute(name: str, path: str) -> _Loaded:
     return _Loaded(sys.modules[name], loader.source, tuple(sys.path))
 
 
-def _hash_of(module: ModuleType) -> str:
+def _file_hash(module: ModuleType) -> str:
     file = getattr(module, "__file__", None)
     return _hash(Path(file).read_bytes()) if file else ""
 

@@ -52,7 +52,7 @@ class ConvolutionalNetwork(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of images: (B, C, H, W) to (B, classes)."""
+        """Return logits of images: (B, C, H, W) to (B, classes)."""
         maps = images
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             after = F.relu(norm(convolution(maps)))
@@ -63,7 +63,7 @@ class ConvolutionalNetwork(nn.Module):
 
 
 def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:
-    """A function without arguments that makes a fresh network of a built-in arm.
+    """Return a function without arguments that makes a fresh network of a built-in arm.
 
     Raises:
         ValueError: the arm is unknown.

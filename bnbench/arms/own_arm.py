@@ -22,7 +22,7 @@ from bnbench.protocol.sections import NetworkProtocol
 
 
 def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:
-    """A function without arguments that makes a fresh network of any arm, built in or a user's own.
+    """Return a function without arguments that makes a fresh network of any arm, built in or a user's own.
 
     Raises:
         ArmError: a foreign factory cannot be imported, or what it makes cannot work.

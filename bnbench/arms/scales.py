@@ -18,11 +18,11 @@ class Reparametrized(nn.Module):
     """A scale that is 1 in every fresh network, stored as U[-0.5, 0.5] and used as stored + 0.5."""
 
     def forward(self, stored: Tensor) -> Tensor:
-        """The scale that the layer uses."""
+        """Return the scale that the layer uses."""
         return stored + _OFFSET
 
     def right_inverse(self, used: Tensor) -> Tensor:
-        """The stored value of a used one."""
+        """Return the stored value of a used one."""
         return used - _OFFSET
 
 
@@ -36,11 +36,11 @@ class Started(nn.Module):
         self.register_buffer("start", start.detach().clone())
 
     def forward(self, stored: Tensor) -> Tensor:
-        """The value that the layer uses."""
+        """Return the value that the layer uses."""
         return stored + self.start
 
     def right_inverse(self, used: Tensor) -> Tensor:
-        """The stored value of a used one."""
+        """Return the stored value of a used one."""
         return used - self.start
 
 

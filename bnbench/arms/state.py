@@ -20,7 +20,7 @@ _VALUES = (bool, int, float, complex, str, bytes, type(None))
 
 
 def attributes(module: nn.Module) -> dict[str, Any]:
-    """Tensors, arrays and plain values that a module keeps as attributes of its layers, by their dotted names.
+    """Return the tensors, arrays and simple values that a module's layers keep as attributes, by dotted names.
 
     Those in lists, dictionaries, objects, closures and in modules that are not registered count as well.
     """
@@ -71,7 +71,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 
 def differing(first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Name of the first value that two networks do not have in common; empty if there is none."""
+    """Return the name of the first value that two networks do not have in common; empty if there is none."""
     for name in (*first, *(name for name in second if name not in first)):
         if name not in first or name not in second or not is_same(first[name], second[name]):
             return name
@@ -79,7 +79,7 @@ def differing(first: dict[str, Any], second: dict[str, Any]) -> str:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal in type, shape and every number; not-a-number equals itself."""
+    """Say whether two values are equal in type, shape and every number; not-a-number equals itself."""
     if type(one) is not type(other):
         return False
     if isinstance(one, Tensor):
@@ -113,7 +113,7 @@ def _memory(tensor: Tensor) -> int:
 
 
 def read_from_outside(work: Callable[[], object], given: list[Tensor]) -> list[Tensor]:
-    """Tensors that some work reads each time it is done, and that are not among those it was given.
+    """Return the tensors that some work reads each time it is done, and that are not among those it was given.
 
     What it makes for itself, a mask or a constant, lies elsewhere the second time, while the first is still kept.
     """
@@ -127,7 +127,7 @@ def read_from_outside(work: Callable[[], object], given: list[Tensor]) -> list[T
 
 
 def name_of(tensor: Tensor, module: nn.Module) -> str:
-    """The attribute of a module, or the global of its classes' files, that a tensor's numbers lie in, or ''."""
+    """Return the attribute of a module, or the global of its classes' files, that a tensor's numbers lie in, or ''."""
     places = {**attributes(module), **_globals(module)}
     for name, value in places.items():
         if isinstance(value, Tensor) and value.numel() and _memory(value) == _memory(tensor):

@@ -30,7 +30,7 @@ from bnbench.mpo.plane import Plane, flatten, grid_coordinates
 _IMAGES = 4
 _REPEATED = 50  # times three images, a batch as large as those that a landscape is measured with
 _ROUNDING = 1e-3  # relative; what another order of sums may change
-_TOLD = (  # what torch says when many networks at once cannot do what one can, and what it means
+_TORCH_COMPLAINTS = (  # what torch says when many networks at once cannot do what one can, and what it means
     (("called random operation",), "draws random numbers", "leave them out: a pixel's loss must not depend on chance"),
     (
         (".item()", "data-dependent", "dynamic shape", ".numpy()", ".tolist()", "data pointer", "numpy()"),
@@ -218,7 +218,7 @@ class Trial:
         except (Exception, SystemExit) as error:
             text = str(error)
             where = layer_at_fault(self.module, work)
-            for signs, cause, advice in _TOLD:
+            for signs, cause, advice in _TORCH_COMPLAINTS:
                 if any(sign in text for sign in signs):
                     raise self._refused(f"{where} {cause} in forward; {advice}.") from error
             cannot = "cannot run under torch.func.vmap, many networks at once" if many else "fails in forward"

@@ -69,7 +69,7 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     start = time.perf_counter()
     try:
         with lease(request.execution.slots, leases) as slot, guest(task.key.arm):
-            differences = _measured(task, request, slot.device)
+            differences = _measure_and_write(task, request, slot.device)
         return Evaluated(task.key, differences, time.perf_counter() - start)
     except RequestError as error:
         message = str(error)
@@ -78,8 +78,8 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     return Evaluated(task.key, seconds=time.perf_counter() - start, message=message)
 
 
-def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[str, float]:
-    """Difference over all pixels under each policy that was left; the files are written."""
+def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[str, float]:
+    """Measure what is left to do, write the files and return the difference over all pixels under each policy."""
     fit = read_fit(layout.fit_path(task.folder, task.key))
     protocol, execution, shape = fit.protocol, request.execution, fit.protocol.mask.mask_size
     prepare_process(execution.threads)  # measured in float32, whatever it was trained in
@@ -103,13 +103,13 @@ def _measured(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[
             headline=headline,
         )
         if request.with_landscapes:  # first: an evaluation is done once its summary is there
-            one.write(request.out, _pixels(found, mask, trained), "landscapes")
+            one.write(request.out, _pixel_table(found, mask, trained), "landscapes")
         one.write(request.out, pd.DataFrame(rows).assign(device=device, threads=execution.threads))
         differences[str(one.policy)] = float(str(rows[0]["difference"]))
     return differences
 
 
-def _pixels(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
+def _pixel_table(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
     """A landscape as a table, a row per pixel in reading order."""
     rows, columns = np.indices(mask.shape)
     return pd.DataFrame(

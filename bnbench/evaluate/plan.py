@@ -47,7 +47,7 @@ class EvaluationRequest:
     with_landscapes: bool = False
 
     def measurement(self, protocol: Protocol) -> MeasurementProtocol:
-        """A protocol's measurement with the images that are asked for."""
+        """Return a protocol's measurement with the images that are asked for."""
         there = protocol.measurement
         images = there.test_images if self.test_images is None else self.test_images
         return replace(there, split=self.split or there.split, test_images=images)

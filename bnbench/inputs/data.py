@@ -50,7 +50,7 @@ class DataSet:
         return channels, rows, columns
 
     def to(self, device: str | torch.device) -> DataSet:
-        """The whole data set on a device."""
+        """Return the whole data set on a device."""
         moved = {name: getattr(self, name).to(device) for name in ("train", "train_sample", "measured")}
         return replace(self, **moved)
 
@@ -102,7 +102,7 @@ def load_data(
 
 
 def load_data_of(protocol: Protocol, folder: Path | None = None, download: bool = False) -> DataSet:
-    """The data set of a protocol whose images are settled: those that its fits were made on, or will be.
+    """Return the data set of a protocol whose images are settled: those that its fits were made on, or will be.
 
     A protocol from before digests were kept has none: then they are the known images, or any where none are known.
 

@@ -6,13 +6,12 @@ import hashlib
 import os
 import re
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bnbench.inputs.digits import read_digits
 from bnbench.inputs.image_files import Arrays, DataError, read_cifar_batch, read_idx
 from bnbench.protocol.sections import KNOWN_IMAGES
 from bnbench.wording import counted
@@ -20,7 +19,6 @@ from bnbench.wording import counted
 DATASETS_FOLDER = "BNBENCH_DATASETS"  # names the only folder that is looked into unless --data-folder does
 DEBIAN = Path("/usr/share/datasets")
 Names = dict[str, tuple[str, ...]]  # a file to its spellings
-_DIGITS_TRAINED = 1_297
 _TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10"}
 _BATCHES = "cifar-10-batches-py"
 _IDX: Names = {
@@ -47,7 +45,7 @@ class ImageArrays(NamedTuple):
 
 
 def read_dataset(dataset: str, folder: Path | None = None, download: bool = False) -> ImageArrays:
-    """Training and test set as their files hold them.
+    """Return the training and the test set as their files hold them.
 
     Args:
         dataset: its name.
@@ -59,7 +57,7 @@ def read_dataset(dataset: str, folder: Path | None = None, download: bool = Fals
         DataError: it is not there, not whole or damaged.
     """
     if dataset == "digits":
-        parts = _digits()
+        parts = read_digits()
         return ImageArrays(*parts, digest_of(parts))
     wanted = _CIFAR if dataset == "cifar10" else _IDX
     places = _places(dataset, folder)
@@ -86,7 +84,7 @@ def read_dataset(dataset: str, folder: Path | None = None, download: bool = Fals
 
 
 def digest_of(parts: tuple[Arrays, Arrays]) -> str:
-    """Twelve hexadecimal digits over all images and labels as they were read, training set first.
+    """Return twelve hexadecimal digits over all images and labels as they were read, training set first.
 
     A quarter of a second for FashionMNIST, once per process: the price of knowing what a result was made on.
     """
@@ -96,30 +94,6 @@ def digest_of(parts: tuple[Arrays, Arrays]) -> str:
         digest.update(np.ascontiguousarray(pixels).data)
         digest.update(np.ascontiguousarray(labels, "<i8").data)
     return digest.hexdigest()[:12]
-
-
-def _digits() -> tuple[Arrays, Arrays]:
-    """Real 8×8 digits of scikit-learn; the last 500 come from other writers and are the test set."""
-    table = _digits_table()
-    pixels = np.round(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    labels = table[:, -1].astype(np.int64)
-    return (pixels[:_DIGITS_TRAINED], labels[:_DIGITS_TRAINED]), (pixels[_DIGITS_TRAINED:], labels[_DIGITS_TRAINED:])
-
-
-def _digits_table() -> NDArray[np.float64]:
-    """Read scikit-learn's digits, an image and its label in each row: shape (1797, 65).
-
-    Its file is read as it lies. To import scikit-learn takes more than a second, in every process of a sweep; that is
-    the way out, should the file move.
-    """
-    package = find_spec("sklearn")
-    for folder in package.submodule_search_locations or () if package else ():
-        if (path := Path(folder, "datasets", "data", "digits.csv.gz")).exists():
-            return np.loadtxt(path, delimiter=",")
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    return np.column_stack([pixels, labels])
 
 
 def _default_folders(dataset: str) -> list[Path]:

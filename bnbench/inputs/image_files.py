@@ -33,7 +33,7 @@ class DataError(RequestError):
 
 
 def read_idx(images: Path, labels: Path) -> Arrays:
-    """Images and labels of two IDX files, packed by gzip or not, whatever they are called.
+    """Return the images and labels of two IDX files, packed by gzip or not, whatever they are called.
 
     Returns:
         Pixels 0 to 255, shape (N, 1, H, W), and labels, shape (N,).
@@ -46,7 +46,7 @@ def read_idx(images: Path, labels: Path) -> Arrays:
 
 
 def read_cifar_batch(path: Path) -> Arrays:
-    """Images and labels of one pickled batch of CIFAR-10; of what a pickle may run, arrays alone are made.
+    """Return the images and labels of one pickled batch of CIFAR-10; of what a pickle may run, arrays alone are made.
 
     Returns:
         Pixels 0 to 255, shape (N, 3, 32, 32), and labels, shape (N,).

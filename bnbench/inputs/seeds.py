@@ -16,7 +16,7 @@ _STREAMS: dict[Stream, int] = {"mask": 1, "weights": 2, "pixels": 3, "images": 4
 
 
 def seed_sequence(stream: Stream, permille: int, seed: int) -> np.random.SeedSequence:
-    """The root of one stream; no arm is part of it, so that arms are paired.
+    """Return the root of one stream; no arm is part of it, so that arms are paired.
 
     Args:
         stream: what the numbers are for.
@@ -27,7 +27,7 @@ def seed_sequence(stream: Stream, permille: int, seed: int) -> np.random.SeedSeq
 
 
 def torch_generator(stream: Stream, permille: int, seed: int) -> torch.Generator:
-    """A torch generator on the CPU, whatever device computes: every device sees the same numbers."""
+    """Return a torch generator on the CPU, whatever device computes: every device sees the same numbers."""
     import torch  # whoever only draws masks need not wait for it
 
     words = seed_sequence(stream, permille, seed).generate_state(1, np.uint64)

@@ -16,7 +16,7 @@ from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.optimizers import build_optimizer
-from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
+from bnbench.mpo.plane import Plane, check_masks, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.training import Training, TrainingSettings
 
@@ -75,8 +75,7 @@ class Fit:
         chunk: int = CHUNK,
     ) -> None:
         black, trained = torch.as_tensor(black), torch.as_tensor(trained)
-        _check_masks(black, trained)
-        check_directions(plane, black.shape)
+        check_masks(plane, black, trained)
         data = data.beside(plane.vectors)
         check_outputs(plane.module, data)
         self.plane, self.training = plane, training
@@ -164,7 +163,7 @@ class Fit:
         self.rows.append(TraceRow._make((self.step, *means, scale, self.optimizer.param_groups[0]["lr"])))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that :meth:`load_state_dict` needs to go on bit for bit."""
+        """Return everything that :meth:`load_state_dict` needs to go on bit for bit."""
         cycles = (self.black_cycle, self.white_cycle, self.image_cycle)
         return {
             "plane": self.plane.state_dict(),
@@ -241,13 +240,3 @@ def fit(
         if on_row and len(under_way.rows) > rows:
             on_row(under_way.rows[-1])
     return under_way.rows
-
-
-def _check_masks(black: Tensor, trained: Tensor) -> None:
-    if black.shape != trained.shape or black.dtype != torch.bool or trained.dtype != torch.bool:
-        raise ValueError(
-            f"black {tuple(black.shape)} {black.dtype} and trained {tuple(trained.shape)} {trained.dtype}: "
-            "give two boolean tensors of one shape."
-        )
-    if not (black & trained).any() or not (~black & trained).any():
-        raise ValueError("the mask has no trained pixel of one colour; give a mask with both.")

@@ -40,7 +40,7 @@ def count_flops(plane: Plane, image_shape: tuple[int, int, int]) -> Flops:
 
 
 def matmul_gflops(device: str = "cpu") -> float:
-    """The peak that everything is held to: a float32 matrix product, 10⁹ operations a second."""
+    """Measure the peak that everything is held to: a float32 matrix product, 10⁹ operations a second."""
     size = _SIZE // 2 if device == "cpu" else _SIZE
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     times: list[float] = []

@@ -59,7 +59,7 @@ class ObjectiveGradient:
     def step(
         self, frame: Tensor, pixels: Tensor, targets: Targets, images: Tensor, *, find_clamped: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradient of a step's objective, and each pixel's loss and accuracy.
+        """Return the gradient of a step's objective, and each pixel's loss and accuracy.
 
         Args:
             frame: origin and directions without a graph, shape (1 + d, n).
@@ -81,11 +81,12 @@ class ObjectiveGradient:
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(targets.has_threshold.nonzero().squeeze(1), self.chunk):
             with torch.no_grad():
-                losses[part], hits[part] = self._forward(self._own_weights(frame, pixels[part]), _of(images, part))
+                own = self._own_weights(frame, pixels[part])
+                losses[part], hits[part] = self._forward(own, _minibatches(images, part))
         self.forward_visits += int(targets.has_threshold.sum()) * images.shape[-1]
         live = (~is_clamped(losses, targets, self.threshold)).nonzero().squeeze(1)
         self.gradient_visits += len(live) * images.shape[-1]
-        rest = frame, pixels[live], *targets.part(live), _of(images, live)
+        rest = frame, pixels[live], *targets.part(live), _minibatches(images, live)
         gradient, losses[live], hits[live] = self._gradient(*rest)
         return gradient, losses, hits
 
@@ -96,7 +97,7 @@ class ObjectiveGradient:
         losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
             own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
-            loss, hit = self._forward(own, _of(images, part))
+            loss, hit = self._forward(own, _minibatches(images, part))
             value = weighted_objective(loss, targets.part(part), self.threshold)
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
             losses[part], hits[part] = loss.detach(), hit
@@ -108,7 +109,7 @@ class ObjectiveGradient:
         return self.replayed.refusal if self.replayed else ""
 
     def flops(self, image_shape: tuple[int, int, int]) -> float:
-        """Floating-point operations of all calls so far."""
+        """Return the floating-point operations of all calls so far."""
         one = count_flops(self.plane, image_shape)
         return self.forward_visits * one.forward + self.gradient_visits * one.gradient
 
@@ -147,6 +148,6 @@ class ObjectiveGradient:
             gradient[:, layer.start : layer.stop] += upright.reshape(len(affine), size)
 
 
-def _of(images: Tensor, pixels: Tensor) -> Tensor:
+def _minibatches(images: Tensor, pixels: Tensor) -> Tensor:
     """The minibatches of some of a step's pixels; the one that all share, where they share it."""
     return images[pixels] if images.dim() == 2 else images

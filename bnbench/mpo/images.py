@@ -47,19 +47,19 @@ class Images:
         return len(self.labels)
 
     def first(self, count: int) -> Images:
-        """The first ``count`` images; 0 means all."""
+        """Return the first ``count`` images; 0 means all."""
         return self if count == 0 else self.part(0, count)
 
     def part(self, start: int, stop: int | None = None) -> Images:
-        """The images from ``start`` to before ``stop``, counted from 0; there may be none."""
+        """Return the images from ``start`` to before ``stop``, counted from 0; there may be none."""
         return _unchecked(self.pixels[start:stop], self.labels[start:stop])
 
     def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> Images:
-        """The images on a device; labels stay whole numbers."""
+        """Return the images on a device; labels stay whole numbers."""
         return _unchecked(self.pixels.to(device, dtype), self.labels.to(device))
 
     def beside(self, weights: Tensor) -> Images:
-        """The images on the device of a plane's weights and of their type; themselves where they are that already."""
+        """Return the images on the device of a plane's weights and of their type; ``self`` if they are that already."""
         if (self.pixels.device, self.pixels.dtype) == (weights.device, weights.dtype):
             return self
         return self.to(weights.device, weights.dtype)

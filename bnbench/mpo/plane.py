@@ -58,7 +58,7 @@ class Plane(nn.Module):
         directions: int = 2,
         scale: float = 0.1,
     ) -> Plane:
-        """A plane through 1 + d fresh networks (for a plane: three).
+        """Make a plane through 1 + d fresh networks (for a plane: three).
 
         Args:
             factory: makes a fresh network, with torch's global random numbers.
@@ -92,7 +92,7 @@ class Plane(nn.Module):
         return len(self.vectors) - 1
 
     def frame(self) -> Tensor:
-        """Origin and directions after eq. 2, the scale already applied, shape (1 + d, n)."""
+        """Return the origin and the directions after eq. 2, the scale already applied, shape (1 + d, n)."""
         up = self.vectors[-1]
         length = up.norm()
         orthogonal = [up]
@@ -104,12 +104,12 @@ class Plane(nn.Module):
         return torch.cat([self.vectors[:1], self.scale * torch.stack(orthogonal)])  # (1 + d, n)
 
     def weights_at(self, coordinates: Tensor) -> Tensor:
-        """Weight vectors of points of the plane (eq. 1): coordinates (P, d) to weights (P, n)."""
+        """Return the weight vectors of points of the plane (eq. 1): coordinates (P, d) to weights (P, n)."""
         frame = self.frame()
         return frame[0] + coordinates.to(frame) @ frame[1:]
 
     def network_weights(self, frame: Tensor, coordinates: Tensor) -> list[Tensor]:
-        """Weights of P points, one tensor (P, …) per layer of the network.
+        """Return the weights of P points, one tensor (P, …) per layer of the network.
 
         Each layer comes from its own columns of the frame, so that its weights lie together: one
         (P, n) matrix cut into layers afterwards costs 10–15 % in copies.
@@ -140,13 +140,29 @@ def check_directions(plane: Plane, shape: Sequence[int]) -> None:
         )
 
 
+def check_masks(plane: Plane, black: Tensor, trained: Tensor) -> None:
+    """Hold the two masks of a fit to each other and to its plane.
+
+    Raises:
+        ValueError: they do not fit each other or the plane, or lack a trained pixel of either colour.
+    """
+    if black.shape != trained.shape or black.dtype != torch.bool or trained.dtype != torch.bool:
+        raise ValueError(
+            f"black {tuple(black.shape)} {black.dtype} and trained {tuple(trained.shape)} {trained.dtype}: "
+            "give two boolean tensors of one shape."
+        )
+    if not (black & trained).any() or not (~black & trained).any():
+        raise ValueError("the mask has no trained pixel of one colour; give a mask with both.")
+    check_directions(plane, black.shape)
+
+
 def with_origin(coordinates: Tensor) -> Tensor:
-    """Coordinates (P, d) with a leading 1 for the origin: (P, 1 + d)."""
+    """Return coordinates (P, d) with a leading 1 for the origin: (P, 1 + d)."""
     return torch.cat([torch.ones_like(coordinates[:, :1]), coordinates], dim=1)
 
 
 def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
-    """Positions (α, β, …) of a grid's pixels in reading order; up is up.
+    """Return the positions (α, β, …) of a grid's pixels in reading order; up is up.
 
     The first direction belongs to the last axis, the second to the last but one, and so on. Positions grow with the
     index along every axis but the rows of a picture, the last axis but one, where they grow upwards:
@@ -181,7 +197,7 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
 
 
 def flatten(module: nn.Module) -> Tensor:
-    """All parameters of a network as one vector, shape (n,)."""
+    """Return all parameters of a network as one vector, shape (n,)."""
     return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
@@ -197,7 +213,7 @@ def _layers(module: nn.Module) -> list[Layer]:
 
 
 def fresh_network(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """What a factory makes from a seed; the global random stream is left as it was."""
+    """Return what a factory makes from a seed; the global random stream is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return factory()

@@ -23,7 +23,7 @@ class Cycle:
         self.position = 0
 
     def draw(self, number: int) -> Tensor:
-        """The next ``number`` of them, int64; no two alike in one draw unless it exceeds the count."""
+        """Return the next ``number`` of them, int64; no two alike in one draw unless it exceeds the count."""
         parts = [self._take(number)]
         taken = len(parts[0])
         while taken < number:
@@ -45,7 +45,7 @@ class Cycle:
         self.position = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next draws depend on."""
+        """Return everything that the next draws depend on."""
         return {"generator": self.generator.get_state(), "order": self.order, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -56,5 +56,5 @@ def _wanted(value: Any, limits: Mapping[str, Any], *, is_list: bool) -> str:
 
 
 def list_text(values: tuple[int, ...], separator: str = ",") -> str:
-    """A tuple as the command line writes it: ``8,8,16``."""
+    """Return a tuple as the command line writes it: ``8,8,16``."""
     return separator.join(str(value) for value in values)

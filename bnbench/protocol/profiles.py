@@ -40,18 +40,18 @@ PROFILES: dict[str, Protocol] = {
 
 
 def changes(protocol: Protocol) -> dict[str, str]:
-    """Knobs in which a protocol differs from the profile that it is named for, as the command line takes them."""
+    """Return the knobs in which a protocol differs from the profile of its name, as the command line takes them."""
     profile = PROFILES.get(protocol.profile, _COMPACT)
     return {name: knob_text(name, here) for name, (here, _) in protocol.differences(profile).items()}
 
 
 def title(protocol: Protocol) -> str:
-    """A profile's name, and what was changed in it: ``quick, changed: steps 10``."""
+    """Return a profile's name, and what was changed in it: ``quick, changed: steps 10``."""
     changed = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in changes(protocol).items())
     named = f"{protocol.profile}, changed: {changed}" if changed else protocol.profile
     return f"{named}, images {protocol.content}" if protocol.content else named
 
 
 def folder_name(protocol: Protocol) -> str:
-    """Where results go by default: the profile's name, with the hash where a knob or the images are others."""
+    """Return where results go by default: the profile's name, with the hash where a knob or the images are others."""
     return protocol.id if changes(protocol) or protocol.content else protocol.profile

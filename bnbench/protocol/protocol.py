@@ -95,7 +95,7 @@ class Protocol:
         return f"other images than the known {name}, digest {self.content}" if self.content else f"the known {name}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The protocol as nested plain values, as JSON stores it."""
+        """Return the protocol as nested plain values, as JSON stores it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if not self.content:
             del plain["content"]  # as it was before there was one: earlier versions read it, too
@@ -118,7 +118,7 @@ class Protocol:
             raise RequestError(f"not a protocol of this version of bnbench ({error})") from error
 
     def with_knobs(self, **changes: Any) -> Protocol:
-        """A copy with the named knobs changed, whichever section they belong to.
+        """Return a copy with the named knobs changed, whichever section they belong to.
 
         Raises:
             ValueError: a name is no knob, or a value is not accepted.
@@ -134,12 +134,12 @@ class Protocol:
         return replace(self, **sections)
 
     def differences(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
-        """Knobs in which two protocols differ: name to (own value, other's value)."""
+        """Return the knobs in which two protocols differ: name to (own value, other's value)."""
         mine, theirs = dict(self.knobs()), dict(other.knobs())
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
     def knobs(self) -> Iterator[tuple[str, Any]]:
-        """Every knob's name and value, in order of the sections."""
+        """Return every knob's name and value, in order of the sections."""
         for name, section in SECTIONS.items():
             for knob_field in fields(section):
                 yield knob_field.name, getattr(getattr(self, name), knob_field.name)
@@ -191,7 +191,7 @@ class Grid:
     seeds: tuple[int, ...]
 
     def fits(self) -> list[FitKey]:
-        """Every fit, seed outermost: an unfinished sweep is a whole figure with fewer seeds."""
+        """Return every fit, seed outermost: an unfinished sweep is a whole figure with fewer seeds."""
         return [FitKey(arm, p, seed) for seed in self.seeds for p in self.probs for arm in self.arms]
 
     def __str__(self) -> str:
@@ -210,7 +210,7 @@ SECTIONS: dict[str, Any] = {
 
 
 def knob_text(name: str, value: Any) -> str:
-    """A knob's value as the command line takes it: ``8,8,16`` for widths, ``30x20`` for a mask size."""
+    """Return a knob's value as the command line takes it: ``8,8,16`` for widths, ``30x20`` for a mask size."""
     if not isinstance(value, tuple):
         return str(value)
     knobs = {knob_field.name: knob_field.metadata for section in SECTIONS.values() for knob_field in fields(section)}

@@ -53,7 +53,7 @@ def read_config(path: Path, options: Mapping[str, bool]) -> dict[str, str | bool
 
 
 def effective_config(protocol: Protocol, grid: Grid, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A run as a file of options that repeats it: the profile and what was changed in it, the grid, what was given.
+    """Return a run as a file of options that repeats it: profile and what was changed in it, grid, what was given.
 
     Args:
         protocol: what is asked.
@@ -79,7 +79,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def read_grid(folder: Path) -> Grid | None:
-    """The grid that the last run into a results folder was asked for; None if none has said so.
+    """Return the grid that the last run into a results folder was asked for; None if none has said so.
 
     Raises:
         RequestError: the folder's configuration is damaged.
@@ -121,7 +121,7 @@ def _toml(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def folder_of(config: Path) -> Path | None:
-    """The results folder whose own configuration a file is: the one that it lies in, else that a link leads to."""
+    """Return the results folder whose own configuration a file is: that it lies in, or that a link leads to."""
     for path in (config, config.resolve()):
         folder = path.parent
         if path == layout.config_path(folder) and (

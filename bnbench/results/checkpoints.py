@@ -49,7 +49,7 @@ def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | None:
-    """A fit's checkpoint on the CPU, if there is one that belongs to it.
+    """Return a fit's checkpoint on the CPU, if there is one that belongs to it.
 
     A fit moves to its device what belongs there; its generators and orders stay on the CPU.
 

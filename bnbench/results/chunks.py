@@ -11,7 +11,7 @@ from bnbench.results.store import FOLDER_FORMAT, StoreError
 
 
 def read_chunk(folder: Path) -> int | None:
-    """The number of pixels computed at once that a results folder was started with, if it was.
+    """Return the number of pixels computed at once that a results folder was started with, if it was.
 
     Raises:
         StoreError: a file says so that cannot be read or is damaged; the message names it.

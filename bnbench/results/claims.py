@@ -99,7 +99,7 @@ def claim(folder: Path, key: FitKey) -> Iterator[bool]:
 
 
 def deaths(folder: Path, key: FitKey) -> int:
-    """How many processes in a row have died over a fit that we have claimed, and reached no checkpoint.
+    """Return how many processes in a row have died over a fit that we have claimed, and reached no checkpoint.
 
     One that did reach one has most likely lost its machine; the fit gets on all the same.
     """
@@ -107,7 +107,7 @@ def deaths(folder: Path, key: FitKey) -> int:
 
 
 def is_claimed(folder: Path, key: FitKey) -> bool:
-    """Whether some process computes a fit at this moment."""
+    """Say whether some process computes a fit at this moment."""
     try:
         with _opened(layout.lock_path(folder, key), os.O_RDONLY) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -127,25 +127,20 @@ def write_progress(folder: Path, progress: Progress) -> None:
         return
 
 
-def read_progress(folder: Path, key: FitKey) -> Progress | None:
-    """How far a fit is that runs at this moment; None if none does, or none has said so yet."""
-    return _read(layout.progress_path(folder, key)) if is_claimed(folder, key) else None
-
-
 def running(folder: Path) -> list[Progress]:
-    """Every fit of a results folder that some process computes at this moment, in order of their start."""
+    """Return every fit of a results folder that some process computes at this moment, in order of their start."""
     found = [_read(path) for path in layout.progress_paths(folder)]
     alive = [progress for progress in found if progress and is_claimed(folder, progress.key)]
     return sorted(alive, key=lambda progress: progress.started)
 
 
 def was_left_behind(folder: Path, key: FitKey) -> bool:
-    """Whether a process that computed a fit died over it: its lock file is there and free."""
+    """Say whether a process that computed a fit died over it: its lock file is there and free."""
     return layout.lock_path(folder, key).exists() and not is_claimed(folder, key)
 
 
 def has_got_on(folder: Path, key: FitKey) -> bool:
-    """Whether a process that died over a fit had written a checkpoint of it."""
+    """Say whether a process that died over a fit had written a checkpoint of it."""
     try:
         with _opened(layout.lock_path(folder, key), os.O_RDONLY) as file:
             return _has_checkpoint_since(file, folder, key)

@@ -54,7 +54,7 @@ class Evaluation:
     policy: BnPolicy
 
     def path(self, out: Path, kind: str = "summaries") -> Path:
-        """Where its file lies below a folder of evaluations: of ``summaries`` or ``landscapes``.
+        """Return where its file lies below a folder of evaluations: of ``summaries`` or ``landscapes``.
 
         The plane is part of the name: two folders may hold the same fit, and a fit may be computed anew.
         """
@@ -62,7 +62,7 @@ class Evaluation:
         return layout.evaluation_path(out, self.protocol, self.key, name, kind)
 
     def is_done(self, out: Path, *, with_landscape: bool = False) -> bool:
-        """Whether it is there, and of this very plane; a damaged file counts as not there."""
+        """Say whether it is there, and of this very plane; a damaged file counts as not there."""
         kinds = ("summaries", "landscapes") if with_landscape else ("summaries",)
         try:
             for kind in kinds:
@@ -95,7 +95,7 @@ class Evaluation:
 
 
 def plane_hash(path: Path) -> str:
-    """Sixteen hexadecimal digits over a plane's file.
+    """Return sixteen hexadecimal digits over a plane's file.
 
     Raises:
         OSError: it cannot be read.
@@ -104,7 +104,7 @@ def plane_hash(path: Path) -> str:
 
 
 def read_evaluations(out: str | Path) -> pd.DataFrame:
-    """Every evaluation below a folder as one tidy table.
+    """Return every evaluation below a folder as one tidy table.
 
     Args:
         out: folder of evaluations: what ``bnbench evaluate --out`` was given, by default ``evaluations`` in
@@ -124,7 +124,7 @@ def read_evaluations(out: str | Path) -> pd.DataFrame:
 
 
 def read_evaluated_landscapes(out: str | Path) -> pd.DataFrame:
-    """The landscapes that ``bnbench evaluate --landscapes`` kept, a row per pixel.
+    """Return the landscapes that ``bnbench evaluate --landscapes`` kept, a row per pixel.
 
     Returns:
         :data:`IDENTIFYING`, then ``row, column, black, trained, loss, accuracy`` (nats, and in [0, 1]).
@@ -137,7 +137,7 @@ def read_evaluated_landscapes(out: str | Path) -> pd.DataFrame:
 
 
 def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """Every evaluation below some folders, each once, and a sentence for each file or folder that is left out.
+    """Return every evaluation below some folders, each once, and a sentence for each file or folder that is left out.
 
     Args:
         folders: folders of evaluations, whether they are there or not.
@@ -156,7 +156,7 @@ def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_asked(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
-    """Those of some evaluations that are done, as :func:`read_evaluations` gives them.
+    """Return those of some evaluations that are done, as :func:`read_evaluations` gives them.
 
     Raises:
         StoreError: a file is no evaluation; the message names it.
@@ -165,7 +165,7 @@ def read_asked(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
 
 
 def mean_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over all pixels and fits: a row per protocol × images × policy × arm, with the number of fits."""
+    """Return means over all pixels and fits: a row per protocol × images × policy × arm, with the number of fits."""
     by = ["protocol", "split", "images", "policy", "arm"]
     means = table[table["pixels"] == "all"].groupby(by, sort=False)
     fits = means.size().rename("fits")

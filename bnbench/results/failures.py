@@ -46,7 +46,7 @@ class Failure:
 
 
 def identity_of(key: FitKey, protocol: Protocol, source: str = "") -> str:
-    """Hash of all that a fit's numbers depend on: protocol, arm and the hash of its source, p and seed."""
+    """Return the hash of all that a fit's numbers depend on: protocol, arm and the hash of its source, p and seed."""
     text = json.dumps([protocol.hash, key.arm, source, key.permille, key.seed])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -62,7 +62,7 @@ def write_failure(folder: Path, failure: Failure) -> Path:
 
 
 def concerns(failure: Failure, protocol: Protocol) -> bool:
-    """Whether a failure is of a protocol's fit; of a foreign arm, whose source only an import tells, each is."""
+    """Say whether a failure is of a protocol's fit; of a foreign arm, whose source only an import tells, each is."""
     return ":" in failure.key.arm or failure.identity == identity_of(failure.key, protocol)
 
 
@@ -92,7 +92,7 @@ def read_failure(path: Path) -> Failure:
 
 
 def failure_of(folder: Path, key: FitKey) -> Failure | None:
-    """The record of one fit's failure, if it failed.
+    """Return the record of one fit's failure, if it failed.
 
     Raises:
         StoreError: the record is damaged.

@@ -82,7 +82,7 @@ def read_member(path: Path, protocol: Protocol) -> FitResult:
 
 
 def content_of(result: FitResult) -> str:
-    """A digest of a fit's numbers alone: two files of one fit with equal ones are one result, whoever computed it."""
+    """Return a digest of a fit's numbers alone: two files of one fit with equal ones are one result."""
     digest = hashlib.sha256(f"{result.identity} {result.key}".encode())
     for table in (result.landscape, result.summary, result.trace):
         for name in table.columns:
@@ -202,7 +202,7 @@ def _check_provenance(origin: Any) -> None:
     for name, kind in {**_REQUIRED, **_OPTIONAL}.items():
         if name not in origin and name in _OPTIONAL:
             continue
-        if not _is_of(origin[name], kind):
+        if not _is_kind(origin[name], kind):
             raise ValueError(f"its provenance says {name} {origin[name]!r}")
 
 
@@ -212,7 +212,7 @@ def _has_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
-def _is_of(value: Any, kind: type) -> bool:
+def _is_kind(value: Any, kind: type) -> bool:
     if kind is datetime:
         try:
             return datetime.fromisoformat(value).tzinfo is not None

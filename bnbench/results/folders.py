@@ -51,7 +51,7 @@ class Scan:
 
 
 def find_sweeps(root: Path) -> tuple[list[Path], list[str]]:
-    """Every results folder at or below ``root``, links followed, each place on the disk once.
+    """Return every results folder at or below ``root``, links followed, each place on the disk once.
 
     Hidden folders, such as snapshots of a file system, and what ``--force`` has set aside are left alone.
 
@@ -95,7 +95,7 @@ def _is_sweep(folder: Path) -> bool:
 
 
 def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:
-    """The results folders at or below ``root``, those of one protocol together, in the order of their names.
+    """Return the results folders at or below ``root``, those of one protocol together, in the order of their names.
 
     Returns:
         The groups, and a sentence for each folder that cannot be used.
@@ -146,7 +146,7 @@ def scan(group: Group) -> Scan:
 
 
 def listed(folders: Iterable[Path], broken: list[str], paths_of: Callable[[Path], list[Path]]) -> list[Path]:
-    """The files of one kind in some folders; a folder that cannot be listed goes on record."""
+    """Return the files of one kind in some folders; a folder that cannot be listed goes on record."""
     paths: list[Path] = []
     for folder in folders:
         try:

@@ -33,103 +33,103 @@ _WRITTEN = ("fits", "failures", "running", "planes")  # folders of a fit's files
 
 
 def fit_name(key: FitKey) -> str:
-    """File name of a fit, without its ending; an arm keeps its name, with ``-`` for the colon of a foreign one."""
+    """Return the file name of a fit, without its ending; of a foreign arm's name the colon becomes ``-``."""
     arm = re.sub(r"[^\w.-]", "-", key.arm)
     return f"{arm}_p{key.p:.3f}_seed{key.seed}"
 
 
 def fit_path(folder: Path, key: FitKey) -> Path:
-    """Where a fit's file lies, whether it exists or not."""
+    """Return where a fit's file lies, whether it exists or not."""
     return folder / "fits" / f"{fit_name(key)}.parquet"
 
 
 def failure_path(folder: Path, key: FitKey) -> Path:
-    """Where a failed fit's record lies, whether it exists or not."""
+    """Return where a failed fit's record lies, whether it exists or not."""
     return folder / "failures" / f"{fit_name(key)}.json"
 
 
 def lock_path(folder: Path, key: FitKey) -> Path:
-    """The file that a fit is claimed by, whether it exists or not."""
+    """Return the file that a fit is claimed by, whether it exists or not."""
     return folder / "running" / f"{fit_name(key)}.lock"
 
 
 def progress_path(folder: Path, key: FitKey) -> Path:
-    """Where a fit under way says how far it is, whether it exists or not."""
+    """Return where a fit under way says how far it is, whether it exists or not."""
     return folder / "running" / f"{fit_name(key)}.json"
 
 
 def checkpoint_path(folder: Path, key: FitKey) -> Path:
-    """Where a fit's checkpoint lies, whether it exists or not."""
+    """Return where a fit's checkpoint lies, whether it exists or not."""
     return folder / "running" / f"{fit_name(key)}.pt"
 
 
 def lock_paths(folder: Path) -> set[Path]:
-    """The locks of fits under way, or cut off."""
+    """Return the locks of fits under way, or cut off."""
     return set(_visible(folder / "running", ".lock"))
 
 
 def begun_paths(folder: Path) -> set[Path]:
-    """Locks and checkpoints: what is left of a fit under way, or cut off."""
+    """Return the locks and checkpoints: what is left of a fit under way, or cut off."""
     return lock_paths(folder) | set(_visible(folder / "running", ".pt"))
 
 
 def partial_paths(folder: Path, key: FitKey) -> list[Path]:
-    """Files of a fit that a killed process was writing, or that one is writing at this moment."""
+    """Return the files of a fit that a killed process was writing, or that one is writing at this moment."""
     return [path for name in _WRITTEN for path in (folder / name).glob(f".{fit_name(key)}.*")]
 
 
 def config_path(folder: Path) -> Path:
-    """The file that says what the last run was asked for, whether it exists or not."""
+    """Return the file that says what the last run was asked for, whether it exists or not."""
     return folder / "config.toml"
 
 
 def execution_path(folder: Path) -> Path:
-    """The file that says how many pixels are computed at once, whether it exists or not."""
+    """Return the file that says how many pixels are computed at once, whether it exists or not."""
     return folder / "execution.json"
 
 
 def plane_path(folder: Path, key: FitKey) -> Path:
-    """Where a fit's plane lies, whether it exists or not."""
+    """Return where a fit's plane lies, whether it exists or not."""
     return folder / "planes" / f"{fit_name(key)}.safetensors"
 
 
 def evaluations_folder(results: Path) -> Path:
-    """Where planes below a folder are measured again unless it is said otherwise, whether it exists or not."""
+    """Return where planes below a folder are measured again unless it is said otherwise, whether it exists or not."""
     return results / "evaluations"
 
 
 def evaluation_path(out: Path, protocol: Protocol, key: FitKey, name: str, kind: str = "summaries") -> Path:
-    """Where one evaluation of a fit's plane lies below a folder of evaluations (evaluations.py)."""
+    """Return where one evaluation of a fit's plane lies below a folder of evaluations (evaluations.py)."""
     return out / protocol.id / kind / f"{fit_name(key)}_{name}.parquet"
 
 
 def evaluation_paths(out: Path, kind: str = "summaries") -> list[Path]:
-    """The files of one kind below a folder of evaluations, sorted."""
+    """Return the files of one kind below a folder of evaluations, sorted."""
     return [path for one in sorted(out.glob("*")) for path in _visible(one / kind, ".parquet")]
 
 
 def progress_paths(folder: Path) -> list[Path]:
-    """What fits under way, or cut off, have said, sorted by name."""
+    """Return what fits under way, or cut off, have said, sorted by name."""
     return _visible(folder / "running", ".json")
 
 
 def fit_paths(folder: Path) -> list[Path]:
-    """What stands where files of finished fits do, sorted by name; whoever reads it finds out whether it is one."""
+    """Return what stands where files of finished fits do, sorted by name; a reader finds out whether it is one."""
     return _visible(folder / "fits", ".parquet")
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything of this name is there, a link that leads nowhere included."""
+    """Say whether anything of this name is there, a link that leads nowhere included."""
     return os.path.lexists(path)
 
 
 def has_fits(folder: Path) -> bool:
-    """Whether a file of a finished fit is there, whole or not; a folder of that name is none."""
+    """Say whether a file of a finished fit is there, whole or not; a folder of that name is none."""
     return any(path.is_file() for path in fit_paths(folder))
 
 
 def failure_paths(folder: Path) -> list[Path]:
-    """The records of failed fits, sorted by name."""
+    """Return the records of failed fits, sorted by name."""
     return _visible(folder / "failures", ".json")
 
 

@@ -97,7 +97,7 @@ def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol:
 
 
 def read_plane_details(path: Path) -> PlaneDetails:
-    """What a plane's file says of itself; the whole file is checked.
+    """Return what a plane's file says of itself; the whole file is checked.
 
     Raises:
         StoreError: the file is not there, damaged, or no plane of bnbench; the message names it.
@@ -106,7 +106,7 @@ def read_plane_details(path: Path) -> PlaneDetails:
 
 
 def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu") -> Plane:
-    """A fitted plane, ready for :func:`bnbench.measure_landscape`.
+    """Return a fitted plane, ready for :func:`bnbench.measure_landscape`.
 
     Args:
         path: what ``bnbench run --keep-planes`` wrote: ``planes/….safetensors`` in a results folder.

@@ -54,8 +54,8 @@ class FitResult:
         identity: hash of all that the numbers depend on: protocol, arm (with a user arm's source), p, seed.
         protocol: what was asked.
         landscape: one row per pixel, columns of ``LANDSCAPE_SCHEMA``.
-        summary: rows of BN policy × split × pixels: columns ``policy, headline, split, pixels,
-            black, white, difference, black_loss, white_loss`` (accuracies in [0, 1]).
+        summary: rows of BN policy × split × pixels: ``policy, headline, split, pixels`` and every measure
+            (``bnbench.measures``): ``black, white, difference, black_loss, white_loss``, and later ones.
         trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
             clamped, scale, gradient_norm, learning_rate``.
         provenance: versions, device, threads, wall time and the like; changes no number.
@@ -73,7 +73,7 @@ class FitResult:
 
 
 def empty_landscape() -> pd.DataFrame:
-    """A landscape without pixels: the columns and their types."""
+    """Return a landscape without pixels: the columns and their types."""
     table: pd.DataFrame = LANDSCAPE_SCHEMA.empty_table().to_pandas()
     return table
 
@@ -144,7 +144,7 @@ def open_folder(folder: Path, protocol: Protocol) -> None:
 
 
 def read_protocol(folder: Path) -> Protocol:
-    """The protocol of a results folder.
+    """Return the protocol of a results folder.
 
     Raises:
         StoreError: there is none, or it cannot be read.
@@ -197,7 +197,7 @@ def write_fit(folder: Path, result: FitResult) -> Path:
 
 
 def parse_fit(content: bytes) -> FitResult:
-    """What a fit's file holds; whether that can be the fit is for :func:`bnbench.results.fits.read_fit` to say.
+    """Return what a fit's file holds; whether that can be the fit is for :func:`bnbench.results.fits.read_fit` to say.
 
     Raises:
         Exception: of any kind, from pyarrow or from here: it is damaged, changed, or no fit of bnbench.
@@ -245,9 +245,7 @@ def _digest(text: bytes, table: pa.Table) -> bytes:
     digest = hashlib.sha256(text)
     for name in LANDSCAPE_SCHEMA.names:
         values = table.column(name).to_numpy()
-        content = (
-            "\0".join(values).encode() if values.dtype == object else values.astype(values.dtype.newbyteorder("<"))
-        )
+        is_text = values.dtype == object
         digest.update(f"\n{name} {len(values)}\n".encode())
-        digest.update(content)
+        digest.update("\0".join(values).encode() if is_text else values.astype(values.dtype.newbyteorder("<")))
     return digest.hexdigest().encode()

@@ -79,7 +79,7 @@ def read_sweeps(root: Path) -> tuple[list[Sweep], list[str]]:
 
 
 def load(folder: str | Path) -> pd.DataFrame:
-    """All landscapes at or below a folder as one tidy frame: a row per pixel and fit.
+    """Return all landscapes at or below a folder as one tidy frame: a row per pixel and fit.
 
     A fit of which there are several files with equal numbers, such as a backup, counts once, with a warning.
 
@@ -107,7 +107,7 @@ def load(folder: str | Path) -> pd.DataFrame:
 
 
 def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
-    """What the last runs into some folders were asked for, together; a file that cannot be used goes on record."""
+    """Return what the last runs into some folders asked for, together; a file that cannot be used goes on record."""
     grids: list[Grid] = []
     for folder in folders:
         try:
@@ -122,7 +122,7 @@ def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
 
 
 def read_failures(group: Group, broken: list[str]) -> dict[FitKey, Failure]:
-    """Failures on record in some folders; those of another protocol are none of this sweep's."""
+    """Return the failures on record in some folders; those of another protocol are none of this sweep's."""
     found: dict[FitKey, Failure] = {}
     for path in listed(group.folders, broken, layout.failure_paths):
         try:

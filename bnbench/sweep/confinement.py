@@ -13,14 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from bnbench.arms.loading import named
+from bnbench.arms.loading import CHILD_EXIT, named
 from bnbench.errors import Signalled
 from bnbench.process.descriptors import Descriptors, own_descriptors, stdout_to_stderr
 from bnbench.process.replaced import Code
 from bnbench.process.surroundings import put_back, read_settings
 from bnbench.sweep.interrupts import is_worker_process
 
-_CHILD = 70
 _GRACE = 5.0  # seconds in which a fit whose time is over may end by itself, before its process is ended
 _AGAIN = 1.0
 _forks = threading.local()
@@ -85,7 +84,7 @@ class Confinement:
     def leave_child(self) -> None:
         """End a process that foreign code has forked and let go on, before it writes anything."""
         if os.getpid() != self._process:
-            os._exit(_CHILD)
+            os._exit(CHILD_EXIT)
 
     def _misdeeds(self) -> str:
         """Put everything back, and return what code has done that concerns others; empty for nothing."""
