@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import struct
+import tempfile
 import termios
 import time
 from collections.abc import Callable
@@ -42,7 +43,8 @@ def run_in_terminal(
     environment = {**os.environ, "TERM": "xterm-256color"}
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
         environment.pop(name, None)
-    out = os.memfd_create("stdout") if stdout_to_file else theirs
+    kept = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed below
+    out = os.dup(kept.fileno()) if stdout_to_file else theirs
     process = start("bnbench", arguments, cwd=Path.cwd(), environment=environment, streams=(theirs, out, theirs))
     os.close(theirs)
     raw, is_waiting, deadline = b"", True, time.monotonic() + timeout
@@ -64,6 +66,7 @@ def run_in_terminal(
     if stdout_to_file:
         stdout = os.pread(out, os.fstat(out).st_size, 0).decode()
         os.close(out)
+    kept.close()
     text = raw.decode()
     return Shown(process.wait(), screen_of(text, columns), text, stdout)
 
