@@ -18,7 +18,7 @@ NETWORKS = {
     "strided": NetworkProtocol(widths=(2, 2, 3), strides=(1, 2, 1), hidden=5),
     "pooled": NetworkProtocol(widths=(2, 2, 4, 4), strides=(1, 1, 1, 1), map_size=3, hidden=5, gain=1.0),
 }
-FOREIGN = "tests.arms:layer_norm"
+FOREIGN = "tests.foreign_arms:layer_norm"
 ARMS = ("plain", "bn", "skip", FOREIGN)
 
 

@@ -50,7 +50,7 @@ def _counts(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts
 
 
-_CORE = tuple(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms"))
+_CORE = ("bnbench/*.py", *(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms", "measures")))
 PARTS = {
     "defects": Part(
         (
@@ -59,34 +59,35 @@ PARTS = {
             "bnbench/sweep/start.py",
             "bnbench/sweep/measure.py",
             "tests/mutants.py",
-            "tests/test_mutants.py",
+            "tests/check/test_mutants.py",
             "tests/cases.py",
             "tests/slow.py",
         ),
-        tests=("tests/test_mutants.py",),
+        tests=("tests/check/test_mutants.py",),
     ),
     "torture": Part(
         (
-            *tuple(f"bnbench/{room}/**/*.py" for room in ("process", "results", "sweep")),
-            "bnbench/cli/run.py",
-            "bnbench/cli/streams.py",
+            *tuple(f"bnbench/{room}/**/*.py" for room in ("process", "results", "sweep", "interactive", "cli")),
             "tests/shell.py",
             "tests/warm.py",
             "tests/torture.py",
-            "tests/test_torture.py",
-            "tests/test_disk.py",
-            "tests/test_cluster.py",
+            "tests/sweep/test_torture.py",
+            "tests/sweep/test_disk.py",
+            "tests/sweep/test_cluster.py",
         ),
-        tests=("tests/test_torture.py", "tests/test_disk.py", "tests/test_cluster.py"),
+        tests=("tests/sweep/test_torture.py", "tests/sweep/test_disk.py", "tests/sweep/test_cluster.py"),
         command=("tests.torture",),
     ),
     "pages": Part(
-        ("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "tests/pages.py", "tests/test_pages.py"),
-        tests=("tests/test_pages.py",),
+        (
+            *("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "bnbench/sweep/*.py", "bnbench/evaluate/*.py"),
+            *("tests/pages.py", "tests/project/test_pages.py"),
+        ),
+        tests=("tests/project/test_pages.py",),
     ),
     "report": Part(
-        ("bnbench/report/**/*", "bnbench/stats/*.py", "tests/synthetic.py", "tests/test_report.py"),
-        tests=("tests/test_report.py",),
+        ("bnbench/report/**/*", "bnbench/stats/*.py", "tests/synthetic.py", "tests/report/test_report.py"),
+        tests=("tests/report/test_report.py",),
     ),
     "check": Part(
         (
@@ -95,11 +96,11 @@ PARTS = {
             "benchmarks/*.py",
             "benchmarks/baseline.json",
             "docs/ci/*",
-            "tests/test_check.py",
-            "tests/test_ci.py",
-            "tests/test_benchmarks.py",
+            "tests/check/test_check.py",
+            "tests/project/test_ci.py",
+            "tests/project/test_benchmarks.py",
         ),
-        tests=("tests/test_check.py", "tests/test_ci.py", "tests/test_benchmarks.py"),
+        tests=("tests/check/test_check.py", "tests/project/test_ci.py", "tests/project/test_benchmarks.py"),
     ),
 }
 

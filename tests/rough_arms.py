@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.mpo.fit import Fit
-from tests.arms import TRAINED_ON, Shape, layer_norm
+from tests.foreign_arms import TRAINED_ON, Shape, layer_norm
 
 CHILDREN: list[int] = []  # processes that were forked and stay
 _LEFT: list[Any] = []  # what would undo itself once nobody holds it

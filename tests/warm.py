@@ -31,7 +31,13 @@ from typing import Any, Protocol, TypeVar
 
 PACKAGE = Path(__file__).parent.parent
 IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import sooner or later
-    *("bnbench.cli.group", "bnbench.check.measured", "bnbench.sweep.sweep", "bnbench.sweep.watching", "tests.arms"),
+    *(
+        "bnbench.cli.group",
+        "bnbench.check.measured",
+        "bnbench.sweep.sweep",
+        "bnbench.sweep.watching",
+        "tests.foreign_arms",
+    ),
     *("torch._dynamo", "pytest", "distributed.cli.dask_worker", "distributed.cli.dask_scheduler"),
 )
 _CAN_FORK = sys.platform == "linux"  # macOS's own libraries do not bear a fork without exec

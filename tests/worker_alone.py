@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multiprocessing import current_process
 
-from tests.arms import layer_norm
+from tests.foreign_arms import layer_norm
 
 if current_process().name.startswith("Loky"):
     raise ImportError("not in here")

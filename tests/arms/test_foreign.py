@@ -1,0 +1,120 @@
+"""A user's own arm: what is taken, and why the rest is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bnbench.arms.loading import arm_source
+from bnbench.arms.own_arm import load_arm
+from bnbench.errors import ArmError
+from bnbench.mpo.batch_norm import uses_bn
+from bnbench.mpo.plane import Plane
+from bnbench.protocol.sections import NetworkProtocol
+
+SHAPE = (1, 4, 4)
+
+
+def load(arm: str) -> nn.Module:
+    return load_arm(arm, SHAPE, 3, NetworkProtocol())()
+
+
+@pytest.mark.parametrize(("arm", "norm"), [("layer_norm", "2"), ("group_norm", "1")])
+def test_scales_of_other_normalizations_are_reparametrized_as_bns_are(arm: str, norm: str) -> None:
+    module = load(f"tests.foreign_arms:{arm}")
+    layer = module.get_submodule(norm)
+    stored = module.get_parameter(f"{norm}.parametrizations.weight.original")
+    assert stored.abs().max() <= 0.5
+    assert len(stored.unique()) == len(stored)  # drawn, no longer constant
+    assert torch.equal(layer.weight, stored + 0.5)
+    plane = Plane.from_factory(
+        load_arm(f"tests.foreign_arms:{arm}", SHAPE, 3, NetworkProtocol()), torch.Generator().manual_seed(0)
+    )
+    position = next(own for own in plane.layers if own.name.endswith("original"))
+    scales = plane.vectors[:, position.start : position.stop]
+    assert len({tuple(row.tolist()) for row in scales}) == 3
+
+
+REFUSED = {
+    "running_statistics": r"layer 1 \(BatchNorm2d\) keeps running statistics.*use bnbench\.BatchNorm",
+    "dropout": r"layer 1 \(Dropout\) draws random numbers.*give p = 0",
+    "no_parameters": "has no parameters",
+    "wrong_outputs": r"outputs of shape \(4, 4\) for 4 images; make it \(4, 3\)",
+    "constant_weights": r"parameter 1\.weight starts the same in every fresh network",
+    "random_noise": r"layer 0 \(Noisy\) draws random numbers",
+    "counting": r"layer 0 \(Counter\) changes its buffer 0\.calls in forward",
+    "not_a_module": r"made something of type str; make it return a torch\.nn\.Module",
+    "takes_nothing": r"failed when called as factory\(\(1, 4, 4\), 3\)",
+    "raises_in_forward": "this layer is broken",
+    "NUMBER": r"is of type int; give a function factory\(image_shape, classes\)",
+    "missing": "cannot be imported",
+    "numpy_weights": "is not the same network twice from one seed",
+    "own_batch_norm": "an image's output depends on the images beside it.*bnbench.BatchNorm",
+    "frozen": r"parameter 1\.bias is frozen",
+    "varying_size": "makes networks of different sizes",
+    "lazy": r"parameter \d\.weight has no shape before the first call",
+}
+
+
+@pytest.mark.parametrize("arm", REFUSED)
+def test_what_cannot_work_is_refused_with_the_reason(arm: str) -> None:
+    with pytest.raises(ArmError, match=REFUSED[arm]) as caught:
+        load(f"tests.foreign_arms:{arm}")
+    assert str(caught.value).startswith(f"--arms tests.foreign_arms:{arm}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_module_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ArmError, match=r"--arms nowhere\.at_all:arm cannot be imported \(ModuleNotFoundError"):
+        load("nowhere.at_all:arm")
+
+
+def test_a_partial_is_a_factory_too() -> None:
+    assert isinstance(load("tests.foreign_arms:partly_given"), nn.Module)
+    assert arm_source("tests.foreign_arms:partly_given") == arm_source("tests.foreign_arms:layer_norm")
+
+
+def test_a_foreign_arm_may_use_bnbenchs_batch_norm() -> None:
+    module = load("tests.foreign_arms:with_batch_norm")
+    assert uses_bn(module)
+
+
+def test_a_foreign_arms_source_is_that_of_the_code_which_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "my_own_arm.py"
+    path.write_text("def make(image_shape, classes):\n    return None\n")
+    before, looked_for = arm_source("my_own_arm:make"), list(sys.path)
+    assert before == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    path.write_text("def make(image_shape, classes):\n    return 1\n")
+    assert arm_source("my_own_arm:make") == before, "the old code is what runs"
+    monkeypatch.delitem(sys.modules, "my_own_arm")  # as another process begins
+    assert arm_source("my_own_arm:make") == hashlib.sha256(path.read_bytes()).hexdigest()[:12] != before
+    assert sys.path == looked_for
+    assert str(tmp_path) not in sys.path
+    assert arm_source("plain") == ""
+
+
+def test_an_arm_finds_its_own_modules_as_late_as_in_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "late_layers.py").write_text("from torch.nn import ReLU as Rectified\n")
+    (tmp_path / "late_arm.py").write_text(
+        "from torch import nn\n"
+        "class Network(nn.Module):\n"
+        "    def __init__(self, image_shape, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Linear(16, classes)\n"
+        "    def forward(self, images):\n"
+        "        from late_layers import Rectified\n"
+        "        return Rectified()(self.layer(images.flatten(1)))\n"
+    )
+    assert isinstance(load("late_arm:Network"), nn.Module)
+    assert str(tmp_path) not in sys.path

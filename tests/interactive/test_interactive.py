@@ -1,0 +1,235 @@
+"""bnbench.run: a sweep from Python is the command's sweep, and its result says how it stands."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import tomllib
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import bnbench
+from bnbench.errors import RequestError
+from bnbench.interactive import values
+from bnbench.interactive.result import SweepResult
+from bnbench.mpo.fit import Fit
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import layout
+from bnbench.results.sweeps import read_sweep
+from bnbench.sweep import interrupts
+from tests.cli.test_cli import bnbench as command
+
+KNOBS = {"mask_size": 4, "steps": 4, "images": 4}
+OPTIONS = ["run", "--profile", "smoke", "--mask-size", "4", "--steps", "4", "--images", "4", "--backend", "inline"]
+OPTIONS += ["--devices", "cpu", "--jobs", "1", "--chunk", "8", "--probs", "0.3,0.7", "--seeds", "2"]
+
+
+def run(folder: Path, **more: Any) -> SweepResult:
+    asked: dict[str, Any] = {"probs": 0.3, "seeds": 1, "arms": "plain", "chunk": 8, "progress": False, **KNOBS}
+    return bnbench.run("smoke", folder=folder, backend="inline", devices="cpu", jobs=1, **asked | more)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
+    return run(tmp_path_factory.mktemp("python") / "own", probs=(0.3, 0.7), seeds=2, arms=["plain", "bn"])
+
+
+def before_advance(monkeypatch: pytest.MonkeyPatch, does: Callable[[Fit], None]) -> None:
+    advance = Fit.advance
+
+    def advance_then(self: Fit) -> None:
+        does(self)
+        advance(self)
+
+    monkeypatch.setattr(Fit, "advance", advance_then)
+
+
+def test_python_and_the_command_give_the_same_results(swept: SweepResult, tmp_path: Path) -> None:
+    assert command(*OPTIONS, "--out", "own", cwd=tmp_path).returncode == 0
+    ours, theirs = read_sweep(swept.folder), read_sweep(tmp_path / "own")
+    for name in ("landscapes", "traces", "summaries"):
+        pd.testing.assert_frame_equal(getattr(ours, name), getattr(theirs, name), check_exact=True)
+    asked, said = (tomllib.loads(layout.config_path(one).read_text()) for one in (swept.folder, tmp_path / "own"))
+    assert asked == said | {"out": str(swept.folder)}
+
+
+def test_a_row_per_fit_that_was_asked_for(swept: SweepResult) -> None:
+    fits = swept.fits
+    assert len(fits) == 8
+    assert {"arm", "p", "seed", "black", "white", "difference"} <= set(fits)
+    again = run(swept.folder, seeds=[2])
+    assert again.fits[["arm", "p", "seed"]].to_numpy().tolist() == [["plain", 0.3, 2]]
+    pd.testing.assert_frame_equal(
+        again.fits, fits[(fits["arm"] == "plain") & (fits["p"] == 0.3) & (fits["seed"] == 2)].reset_index(drop=True)
+    )
+
+
+def test_the_same_call_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "own")
+    (first,) = layout.fit_paths(tmp_path / "own")
+    stamp = first.stat().st_mtime_ns
+    capsys.readouterr()
+    assert len(run(tmp_path / "own", seeds=2, progress=True).fits) == 2
+    assert first.stat().st_mtime_ns == stamp
+    said = capsys.readouterr()
+    assert "1 done, 1 to run" in said.err
+    assert said.out == ""
+
+
+def test_without_progress_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "own")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"profile": "fast"}, "fast"),
+        ({"probs": 1.5}, "probs 1.5"),
+        ({"probs": [0.1, 0.1]}, "probs"),
+        ({"probs": []}, "probs"),
+        ({"seeds": 0}, "seeds 0"),
+        ({"seeds": 2.5}, "seeds 2.5"),
+        ({"arms": "plane"}, "plane"),
+        ({"arms": [print]}, "print"),
+        ({"arms": ["plain", "plain"]}, "arms plain,plain"),
+        ({"devices": "tpu"}, "tpu"),
+        ({"jobs": 0}, "jobs 0"),
+        ({"threads": True}, "threads True"),
+        ({"chunk": -1}, "chunk -1"),
+        ({"checkpoint_every": 0}, "checkpoint_every 0"),
+        ({"fit_timeout": float("inf")}, "fit_timeout inf"),
+        ({"shard": (3, 2)}, "shard 3/2"),
+        ({"backend": "cloud"}, "cloud"),
+        ({"steps": 0}, "--steps 0"),
+        ({"widths": [4, 0]}, "--widths 4,0"),
+        ({"keep_plane": True}, "keep_planes"),
+        ({"stepz": 3}, "steps"),
+    ],
+)
+def test_a_wrong_request_names_it_and_computes_nothing(asked: dict[str, Any], named: str, tmp_path: Path) -> None:
+    with chdir(tmp_path), pytest.raises(RequestError) as refused:
+        bnbench.run(**{"profile": "smoke", "progress": False, "backend": "inline", **KNOBS, **asked})
+    assert named in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("0.1:0.3:0.1", (0.1, 0.2, 0.3)),
+        (0.5, (0.5,)),
+        ([0.1 + 0.2, 0.7], (0.3, 0.7)),
+        (np.linspace(0.1, 0.9, 9), tuple(i / 10 for i in range(1, 10))),
+    ],
+)
+def test_natural_probabilities(given: Any, meant: tuple[float, ...]) -> None:
+    assert values.read_probs(given) == meant
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(3, (1, 2, 3)), ([3], (3,)), (range(4, 6), (4, 5)), (np.int64(2), (1, 2)), ("7:7:1", (7,))]
+)
+def test_natural_seeds(given: Any, meant: tuple[int, ...]) -> None:
+    assert values.read_seeds(given) == meant
+
+
+def test_natural_knobs_and_a_protocol_of_ones_own() -> None:
+    changed = values.read_protocol(PROFILES["quick"], {"mask_size": np.int64(5), "widths": [3], "strides": [1]}, [])
+    assert changed == PROFILES["quick"].with_knobs(mask_size=(5, 5), widths=(3,), strides=(1,))
+    assert values.read_protocol("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
+
+
+def test_a_protocol_of_ones_own_can_be_repeated_by_the_command(tmp_path: Path) -> None:
+    protocol = replace(PROFILES["smoke"].with_knobs(mask_size=(4, 4), steps=4, images=4), profile="mine")
+    asked: dict[str, Any] = {"probs": 0.3, "seeds": 1, "arms": "plain", "devices": "cpu", "jobs": 1, "chunk": 8}
+    with chdir(tmp_path):
+        sweep = bnbench.run(protocol, backend="inline", progress=False, **asked)
+        assert sweep.folder.parent == Path("results")
+    again = command("run", "--config", str(tmp_path / sweep.folder / "config.toml"), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "1 done, 0 to run" in again.stderr
+
+
+def test_a_failed_fit_raises_nothing_and_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(fit: Fit) -> None:
+        raise RuntimeError("<script>alert(1)</script>")
+
+    with monkeypatch.context() as patched:
+        before_advance(patched, fails)
+        sweep = run(tmp_path / "a<b>c")
+    assert sweep.fits.empty
+    ((arm, p, seed, message),) = sweep.failed.to_numpy().tolist()
+    assert (arm, p, seed) == ("plain", 0.3, 1)
+    assert "<script>" in message
+    html = sweep._repr_html_()
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert "retry_failed=True" in html
+    assert len(run(tmp_path / "a<b>c").failed) == 1
+    again = run(tmp_path / "a<b>c", retry_failed=True)
+    assert (len(again.fits), len(again.failed)) == (1, 0)
+
+
+def test_a_notebook_sees_the_difference_of_each_arm_and_p(swept: SweepResult) -> None:
+    html = swept._repr_html_()
+    mean = swept.fits.query("arm == 'bn' and p == 0.7")["difference"].mean()
+    assert f"{abs(mean):.3f} (n = 2)</td>" in html
+    assert html.count("<td>") == 4
+    assert "8 done" in repr(swept)
+
+
+def test_a_result_builds_its_report(swept: SweepResult, tmp_path: Path) -> None:
+    built = swept.report(tmp_path / "report", formats=["csv"])
+    assert tmp_path / "report" / "tables" / "fits.csv" in built.paths
+
+
+def test_an_interrupt_leaves_a_checkpoint_and_the_same_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(fit: Fit) -> None:
+        if fit.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupts, "_LOOK_EVERY", 0.0)
+        before_advance(patched, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "own")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert layout.checkpoint_path(tmp_path / "own", FitKey("plain", 0.3, 1)).exists()
+    assert len(run(tmp_path / "own").fits) == 1
+    assert read_sweep(tmp_path / "own").provenance["parts"].tolist() == [2]
+    run(tmp_path / "undisturbed")
+    pd.testing.assert_frame_equal(bnbench.load(tmp_path / "own"), bnbench.load(tmp_path / "undisturbed"))
+
+
+def test_a_sweep_runs_in_a_thread_of_a_notebook(tmp_path: Path) -> None:
+    done: list[SweepResult] = []
+    thread = threading.Thread(target=lambda: done.append(run(tmp_path / "own")))
+    thread.start()
+    thread.join()
+    assert len(done[0].fits) == 1
+
+
+def test_a_notebook_goes_on_with_its_own_settings(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.set_default_dtype(torch.float64)
+    try:
+        run(tmp_path / "own", threads=1)
+        assert torch.get_num_threads() == 2
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_num_threads(before)
+        torch.set_default_dtype(torch.float32)

@@ -1,0 +1,49 @@
+"""The benchmarks run and agree with themselves, on the CPU and at their smallest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.nightly
+def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--shapes", "compact", "--arms", "bn"]
+    subprocess.run([*command, "--out", str(tmp_path)], check=True, capture_output=True)
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert {row["strategy"] for row in rows} == {"loop over pixels", *(f"vmap, chunk {size}" for size in (8, 32, 64))}
+    assert all(0 < row["error"] < 1e-4 for row in rows)
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+
+
+@pytest.mark.nightly
+def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "engine.py"), "--shapes", "compact", "--arms", "plain"]
+    options = ["--threads", "1", "--rounds", "1", "--json", str(tmp_path / "engine.json")]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    (row,) = json.loads((tmp_path / "engine.json").read_text())["rows"]
+    assert row["ratio"] == pytest.approx(row["naive_ms"] / row["engine_ms"])
+    assert row["gflops"] > 0
+
+
+@pytest.mark.nightly
+def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "runner.py"), "--only", "plan", "--done", "8"]
+    subprocess.run([*command, "--json", str(tmp_path / "runner.json")], check=True, capture_output=True)
+    found = json.loads((tmp_path / "runner.json").read_text())["plan"]
+    assert found["done"] == 8
+    assert found["processor_seconds"] > 0
+
+
+@pytest.mark.nightly
+def test_the_bounds_benchmark_compares_equal_gradients() -> None:
+    command = [sys.executable, str(BENCHMARKS / "bounds.py"), "--rounds", "1"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    milliseconds = {line[:32].strip(): float(line[32:].split()[0]) for line in said}
+    assert milliseconds["their sum"] < min(milliseconds[f"{arm}, written by hand"] for arm in ("plain", "bn"))

@@ -1,0 +1,42 @@
+"""Numbers in README and docs are those that the script writes, which keeps a sentence apart from its numbers."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from jinja2 import UndefinedError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        return importlib.import_module("page_numbers")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/gallery.md", "docs/meaning.md", "docs/protocol.md"])
+def test_the_script_was_run(script: ModuleType, page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if "unpublished_commits" in text and script.git("rev-parse", "--is-shallow-repository") != "false":
+        pytest.skip("a shallow clone does not know which commits are published")
+    assert "<!-- numbers\n" in text
+    assert script.rendered(text) == text
+
+
+def test_what_stands_between_the_comments_is_written_anew_and_all_else_kept(script: ModuleType) -> None:
+    block = "  <!-- numbers\n  of {{ quick.pairs }} pairs\n  -->\n{}  <!-- end of numbers -->\n"
+    page = f"before\n\n- item\n\n{block}after {{{{ quick.pairs }}}}\n"
+    rows = (ROOT / "reports/quick/tables/quantities.csv").read_text().splitlines()
+    wanted = page.replace("{}", f"  of {rows[1].split(',')[-9]} pairs\n")
+    for old in ("", "  of no pairs\n", "  of many\n  more\n"):
+        assert script.rendered(page.replace("{}", old)) == wanted
+
+
+def test_a_number_that_nobody_computes_is_an_error(script: ModuleType) -> None:
+    with pytest.raises(UndefinedError):
+        script.rendered("<!-- numbers\n{{ quick.guess }}\n-->\n<!-- end of numbers -->")

@@ -1,0 +1,211 @@
+"""The chapter on BN statistics: every policy its own gap, and only evaluations of these very fits."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bnbench.bn_policy import BnPolicy
+from bnbench.protocol.protocol import FitKey
+from bnbench.report import build_report
+from bnbench.report.chapters import bn_statistics
+from bnbench.report.chapters.measured_again import evaluations_of, measurements
+from bnbench.report.figures.policies import OWN_IMAGES, policies_table
+from bnbench.report.page import writer
+from bnbench.results import sweeps
+from bnbench.results.evaluations import Evaluation, find_evaluations, plane_hash
+from bnbench.results.layout import evaluation_paths, plane_path
+from bnbench.stats.differences import overall, paired
+from tests.cli.test_cli import bnbench as command
+from tests.synthetic import SMALL, write_sweep
+
+SEEDS = (1, 2, 3)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> sweeps.Sweep:
+    write_sweep(tmp_path / "results", probs=[0.3, 0.7], seeds=SEEDS)
+    return sweeps.read_sweep(tmp_path / "results")
+
+
+def evaluate(
+    sweep: sweeps.Sweep,
+    out: Path,
+    gap: float,
+    *,
+    keys: Iterable[FitKey] | None = None,
+    images: int = 10_000,
+    policy: str = "batch:64",
+    plane: str = "plane",
+) -> None:
+    """Evaluations of all or some fits, in which plain is ahead by ``gap``."""
+    for key in sweep.identities if keys is None else keys:
+        measured, black = ("none", 0.8 + gap) if key.arm == "plain" else (policy, 0.8)
+        rows = [
+            {"headline": False, "pixels": pixels, "black": black, "white": 0.3, "difference": black - 0.3}
+            for pixels in ("all", "trained")
+        ]
+        table = pd.DataFrame(rows).assign(black_loss=0.5, white_loss=3.0, device="cpu", threads=1)
+        identity = sweep.identities[key]
+        asked = BnPolicy.parse_stored(measured)
+        Evaluation(sweep.protocol, key, identity, plane, "test", images, asked).write(out, table)
+
+
+def table_of(sweep: sweeps.Sweep, out: Path) -> pd.DataFrame:
+    evaluated, broken = find_evaluations([out])
+    assert broken == []
+    current, stale = evaluations_of(sweep, evaluated)
+    assert stale == 0
+    return policies_table(measurements(sweep, current), "plain").frame
+
+
+def test_each_policy_has_the_gap_of_its_own_summaries(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    table = table_of(sweep, tmp_path / "nowhere").set_index(["arm", "policy"])
+    assert list(table.index) == [("plain", "none"), ("bn", "batch:512"), ("bn", "batch:16"), ("bn", "recalibrate:512")]
+    own = sweep.summaries[(sweep.summaries["pixels"] == "all") & (sweep.summaries["split"] == "test")]
+    for policy in ("batch:512", "batch:16", "recalibrate:512"):
+        expected = overall(paired(own[own["policy"].isin(["none", policy])]))
+        found = table.loc[("bn", policy)]
+        assert (found["gap"], found["low"], found["high"]) == (expected.mean, expected.low, expected.high)
+    assert table.loc[("bn", "batch:512"), "gap"] - table.loc[("bn", "batch:16"), "gap"] == pytest.approx(0.02)
+    assert math.isnan(table.loc[("plain", "none"), "gap"])
+
+
+def of_arm(sweep: sweeps.Sweep, arm: str) -> list[FitKey]:
+    return [key for key in sweep.identities if key.arm == arm]
+
+
+def test_an_evaluation_is_paired_on_its_own_images(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    evaluate(sweep, tmp_path / "out", 0.25)
+    evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=500)
+    table = table_of(sweep, tmp_path / "out").set_index(["arm", "on", "policy"])
+    assert table.loc[("bn", "test, 10,000 images", "batch:64"), "gap"] == pytest.approx(0.25)
+    assert math.isnan(table.loc[("bn", "test, 500 images", "batch:64"), "gap"])  # plain was not measured on those
+
+
+def test_n_counts_fits_and_pairs_count_pairs(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    evaluate(sweep, tmp_path / "out", 0.25, keys=[*of_arm(sweep, "bn"), *of_arm(sweep, "plain")[:2]])
+    row = table_of(sweep, tmp_path / "out").set_index(["on", "policy"]).loc[("test, 10,000 images", "batch:64")]
+    assert (row["n"], row["pairs"]) == (2 * len(SEEDS), 2)
+    (text,) = bn_statistics.gap_words(table_of(sweep, tmp_path / "out"), "plain")
+    assert "+0.250 under batch:64 on test, 10,000 images (2 pairs, " in text
+
+
+def test_another_policy_on_the_fits_own_images_is_set_beside_their_own(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    own = sweep.protocol.measurement.test_images
+    for policy in ("batch:1024", "batch:64", "recalibrate:512"):  # the last one the summaries hold already
+        evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=own, policy=policy)
+    table = table_of(sweep, tmp_path / "out")
+    mine = table[table["arm"] == "bn"]
+    assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:64", "batch:1024"]
+    assert set(mine["on"]) == {OWN_IMAGES}
+    assert set(mine["pairs"]) == {2 * len(SEEDS)}
+
+
+def test_all_images_are_the_fits_own_where_they_were_measured_on_all(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "results", seeds=SEEDS, protocol=SMALL.with_knobs(test_images=0))
+    sweep = sweeps.read_sweep(tmp_path / "results")
+    for policy in ("batch:512", "batch:1024"):
+        evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=10_000, policy=policy)
+    table = table_of(sweep, tmp_path / "out")
+    mine = table[table["arm"] == "bn"]
+    assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:1024"]
+    assert set(mine["on"]) == {OWN_IMAGES}
+
+
+def test_without_plain_there_is_no_gap(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "results", arms=["bn"], probs=[0.5], seeds=SEEDS)
+    build_report(tmp_path / "results", tmp_path / "report", formats=("json",))
+    (section,) = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
+    assert "gap" not in section["tables"]["policies"]["rows"][0]
+    assert "policies" not in section["captions"]
+
+
+def test_evaluations_of_other_fits_are_left_out_and_counted(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    computed_anew = dict.fromkeys(sweep.identities, "0000")
+    evaluate(replace(sweep, identities=computed_anew), tmp_path / "out", 0.25)
+    evaluated, _ = find_evaluations([tmp_path / "out"])
+    current, stale = evaluations_of(sweep, evaluated)
+    assert (len(current), stale) == (0, len(sweep.identities))
+    assert bn_statistics.evaluated_words(current, stale).startswith(f"Left out: {stale} evaluations")
+    other = replace(sweep, protocol=SMALL.with_knobs(steps=7))
+    assert evaluations_of(other, evaluated)[1] == 0
+
+
+def test_of_two_planes_the_one_that_is_there_counts(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    for plane, gap in (("one", 0.25), ("another", -0.25)):
+        evaluate(sweep, tmp_path / "out", gap, plane=plane)
+    evaluated, _ = find_evaluations([tmp_path / "out"])
+    current, stale = evaluations_of(sweep, evaluated)
+    assert (len(current), stale) == (0, len(evaluated) // 2)  # no plane is there to say which
+    for key in sweep.identities:
+        path = plane_path(sweep.folder, key)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(key))
+        evaluate(sweep, tmp_path / "out", 0.5, keys=[key], plane=plane_hash(path))
+    evaluated, _ = find_evaluations([tmp_path / "out"])
+    current, stale = evaluations_of(sweep, evaluated)
+    assert (len(current), stale) == (len(sweep.identities), 2 * len(sweep.identities))
+    assert current.set_index("arm")["black"].groupby(level=0).mean().to_dict() == pytest.approx(
+        {"plain": 1.3, "bn": 0.8}
+    )
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [(0.25, "plain is ahead under all of them, and no interval contains 0."), (-0.25, "Which arm is ahead depends on")],
+)
+def test_the_words_say_whether_the_order_holds(sweep: sweeps.Sweep, tmp_path: Path, gap: float, words: str) -> None:
+    evaluate(sweep, tmp_path / "out", gap)
+    (text,) = bn_statistics.gap_words(table_of(sweep, tmp_path / "out"), "plain")
+    assert words in text
+    assert "under batch:64 on test, 10,000 images (6 pairs" in text
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = b'<svg viewBox="0 0 10 10"></svg>'
+    monkeypatch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, empty))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_report_finds_evaluations_and_names_damaged_ones(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    evaluate(sweep, sweep.folder / "evaluations", 0.25)
+    damaged = evaluation_paths(sweep.folder / "evaluations")[0]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    report = build_report(sweep.folder, tmp_path / "report", formats=("html", "json"))
+    (sentence,) = report.broken
+    assert str(damaged) in sentence
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "A folder or file could not be read" in page
+    (section,) = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
+    assert any("11 planes measured again" in text for text in section["chapters"][bn_statistics.TITLE])
+    assert section["captions"]["policies"].startswith("Mean paired gap plain − arm")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_sweep_without_batch_normalization_has_no_such_chapter(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "results", arms=["plain", "skip"], probs=[0.5], seeds=SEEDS)
+    build_report(tmp_path / "results", tmp_path / "report", formats=("html",))
+    assert bn_statistics.TITLE not in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_an_evaluation_found_twice_counts_once(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        evaluate(sweep, tmp_path / name, 0.25)
+    found, _ = find_evaluations([tmp_path / "a", tmp_path / "b"])
+    assert len(found) == 2 * len(sweep.identities)
+
+
+@pytest.mark.usefixtures("sweep")
+def test_a_folder_without_evaluations_is_refused(tmp_path: Path) -> None:
+    for name in ("elsewhere", "results"):
+        answer = command("report", "results", "--evaluations", name, cwd=tmp_path)
+        assert answer.returncode == 2
+        assert f"--evaluations {name} holds none of these sweeps; give a folder that bnbench" in answer.stderr

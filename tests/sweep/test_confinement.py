@@ -1,0 +1,209 @@
+"""Foreign code in a fit: whatever it does is that fit's failure, and the others are bitwise as without it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bnbench.arms.own_arm import load_arm
+from bnbench.errors import ArmError
+from bnbench.process.surroundings import SETTINGS, read_settings
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.protocol.sections import NetworkProtocol
+from bnbench.results import layout, store
+from bnbench.results.claims import is_claimed
+from bnbench.results.failures import failure_of
+from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping
+from tests.fits import TINY
+from tests.foreign_arms import TRAINED_ON
+from tests.rough_arms import CHILDREN, ROUGH
+from tests.warm import call
+
+PROTOCOL = TINY.with_knobs(steps=2, images=TRAINED_ON)
+ONE = Execution(make_slots(("cpu",), 1, 1))
+PLAIN = FitKey("plain", 0.5, 1)
+
+
+def key_of(name: str) -> FitKey:
+    return FitKey(f"tests.rough_arms:rough_{name}", 0.5, 1)
+
+
+def sweep(folder: Path, *keys: FitKey, execution: Execution = ONE, in_workers: bool = False) -> list[Outcome]:
+    """One fit after another; ``plain`` comes last, in the process that the others have used."""
+    store.open_folder(folder, PROTOCOL)
+    plan = plan_sweep(folder, PROTOCOL, Grid(tuple(key.arm for key in keys), (0.5,), (1,)))
+    return list(Sweeping(plan, execution, Processes() if in_workers else Inline()).outcomes())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> store.FitResult:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    sweep(folder, PLAIN)
+    return read_fit(layout.fit_path(folder, PLAIN))
+
+
+def check_plain(folder: Path, undisturbed: store.FitResult) -> None:
+    found = read_fit(layout.fit_path(folder, PLAIN))
+    for name in ("landscape", "summary", "trace"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(undisturbed, name), check_exact=True)
+    assert found.provenance["settings"] == undisturbed.provenance["settings"]
+
+
+def check_failures(folder: Path, names: list[str]) -> None:
+    for name in names:
+        failure = failure_of(folder, key_of(name))
+        assert failure is not None, name
+        assert ROUGH[name][1] in failure.message, name
+        assert len(failure.message) < 1_200
+        assert failure.tries == 1, f"a worker died over {name}"
+
+
+def check_settings(folder: Path) -> None:
+    """What was in force in a fit's last step is what its provenance says, and that its arm had changed it."""
+    origin = read_fit(layout.fit_path(folder, key_of("changes_settings"))).provenance
+    assert "threads 2," in origin["settings"]
+    assert "float32_matmul_precision medium," in origin["settings"]
+    assert "threads from 1" in origin["note"]
+
+
+MILD = ("prints", "changes_settings")
+
+
+def test_what_rough_arms_do_in_this_process_fails_them_alone(
+    tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = read_settings(with_streams=False)
+    outcomes = sweep(tmp_path, *map(key_of, (*ROUGH, *MILD)), PLAIN)
+    assert [outcome.state for outcome in outcomes] == ["failed"] * len(ROUGH) + ["done"] * 3
+    check_failures(tmp_path, list(ROUGH))
+    check_plain(tmp_path, undisturbed)
+    check_settings(tmp_path)
+    after = read_settings(with_streams=False)
+    assert {name for name in before if before[name] != after[name]} == set()
+    assert list((tmp_path / "running").iterdir()) == []
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert {"a line of the arm's own", "a line past Python"} <= set(printed.err.splitlines())
+
+
+def test_what_rough_arms_do_in_workers_fails_them_alone(
+    tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
+) -> None:
+    alone = FitKey("tests.worker_alone:make", 0.5, 1)
+    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
+    assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(ROUGH) + 1)
+    check_failures(tmp_path, list(ROUGH))
+    check_plain(tmp_path, undisturbed)
+    check_settings(tmp_path)
+    failure = failure_of(tmp_path, alone)
+    assert failure is not None
+    assert "cannot be imported (ImportError: not in here)" in failure.message
+    assert plan_sweep(tmp_path, PROTOCOL, Grid((alone.arm,), (0.5,), (1,))).failed.keys() == {alone}
+    assert capfd.readouterr().out == ""
+
+
+def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undisturbed: store.FitResult) -> None:
+    (outcome,) = sweep(tmp_path, key_of("sleeps"), execution=replace(ONE, fit_timeout=1.0))
+    assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
+    (done,) = sweep(tmp_path, PLAIN, execution=replace(ONE, fit_timeout=100.0))
+    assert done.state == "done"
+    check_plain(tmp_path, undisturbed)
+
+
+def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_path: Path) -> None:
+    stubborn = key_of("sleeps_and_catches_everything")
+    (outcome,) = call(sweep, tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
+    assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
+    failure = failure_of(tmp_path, stubborn)
+    assert failure is not None
+    assert failure.tries == 1, "one death is enough to know"
+    assert list((tmp_path / "running").iterdir()) == []
+
+
+def test_a_child_that_stays_holds_no_lock(tmp_path: Path, undisturbed: store.FitResult) -> None:
+    stays = key_of("forks_a_child_that_stays")
+    try:
+        (outcome,) = sweep(tmp_path, stays)
+        assert "it forked its process" in outcome.message
+        assert not is_claimed(tmp_path, stays)
+        assert [outcome.state for outcome in sweep(tmp_path, PLAIN)] == ["done"]
+    finally:
+        for child in CHILDREN:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        CHILDREN.clear()
+    check_plain(tmp_path, undisturbed)
+
+
+def test_an_arm_that_changes_in_mid_sweep_fails_and_is_not_mislabelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "changing_arm.py").write_text("from tests.foreign_arms import layer_norm as make\n")
+    key, folder = FitKey("changing_arm:make", 0.5, 1), tmp_path / "results"
+    store.open_folder(folder, PROTOCOL)
+    grid = Grid((key.arm,), (0.5,), (1,))
+    sweeping = Sweeping(plan_sweep(folder, PROTOCOL, grid), ONE, Inline())
+    (tmp_path / "changing_arm.py").write_text("from tests.foreign_arms import group_norm as make\n")
+    monkeypatch.delitem(sys.modules, "changing_arm")  # a worker that begins now
+    (outcome,) = sweeping.outcomes()
+    assert outcome.state == "failed"
+    assert "its file was changed during the sweep" in outcome.message
+    assert layout.fit_paths(folder) == []
+    assert plan_sweep(folder, PROTOCOL, grid).to_run == [key], "what failed is not what the file is now"
+
+
+def test_the_settings_of_an_import_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setting_arm.py").write_text(
+        "from tests.foreign_arms import layer_norm\n"
+        "from tests.rough_arms import changes_settings, prints\n"
+        "changes_settings(), prints()\n"
+        "def make(image_shape, classes):\n"
+        "    network = layer_norm(image_shape, classes)\n"
+        "    changes_settings(), prints()\n"
+        "    return network\n"
+    )
+    before = read_settings()
+    load_arm("setting_arm:make", (1, 4, 4), 3, NetworkProtocol())()
+    after = read_settings()
+    streams = {setting.name for setting in SETTINGS if setting.is_stream}
+    assert {name for name in before if name not in streams and before[name] != after[name]} == set()
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("statement", ["raise KeyboardInterrupt", "raise GeneratorExit", "raise SystemExit(3)"])
+def test_whatever_an_import_raises_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "default_int_handler", None)  # as in the program, whose handlers are its own
+    (tmp_path / "raising_arm.py").write_text(f"{statement}\n")
+    with pytest.raises(ArmError, match=r"--arms raising_arm:make cannot be used: its code raised \w+"):
+        load_arm("raising_arm:make", (1, 4, 4), 3, NetworkProtocol())
+
+
+def test_an_arm_that_replaces_a_function_on_import_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "replacing_arm.py").write_text(
+        "import torch\ntorch.nn.functional.relu = torch.nn.functional.gelu\nfrom tests.foreign_arms import layer_norm as make\n"
+    )
+    relu = torch.nn.functional.relu
+    with pytest.raises(ArmError, match=r"replaces what every other arm uses, too: torch\.nn\.functional\.relu"):
+        load_arm("replacing_arm:make", (1, 4, 4), 3, NetworkProtocol())
+    assert torch.nn.functional.relu is relu

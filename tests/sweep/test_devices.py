@@ -1,0 +1,214 @@
+"""Device slots and the leases that hold them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+import torch
+
+from bnbench.evaluate.measure import evaluate_planes
+from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.inputs.data import DataSet
+from bnbench.mpo.plane import Plane
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import layout, store
+from bnbench.results.fits import read_fit
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.cost import choose_chunk, estimate_seconds
+from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import check_request, plan_sweep
+from bnbench.sweep.provenance import provenance
+from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.status import read_status
+from tests.fits import TINY
+
+PACKAGE = Path(__file__).parents[2] / "bnbench"
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("auto", ("cuda:0", "cuda:1")),
+        ("cuda:*", ("cuda:0", "cuda:1")),
+        ("cuda:1", ("cuda:1",)),
+        ("cpu,cpu", ("cpu", "cpu")),
+        ("cuda:0,cpu", ("cuda:0", "cpu")),
+    ],
+)
+def test_devices_of_a_machine_with_two_gpus(text: str, expected: tuple[str, ...]) -> None:
+    assert parse_devices(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cuda:0", r"--devices cuda:0: this machine has no device cuda:0; use one of cpu\."),
+        ("cuda:*", r"no device cuda:\*"),
+        ("cpu,gpu", r"--devices cpu,gpu: 'gpu' is not a device; use auto, cuda:\* or one of cpu\."),
+        ("", "'' is not a device"),
+    ],
+)
+def test_devices_that_do_not_exist(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match=message):
+        parse_devices(text)
+
+
+def test_jobs_are_spread_over_devices_in_turn() -> None:
+    names = [str(slot) for slot in make_slots(("cuda:0", "cuda:1"), 5, 1)]
+    assert names == ["cuda:0#0", "cuda:1#0", "cuda:0#1", "cuda:1#1", "cuda:0#2"]
+    assert [str(slot) for slot in make_slots(("cpu", "cpu"), None, 8)] == ["cpu#0", "cpu#1"]
+    assert len(make_slots(("cpu",), None, 1)) == available_cores()
+    assert len(make_slots(("cpu",), None, 10_000)) == 1
+
+
+def test_a_leased_slot_is_nobody_elses(tmp_path: Path) -> None:
+    slots = make_slots(("cpu",), 2, 1)
+    with lease(slots, tmp_path) as first, lease(slots, tmp_path) as second:
+        assert {first, second} == set(slots)
+        third: list[Slot] = []
+
+        def wait_for_one() -> None:
+            with lease(slots, tmp_path) as slot:
+                third.append(slot)
+
+        waiting = threading.Thread(target=wait_for_one)
+        waiting.start()
+        time.sleep(0.2)
+        assert not third
+    waiting.join(timeout=10)
+    assert third[0] in slots
+
+
+def hold(folder: Path, pipe: Connection) -> None:
+    with lease(make_slots(("cpu",), 1, 1), folder):
+        pipe.send("held")
+        time.sleep(60)
+
+
+def test_a_killed_process_frees_its_slot(tmp_path: Path) -> None:
+    here, there = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    holder = context.Process(target=hold, args=(tmp_path, there))
+    holder.start()
+    assert here.recv() == "held"
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    with lease(make_slots(("cpu",), 1, 1), tmp_path) as slot:
+        assert str(slot) == "cpu#0"
+    holder.join()
+
+
+class FreshCuda:
+    """What torch.cuda does in a process that has not used its GPU yet, in torch's own order and words.
+
+    Its functions stand for those of torch; whatever is put on the GPU stays on the processor.
+    """
+
+    def __init__(self) -> None:
+        self.is_initialized = False
+        self.called: set[str] = set()
+
+    def device_count(self) -> int:
+        self.called.add("device_count")
+        return 1
+
+    def init(self) -> None:
+        self.called.add("init")
+        self.is_initialized = True
+
+    def get_device_name(self, device: str) -> str:
+        self.called.add("get_device_name")
+        assert device == "cuda:0"
+        self.is_initialized = True  # torch does so by itself here, and in the next one
+        return "a GPU"
+
+    def synchronize(self, device: torch.device) -> None:
+        self.called.add("synchronize")
+        self.is_initialized = True
+
+    def reset_peak_memory_stats(self, device: str) -> None:
+        self.called.add("reset_peak_memory_stats")
+        if not self.is_initialized:
+            raise RuntimeError("Invalid device argument 0: did you call init?")
+
+    def max_memory_allocated(self, device: str) -> int:
+        self.called.add("max_memory_allocated")
+        return 2**20 if self.is_initialized else 0
+
+    def empty_cache(self) -> None:
+        self.called.add("empty_cache")
+
+
+STANDS_IN_FOR = {name for name in vars(FreshCuda) if not name.startswith("_")}
+ON_TENSORS = {
+    "CUDAGraph",
+    "Stream",
+    "current_stream",
+    "device",
+    "graph",
+    "stream",
+    "synchronize",
+}  # of a GPU: it is used
+
+
+@pytest.fixture
+def fresh_cuda(monkeypatch: pytest.MonkeyPatch) -> FreshCuda:
+    cuda = FreshCuda()
+    for name in STANDS_IN_FOR:
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+    for kind in (DataSet, Plane):
+        monkeypatch.setattr(kind, "to", lambda self, device: self)
+    return cuda
+
+
+def test_every_call_to_a_gpu_is_one_that_the_stand_in_knows() -> None:
+    calls = [re.findall(r"torch\.cuda\.(\w+)", path.read_text()) for path in PACKAGE.rglob("*.py")]
+    assert set().union(*calls) <= STANDS_IN_FOR | ON_TENSORS
+
+
+def test_fits_in_a_process_whose_gpu_nobody_has_used(
+    fresh_cuda: FreshCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned, timed, fitted, resumed, looked at, evaluated: each of them may be the first to use the GPU."""
+    execution = Execution(make_slots(parse_devices("cuda:0"), None, 1), keep_planes=True)
+    grid, key = Grid(("plain",), (0.5,), (1,)), FitKey("plain", 0.5, 1)
+    store.open_folder(tmp_path, TINY)
+    steps: list[Callable[[], object]] = [
+        lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, check_request(grid, TINY, execution)),
+        lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
+        lambda: list(Sweeping(plan_sweep(tmp_path, TINY, grid), execution, Inline()).outcomes()),
+        lambda: provenance(execution.slots[0], 1, 1),  # of bnbench check
+        lambda: estimate_seconds(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2))), execution, None),
+        lambda: read_status(tmp_path),
+        lambda: evaluated(tmp_path, execution),
+    ]
+    for step in steps:
+        fresh_cuda.is_initialized = False
+        step()
+    origin = read_fit(layout.fit_path(tmp_path, key)).provenance
+    assert (origin["device"], origin["device_name"], origin["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
+    assert fresh_cuda.called >= STANDS_IN_FOR - {"synchronize"}
+
+
+def evaluated(folder: Path, execution: Execution) -> None:
+    request = EvaluationRequest(folder / "evaluations", execution)
+    (task,) = plan_evaluation(folder, request).to_run
+    (found,) = evaluate_planes([task], request)
+    assert found.differences, found.message

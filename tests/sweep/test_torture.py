@@ -1,0 +1,171 @@
+"""Sweeps that are killed, shared and interrupted from a shell end as those that nobody disturbed.
+
+``nox -s torture`` does the same at twenty moments. Seeds are printed; BNBENCH_TORTURE_SEED repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bnbench.results import layout, store
+from bnbench.results.claims import claim
+from bnbench.results.sweeps import read_sweep
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping
+from tests.shell import CHUNK, FITS, GRID, PROTOCOL, SWEEP, Running, Stamps, assert_same, assert_tidy
+from tests.torture import Torture
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+
+Start = Callable[..., Running]
+ONE = Execution(make_slots(("cpu",), 1, 1), chunk=CHUNK)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep of ``SWEEP``, one fit after another in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    store.open_folder(folder, PROTOCOL)
+    outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, GRID), ONE, Inline()).outcomes())
+    assert [outcome.state for outcome in outcomes] == ["done"] * FITS
+    assert_tidy(folder)
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a sweep; whatever becomes of the test, it ends with it."""
+    started: list[Running] = []
+
+    def run(*more: str, cold: bool = False) -> Running:
+        started.append(Running((*SWEEP, *more), tmp_path, cold=cold))
+        return started[-1]
+
+    yield run
+    for running in started:
+        running.end()
+
+
+def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
+    seed = int(os.environ.get("BNBENCH_TORTURE_SEED") or time.time())
+    print(f"BNBENCH_TORTURE_SEED={seed} repeats these moments")
+    torture = Torture(tmp_path, undisturbed, seed, sweep=SWEEP, cold=False)
+    torture.moment_of_a_checkpoint("runner")
+    torture.moment_of_a_checkpoint("worker")
+    torture.end()
+    assert torture.counts["fits"] >= FITS
+    assert torture.counts["resumed"] >= 1
+
+
+def test_two_runners_share_a_sweep_and_compute_no_fit_twice(undisturbed: Path, tmp_path: Path, start: Start) -> None:
+    both = [start("--jobs", "2"), start("--jobs", "2")]
+    stamps = Stamps(tmp_path / "results")
+    while not all(running.is_over for running in both):
+        stamps.look()
+        time.sleep(0.02)
+    assert [running.wait() for running in both] == [0, 0], both[0].said + both[1].said
+    results = tmp_path / "results"
+    assert_same(results, undisturbed)
+    assert_tidy(results)
+    assert (read_sweep(results).provenance["parts"] == 1).all()
+    for running in both:
+        assert f"{FITS} to run" in running.said
+        assert running.said.count("difference") == FITS, "both report all fits"
+    started = [line for running in both for line in running.said.splitlines() if line.startswith("started")]
+    assert len({line.partition(" on ")[0] for line in started}) == len(started), "a fit was started twice"
+
+
+@pytest.mark.nightly
+def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, tmp_path: Path, start: Start) -> None:
+    first = start()
+    first.wait_until_under_way()
+    second = start()
+    second.wait_until(lambda: "to run" in second.said)
+    first.process.kill()
+    first.wait_for_everyone()
+    assert second.wait() == 0, second.said
+    assert second.said.count("difference") + int("1 done" in second.said) + 2 * int("2 done" in second.said) >= FITS
+    assert_same(tmp_path / "results", undisturbed)
+    assert_tidy(tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        (signal.SIGINT, True),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
+    undisturbed: Path, tmp_path: Path, start: Start, number: signal.Signals, to_all: bool
+) -> None:
+    """Ctrl-C on a terminal and a scheduler's SIGTERM reach every process; each fit is still cut off between steps."""
+    running = start("--checkpoint-every", "600")
+    running.wait_until(lambda: running.said.count("started") >= 2)
+    (os.killpg if to_all else os.kill)(running.process.pid, number)
+    told = time.monotonic()
+    assert running.wait() == 128 + number
+    running.wait_for_everyone()
+    lasted = time.monotonic() - told
+    print(f"stopped in {lasted:.2f} s")
+    assert "Traceback" not in running.said
+    assert running.said.splitlines()[-1].endswith("the same command goes on from there.")
+    results = tmp_path / "results"
+    left = {path.stem for path in (results / "running").iterdir()}
+    assert left, "a checkpoint was written on the signal"
+    assert all(path.suffix == ".pt" for path in (results / "running").iterdir())
+    again = start()
+    assert again.wait() == 0, again.said
+    assert again.said.count(" from step ") == len(left), again.said
+    assert_same(results, undisturbed)
+    assert_tidy(results)
+    assert (read_sweep(results).provenance["parts"] > 1).sum() == len(left)
+
+
+def test_a_signal_while_workers_are_importing_stops_them_too(tmp_path: Path, start: Start) -> None:
+    running = start(cold=True)
+    running.wait_until(running.workers)
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.wait() == 130
+    running.wait_for_everyone()
+    assert "Traceback" not in running.said, running.said
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
+@pytest.mark.nightly
+def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, start: Start) -> None:
+    running = start("--arms", "tests.foreign_arms:takes_its_time", "--images", "5", "--seeds", "1", "--jobs", "1")
+    running.wait_until(lambda: "started" in running.said)
+    os.kill(running.process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.wait() == 130
+    running.wait_for_everyone()
+    assert "Traceback" not in running.said, running.said
+
+
+def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(undisturbed: Path, tmp_path: Path) -> None:
+    store.open_folder(tmp_path, PROTOCOL)
+    sweeping = Sweeping(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, Inline())
+    held, others = sweeping.left[0], sweeping.left[1:]
+    with claim(tmp_path, held):
+        outcomes = sweeping.outcomes()
+        assert [next(outcomes).key for _ in others] == others
+        source = layout.fit_path(undisturbed, held)
+        shutil.copy2(source, layout.fit_path(tmp_path, held))  # the other runner is done with it
+    (last,) = outcomes
+    assert (last.key, last.state) == (held, "done")
+    assert_same(tmp_path, undisturbed)
+    assert_tidy(tmp_path)

@@ -1,0 +1,122 @@
+"""What a person sees while a sweep runs, in a terminal and in a log, and how long it says the rest takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.results import store
+from bnbench.results.claims import Progress
+from bnbench.sweep import watching
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.execution import Outcome
+from bnbench.sweep.pace import fits_per_hour, seconds_left
+from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.runner import Sweeping
+from tests.fits import TINY
+from tests.sweep.test_runner import ONE
+from tests.terminal import run_in_terminal
+
+RUN = ["run", "--profile", "smoke", "--mask-size", "4", "--images", "4", "--probs", "0.5", "--chunk", "16"]
+RUN += ["--widths", "2", "--strides", "2", "--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
+
+
+def progress(step: int, *, first_step: int = 0, started: float = 0.0) -> Progress:
+    return Progress("bn", 0.5, 1, "cpu#0", "ab", 1, "t", started, first_step, step, 100)
+
+
+def test_in_a_terminal_bars_come_and_go_and_stdout_is_pure_json(tmp_path: Path) -> None:
+    arms = "plain,tests.foreign_arms:group_norm"  # with its name a bar is wider than the terminal
+    run = [*RUN, "--steps", "100", "--jobs", "1", "--seeds", "1", "--arms", arms, "--out", str(tmp_path / "own")]
+    shown = run_in_terminal(*run, "--json", columns=60, stdout_to_file=True)
+    assert shown.returncode == 0, shown.screen
+    assert "━" in shown.raw
+    assert "step " in shown.raw
+    assert "━" not in shown.screen, "the bars are gone"
+    assert shown.raw.rfind("\x1b[?25h") > shown.raw.rfind("\x1b[?25l"), "the cursor is back"
+    assert [line[:5] for line in shown.screen.splitlines() if line.startswith("[")] == ["[1/2]", "[2/2]"]
+    plan, *outcomes = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert plan["to_run"] == 2
+    assert [outcome["state"] for outcome in outcomes] == ["done", "done"]
+
+
+def test_ctrl_c_in_a_terminal_leaves_no_bars_behind(tmp_path: Path) -> None:
+    shown = run_in_terminal(
+        *[*RUN, "--steps", "30000", "--jobs", "1", "--seeds", "2", "--out", str(tmp_path / "own")],
+        when=lambda screen: "step " in screen,
+        then=lambda process: os.killpg(process.pid, signal.SIGINT),
+    )
+    assert shown.returncode == 130
+    assert "━" not in shown.screen
+    assert shown.raw.rfind("\x1b[?25h") > shown.raw.rfind("\x1b[?25l")
+    assert "bnbench: interrupted" in shown.screen
+    assert "Traceback" not in shown.screen
+
+
+def test_a_line_is_neither_markup_nor_emoji(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Outcome(FitKey("plain", 0.5, 1), "failed", message="my layer said [red]:bug:[/]")
+    monkeypatch.setattr(Sweeping, "outcomes", lambda self: iter([failed]))
+    store.open_folder(tmp_path, TINY)
+    watching.watch(Sweeping(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, Inline()))
+    assert "FAILED, my layer said [red]:bug:[/]" in capsys.readouterr().err
+
+
+def test_a_log_has_a_line_per_start_and_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_LOOK_EVERY", 0.01)
+    protocol = TINY.with_knobs(steps=20)
+    store.open_folder(tmp_path, protocol)
+    plan = plan_sweep(tmp_path, protocol, Grid(("plain", "tests.foreign_arms:group_norm"), (0.5,), (1, 2)))
+    outcomes = watching.watch(Sweeping(plan, ONE, Inline()))
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    ends = [line for line in lines if line.startswith("[")]
+    assert [line.partition("]")[0] for line in ends] == ["[1/4", "[2/4", "[3/4", "[4/4"]
+    assert all(str(outcome) in line for outcome, line in zip(outcomes, ends, strict=True)), "no line is broken"
+    assert "; 3 left, about " in ends[0]
+    assert "left" not in ends[-1]
+    starts = [line for line in lines if line.startswith("started ")]
+    assert len(starts) + len(ends) == len(lines)
+    for line in starts:  # never after its end
+        fit = line.removeprefix("started ").removesuffix(" on cpu#0")
+        assert lines.index(line) < next(index for index, end in enumerate(lines) if f"] {fit}:" in end)
+
+
+def test_the_time_left_comes_from_finished_fits_of_the_arm() -> None:
+    times = [("plain", 10.0), ("bn", 30.0), ("plain", 12.0), ("plain", 300.0)]
+    to_do = [FitKey("plain", 0.5, seed) for seed in range(10)]
+    assert seconds_left(to_do, {}, times, slots=2, now=0) == pytest.approx(60), "one outlier changes little"
+    assert seconds_left([FitKey("skip", 0.5, 1)], {}, times, slots=2, now=0) == pytest.approx(21)
+    assert seconds_left(to_do[:1], {}, times, slots=8, now=0) == 12, "no more slots than fits are of use"
+
+
+def test_the_time_left_counts_what_running_fits_have_done() -> None:
+    key = FitKey("bn", 0.5, 1)
+    assert seconds_left([], {key: progress(75)}, [("bn", 40.0)], slots=1, now=0) == pytest.approx(10)
+    resumed = progress(75, first_step=50, started=100.0)
+    assert seconds_left([], {key: resumed}, [], slots=1, now=110) == pytest.approx(10), "25 steps took 10 s"
+
+
+def test_the_time_left_is_unknown_before_the_first_step() -> None:
+    key = FitKey("bn", 0.5, 1)
+    for silent in (None, progress(0), progress(50, first_step=50)):
+        assert seconds_left([key], {key: silent}, [], slots=1, now=5) is None
+    assert seconds_left([], {}, [], slots=1, now=5) == 0
+
+
+def test_the_pace_is_that_of_the_last_stretch_of_work() -> None:
+    yesterday = [(0.0, 100.0), (0.0, 110.0)]
+    today = [(86_400.0 + 50 * index, 86_400.0 + 50 * (index + 2)) for index in range(10)]
+    assert fits_per_hour(today) == pytest.approx(3600 * 10 / 550)
+    assert fits_per_hour(yesterday + today) == pytest.approx(3600 * 10 / 550)
+    assert fits_per_hour([]) is None
+    assert fits_per_hour([(5.0, 5.0)]) is None
