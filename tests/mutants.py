@@ -2,8 +2,8 @@
 
 A mutant's code replaces its function's own, so that every module that holds the function sees it. Each says which
 quantity of the check differs first, and which unit test fails too; docs/check.md shows the table, and
-tests/check/test_mutants.py holds all of that to what happens. ``python -m tests.mutants`` prints the table; with a mutant's number and arguments
-of pytest it runs those tests on the mutant.
+tests/check/test_mutants.py holds all of that to what happens. ``python -m tests.mutants`` prints the table; with a
+mutant's number and arguments of pytest it runs those tests on the mutant.
 """
 
 from __future__ import annotations

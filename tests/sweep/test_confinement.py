@@ -201,7 +201,8 @@ def test_whatever_an_import_raises_is_a_refusal(
 def test_an_arm_that_replaces_a_function_on_import_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "replacing_arm.py").write_text(
-        "import torch\ntorch.nn.functional.relu = torch.nn.functional.gelu\nfrom tests.foreign_arms import layer_norm as make\n"
+        "import torch\ntorch.nn.functional.relu = torch.nn.functional.gelu\n"
+        "from tests.foreign_arms import layer_norm as make\n"
     )
     relu = torch.nn.functional.relu
     with pytest.raises(ArmError, match=r"replaces what every other arm uses, too: torch\.nn\.functional\.relu"):

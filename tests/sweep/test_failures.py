@@ -126,8 +126,9 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None
 
 
 def test_the_command_line_plans_and_runs_past_arms_that_cannot_be_timed(tmp_path: Path) -> None:
-    arms = "tests.foreign_arms:exits,tests.foreign_arms:raises_in_training,plain,tests.foreign_arms:not_a_number,tests.foreign_arms:allocates_too_much"
-    ran = bnbench(*COMMAND, "--arms", arms, cwd=tmp_path)
+    names = ("exits", "raises_in_training", "not_a_number", "allocates_too_much")
+    foreign = [f"tests.foreign_arms:{name}" for name in names]
+    ran = bnbench(*COMMAND, "--arms", ",".join(["plain", *foreign]), cwd=tmp_path)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
     assert "how long it takes is measured when it runs" in ran.stderr
