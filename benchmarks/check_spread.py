@@ -26,6 +26,7 @@ import pandas as pd
 
 import bnbench
 from bnbench.check.baseline import SETS, CheckSet, statistical_quantities, tolerance
+from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.devices import device_name
 
@@ -69,8 +70,7 @@ def summaries(check_set: CheckSet, folder: Path, place: Place) -> pd.DataFrame:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
     sweep = read_sweep(folder)
     assert sweep.protocol.hash == check_set.protocol.hash, "the command above is not the check's set of fits"
-    table = sweep.summaries
-    return table[table["headline"] & (table["split"] != "train") & (table["pixels"] == "all")]
+    return headline_rows(sweep.summaries)
 
 
 def seeds_of(repetition: int, check_set: CheckSet) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from bnbench.protocol.profiles import title
 from bnbench.report.figures.style import DOUBLE, arm_colours, arm_markers, new_drawing, print_style, save
+from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import read_sweeps
 
 ARMS = ("plain", "bn")
@@ -41,10 +42,8 @@ def read_fits(root: Path) -> pd.DataFrame:
     if broken:
         raise SystemExit(broken[0])
     for sweep in sweeps:
-        summaries = sweep.summaries
-        chosen = summaries["headline"] & (summaries["split"] != "train") & (summaries["pixels"] == "all")
         keys = ["arm", "p", "seed"]
-        table = summaries.loc[chosen, [*keys, "difference", "black", "white"]]
+        table = headline_rows(sweep.summaries)[[*keys, "difference", "black", "white"]]
         table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys)
         knobs = dict(sweep.protocol.knobs())
         names = ("steps", "images", "threshold", "learning_rate", "black_pixels", "mask_size", "split")

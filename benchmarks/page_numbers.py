@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
 
 from bnbench.results.sweeps import Sweep, read_sweeps
@@ -153,6 +154,7 @@ def rendered(text: str) -> str:
     values: dict[str, Any] = {
         "quick": Numbers("quick"),
         "compact": Numbers("compact"),
+        "check": CheckNumbers(),
         "evidence": evidence,
         "fit_times": fit_times,
         "sweep_time": sweep_time,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -405,33 +404,11 @@ def test_a_baseline_without_quantities_says_so(tmp_path: Path) -> None:
     assert "own.json holds no exact checks; write a new one with --update." in answer.stderr
 
 
-def test_the_page_says_which_shift_is_seen() -> None:
-    page = (COMMITTED.parents[1] / "docs" / "check.md").read_text()
-    gap = json.loads(COMMITTED.read_text())["statistical"]["plain − bn: difference"]
-    seen = tolerance("plain − bn: difference", STANDARD)
-    assert f"a gap between the arms that moved by more than {seen:.3f}" in page
-    assert f"accuracy that moved by more than {tolerance('plain: black accuracy', STANDARD):.3f}" in page
-    (share,) = re.findall(rf"baseline's gap is {gap:.3f}: one that is (\d+) % smaller passes", page)
-    assert 0 < seen / gap - int(share) / 100 < 0.1
-
-
-def test_no_repetition_of_the_spread_raised_an_alarm_and_the_page_counts_those_that_could() -> None:
+def test_no_repetition_of_the_spread_has_the_checks_seeds_or_raised_an_alarm() -> None:
     values = ["black", "white", "difference"]
     table = pd.read_csv(COMMITTED.with_name("check_spread.csv")).assign(headline=True, split="test", pixels="all")
-    table["changed"] = (table[values] != 0).any(axis=1)
-    largest = 0.0
+    assert len(table[values]) > 1_000
     for _, mine in table.groupby("repetition"):
         assert set(mine["seed"]).isdisjoint(STANDARD.seeds)
         moved = statistical_quantities(mine, ("plain", "bn"))  # means are linear: these are the means' changes
-        largest = max(largest, *(abs(change) / tolerance(name, STANDARD) for name, change in moved.items()))
-    page = (COMMITTED.parents[1] / "docs" / "check.md").read_text()
-    for _, mine in table.groupby("elsewhere"):
-        spread = mine.groupby("arm")[values].std().max(axis=1)
-        repetitions, changed = mine["repetition"].nunique(), int(mine["changed"].sum())
-        row = f"| {repetitions} | {changed} of {len(mine)} | {spread['plain']:.3f} | {spread['bn']:.3f} |"
-        assert row in page
-    counted = int(table.groupby("repetition")["changed"].any().sum())
-    assert f"in {counted} of the {table['repetition'].nunique()} repetitions" in page
-    assert f"a rate of up to {100 * (1 - 0.05 ** (1 / counted)):.1f} % a run" in page
-    assert f"of a mean was {largest:.2f} of its tolerance" in page
-    assert largest < 1
+        assert all(abs(change) < tolerance(name, STANDARD) for name, change in moved.items())
