@@ -34,7 +34,8 @@ from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
-_BLOCK = re.compile(r"(?m:^)( *)<!-- numbers\n(.*?)\n\1-->\n.*?\1<!-- end of numbers -->", re.DOTALL)
+_OPENING, _CLOSING = "<!-- numbers\n", "<!-- end of numbers -->"
+_BLOCK = re.compile(rf"(?m:^)( *){_OPENING}(.*?)\n\1-->\n(?:(?!{_OPENING}).)*?\1{_CLOSING}", re.DOTALL)
 
 
 class Numbers:
@@ -149,7 +150,11 @@ def git(*arguments: str) -> str:
 
 
 def rendered(text: str) -> str:
-    """A page with the numbers of today."""
+    """A page with the numbers of today.
+
+    Raises:
+        ValueError: a block lacks its beginning or its end.
+    """
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # Markdown, and our own
     values: dict[str, Any] = {
         "quick": Numbers("quick"),
@@ -166,7 +171,10 @@ def rendered(text: str) -> str:
         text = environment.from_string(template).render(values)
         return f"{margin}<!-- numbers\n{template}\n{margin}-->\n{text}\n{margin}<!-- end of numbers -->"
 
-    return _BLOCK.sub(written, text)
+    now, blocks = _BLOCK.subn(written, text)
+    if not text.count(_OPENING) == text.count(_CLOSING) == blocks:
+        raise ValueError(f"a page has {text.count(_OPENING)} blocks of numbers, {text.count(_CLOSING)} of which end.")
+    return now
 
 
 def main() -> None:
@@ -174,7 +182,11 @@ def main() -> None:
     parser.add_argument("pages", metavar="PAGE", nargs="*", type=Path, default=PAGES)
     for page in parser.parse_args().pages:
         text = page.read_text(encoding="utf-8")
-        if (now := rendered(text)) != text:
+        try:
+            now = rendered(text)
+        except ValueError as error:
+            raise SystemExit(f"{page}: {error}") from error
+        if now != text:
             page.write_text(now, encoding="utf-8")
             print(f"{page.relative_to(ROOT) if page.is_relative_to(ROOT) else page}: written anew")
 

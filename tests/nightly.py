@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 STAMP = ROOT / ".ci" / "nightly"
+EVERY = ("pyproject.toml", "constraints.txt", "tests/conftest.py", "tests/fits.py", "tests/warm.py", "tests/call.py")
 WORKERS = 4  # tests at once, at most
 
 
@@ -41,7 +42,8 @@ class Part:
     def digest(self) -> str:
         """Over the names and contents of all that it guards."""
         digest = hashlib.sha256()
-        for path in sorted({path for pattern in self.guards for path in ROOT.glob(pattern) if _counts(path)}):
+        patterns = (*self.guards, *EVERY)
+        for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern) if _counts(path)}):
             digest.update(f"{path.relative_to(ROOT).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
         return digest.hexdigest()[:16]
 
@@ -81,18 +83,24 @@ PARTS = {
     "pages": Part(
         (
             *("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "bnbench/sweep/*.py", "bnbench/evaluate/*.py"),
+            "bnbench/interactive/*.py",
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),
     ),
     "report": Part(
-        ("bnbench/report/**/*", "bnbench/stats/*.py", "tests/synthetic.py", "tests/report/test_report.py"),
+        (
+            *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
+            *("tests/synthetic.py", "tests/report/test_report.py"),
+        ),
         tests=("tests/report/test_report.py",),
     ),
     "check": Part(
         (
+            *_CORE,
             "bnbench/check/*.py",
             "bnbench/cli/check.py",
+            "bnbench/sweep/*.py",
             "benchmarks/*.py",
             "benchmarks/baseline.json",
             "docs/ci/*",
@@ -142,8 +150,10 @@ def main() -> None:
         if code := run(PARTS[name]):
             sys.exit(code)
         STAMP.write_text("".join(f"{part} {found}\n" for part, found in sorted({**passed(), name: digest}.items())))
+    due = chosen([])
     for name in PARTS.keys() - set(names):
-        print(f"nightly {name}: nothing that it guards has changed since it passed")
+        state = "due, not asked for" if name in due else "nothing that it guards has changed since it passed"
+        print(f"nightly {name}: {state}")
     if names:
         print(f"nightly passed; commit {STAMP.relative_to(ROOT)} with the change: it need not run again then")
 

@@ -86,8 +86,11 @@ class _Warm:
 
     def _look(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._ended], [], [], timeout)[0]:
-            self.returncode = int(os.read(self._ended, 16) or -signal.SIGKILL)
+            told = os.read(self._ended, 16)
             os.close(self._ended)
+            if not told:
+                raise RuntimeError(f"the process that forks is gone, and nobody knows how {self.pid} ended")
+            self.returncode = int(told)
         return self.returncode
 
 

@@ -16,7 +16,10 @@ _MACHINERY = ("measure", "registry")
 def _discovered() -> tuple[Measure, ...]:
     names = [module.name for module in iter_modules(bnbench.measures.__path__) if module.name not in _MACHINERY]
     found: dict[str, Measure] = {}
-    for measure in (import_module(f"bnbench.measures.{name}").MEASURE for name in names):
+    for name in names:
+        measure = getattr(import_module(f"bnbench.measures.{name}"), "MEASURE", None)
+        if not isinstance(measure, Measure):
+            raise TypeError(f"bnbench/measures/{name}.py defines no MEASURE; every file of this room has to.")
         if measure.name in found:
             raise ValueError(f"two measures are called {measure.name}; give each a name of its own.")
         found[measure.name] = measure

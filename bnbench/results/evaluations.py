@@ -179,6 +179,8 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
             table = _table(path)
             if tuple(name for name in table.columns if name in columns) != columns:
                 raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
+            if later := [str(name) for name in table.columns if name not in columns and not _is_a_measure(table, name)]:
+                raise ValueError(f"its columns {', '.join(later)} are no measures")
         except OSError as error:
             raise store.StoreError(f"{path} cannot be read ({reason_of(error)}); it is left out.") from error
         except Exception as error:  # as in fits.read_fit
@@ -190,6 +192,11 @@ def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
         return pd.DataFrame(columns=list(columns))
     joined = pd.concat(tables, ignore_index=True)
     return joined[[*columns, *(name for name in joined.columns if name not in columns)]]
+
+
+def _is_a_measure(table: pd.DataFrame, name: object) -> bool:
+    """Return whether a column can be a measure that came later: a name, and numbers."""
+    return isinstance(name, str) and name.isidentifier() and table[name].dtype.kind in "if"
 
 
 def _table(path: Path) -> pd.DataFrame:

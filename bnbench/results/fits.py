@@ -82,9 +82,12 @@ def read_member(path: Path, protocol: Protocol) -> FitResult:
 
 
 def content_of(result: FitResult) -> str:
-    """Return a digest of a fit's numbers alone: two files of one fit with equal ones are one result."""
+    """Return a digest of a fit's numbers alone: two files of one fit with equal ones are one result.
+
+    Of the summary it takes the columns that every fit has: a copy may hold measures that came later, too.
+    """
     digest = hashlib.sha256(f"{result.identity} {result.key}".encode())
-    for table in (result.landscape, result.summary, result.trace):
+    for table in (result.landscape, result.summary[list(_SUMMARY)], result.trace):
         for name in table.columns:
             values = table[name].to_numpy()
             digest.update(f"\n{name} {len(values)}\n".encode())
@@ -148,7 +151,7 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
     if len(set(rows)) < len(rows):
         raise ValueError("its summary has a row twice")
     measured = [name for name in summary if name not in KEYS]
-    if not all(summary[name].dtype.kind in "if" for name in measured):
+    if not all(name.isidentifier() and summary[name].dtype.kind in "if" for name in measured):
         raise ValueError("its summary holds what is no number")
     numbers = {name: summary[name].astype(float) for name in measured}
     for measure in registry.REGISTERED:

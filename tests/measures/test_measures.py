@@ -17,7 +17,7 @@ from bnbench.measures import registry
 from bnbench.measures.measure import FittedPlane, Measure, Pixels
 from bnbench.protocol.protocol import FitKey
 from bnbench.report import tables
-from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.fits import check_fit, content_of, read_fit
 from bnbench.results.store import open_folder, write_fit
 from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import read_sweep
@@ -91,6 +91,22 @@ def test_a_fit_is_read_back_whole_with_measures_that_came_later(tmp_path: Path) 
     summary = result.summary.assign(worst=2.0, scale=[0.3, *[np.nan] * (len(result.summary) - 1)], unheard_of=-7.0)
     path = write_fit(tmp_path, replace(result, summary=summary))
     pd.testing.assert_frame_equal(read_fit(path).summary, summary)
+
+
+def test_copies_of_a_fit_are_one_result_whichever_measures_they_hold() -> None:
+    fit = make_result()
+    later = replace(fit, summary=fit.summary.assign(worst=1.0))
+    other = replace(fit, summary=fit.summary.assign(black=fit.summary["black"] / 2))
+    assert content_of(later) == content_of(fit) != content_of(other)
+
+
+def test_a_file_of_the_room_without_a_measure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unfinished.py").write_text("def unfinished(): ...\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(bnbench.measures, "__path__", [*bnbench.measures.__path__, str(tmp_path)])
+        with pytest.raises(TypeError, match="unfinished"):
+            registry._discovered()
+    monkeypatch.delitem(sys.modules, "bnbench.measures.unfinished")
 
 
 @pytest.mark.usefixtures("later")

@@ -42,3 +42,9 @@ def test_what_stands_between_the_comments_is_written_anew_and_all_else_kept(scri
 def test_a_number_that_nobody_computes_is_an_error(script: ModuleType) -> None:
     with pytest.raises(UndefinedError):
         script.rendered("<!-- numbers\n{{ quick.guess }}\n-->\n<!-- end of numbers -->")
+
+
+@pytest.mark.parametrize("page", ["{0}text\n\n{0}{1}", "{0}{1}{1}", "text\n{1}", "{0}text"])
+def test_a_block_without_an_end_takes_no_text_along(script: ModuleType, page: str) -> None:
+    with pytest.raises(ValueError, match="blocks"):
+        script.rendered(page.format("<!-- numbers\nno\n-->\nold\n", "<!-- end of numbers -->\n"))

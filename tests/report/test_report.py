@@ -444,6 +444,8 @@ def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path):
     text = page_of(tmp_path / "report").text
     assert "No fit to report" in text
     assert "all pixels have one colour" in text
+    nothing = build_report(tmp_path / "results", tmp_path / "tables", formats=("csv",))
+    assert [path.name for path in nothing.paths] == [manifest.NAME]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -36,6 +36,7 @@ def settle(out: Path, written: Mapping[Path, str]) -> Path:
                     path.unlink()
                     _remove_empty(path.parent, out)
     lines = [f"{files[name]}  {name}\n" for name in sorted(files)]
+    out.mkdir(parents=True, exist_ok=True)  # a sweep without fits may have had nothing to write
     write_atomically(out / NAME, "".join(lines).encode())
     return out / NAME
 
