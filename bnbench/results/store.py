@@ -57,7 +57,7 @@ class FitResult:
         summary: rows of BN policy × split × pixels: ``policy, headline, split, pixels`` and every measure
             (``bnbench.measures``): ``black, white, difference, black_loss, white_loss``, and later ones.
         trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
-            clamped, scale, gradient_norm, learning_rate``.
+            clamped, gradient_norm, scale, learning_rate`` (``TraceRow`` in ``bnbench.mpo.fit``).
         provenance: versions, device, threads, wall time and the like; changes no number.
         source: hash of a foreign arm's source file; empty for a built-in arm.
     """
