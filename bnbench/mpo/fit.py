@@ -234,15 +234,7 @@ def fit(
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
     """
     under_way = Fit(
-        plane,
-        black,
-        trained,
-        data,
-        training or Training(),
-        origin=origin,
-        pixels=pixels,
-        images=images,
-        chunk=chunk,
+        plane, black, trained, data, training or Training(), origin=origin, pixels=pixels, images=images, chunk=chunk
     )
     while not under_way.is_done:
         rows = len(under_way.rows)
