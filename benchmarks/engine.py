@@ -183,12 +183,12 @@ class Case:
         from torch.func import functional_call
 
         frame = self.plane.frame().detach().requires_grad_()
-        for index, (pixel, weight) in enumerate(zip(self.pixels, self.targets.weights, strict=True)):
+        for index, (pixel, factor) in enumerate(zip(self.pixels, self.targets.factors, strict=True)):
             own = frame[0] + self.coordinates[pixel] @ frame[1:]
             parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in self.plane.layers}
             seen = self.images if self.images.dim() == 1 else self.images[index]
             logits = functional_call(self.plane.module, parameters, (self.data.pixels[seen],))
-            (weight.to(frame) * F.cross_entropy(logits, self.data.labels[seen])).backward()
+            (factor.to(frame) * F.cross_entropy(logits, self.data.labels[seen])).backward()
         return frame.grad
 
 

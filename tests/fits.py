@@ -11,9 +11,9 @@ import torch
 from bnbench.bn_policy import NO_BN
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.landscape import Landscape
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results.failures import identity_of
 from bnbench.results.store import FitResult
 from bnbench.sweep.measure import summary_rows
 

@@ -151,8 +151,8 @@ MUTANTS = (
     Mutant(
         "white pixels pushed down too",
         objective.weighted_objective,
-        "weights.to(losses) * counted",
-        "weights.abs().to(losses) * counted",
+        "factors.to(losses) * counted",
+        "factors.abs().to(losses) * counted",
         "plain: gradient, step 1",
         _EQ_3,
     ),

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results.failures import identity_of
 from bnbench.results.store import FitResult, open_folder, write_fit
 
 SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)

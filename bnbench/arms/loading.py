@@ -21,7 +21,7 @@ from bnbench.errors import ArmError, Signalled
 from bnbench.process.descriptors import stdout_to_stderr
 from bnbench.process.replaced import Code
 from bnbench.process.surroundings import put_back, read_settings
-from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.protocol import BUILT_IN, is_own_arm
 
 _LONGEST = 1_000  # characters of a message that foreign code has written
 CHILD_EXIT = 70  # exit code of a process that foreign code has forked; sysexits.h calls it a fault in the software
@@ -57,7 +57,7 @@ def arm_source(arm: str) -> str:
     Raises:
         ArmError: it cannot be imported.
     """
-    return _loaded(arm).source if ":" in arm else ""
+    return _loaded(arm).source if is_own_arm(arm) else ""
 
 
 def factory_of(arm: str) -> Callable[..., object]:
@@ -85,7 +85,7 @@ def factory_of(arm: str) -> Callable[..., object]:
 
 def use_module_path(arm: str) -> None:
     """Look for modules where the arm's file does: it may import some of its own as late as in its first step."""
-    if ":" in arm:
+    if is_own_arm(arm):
         sys.path[:] = _loaded(arm).path
 
 

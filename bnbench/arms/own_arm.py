@@ -18,6 +18,7 @@ from bnbench.arms.loading import at_home, factory_of, first_line, guest, use_mod
 from bnbench.arms.networks import Factory, arm_factory
 from bnbench.arms.scales import Constants, reparametrize
 from bnbench.errors import ArmError
+from bnbench.protocol.protocol import is_own_arm
 from bnbench.protocol.sections import NetworkProtocol
 
 
@@ -28,7 +29,7 @@ def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network:
         ArmError: a foreign factory cannot be imported, or what it makes cannot work.
         ValueError: an unknown name.
     """
-    if ":" not in arm:
+    if not is_own_arm(arm):
         return arm_factory(arm, image_shape, classes, network)
     factory = partial(_made, arm, factory_of(arm), image_shape, classes)
     with guest(arm):

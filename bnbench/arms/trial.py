@@ -85,8 +85,8 @@ class Trial:
             found.shape != (_IMAGES, self.classes),
             f"gives outputs of shape {tuple(found.shape)} for {_IMAGES} images; make it ({_IMAGES}, {self.classes}).",
         )
-        is_exact = found.dtype in (torch.float32, torch.float64)
-        self._refuse_if(not is_exact, f"gives outputs of {found.dtype}; make logits torch.float32.")
+        if found.dtype not in (torch.float32, torch.float64):
+            raise self._refused(f"gives outputs of {found.dtype}; make logits torch.float32.")
         if before != _random_state():
             where = layer_that_changes(self.module, _random_state, lambda: self._alone(self.module, 0))
             raise self._refused(f"{where} draws random numbers in forward; leave them out, or call .eval().")
@@ -140,9 +140,8 @@ class Trial:
         with torch.no_grad():
             together = self._run(lambda: batched_logits(self.module, self.names, self.many, self.images), many=True)
             self.each = torch.stack([self._alone(self.module, number) for number in range(len(together))])
-        self._refuse_if(
-            not _agree(together, self.each), "gives other outputs under torch.func.vmap than for one network alone."
-        )
+        is_same = _agree(together, self.each)
+        self._refuse_if(not is_same, "gives other outputs under torch.func.vmap than for one network alone.")
 
     def of_a_step(self) -> None:
         """Forward, backward and the forward pass that finds clamped pixels, as a fit runs them.
@@ -197,9 +196,8 @@ class Trial:
                 f"gives outputs of shape {tuple(single.shape)} for a single image; "
                 f"make it (1, {self.classes}), for one with flatten(1) instead of squeeze().",
             )
-            self._refuse_if(
-                not _agree(single, self.logits[:1]), "an image's output is another one when it comes alone."
-            )
+            is_same = _agree(single, self.logits[:1])
+            self._refuse_if(not is_same, "an image's output is another one when it comes alone.")
 
     def _weights(self, number: int) -> list[Tensor]:
         return [weight[number] for weight in self.many]

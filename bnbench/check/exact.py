@@ -22,7 +22,7 @@ from bnbench.inputs.data import DataSet
 from bnbench.mpo.fit import DivergedError, TraceRow
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane
-from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.protocol.protocol import FitKey, Grid, Protocol, is_own_arm
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.start import draw_masks
 
@@ -54,7 +54,7 @@ def exact_quantities(protocol: Protocol, grid: Grid) -> dict[str, Value]:
         except (RequestError, OSError):
             raise
         except Exception as error:
-            if ":" not in arm and not isinstance(error, DivergedError):
+            if not is_own_arm(arm) and not isinstance(error, DivergedError):
                 raise
             own[FIRST_STEPS] = f"failed, {type(error).__name__}: {error}"  # a user's own network may raise anything
         found |= {f"{arm}: {name}": value for name, value in own.items()}

@@ -14,7 +14,7 @@ from bnbench.inputs.data import load_data_of
 from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.plane import fresh_network
 from bnbench.process.reading import reason_of
-from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol, is_own_arm
 from bnbench.protocol.sections import MeasurementProtocol
 from bnbench.results import layout, store
 from bnbench.results.evaluations import Evaluation, plane_hash
@@ -109,7 +109,7 @@ def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
         fits = [(path.parent.parent, fit.key, fit.identity) for path, fit in found.fits.items()]
         there |= {key.arm for _, key, _ in fits}
         if not request.arms:
-            plan.left_out.update(key.arm for _, key, _ in fits if ":" in key.arm)
+            plan.left_out.update(key.arm for _, key, _ in fits if is_own_arm(key.arm))
         asked = [fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)]
         if planes := _planes(asked, plan):
             _plan_sweep(root, group.protocol, planes, request, plan)

@@ -1,1 +1,1 @@
-"""Measures: numbers that say how far one fit came, a file for each. Every file here with a ``MEASURE`` is one."""
+"""Measures: numbers that say how far one fit came, a file for each, which ends in its ``MEASURE``."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bnbench.measures.measure import Measure, Pixels, mean
+from bnbench.measures.measure import Measure, Pixels, stored_mean
 
 
 def black_accuracy(pixels: Pixels) -> float:
     """Return the mean accuracy over the black pixels: 1/|B| · Σ accuracy(α, β) over (α, β) ∈ B."""
-    return mean(pixels.accuracy, pixels.counted_black)
+    return stored_mean(pixels.accuracy, pixels.counted_black)
 
 
 MEASURE = Measure(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bnbench.measures.measure import Measure, Pixels, mean
+from bnbench.measures.measure import Measure, Pixels, stored_mean
 
 
 def black_loss(pixels: Pixels) -> float:
     """Return the mean loss over the black pixels: 1/|B| · Σ loss(α, β) over (α, β) ∈ B, in nats."""
-    return mean(pixels.loss, pixels.counted_black)
+    return stored_mean(pixels.loss, pixels.counted_black)
 
 
 MEASURE = Measure(

@@ -86,10 +86,12 @@ class Measure:
             is computed from the stored pixels for fits that are older than the measure.
         of_plane: computes it from the fitted plane, once, at the end of the fit. Fits that are older lack it.
         trained_column: whether the table of fits also has it over trained pixels alone.
-        trained_title: what it is over trained pixels alone, where the arms are also compared in that; else empty.
+        trained_title: what it is over trained pixels alone, where the arms are also compared in that; else empty. It
+            needs ``trained_column``.
 
     Raises:
-        ValueError: not exactly one of ``of_pixels`` and ``of_plane`` is given.
+        ValueError: not exactly one of ``of_pixels`` and ``of_plane`` is given, or there is a ``trained_title`` without
+            ``trained_column``.
     """
 
     name: str
@@ -106,6 +108,8 @@ class Measure:
     def __post_init__(self) -> None:
         if (self.of_pixels is None) == (self.of_plane is None):
             raise ValueError(f"the measure {self.name} is computed from pixels or from a plane: give one function.")
+        if self.trained_title and not self.trained_column:
+            raise ValueError(f"the measure {self.name} has a trained_title: give trained_column=True as well.")
 
     @property
     def columns(self) -> dict[str, str]:
@@ -114,10 +118,11 @@ class Measure:
         return {self.name: self.title, **trained}
 
 
-def mean(values: Numbers, chosen: Truths) -> float:
-    """Return the mean of some values; not a number where none is chosen.
+def stored_mean(values: Numbers, chosen: Truths) -> float:
+    """Return the mean as PyTorch sums it, for the five measures that every fit has stored; a later one uses NumPy.
 
-    PyTorch sums here, as it did for every stored summary: NumPy adds in another order, which moves the last bits.
+    NumPy adds in another order, which would move the last bits of what is stored. Where no value is chosen, the mean
+    is not a number.
     """
     import torch  # whoever computes a summary has loaded it, and a report computes none of these
 

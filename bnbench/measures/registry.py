@@ -1,4 +1,4 @@
-"""Every measure that there is: the files of this room that define a ``MEASURE``."""
+"""Every measure that there is: every file of this room but ``measure.py`` and this one defines a ``MEASURE``."""
 
 from __future__ import annotations
 

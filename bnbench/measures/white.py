@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bnbench.measures.measure import Measure, Pixels, mean
+from bnbench.measures.measure import Measure, Pixels, stored_mean
 
 
 def white_accuracy(pixels: Pixels) -> float:
     """Return the mean accuracy over the white pixels: 1/|W| · Σ accuracy(α, β) over (α, β) ∈ W."""
-    return mean(pixels.accuracy, pixels.counted_white)
+    return stored_mean(pixels.accuracy, pixels.counted_white)
 
 
 MEASURE = Measure(

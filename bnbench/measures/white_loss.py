@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bnbench.measures.measure import Measure, Pixels, mean
+from bnbench.measures.measure import Measure, Pixels, stored_mean
 
 
 def white_loss(pixels: Pixels) -> float:
     """Return the mean loss over the white pixels: 1/|W| · Σ loss(α, β) over (α, β) ∈ W, in nats."""
-    return mean(pixels.loss, pixels.counted_white)
+    return stored_mean(pixels.loss, pixels.counted_white)
 
 
 MEASURE = Measure(

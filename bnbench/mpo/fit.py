@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.objective import colour_targets
+from bnbench.mpo.objective import colour_targets, is_clamped
 from bnbench.mpo.optimizers import build_optimizer
 from bnbench.mpo.plane import Plane, check_masks, grid_coordinates
 from bnbench.mpo.sampling import Cycle
@@ -23,6 +23,11 @@ from bnbench.mpo.training import Training, TrainingSettings
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
 _FIND_FROM = 0.4
+_SMOOTHING = 0.1  # how much a step counts in the running mean of that share
+
+
+# What a row holds the means of.
+_SUMMED = ("black_loss", "white_loss", "black_accuracy", "white_accuracy", "clamped", "gradient_norm")
 
 
 class DivergedError(RuntimeError):
@@ -30,7 +35,11 @@ class DivergedError(RuntimeError):
 
 
 class TraceRow(NamedTuple):
-    """Means over the steps since the last row; accuracies and shares in [0, 1], losses in nats."""
+    """Means over the steps since the last row; accuracies and shares in [0, 1], losses in nats.
+
+    ``clamped`` is the share of white pixels whose loss has reached the threshold, where they have no gradient.
+    ``step``, ``scale`` and ``learning_rate`` are those of the last of these steps, no means.
+    """
 
     step: int
     black_loss: float
@@ -53,8 +62,8 @@ class Fit:
         data: training images, on the plane's device and of its dtype.
         training: objective and optimization.
         origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
-        pixels: generator of the pixels' order, on the CPU.
-        images: generator of the images' order, on the CPU.
+        pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
+        images: generator of the images' order, on the CPU; by default a new one with seed 1.
         chunk: pixels computed at once.
 
     Raises:
@@ -97,7 +106,7 @@ class Fit:
         self.optimizer = build_optimizer(training.optimizer, groups, training.learning_rate)
         self.step = 0
         self.clamped_share = 0.0
-        self.sums = torch.zeros(6, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(len(_SUMMED), dtype=torch.float64, device=device)
         self.rows: list[TraceRow] = []
 
     @property
@@ -112,13 +121,14 @@ class Fit:
         images = self._draw_images(len(pixels))
         frame = self.plane.frame()  # (1 + d, n)
         finds = self.clamped_share > _FIND_FROM and not frame.is_cuda
-        gradient, losses, hits = self.engine.step(frame.detach(), pixels, self.targets, images, find_clamped=finds)
+        step = frame.detach(), pixels, self.targets, images
+        gradient, losses, accuracies = self.engine.step(*step, find_clamped=finds)
         self.optimizer.zero_grad()
         torch.autograd.backward(frame, gradient)
         norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
         self.optimizer.step()
         self.step += 1
-        self._record(losses, hits, norm)
+        self._record(losses, accuracies, norm)
 
     def _set_learning_rate(self) -> None:
         factor = 1.0
@@ -140,13 +150,13 @@ class Fit:
             return self.image_cycle.draw(count).to(self.coordinates.device)
         return self.image_cycle.draw(pixels * count).view(pixels, count).to(self.coordinates.device)
 
-    def _record(self, losses: Tensor, hits: Tensor, norm: Tensor) -> None:
+    def _record(self, losses: Tensor, accuracies: Tensor, norm: Tensor) -> None:
         """Add a step to the means of a row; black pixels come first, so that no mask makes a GPU wait."""
         colours = slice(None, self.black_count), slice(self.black_count, None)
-        clamped = (losses[colours[1]] >= self.training.threshold).double().mean()
+        clamped = is_clamped(losses, self.targets, self.training.threshold)[colours[1]].double().mean()
         if not self.sums.is_cuda:
-            self.clamped_share += 0.1 * (float(clamped) - self.clamped_share)
-        means = [values[colour].double().mean() for values in (losses, hits) for colour in colours]
+            self.clamped_share += _SMOOTHING * (float(clamped) - self.clamped_share)
+        means = [values[colour].double().mean() for values in (losses, accuracies) for colour in colours]
         self.sums += torch.stack([*means, clamped, norm.double()])
         every = max(1, self.training.steps // 100)
         if self.step % every == 0 or self.is_done:
@@ -211,8 +221,8 @@ def fit(
         data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
         training: objective and optimization; by default those of ``compact``.
         origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
-        pixels: generator of the pixels' order, on the CPU.
-        images: generator of the images' order, on the CPU.
+        pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
+        images: generator of the images' order, on the CPU; by default a new one with seed 1.
         chunk: pixels computed at once.
         on_row: called with each row of the trace.
 
@@ -224,15 +234,7 @@ def fit(
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
     """
     under_way = Fit(
-        plane,
-        black,
-        trained,
-        data,
-        training or Training(),
-        origin=origin,
-        pixels=pixels,
-        images=images,
-        chunk=chunk,
+        plane, black, trained, data, training or Training(), origin=origin, pixels=pixels, images=images, chunk=chunk
     )
     while not under_way.is_done:
         rows = len(under_way.rows)

@@ -76,32 +76,34 @@ class ObjectiveGradient:
         if not find_clamped:
             self.gradient_visits += len(pixels) * images.shape[-1]
             step = frame, pixels, *targets, images
-            gradient, losses, hits = self.replayed(self._gradient, *step) if self.replayed else self._gradient(*step)
-            return gradient, losses, hits
-        losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
+            if not self.replayed:
+                return self._gradient(*step)
+            gradient, losses, accuracies = self.replayed(self._gradient, *step)
+            return gradient, losses, accuracies
+        losses, accuracies = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(targets.has_threshold.nonzero().squeeze(1), self.chunk):
             with torch.no_grad():
                 own = self._own_weights(frame, pixels[part])
-                losses[part], hits[part] = self._forward(own, _minibatches(images, part))
+                losses[part], accuracies[part] = self._forward(own, _minibatches(images, part))
         self.forward_visits += int(targets.has_threshold.sum()) * images.shape[-1]
         live = (~is_clamped(losses, targets, self.threshold)).nonzero().squeeze(1)
         self.gradient_visits += len(live) * images.shape[-1]
         rest = frame, pixels[live], *targets.part(live), _minibatches(images, live)
-        gradient, losses[live], hits[live] = self._gradient(*rest)
-        return gradient, losses, hits
+        gradient, losses[live], accuracies[live] = self._gradient(*rest)
+        return gradient, losses, accuracies
 
     def _gradient(
-        self, frame: Tensor, pixels: Tensor, weights: Tensor, has_threshold: Tensor, images: Tensor
+        self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        targets, gradient = Targets(weights, has_threshold), torch.zeros_like(frame)
-        losses, hits = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
+        targets, gradient = Targets(factors, has_threshold), torch.zeros_like(frame)
+        losses, accuracies = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
             own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
-            loss, hit = self._forward(own, _minibatches(images, part))
+            loss, accuracy = self._forward(own, _minibatches(images, part))
             value = weighted_objective(loss, targets.part(part), self.threshold)
             self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
-            losses[part], hits[part] = loss.detach(), hit
-        return gradient, losses, hits
+            losses[part], accuracies[part] = loss.detach(), accuracy
+        return gradient, losses, accuracies
 
     @property
     def refusal(self) -> str:
@@ -140,12 +142,12 @@ class ObjectiveGradient:
         affine = with_origin(self.coordinates[pixels]).T
         for layer, layer_gradient in zip(self.plane.layers, own, strict=True):
             strides, size = layer_gradient.stride(), layer.stop - layer.start
-            lying = sorted(range(1, len(strides)), key=strides.__getitem__, reverse=True)
-            rows = layer_gradient.permute(0, *lying)  # contiguous
+            memory_order = sorted(range(1, len(strides)), key=strides.__getitem__, reverse=True)
+            rows = layer_gradient.permute(0, *memory_order)  # contiguous
             # The size is said, because a single number, shape (), and an empty layer do not tell it.
             sums = (affine @ rows.reshape(len(rows), size)).view(len(affine), *rows.shape[1:])
-            upright = sums.permute(0, *(1 + lying.index(axis) for axis in range(1, len(strides))))
-            gradient[:, layer.start : layer.stop] += upright.reshape(len(affine), size)
+            in_layer_order = sums.permute(0, *(1 + memory_order.index(axis) for axis in range(1, len(strides))))
+            gradient[:, layer.start : layer.stop] += in_layer_order.reshape(len(affine), size)
 
 
 def _minibatches(images: Tensor, pixels: Tensor) -> Tensor:

@@ -12,26 +12,26 @@ class Targets(NamedTuple):
     """What eq. 3 asks of each of P pixels.
 
     Attributes:
-        weights: what a pixel's loss is multiplied by, float64, shape (P,).
+        factors: what a pixel's loss is multiplied by, float64, shape (P,).
         has_threshold: whether its loss counts up to the threshold only, bool, shape (P,).
     """
 
-    weights: Tensor
+    factors: Tensor
     has_threshold: Tensor
 
     def part(self, pixels: Tensor) -> Targets:
-        """Return those of some of the pixels, with the weights that they have among all."""
-        return Targets(self.weights[pixels], self.has_threshold[pixels])
+        """Return those of some of the pixels, with the factors that they have among all."""
+        return Targets(self.factors[pixels], self.has_threshold[pixels])
 
     def to(self, device: torch.device) -> Targets:
         """Return the same on a device."""
-        return Targets(self.weights.to(device), self.has_threshold.to(device))
+        return Targets(self.factors.to(device), self.has_threshold.to(device))
 
 
 def colour_targets(black: Tensor) -> Targets:
     """Return the targets of the two colours of eq. 3.
 
-    A black pixel has the weight 1 / #black and no threshold, a white one the weight −1 / #white and the threshold.
+    A black pixel has the factor 1 / #black and no threshold, a white one the factor −1 / #white and the threshold.
 
     Args:
         black: True where black, shape (P,).
@@ -58,11 +58,11 @@ def weighted_objective(losses: Tensor, targets: Targets, threshold: float) -> Te
 
     Args:
         losses: mean cross-entropy of each pixel's minibatch, shape (P,), nats.
-        targets: of those pixels, with their weights among all pixels of the step.
+        targets: of those pixels, with their factors among all pixels of the step.
         threshold: pixels that have one contribute a constant above it.
     """
     counted = torch.where(targets.has_threshold, losses.clamp(max=threshold), losses)
-    return (targets.weights.to(losses) * counted).sum()
+    return (targets.factors.to(losses) * counted).sum()
 
 
 def is_clamped(losses: Tensor, targets: Targets, threshold: float) -> Tensor:

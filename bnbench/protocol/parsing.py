@@ -1,6 +1,6 @@
 """Text of the command line to values: lists, ranges and sizes, with errors that show the way out.
 
-Every function takes the name of the option it reads for and raises ``ValueError`` with one sentence.
+Every function takes the name of the option it reads for and raises ``RequestError`` with one sentence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def parse_probs(text: str, option: str = "--probs") -> tuple[float, ...]:
     """Read fill probabilities: ``0.3``, ``0.1,0.5`` or the inclusive range ``0.1:0.9:0.1``.
 
     Raises:
-        ValueError: not a number, outside (0, 1), finer than 0.001, repeated, or a range that misses its end.
+        RequestError: not a number, outside (0, 1), finer than 0.001, repeated, or a range that misses its end.
     """
     values = _numbers(text, option, "fill probabilities such as 0.5, 0.1,0.5 or 0.1:0.9:0.1", unit=_THOUSANDTH)
     for value in values:
@@ -45,7 +45,7 @@ def parse_seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
     """Read seeds: ``5`` means 1 to 5; ``101,103`` and the inclusive range ``101:103:1`` name seeds.
 
     Raises:
-        ValueError: not whole, below 1, too large, repeated, or a range that misses its end.
+        RequestError: not whole, below 1, too large, repeated, or a range that misses its end.
     """
     wanted = "a count such as 5 (seeds 1 to 5), or seeds such as 101,103 or 101:103:1"
     values = _numbers(text, option, wanted, unit=Decimal(1))
@@ -68,7 +68,7 @@ def parse_arms(text: str, option: str = "--arms") -> tuple[str, ...]:
     """Read names of arms: ``plain,bn,package.module:factory``.
 
     Raises:
-        ValueError: an empty name, or one that stands there twice.
+        RequestError: an empty name, or one that stands there twice.
     """
     arms = tuple(arm.strip() for arm in text.split(","))
     if not all(arms) or len(set(arms)) < len(arms):
@@ -80,7 +80,7 @@ def parse_size(text: str, option: str = "--mask-size") -> tuple[int, int]:
     """Read rows and columns: ``30`` or ``30x20``.
 
     Raises:
-        ValueError: not one or two whole numbers of at least 3.
+        RequestError: not one or two whole numbers of at least 3.
     """
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
     rows, columns = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
@@ -95,7 +95,7 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     """Read whole numbers of at least 1: ``8,8,16``.
 
     Raises:
-        ValueError: anything else.
+        RequestError: anything else.
     """
     parts = text.split(",")
     if not all(re.fullmatch(r"\s*[1-9]\d*\s*", part) for part in parts):
@@ -107,7 +107,7 @@ def parse_count(text: str, option: str) -> int:
     """Read a number of fits, threads or pixels: ``2``. More than 1,024 would be a slip of the finger.
 
     Raises:
-        ValueError: not a whole number from 1 to 1,024.
+        RequestError: not a whole number from 1 to 1,024.
     """
     match = re.fullmatch(r"\s*(\d{1,9})\s*", text)
     if not match or not 1 <= int(match[1]) <= _MOST:
@@ -119,7 +119,7 @@ def parse_seconds(text: str, option: str) -> float:
     """Read a number of seconds: ``120`` or ``0.5``.
 
     Raises:
-        ValueError: not a finite number above 0.
+        RequestError: not a finite number above 0.
     """
     try:
         seconds = float(text)
@@ -134,7 +134,7 @@ def parse_shard(text: str, option: str = "--shard") -> tuple[int, int]:
     """Read a shard's number and how many there are: ``3/10``.
 
     Raises:
-        ValueError: not two whole numbers, or the first is not one of 1 to the second.
+        RequestError: not two whole numbers, or the first is not one of 1 to the second.
     """
     found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if not found or not 1 <= int(found[1]) <= int(found[2]):
@@ -146,7 +146,7 @@ def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[BnPolicy
     """Read BN policies: ``batch:64,recalibrate:512``; ``recalibrate`` alone means ``recalibrate:512``.
 
     Raises:
-        ValueError: not a policy, or one that is named twice.
+        RequestError: not a policy, or one that is named twice.
     """
     policies: list[BnPolicy] = []
     for part in map(str.strip, text.split(",")):
@@ -161,7 +161,7 @@ def parse_formats(text: str, option: str = "--format") -> tuple[str, ...]:
     """Read the formats of a report: ``html,csv``; in the order of :data:`FORMATS`, each once.
 
     Raises:
-        ValueError: none, or one that a report is not written as.
+        RequestError: none, or one that a report is not written as.
     """
     wanted = {part.strip().lower() for part in text.split(",")}
     if unknown := sorted(wanted - set(FORMATS)):
@@ -175,7 +175,7 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
     """Read a fill probability and a seed: ``0.5,1``.
 
     Raises:
-        ValueError: not two numbers, or a probability that is none.
+        RequestError: not two numbers, or a probability that is none.
     """
     match = re.fullmatch(r"\s*(0?\.\d+)\s*,\s*(\d+)\s*", text)
     if not match:

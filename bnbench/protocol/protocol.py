@@ -33,13 +33,18 @@ _LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
 BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.arms.networks makes, in the order of every list of them
 
 
+def is_own_arm(arm: str) -> bool:
+    """Say whether an arm is a user's own, ``package.module:factory``, and none that is built in."""
+    return ":" in arm
+
+
 def check_arm_name(arm: str) -> None:
     """Refuse a name that no arm can have, before anything is loaded for it.
 
     Raises:
         RequestError: the name is neither a built-in arm's nor ``package.module:factory``.
     """
-    if ":" not in arm and arm not in BUILT_IN:
+    if not is_own_arm(arm) and arm not in BUILT_IN:
         raise RequestError(f"--arms {arm} is unknown; use {', '.join(BUILT_IN)} or package.module:factory.")
 
 
@@ -106,7 +111,7 @@ class Protocol:
         """Read back what :meth:`as_dict` wrote.
 
         Raises:
-            ValueError: a section or field is missing or unknown, or a value is not accepted.
+            RequestError: a section or field is missing or unknown, or a value is not accepted.
         """
         try:
             sections = {name: _section_from(section, stored[name]) for name, section in SECTIONS.items()}
@@ -121,7 +126,7 @@ class Protocol:
         """Return a copy with the named knobs changed, whichever section they belong to.
 
         Raises:
-            ValueError: a name is no knob, or a value is not accepted.
+            RequestError: a name is no knob, or a value is not accepted.
         """
         if unknown := changes.keys() - dict(self.knobs()).keys():
             raise RequestError(
@@ -193,6 +198,10 @@ class Grid:
     def fits(self) -> list[FitKey]:
         """Return every fit, seed outermost: an unfinished sweep is a whole figure with fewer seeds."""
         return [FitKey(arm, p, seed) for seed in self.seeds for p in self.probs for arm in self.arms]
+
+    def shard(self, number: int, of: int) -> list[FitKey]:
+        """Return one of so many shares of the fits: every ``of``-th from the ``number``-th on, from 1."""
+        return self.fits()[number - 1 :: of]
 
     def __str__(self) -> str:
         counts = [(len(self.arms), "arm"), (len(self.probs), "probability"), (len(self.seeds), "seed")]

@@ -71,7 +71,7 @@ def build_report(
         figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.
 
     Raises:
-        ValueError: no sweep there, or ``out`` cannot be written or belongs to results.
+        RequestError: no sweep there, or ``out`` cannot be written or belongs to results.
     """
     _refuse_results(out, results)
     sweeps, broken = _read(results)

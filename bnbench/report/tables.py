@@ -44,7 +44,7 @@ class Table:
     def header(self) -> list[str]:
         """Column names as they are read: ``black_mean`` is ``black mean``."""
         names = [str(column) for column in self.frame.columns]
-        return [name if ":" in name else name.replace("_", " ") for name in names]  # a foreign arm keeps its name
+        return [name if ":" in name else name.replace("_", " ") for name in names]  # an own arm keeps its name
 
     @property
     def rows(self) -> list[list[str]]:

@@ -23,7 +23,7 @@ class Checkpoint:
     """A fit cut off between two steps.
 
     Attributes:
-        identity: of the fit, see :func:`bnbench.sweep.fit_under_way.fit_identity`.
+        identity: of the fit, see :func:`bnbench.protocol.identity.identity_of`.
         state: of the training, see :meth:`bnbench.mpo.fit.Fit.state_dict`.
         seconds: spent on it so far.
         parts: processes that have worked on it.

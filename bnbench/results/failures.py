@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from bnbench.process.reading import read_json, reason_of
-from bnbench.protocol.protocol import FitKey, Protocol, check_key
+from bnbench.protocol.identity import identity_of
+from bnbench.protocol.protocol import FitKey, Protocol, check_key, is_own_arm
 from bnbench.results import layout, store
 
 FORMAT = 2
@@ -45,12 +45,6 @@ class Failure:
         return f"{self.kind}: {self.message}"
 
 
-def identity_of(key: FitKey, protocol: Protocol, source: str = "") -> str:
-    """Return the hash of all that a fit's numbers depend on: protocol, arm and the hash of its source, p and seed."""
-    text = json.dumps([protocol.hash, key.arm, source, key.permille, key.seed])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def write_failure(folder: Path, failure: Failure) -> Path:
     """Record a fit that failed: one JSON file, replaced when it fails again, gone when it succeeds."""
     record = {"format": FORMAT, **asdict(failure.key), **asdict(failure)}
@@ -62,8 +56,8 @@ def write_failure(folder: Path, failure: Failure) -> Path:
 
 
 def concerns(failure: Failure, protocol: Protocol) -> bool:
-    """Say whether a failure is of a protocol's fit; of a foreign arm, whose source only an import tells, each is."""
-    return ":" in failure.key.arm or failure.identity == identity_of(failure.key, protocol)
+    """Say whether a failure is of a protocol's fit; of an own arm, whose source only an import tells, each is."""
+    return is_own_arm(failure.key.arm) or failure.identity == identity_of(failure.key, protocol)
 
 
 def read_failure(path: Path) -> Failure:

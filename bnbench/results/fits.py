@@ -22,9 +22,9 @@ from bnbench.measures import registry
 from bnbench.measures.measure import Measure
 from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import check_plain, read_file, reason_of
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol, check_key
 from bnbench.results import layout, store
-from bnbench.results.failures import identity_of
 from bnbench.results.store import FitResult, StoreError
 from bnbench.results.summary import KEYS, TRAIN
 

@@ -5,7 +5,7 @@ A results folder belongs to one protocol::
     results/quick/
       protocol.json                            the protocol and its hash
       execution.json                           the chunk that its fits are computed with
-      config.toml                              what the last run was asked for (config.py)
+      config.toml                              what the last run was asked for (asked.py)
       fits/plain_p0.100_seed1.parquet          landscape; summary, trace, provenance in its metadata
       failures/bn_p0.300_seed2.json            a fit that failed, and why (failures.py)
       planes/plain_p0.100_seed1.safetensors    the fitted plane, where it was asked for (planes.py)
@@ -33,7 +33,7 @@ _WRITTEN = ("fits", "failures", "running", "planes")  # folders of a fit's files
 
 
 def fit_name(key: FitKey) -> str:
-    """Return the file name of a fit, without its ending; of a foreign arm's name the colon becomes ``-``."""
+    """Return the file name of a fit, without its ending; of an own arm's name the colon becomes ``-``."""
     arm = re.sub(r"[^\w.-]", "-", key.arm)
     return f"{arm}_p{key.p:.3f}_seed{key.seed}"
 

@@ -1,10 +1,10 @@
 """Fitted planes on disk: one safetensors file per fit, which runs no code when it is read.
 
 A file holds ``vectors``, float32, shape (1 + d, n): origin, right (φ, before eq. 2) and up; and ``scale``,
-shape (): s as it was trained; and ``buffer.NAME``, each constant buffer of a user's own arm, in its own shape and
+shape (): s as it was trained; and ``buffer.NAME``, each constant buffer of an own arm, in its own shape and
 type, a complex one as pairs of real numbers (files of earlier versions have none). Its metadata has one entry,
 ``bnbench``, JSON: format, revision, key, identity, protocol, image shape, classes, layers (name, shape, start and
-stop among the n weights), initial and trained scale, and the source of a user's own arm.
+stop among the n weights), initial and trained scale, and the source of an own arm.
 
 Letters: n weights, d directions.
 """
@@ -28,7 +28,7 @@ from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.plane import Layer, Plane, fresh_network
 from bnbench.process.reading import check_regular, reason_of
-from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.results import layout, store
 
 FORMAT = 1
@@ -42,13 +42,13 @@ class PlaneDetails:
 
     Attributes:
         key: which fit it is of.
-        identity: of that fit, see :func:`bnbench.sweep.fit_under_way.fit_identity`.
+        identity: of that fit, see :func:`bnbench.protocol.identity.identity_of`.
         protocol: of that fit.
         image_shape: channels, rows and columns of the images that its networks take.
         classes: number of classes.
         layers: each parameter's name, shape and place among the n weights.
         scale: the scale s as it was trained.
-        source: hash of a foreign arm's source file; empty for a built-in arm.
+        source: hash of an own arm's source file; empty for a built-in arm.
     """
 
     key: FitKey
@@ -110,7 +110,7 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
 
     Args:
         path: what ``bnbench run --keep-planes`` wrote: ``planes/….safetensors`` in a results folder.
-        arm: a user's own arm, ``package.module:factory``, whose network the plane needs. It has to be named:
+        arm: an own arm, ``package.module:factory``, whose network the plane needs. It has to be named:
             otherwise a file could choose which code is imported. Not needed for built-in arms.
         device: where the plane goes.
 
@@ -119,11 +119,11 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
 
     Raises:
         StoreError: the file is not there, damaged, no plane of bnbench, or of another version of the arm.
-        RequestError: its arm is a user's own and is not named, or cannot be imported.
+        RequestError: it is of an own arm, which is not named, or cannot be imported.
     """
     path = Path(path)
     details, vectors, scale, buffers = _read(path)
-    if ":" in details.key.arm and arm != details.key.arm:
+    if is_own_arm(details.key.arm) and arm != details.key.arm:
         raise RequestError(
             f"{path} is a plane of the arm {details.key.arm}, which is imported only when it is named: "
             f"load_plane(path, arm={details.key.arm!r})."

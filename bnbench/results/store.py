@@ -17,26 +17,9 @@ import pyarrow.parquet as pq
 from bnbench.errors import RequestError
 from bnbench.process.reading import plain_json, read_file, read_json, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol, knob_text
-from bnbench.results import layout
+from bnbench.results import layout, schemas
 
-FORMAT = 2  # of a fit's file; files of format 1 have no digest
 FOLDER_FORMAT = 1  # of what lies beside the fits
-# A row per pixel. test_loss and test_accuracy are of the split that the protocol measures on.
-LANDSCAPE_SCHEMA = pa.schema(
-    [
-        ("arm", pa.string()),
-        ("p", pa.float64()),
-        ("seed", pa.int32()),
-        ("row", pa.int16()),
-        ("column", pa.int16()),
-        ("black", pa.bool_()),
-        ("trained", pa.bool_()),
-        ("test_loss", pa.float32()),
-        ("test_accuracy", pa.float32()),
-        ("train_loss", pa.float32()),
-        ("train_accuracy", pa.float32()),
-    ]
-)
 _METADATA = b"bnbench"
 _DIGEST = b"bnbench.digest"
 
@@ -51,15 +34,15 @@ class FitResult:
 
     Attributes:
         key: which fit it is.
-        identity: hash of all that the numbers depend on: protocol, arm (with a user arm's source), p, seed.
+        identity: hash of all that the numbers depend on: protocol, arm (with an own arm's source), p, seed.
         protocol: what was asked.
-        landscape: one row per pixel, columns of ``LANDSCAPE_SCHEMA``.
+        landscape: one row per pixel, columns of :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         summary: rows of BN policy × split × pixels: ``policy, headline, split, pixels`` and every measure
             (``bnbench.measures``): ``black, white, difference, black_loss, white_loss``, and later ones.
         trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
-            clamped, scale, gradient_norm, learning_rate``.
+            clamped, gradient_norm, scale, learning_rate`` (``TraceRow`` in ``bnbench.mpo.fit``).
         provenance: versions, device, threads, wall time and the like; changes no number.
-        source: hash of a foreign arm's source file; empty for a built-in arm.
+        source: hash of an own arm's source file; empty for a built-in arm.
     """
 
     key: FitKey
@@ -70,12 +53,6 @@ class FitResult:
     trace: pd.DataFrame
     provenance: dict[str, Any]
     source: str = ""
-
-
-def empty_landscape() -> pd.DataFrame:
-    """Return a landscape without pixels: the columns and their types."""
-    table: pd.DataFrame = LANDSCAPE_SCHEMA.empty_table().to_pandas()
-    return table
 
 
 def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) -> None:
@@ -172,7 +149,7 @@ def read_protocol(folder: Path) -> Protocol:
 def write_fit(folder: Path, result: FitResult) -> Path:
     """Write one finished fit, whole or not at all."""
     details = {
-        "format": FORMAT,
+        "format": schemas.FORMAT,
         "key": asdict(result.key),
         "identity": result.identity,
         "protocol": result.protocol.as_dict(),
@@ -182,7 +159,7 @@ def write_fit(folder: Path, result: FitResult) -> Path:
         "provenance": result.provenance,
         "source": result.source,
     }
-    table = pa.Table.from_pandas(result.landscape, schema=LANDSCAPE_SCHEMA, preserve_index=False)
+    table = pa.Table.from_pandas(result.landscape, schema=schemas.LANDSCAPE_SCHEMA, preserve_index=False)
     text = json.dumps(details).encode()
     table = table.replace_schema_metadata({_METADATA: text, _DIGEST: _digest(text, table)})
     sink = pa.BufferOutputStream()
@@ -204,7 +181,7 @@ def parse_fit(content: bytes) -> FitResult:
     """
     file = pq.ParquetFile(pa.BufferReader(content))
     metadata = file.metadata.metadata or {}
-    if not file.schema_arrow.equals(LANDSCAPE_SCHEMA):
+    if not any(file.schema_arrow.equals(schema) for schema in schemas.SCHEMAS.values()):
         raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}")
     if _METADATA not in metadata:
         raise ValueError("no bnbench metadata")
@@ -212,8 +189,12 @@ def parse_fit(content: bytes) -> FitResult:
     table = file.read(use_threads=False)
     if any(column.null_count for column in table.columns):
         raise ValueError("its table has gaps")
-    if details["format"] not in (1, FORMAT) or type(details["format"]) is not int:
-        raise ValueError(f"its format is {details['format']}, this version reads 1 and {FORMAT}")
+    if type(details["format"]) is not int or details["format"] not in schemas.SCHEMAS:
+        raise ValueError(
+            f"its format is {details['format']}, this version reads {', '.join(map(str, schemas.SCHEMAS))}"
+        )
+    if not file.schema_arrow.equals(schemas.SCHEMAS[details["format"]]):
+        raise ValueError(f"its columns are not those of its format, {details['format']}")
     if (_DIGEST in metadata) != (details["format"] > 1):
         raise ValueError(
             f"its format is {details['format']}, but its digest is {'there' if _DIGEST in metadata else 'missing'}"
@@ -227,7 +208,7 @@ def parse_fit(content: bytes) -> FitResult:
         key=key,
         identity=details["identity"],
         protocol=protocol,
-        landscape=table.to_pandas(),
+        landscape=schemas.with_later_columns(table.to_pandas()),
         summary=pd.DataFrame(details["summary"]),
         trace=pd.DataFrame(details["trace"]),
         provenance=details["provenance"],
@@ -243,7 +224,7 @@ def _protocol(text: str) -> Protocol:
 def _digest(text: bytes, table: pa.Table) -> bytes:
     """SHA-256 over the metadata as it stands and each column's values, however the file packs them."""
     digest = hashlib.sha256(text)
-    for name in LANDSCAPE_SCHEMA.names:
+    for name in table.column_names:
         values = table.column(name).to_numpy()
         is_text = values.dtype == object
         digest.update(f"\n{name} {len(values)}\n".encode())

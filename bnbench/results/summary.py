@@ -44,7 +44,7 @@ def headline_measures(summaries: pd.DataFrame, landscapes: pd.DataFrame, protoco
 
     Args:
         summaries: of the fits, with columns ``arm, p, seed``.
-        landscapes: of the fits, a row per pixel, see :data:`bnbench.results.store.LANDSCAPE_SCHEMA`.
+        landscapes: of the fits, a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         protocol: of the fits.
 
     Returns:

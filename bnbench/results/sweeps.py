@@ -11,7 +11,7 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
-from bnbench.results import layout, store
+from bnbench.results import layout, schemas, store
 from bnbench.results.asked import read_grid
 from bnbench.results.failures import Failure, concerns, read_failure
 from bnbench.results.folders import Group, group_sweeps, listed, scan
@@ -26,7 +26,7 @@ class Sweep:
         folders: where it lies: one folder, or several whose fits belong together.
         protocol: what its fits have in common.
         asked: the grid of the last run into it, all folders together; None if none has said so.
-        landscapes: a row per pixel, see :data:`bnbench.results.store.LANDSCAPE_SCHEMA`.
+        landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.results.store.FitResult`.
         traces: rows of training.
         provenance: a row per fit.
@@ -87,7 +87,7 @@ def load(folder: str | Path) -> pd.DataFrame:
         folder: a results folder, or one above several.
 
     Returns:
-        The columns of :data:`bnbench.results.store.LANDSCAPE_SCHEMA` after ``protocol``, such as
+        The columns of :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA` after ``protocol``, such as
         ``quick-3f09a1b2c4d5``, and ``split``, the images that the ``test_`` columns were measured on
         (``test`` or ``held-out``).
 
@@ -103,7 +103,7 @@ def load(folder: str | Path) -> pd.DataFrame:
     tables = [
         sweep.landscapes.assign(protocol=sweep.protocol.id, split=sweep.protocol.measurement.split) for sweep in sweeps
     ]
-    return pd.concat(tables, ignore_index=True)[["protocol", "split", *store.LANDSCAPE_SCHEMA.names]]
+    return pd.concat(tables, ignore_index=True)[["protocol", "split", *schemas.LANDSCAPE_SCHEMA.names]]
 
 
 def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
@@ -146,7 +146,7 @@ def _sweep(group: Group) -> Sweep:
         folders=group.folders,
         protocol=group.protocol,
         asked=asked,
-        landscapes=_joined((result.landscape for result in results), store.empty_landscape()),
+        landscapes=_joined((result.landscape for result in results), schemas.empty_landscape()),
         summaries=_joined(_keyed(result.summary, result.key) for result in results),
         traces=_joined(_keyed(result.trace, result.key) for result in results),
         provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
@@ -169,4 +169,4 @@ def _joined(tables: Iterable[pd.DataFrame], empty: pd.DataFrame | None = None) -
     found = list(tables)
     if found:
         return pd.concat(found, ignore_index=True)
-    return store.empty_landscape()[["arm", "p", "seed"]] if empty is None else empty
+    return schemas.empty_landscape()[["arm", "p", "seed"]] if empty is None else empty

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bnbench.mpo.gradient import CHUNK
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
-from bnbench.results.failures import identity_of
 from bnbench.sweep.devices import DeviceRequest, Slot
 
 State = Literal["done", "failed", "stopped", "taken", "killed"]

@@ -15,11 +15,11 @@ from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.fit import TraceRow
 from bnbench.process.surroundings import in_force
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.results.claims import Progress, write_progress
-from bnbench.results.failures import identity_of
 from bnbench.results.fits import check_fit, read_fit
 from bnbench.results.planes import save_plane
 from bnbench.results.summary import headline_rows

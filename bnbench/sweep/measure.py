@@ -39,7 +39,7 @@ def measure_fit(
     """
     found = {
         name: _landscape(plane, images, protocol.measurement.bn_policy, data, protocol)
-        for name, images in (("test", data.measured), ("train", data.train_sample))
+        for name, images in (("measured", data.measured), (TRAIN, data.train_sample))
     }
     table = pd.DataFrame(
         {
@@ -50,18 +50,18 @@ def measure_fit(
             "column": np.tile(np.arange(mask.shape[1]), mask.shape[0]),
             "black": mask.ravel(),
             "trained": trained.ravel(),
-            "test_loss": found["test"].loss.flatten(),
-            "test_accuracy": found["test"].accuracy.flatten(),
-            "train_loss": found["train"].loss.flatten(),
-            "train_accuracy": found["train"].accuracy.flatten(),
+            "test_loss": found["measured"].loss.flatten(),
+            "test_accuracy": found["measured"].accuracy.flatten(),
+            "train_loss": found[TRAIN].loss.flatten(),
+            "train_accuracy": found[TRAIN].accuracy.flatten(),
         }
     )
     split = protocol.measurement.split
     rows_of = partial(summary_rows, mask=mask, trained=trained, threshold=protocol.training.threshold)
     headline, *others = policies(protocol) if uses_bn(plane.module) else [NO_BN]
-    rows = rows_of(found["test"], policy=headline, split=split)
-    rows[0] |= _plane_values(plane, found["test"], (mask, trained), data, protocol, headline)
-    rows += rows_of(found["train"], policy=headline, split=TRAIN)
+    rows = rows_of(found["measured"], policy=headline, split=split)
+    rows[0] |= _plane_values(plane, found["measured"], (mask, trained), data, protocol, headline)
+    rows += rows_of(found[TRAIN], policy=headline, split=TRAIN)
     for policy in others:
         measured = _landscape(plane, data.measured, policy, data, protocol)
         rows += rows_of(measured, policy=policy, split=split, headline=False)

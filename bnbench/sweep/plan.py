@@ -60,7 +60,7 @@ class Plan:
 
     def others(self, arm: str) -> dict[FitKey, dict[str, Any]]:
         """Return an arm's finished fits that the grid or shard does not ask for, with their provenance."""
-        asked = {layout.fit_path(self.folder, key) for key in self.grid.fits()[self.shard[0] - 1 :: self.shard[1]]}
+        asked = {layout.fit_path(self.folder, key) for key in self.grid.shard(*self.shard)}
         found: dict[FitKey, dict[str, Any]] = {}
         for path in set(layout.fit_paths(self.folder)) - asked:
             with suppress(store.StoreError, FileNotFoundError):
@@ -133,8 +133,7 @@ def plan_sweep(
     Raises:
         StoreError: a fit in the folder was computed by another version of one of the grid's arms.
     """
-    number, shards = shard
-    keys = grid.fits()[number - 1 :: shards]
+    keys = grid.shard(*shard)
     there = set(layout.fit_paths(folder))
     _check_sources(folder, there, grid.arms)
     done: dict[FitKey, dict[str, Any]] = {}

@@ -71,8 +71,7 @@ def _plan(request: SweepRequest, protocol: Protocol, listener: Listener) -> Plan
     """Plan the sweep; by ``force`` as if nothing were there, and in a real run nothing is."""
     folder = request.folder_of(protocol)
     store.check_folder(folder, protocol)
-    number, shards = request.shard
-    keys = request.grid.fits()[number - 1 :: shards]
+    keys = request.grid.shard(*request.shard)
     if request.force and not request.dry_run and (aside := set_aside(folder, keys)):
         listener.note(f"what was there is in {aside}")
     plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)

@@ -13,7 +13,7 @@ import torch
 from bnbench.arms.loading import is_from_outside, said
 from bnbench.inputs.masks import OneColourError
 from bnbench.mpo.fit import DivergedError
-from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths
 from bnbench.results.failures import Failure, failure_of, write_failure
@@ -111,7 +111,7 @@ def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
     start = time.perf_counter()
     with lease(job.execution.slots, job.local_folder, lambda: stop.is_requested) as slot:
         try:
-            with Confinement(":" in key.arm, job.execution.fit_timeout, job.end_marker(key)) as confinement:
+            with Confinement(is_own_arm(key.arm), job.execution.fit_timeout, job.end_marker(key)) as confinement:
                 return _with_retry(key, job, stop, slot, folder, confinement)
         except FitStoppedError:
             return Outcome(key, "stopped", time.perf_counter() - start)

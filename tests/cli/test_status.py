@@ -16,11 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from bnbench.cli.group import cli
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.claims import Progress, claim, write_progress
-from bnbench.results.failures import Failure, identity_of, write_failure
+from bnbench.results.failures import Failure, write_failure
 from bnbench.sweep.status import State, read_status
 from tests.cli.test_cli import bnbench
 from tests.synthetic import SMALL, write_sweep

@@ -38,14 +38,21 @@ def plane_scale(fitted: FittedPlane) -> float:
     return fitted.plane.scale.item()
 
 
-WORST = Measure("worst", "loss, worst black pixel", low=0.0, of_pixels=worst_black, trained_title="the same, trained")
+WORST = Measure(
+    "worst",
+    "loss, worst black pixel",
+    low=0.0,
+    of_pixels=worst_black,
+    trained_column=True,
+    trained_title="the same, trained",
+)
 SCALE = Measure("scale", "scale of the plane", low=0.0, of_plane=plane_scale)
 
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """A measure of each kind that fits from before it lack."""
-    monkeypatch.setattr(registry, "REGISTERED", (*registry.REGISTERED, replace(WORST, trained_column=True), SCALE))
+    monkeypatch.setattr(registry, "REGISTERED", (*registry.REGISTERED, WORST, SCALE))
 
 
 def measured(arm: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -63,6 +70,11 @@ def test_every_file_of_the_room_is_a_measure() -> None:
 def test_a_measure_is_computed_in_one_way(functions: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="odd"):
         Measure("odd", "odd", **functions)
+
+
+def test_arms_are_compared_over_trained_pixels_only_where_the_table_of_fits_has_them() -> None:
+    with pytest.raises(ValueError, match="trained_column"):
+        replace(WORST, trained_column=False)
 
 
 def test_the_measures_of_a_landscape_worked_out_by_hand() -> None:

@@ -187,9 +187,9 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     step = under_way.engine.step
 
     def watched(frame: Tensor, pixels: Tensor, *rest: Any, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
-        gradient, losses, hits = step(frame, pixels, *rest, find_clamped=find_clamped)
+        gradient, losses, accuracies = step(frame, pixels, *rest, find_clamped=find_clamped)
         seen.append(float(losses[make_mask().flatten()[pixels]].mean()))
-        return gradient, losses, hits
+        return gradient, losses, accuracies
 
     monkeypatch.setattr(under_way.engine, "step", watched)
     for _ in range(4):

@@ -26,7 +26,7 @@ HOMES = {
     "seaborn": ("bnbench.report",),
     "matplotlib": ("bnbench.report",),
     "jinja2": ("bnbench.report",),
-    "pyarrow": ("bnbench.results.store",),
+    "pyarrow": ("bnbench.results.schemas", "bnbench.results.store"),
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
     "safetensors": ("bnbench.results.planes",),
     "tomli_w": ("bnbench.results.asked",),

@@ -18,6 +18,7 @@ from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
 from bnbench import wording
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report import build_report
@@ -29,7 +30,7 @@ from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table
 from bnbench.results import layout, store, sweeps
 from bnbench.results.asked import effective_config, write_config
-from bnbench.results.failures import Failure, identity_of, write_failure
+from bnbench.results.failures import Failure, write_failure
 from bnbench.stats import settling
 from tests import synthetic
 from tests.synthetic import SMALL, write_sweep

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import chunks, layout, store, sweeps
 from bnbench.results.asked import effective_config, folder_of, write_config
-from bnbench.results.failures import Failure, identity_of, write_failure
+from bnbench.results.failures import Failure, write_failure
 from bnbench.results.fits import read_fit
 from bnbench.results.folders import find_sweeps
 from bnbench.results.store import StoreError

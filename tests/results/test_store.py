@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.results import layout, store, sweeps
+from bnbench.results import layout, schemas, store, sweeps
 from bnbench.results.failures import Failure, write_failure
 from bnbench.results.fits import read_fit
 from bnbench.results.store import FitResult, StoreError
@@ -37,6 +38,30 @@ def test_a_fit_is_read_back_bit_by_bit(folder: Path) -> None:
     assert_same(read_fit(path), written)
 
 
+@pytest.mark.parametrize("number", schemas.SCHEMAS)
+def test_fits_of_earlier_formats_are_read_when_a_column_is_added(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As CONTRIBUTING says to add a number for each pixel."""
+    written = make_result()
+    path = store.write_fit(folder, written)
+    if number == 1:  # as it was before there were digests
+        table = pq.read_table(path)
+        details = {**json.loads(table.schema.metadata[b"bnbench"]), "format": 1}
+        pq.write_table(table.replace_schema_metadata({b"bnbench": json.dumps(details).encode()}), path)
+    newer = schemas.LANDSCAPE_SCHEMA.append(pa.field("entropy", pa.float32()))
+    monkeypatch.setattr(schemas, "SCHEMAS", {**schemas.SCHEMAS, 3: newer})
+    monkeypatch.setattr(schemas, "LANDSCAPE_SCHEMA", newer)
+    monkeypatch.setattr(schemas, "FORMAT", 3)
+    found = read_fit(path)
+    assert found.landscape.pop("entropy").isna().all()
+    assert_same(found, written)
+    landscape = written.landscape.assign(entropy=pd.Series(0.5, written.landscape.index, "float32"))
+    assert_same(
+        read_fit(store.write_fit(folder, replace(written, landscape=landscape))), replace(written, landscape=landscape)
+    )
+
+
 def test_equal_results_are_equal_files(folder: Path) -> None:
     first = store.write_fit(folder, make_result()).read_bytes()
     assert store.write_fit(folder, make_result()).read_bytes() == first
@@ -46,7 +71,7 @@ def test_the_tables_can_be_read_without_bnbench(folder: Path) -> None:
     for seed in (1, 2):
         store.write_fit(folder, make_result(FitKey("plain", 0.3, seed)))
     table = pd.read_parquet(folder / "fits")
-    assert list(table.columns) == store.LANDSCAPE_SCHEMA.names
+    assert list(table.columns) == schemas.LANDSCAPE_SCHEMA.names
     assert table.groupby("seed").size().to_dict() == {1: 49, 2: 49}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.results import store, sweeps
+from bnbench.results import schemas, store, sweeps
 from bnbench.results.failures import Failure, write_failure
 from bnbench.results.store import StoreError
 from tests.fits import KEY, SMOKE, make_result
@@ -109,7 +109,7 @@ def test_load_joins_the_folders_below(tmp_path: Path) -> None:
     store.write_fit(tmp_path / "deeper" / "second", make_result(FitKey("bn", 0.7, 2), protocol=other))
 
     table = sweeps.load(str(tmp_path))
-    assert list(table.columns) == ["protocol", "split", *store.LANDSCAPE_SCHEMA.names]
+    assert list(table.columns) == ["protocol", "split", *schemas.LANDSCAPE_SCHEMA.names]
     assert table.groupby(["protocol", "arm", "p", "seed"]).size().to_dict() == {
         (SMOKE.id, "plain", 0.3, 1): 49,
         (other.id, "bn", 0.7, 2): 49,

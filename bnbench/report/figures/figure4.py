@@ -149,7 +149,9 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool
     """Caption of figure 4: ``panel`` is ``ab``, ``a`` or ``b``."""
     letters = {
         "a": "Difference of the mean {0} accuracy over black and over white pixels",
-        "b": "the two means of {0} accuracy",
+        "b": "the two means of {0} accuracy"
+        if len(panel) > 1
+        else "mean {0} accuracy over black and over white pixels",
     }
     parts = [f"({letter}) " * (len(panel) > 1) + letters[letter].format(split) for letter in panel]
     what = "; ".join(parts)

@@ -112,7 +112,7 @@ def _lay_out(drawing: Drawing) -> None:
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
-    """The colour of each arm; foreign arms take further ones in order of their names."""
+    """The colour of each arm; own arms take further ones in order of their names."""
     return _assign(arms, _COLOURS, _FOREIGN)
 
 

@@ -33,7 +33,7 @@ def explorer_data(
     A fit is four base64 strings of 16-bit codes (little endian, row by row): 10 kB for 30×30 pixels.
 
     Args:
-        landscapes: a row per pixel, see :data:`bnbench.results.store.LANDSCAPE_SCHEMA`; at least one.
+        landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`; at least one.
         threshold: cross-entropy that white pixels are pushed to.
         split: the images that the ``test_`` columns were measured on.
         start: the (p, seed) that is shown first; None lets :func:`bnbench.report.figures.landscapes.choose` say.
