@@ -23,8 +23,8 @@ _DAY = 86_400.0  # seconds
 _PATIENCE = 3.0  # seconds that workers get to write their checkpoints; with what follows it stays under five
 
 
-class StopWatch:
-    """Return whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
+class WorkerStop:
+    """Says whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
 
     Args:
         markers: files whose presence means stop.
@@ -88,7 +88,7 @@ def is_worker_process() -> bool:
 
 
 @contextmanager
-def worker_signals(stop: StopWatch) -> Iterator[None]:
+def worker_signals(stop: WorkerStop) -> Iterator[None]:
     """Let a worker write a checkpoint when SIGTERM comes while it computes."""
     if not is_worker_process() or threading.current_thread() is not threading.main_thread():
         yield
@@ -131,7 +131,7 @@ class Interrupted(Signalled):
         self.number = number
 
 
-def sweep_markers(folder: Path) -> None:
+def discard_old_markers(folder: Path) -> None:
     """Clear away the markers of runners that ended more than a day ago.
 
     A worker of theirs may have been out of reach for a while; a live runner's own marker is never so old.
@@ -142,8 +142,8 @@ def sweep_markers(folder: Path) -> None:
                 path.unlink()
 
 
-class Stop:
-    """Holds whether the runner was told to stop, and by what.
+class RunnerStop:
+    """Says whether the runner was told to stop and by what, and tells its workers.
 
     Args:
         markers: files that tell the workers.
@@ -164,7 +164,7 @@ class Stop:
 
 
 @contextmanager
-def runner_signals(stop: Stop) -> Iterator[None]:
+def runner_signals(stop: RunnerStop) -> Iterator[None]:
     """Have SIGINT and SIGTERM stop a sweep; a second signal, or workers that take longer than four seconds, end it.
 
     Raises:

@@ -14,9 +14,9 @@ from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.plan import Plan, check_request, plan_sweep, set_aside
+from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
 from bnbench.sweep.request import SweepRequest, Swept
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 
 
 def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
@@ -47,7 +47,7 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
 
 def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
     execution = replace(request.execution, slots=backend.slots(request.execution.request))
-    data = check_request(request.grid, request.protocol, execution)
+    data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)
     plan = _plan(request, protocol, listener)
     kept = _kept_chunk(plan, listener)
@@ -63,8 +63,9 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
     listener.planned(
         plan, execution, lambda: backend.measure(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
     )
-    sweeping = Sweeping(plan, execution, backend, fail_fast=request.fail_fast)
-    return Swept(plan, execution, backend, listener.watch(sweeping))
+    runner = Runner(plan, execution, backend, fail_fast=request.fail_fast)
+    outcomes = listener.run_through(runner)  # here the fits are computed
+    return Swept(plan, execution, backend, outcomes)
 
 
 def _plan(request: SweepRequest, protocol: Protocol, listener: Listener) -> Plan:

@@ -11,7 +11,7 @@ from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Backend(ABC):
         return measurement(plan, execution, data)
 
     @abstractmethod
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits with :func:`bnbench.sweep.worker.run_fit`, as many at once as there are slots.
 
         Args:

@@ -22,13 +22,13 @@ from bnbench.sweep.backends.dask_worker import (
     bring_home,
     fit_on_any_machine,
     fit_on_this_machine,
-    measured_here,
     reached,
     slots_here,
+    timed_here,
 )
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 from bnbench.wording import counted
 
@@ -123,10 +123,10 @@ class Dask(Backend):
         """Let a worker take a measurement: this machine may have none of the devices."""
         if self._connection is None:
             return super().measure(measurement, plan, execution, data)
-        result: T = self._connection.submit(measured_here, measurement, plan, execution, pure=False).result()
+        result: T = self._connection.submit(timed_here, measurement, plan, execution, pure=False).result()
         return result
 
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits as tasks; all are handed to the scheduler at once, so that whoever joins late gets some.
 
         Raises:

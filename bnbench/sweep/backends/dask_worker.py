@@ -23,7 +23,7 @@ from bnbench.results.failures import Failure, failure_of, write_failure
 from bnbench.sweep.backends.backend import Measurement
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.worker import disk_outcome, run_fit
 
@@ -76,7 +76,7 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
 
 
 @contextmanager
-def reached(client: Client, job: Job, stop: Stop) -> Iterator[None]:
+def reached(client: Client, job: Job, stop: RunnerStop) -> Iterator[None]:
     """Let workers on other machines know whether they share the runner's disk, and when they are to stop.
 
     Raises:
@@ -117,7 +117,7 @@ def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
     return request.slots()
 
 
-def measured_here(measurement: Measurement[T], plan: Plan, execution: Execution) -> T:
+def timed_here(measurement: Measurement[T], plan: Plan, execution: Execution) -> T:
     """Take one of :mod:`bnbench.sweep.cost`'s measurements on the machine that this runs on."""
     protocol = plan.protocol
     data = load_data_of(protocol, execution.data_folder, execution.download)

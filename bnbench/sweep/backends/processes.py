@@ -12,7 +12,7 @@ from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
 from bnbench.sweep.execution import Job, Outcome
-from bnbench.sweep.interrupts import Stop, end_with_runner, without_interrupts
+from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.worker import run_fit
 
 Item = TypeVar("Item")
@@ -29,7 +29,7 @@ class Processes(Backend):
         """Return no option: this is the command's default."""
         return {}
 
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits, one in each process at a time.
 
         With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
