@@ -43,7 +43,7 @@ def parse_devices(text: str, option: str = "--devices") -> tuple[str, ...]:
     ``auto`` is every CUDA device, or the CPU where there is none.
 
     Raises:
-        ValueError: a name that is no device, or a device that this machine lacks.
+        RequestError: a name that is no device, or a device that this machine lacks.
     """
     cuda = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
     here = ", ".join(("cpu", *cuda))

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from bnbench.errors import Signalled
+from bnbench.process.descriptors import keep_stdout_for_machines
 
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
 _DAY = 86_400.0  # seconds
@@ -70,8 +71,7 @@ def end_with_runner(runner: int) -> None:
     reaches every process of the group, and concerns the runner alone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):  # stderr may be closed
-        os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
+    keep_stdout_for_machines()
 
     def watch() -> None:
         while os.getppid() == runner:
@@ -83,8 +83,17 @@ def end_with_runner(runner: int) -> None:
 
 
 def is_worker_process() -> bool:
-    """Return whether this process was started by joblib to compute fits."""
+    """Return whether this process was started by joblib to compute fits, as a child of the runner.
+
+    A worker of Dask is none: its runner may be on another machine, and Dask handles its signals. For what concerns
+    both alike there is :func:`may_be_ended`.
+    """
     return current_process().name.startswith("Loky")
+
+
+def may_be_ended() -> bool:
+    """Return whether this process was started to compute fits, by joblib or Dask, and is replaced if a fit ends it."""
+    return is_worker_process() or current_process().name.startswith("Dask Worker")
 
 
 @contextmanager

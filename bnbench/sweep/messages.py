@@ -31,7 +31,7 @@ class Listener:
         Args:
             plan: what is done and what will run.
             execution: how.
-            estimate: says how many seconds it will take, None where that is unknown; it may measure for a while.
+            estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
         """
 
     def run_through(self, runner: Runner) -> list[Outcome]:

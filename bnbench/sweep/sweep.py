@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import mode
 
 from bnbench.inputs.data import DataSet
-from bnbench.protocol.protocol import Protocol
+from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import store
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.chunks import keep_chunk, read_chunk
@@ -46,10 +46,14 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
 
 
 def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
-    execution = replace(request.execution, slots=backend.slots(request.execution.request))
+    execution = replace(request.execution, slots=backend.slots(request.execution.devices))
     data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)
-    plan = _plan(request, protocol, listener)
+    folder = request.folder_of(protocol)
+    store.check_folder(folder, protocol)
+    if request.force and not request.dry_run and (aside := set_aside(folder, _asked_fits(request))):
+        listener.note(f"what was there is in {aside}")
+    plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
     execution = replace(execution, chunk=request.chunk or kept or execution.chunk)
     if request.dry_run:
@@ -61,23 +65,24 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
         execution = replace(execution, chunk=chunk)
     listener.planned(
-        plan, execution, lambda: backend.measure(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
+        plan, execution, lambda: backend.time_on_device(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
     )
     runner = Runner(plan, execution, backend, fail_fast=request.fail_fast)
     outcomes = listener.run_through(runner)  # here the fits are computed
     return Swept(plan, execution, backend, outcomes)
 
 
-def _plan(request: SweepRequest, protocol: Protocol, listener: Listener) -> Plan:
-    """Plan the sweep; by ``force`` as if nothing were there, and in a real run nothing is."""
-    folder = request.folder_of(protocol)
-    store.check_folder(folder, protocol)
+def _asked_fits(request: SweepRequest) -> list[FitKey]:
+    """Return the fits of the grid that belong to the shard that was asked for."""
     number, shards = request.shard
-    keys = request.grid.fits()[number - 1 :: shards]
-    if request.force and not request.dry_run and (aside := set_aside(folder, keys)):
-        listener.note(f"what was there is in {aside}")
+    return request.grid.fits()[number - 1 :: shards]
+
+
+def _plan(request: SweepRequest, protocol: Protocol) -> Plan:
+    """Plan the sweep; with ``force`` every fit is left to run."""
+    folder = request.folder_of(protocol)
     plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
-    return replace(plan, done={}, failed={}, broken=[], to_run=keys) if request.force else plan
+    return replace(plan, done={}, failed={}, broken=[], to_run=_asked_fits(request)) if request.force else plan
 
 
 def _kept_chunk(plan: Plan, listener: Listener) -> int | None:
@@ -101,7 +106,7 @@ def _chosen_chunk(
     listener: Listener,
 ) -> int:
     """Return the chunk that was asked for, else the one that the folder was started with, else the fastest."""
-    chunk = asked or kept or backend.measure(choose_chunk, plan, execution, data)
+    chunk = asked or kept or backend.time_on_device(choose_chunk, plan, execution, data)
     first = keep_chunk(plan.folder, kept or chunk)  # another shard may have been quicker: its choice holds
     if kept is None:
         return asked or first

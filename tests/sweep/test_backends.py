@@ -25,7 +25,7 @@ from bnbench.sweep.sweep import run_sweep
 from tests.fits import TINY
 
 GRID = Grid(("plain",), (0.5,), (1, 2))
-ONE = Execution(request=DeviceRequest("cpu", jobs=1))
+ONE = Execution(devices=DeviceRequest("cpu", jobs=1))
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2, 3))
 KEY = FitKey("plain", 0.5, 1)
 LONG = TINY.with_knobs(steps=50)
-ONE = Execution(make_slots(("cpu",), 1, 1), request=DeviceRequest("cpu", jobs=2), checkpoint_every=0.2)
+ONE = Execution(make_slots(("cpu",), 1, 1), devices=DeviceRequest("cpu", jobs=2), checkpoint_every=0.2)
 QUIET = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 

@@ -15,7 +15,7 @@ from bnbench.results.fits import read_fit
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.cost import estimate_seconds
-from bnbench.sweep.devices import make_slots
+from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
 from bnbench.sweep.interrupts import WorkerStop
@@ -54,7 +54,7 @@ def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
     beside = plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8)))
     assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * origin["wall_seconds"])
     for other in (replace(GRID, arms=("bn",)), replace(GRID, seeds=(7,))):
-        threads = replace(ONE, threads=1 if other.arms == ("bn",) else 2)
+        threads = replace(ONE, devices=DeviceRequest(threads=1 if other.arms == ("bn",) else 2))
         assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
 
 

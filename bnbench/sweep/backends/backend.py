@@ -1,4 +1,4 @@
-"""What every backend offers: slots, measurements of speed, and a batch of fits computed."""
+"""What every backend offers: slots, timings, and a batch of fits computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 
 T = TypeVar("T")
-Measurement = Callable[[Plan, Execution, DataSet], T]
+Timing = Callable[[Plan, Execution, DataSet], T]
 
 
 class WorkersKilledError(Exception):
@@ -60,9 +60,9 @@ class Backend(ABC):
         """
         return request.slots()
 
-    def measure(self, measurement: Measurement[T], plan: Plan, execution: Execution, data: DataSet) -> T:
-        """Take one of :mod:`bnbench.sweep.cost`'s measurements on a device that fits will run on."""
-        return measurement(plan, execution, data)
+    def time_on_device(self, timing: Timing[T], plan: Plan, execution: Execution, data: DataSet) -> T:
+        """Take one of :mod:`bnbench.sweep.cost`'s timings on a device that fits will run on."""
+        return timing(plan, execution, data)
 
     @abstractmethod
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:

@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import FitKey
-from bnbench.sweep.backends.backend import Backend, Measurement
+from bnbench.sweep.backends.backend import Backend, Timing
 from bnbench.sweep.backends.dask_worker import (
     bring_home,
     fit_on_any_machine,
@@ -119,11 +119,11 @@ class Dask(Backend):
             slots += answers[workers[0]][: sum(threads.get(worker, 0) for worker in workers)]
         return tuple(slots)
 
-    def measure(self, measurement: Measurement[T], plan: Plan, execution: Execution, data: DataSet) -> T:
-        """Let a worker take a measurement: this machine may have none of the devices."""
+    def time_on_device(self, timing: Timing[T], plan: Plan, execution: Execution, data: DataSet) -> T:
+        """Let a worker take the time: this machine may have none of the devices."""
         if self._connection is None:
-            return super().measure(measurement, plan, execution, data)
-        result: T = self._connection.submit(timed_here, measurement, plan, execution, pure=False).result()
+            return super().time_on_device(timing, plan, execution, data)
+        result: T = self._connection.submit(timed_here, timing, plan, execution, pure=False).result()
         return result
 
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
