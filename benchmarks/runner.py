@@ -45,7 +45,7 @@ from bnbench.sweep.execution import Execution
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.measure import measure_fit, summary_rows
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from bnbench.sweep.start import draw_masks, make_plane
 
 LONG = 60.0  # seconds of the fit that the overhead is a share of
@@ -157,7 +157,7 @@ def planning(options: argparse.Namespace) -> dict[str, float]:
         first, *others = grid.fits()[: options.done]
         one = Execution(make_slots(("cpu",), 1, 1))
         plan = plan_sweep(folder, PROTOCOL, Grid((first.arm,), (first.p,), (first.seed,)))
-        assert [outcome.state for outcome in Sweeping(plan, one, Inline()).outcomes()] == ["done"]
+        assert [outcome.state for outcome in Runner(plan, one, Inline()).outcomes()] == ["done"]
         result = read_fit(layout.fit_path(folder, first))
         for key in others:
             store.write_fit(folder, as_of(key, result))
@@ -179,7 +179,7 @@ def sweep(arm: str, fits: int, *, slots: int, checkpoint_every: float = 120.0) -
         store.open_folder(folder, PROTOCOL)
         grid = Grid((f"{THIS}:{arm}",), (0.5,), tuple(range(1, fits + 1)))
         execution = Execution(make_slots(("cpu",), slots, 1), chunk=16, checkpoint_every=checkpoint_every)
-        outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, grid), execution, Processes()).outcomes())
+        outcomes = list(Runner(plan_sweep(folder, PROTOCOL, grid), execution, Processes()).outcomes())
         assert [outcome.state for outcome in outcomes] == ["done"] * fits, outcomes
         paths = sorted(layout.fit_paths(folder), key=lambda path: path.stat().st_mtime_ns)
         ends = [path.stat().st_mtime_ns / 1e9 for path in paths]

@@ -206,7 +206,7 @@ MUTANTS = (
     ),
     Mutant(
         "images' order that does not depend on the seed",
-        start.start_fit,
+        start.make_fit,
         'torch_generator("images", key.permille, key.seed)',
         'torch_generator("images", key.permille, 1)',
         "plain: black loss, step 1, mean of all fits",

@@ -16,7 +16,7 @@ from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.plan import check_request
+from bnbench.sweep.plan import load_inputs
 from bnbench.sweep.request import SweepRequest
 from bnbench.sweep.sweep import run_sweep
 
@@ -46,7 +46,7 @@ def measured_quantities(
         RequestError: an arm cannot be used, or the baseline holds other quantities, which is known before any fit.
         Interrupted: SIGINT or SIGTERM.
     """
-    data = check_request(grid, check_set.protocol, execution)
+    data = load_inputs(grid, check_set.protocol, execution)
     check_set = replace(check_set, protocol=replace(check_set.protocol, content=data.content))
     now: dict[Kind, dict[str, Value]] = {}
     if "exact" in kinds:

@@ -16,7 +16,7 @@ from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results.summary import TRAIN, headline_rows
 from bnbench.sweep.measure import measure_fit
-from bnbench.sweep.start import draw_masks, make_plane, start_fit
+from bnbench.sweep.start import draw_masks, make_fit, make_plane
 
 STEPS = 3  # from the second on, Adam's state counts
 
@@ -37,7 +37,7 @@ def precise_plane(key: FitKey, protocol: Protocol, data: DataSet) -> Plane:
 
 def precise_fit(key: FitKey, protocol: Protocol, plane: Plane, data: DataSet) -> Fit:
     """Make a fit of that plane before its first step."""
-    return start_fit(key, protocol, plane, draw_masks(key, protocol), data.train)
+    return make_fit(key, protocol, plane, draw_masks(key, protocol), data.train)
 
 
 def first_steps(under_way: Fit) -> dict[str, Value]:

@@ -71,7 +71,7 @@ def check(
     outputs = {option: path for option, path in given.items() if path}
     _check_outputs(baseline, outputs, update=update)
     request = DeviceRequest(devices, jobs, per_device, threads)
-    execution = Execution(request.slots(), threads=threads, request=request)
+    execution = Execution(request.slots(), devices=request)
     try:
         now = measured_quantities(chosen, grid, execution, kinds, stored, CheckMessages())
     except (Interrupted, KeyboardInterrupt) as error:

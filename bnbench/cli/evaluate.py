@@ -70,7 +70,7 @@ def evaluate(
     where = DeviceRequest(devices, jobs, per_device, threads)
     request = EvaluationRequest(
         out=out or layout.evaluations_folder(results),
-        execution=Execution(where.slots(), threads=threads, data_folder=data_folder, download=download, request=where),
+        execution=Execution(where.slots(), data_folder=data_folder, download=download, devices=where),
         policies=bn_statistics,
         arms=tuple(arm.strip() for arm in arms.split(",")) if arms else (),
         split=split,

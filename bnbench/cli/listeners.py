@@ -13,8 +13,8 @@ from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.messages import Messages
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import Swept
-from bnbench.sweep.runner import Sweeping
-from bnbench.sweep.watching import watch
+from bnbench.sweep.runner import Runner
+from bnbench.sweep.watching import run_and_show
 from bnbench.wording import counted
 
 
@@ -29,9 +29,9 @@ class JsonLines(Messages):
         how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk}
         click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
 
-    def watch(self, sweeping: Sweeping) -> list[Outcome]:
+    def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep, and print each fit as it ends."""
-        return watch(sweeping, self.print_outcome)
+        return run_and_show(runner, self.print_outcome)
 
     def print_outcome(self, outcome: Outcome) -> None:
         """Print a fit that has ended."""

@@ -111,11 +111,10 @@ def run(
     from bnbench.sweep.sweep import run_sweep
 
     execution = Execution(
-        threads=threads,
         data_folder=data_folder,
         download=download,
         checkpoint_every=checkpoint_every,
-        request=DeviceRequest(devices, jobs, per_device, threads),
+        devices=DeviceRequest(devices, jobs, per_device, threads),
         keep_planes=keep_planes,
         fit_timeout=fit_timeout,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bnbench.arms.loading import guest
+from bnbench.arms.loading import first_line, guest
 from bnbench.bn_policy import NO_BN
 from bnbench.errors import RequestError
 from bnbench.evaluate.plan import EvaluationRequest, PlaneTask
@@ -23,9 +23,9 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.planes import load_plane
-from bnbench.sweep.backends.processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.measure import summary_rows
+from bnbench.sweep.side_by_side import each_in_processes
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     except RequestError as error:
         message = str(error)
     except Exception as error:
-        message = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+        message = first_line(error)
     return Evaluated(task.key, seconds=time.perf_counter() - start, message=message)
 
 

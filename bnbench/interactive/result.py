@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class SweepResult:
     """What a sweep's folder holds of the grid that was asked for.
 
-    Whatever is read is read from the folder: what other runs have computed for the same grid since, such as another
-    shard, counts.
+    :attr:`fits` is read from the folder each time, so that fits of other runs count, such as another shard's;
+    :attr:`failed` is what this run knew.
 
     Attributes:
         folder: the results folder.
@@ -46,8 +46,9 @@ class SweepResult:
     def fits(self) -> pd.DataFrame:
         """Return a row per finished fit, under its headline BN policy, sorted by arm, p and seed.
 
-        The columns are ``arm, p, seed, policy, black, white, difference, black_loss, white_loss``, the mean accuracies
-        over trained pixels alone as ``black_trained, white_trained, difference_trained``, and ``wall_seconds``.
+        The columns are ``arm, p, seed, policy``, a column for each measure such as ``black``, ``white``,
+        ``difference``, ``black_loss`` and ``white_loss``, the mean accuracies over trained pixels alone and their
+        difference as ``black_trained, white_trained, difference_trained``, and ``wall_seconds``.
         """
         from bnbench.report.tables import fits_table  # here: figures take a second to import
 

@@ -88,26 +88,25 @@ def run(
     """
     where = DeviceRequest(
         devices if isinstance(devices, str) else ",".join(devices),
-        values.read_count(jobs, "jobs"),
-        values.read_count(per_device, "per_device"),
+        values.count_of(jobs, "jobs"),
+        values.count_of(per_device, "per_device"),
         parse_count(str(threads), "threads"),
     )
     execution = Execution(
-        threads=where.threads,
         data_folder=None if data_folder is None else Path(data_folder),
         download=download,
         checkpoint_every=parse_seconds(str(checkpoint_every), "checkpoint_every"),
-        request=where,
+        devices=where,
         keep_planes=keep_planes,
-        fit_timeout=values.read_seconds(fit_timeout, "fit_timeout"),
+        fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
     )
     request = SweepRequest(
-        values.read_protocol(profile, knobs, [*signature(run).parameters]),
-        Grid(values.read_arms(arms), values.read_probs(probs), values.read_seeds(seeds)),
+        values.protocol_of(profile, knobs, [*signature(run).parameters]),
+        Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
         None if folder is None else Path(folder),
         execution,
-        values.read_count(chunk, "chunk"),
-        values.read_shard(shard),
+        values.count_of(chunk, "chunk"),
+        values.shard_of(shard),
         retry_failed=retry_failed,
         force=force,
         fail_fast=fail_fast,
@@ -119,7 +118,7 @@ def run(
 
 
 def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
-    """Run a sweep; a signal that has stopped it then takes the course that it takes in this process.
+    """Run a sweep; where a signal stops it, clean up, then raise that signal again.
 
     Raises:
         KeyboardInterrupt: it was stopped.

@@ -16,8 +16,8 @@ from bnbench.protocol.protocol import SECTIONS, Protocol
 Knob = int | float | str | Sequence[int]
 
 
-def read_protocol(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:
-    """Read a profile and what is changed in it.
+def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:
+    """Return the protocol of a profile and of what is changed in it.
 
     Args:
         profile: its name, or a protocol.
@@ -42,8 +42,8 @@ def read_protocol(profile: str | Protocol, knobs: Mapping[str, Knob], options: S
     return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
 
 
-def read_probs(probs: str | float | Iterable[float]) -> tuple[float, ...]:
-    """Read fill probabilities: text, a number or several.
+def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
+    """Return fill probabilities given as text, a number or several.
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_probs`.
@@ -53,8 +53,8 @@ def read_probs(probs: str | float | Iterable[float]) -> tuple[float, ...]:
     return parse_probs(",".join(map(_decimal, _several(probs))), "probs")
 
 
-def read_seeds(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
-    """Read seeds: text, a count, or several seeds.
+def seeds_of(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
+    """Return seeds given as text, a count, or several seeds.
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seeds`.
@@ -65,8 +65,8 @@ def read_seeds(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
     return parse_seeds(f"{texts[0]}:{texts[0]}:1" if len(texts) == 1 else ",".join(texts), "seeds")
 
 
-def read_arms(arms: str | Iterable[str]) -> tuple[str, ...]:
-    """Read names of arms: text with commas, or several names.
+def arms_of(arms: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names of arms given as text with commas, or several names.
 
     Raises:
         RequestError: a name is empty or stands there twice, or it is no name.
@@ -75,13 +75,13 @@ def read_arms(arms: str | Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             raise RequestError(
-                f"arms {name!r} is no name; an own factory is named package.module:factory, for others import it, too."
+                f"arms {name!r} is no name; name your factory as package.module:factory, because workers import it."
             )
     return parse_arms(",".join(names), "arms")
 
 
-def read_count(count: int | None, name: str) -> int | None:
-    """Read a number of fits, threads or pixels.
+def count_of(count: int | None, name: str) -> int | None:
+    """Return a number of fits, threads or pixels.
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_count`.
@@ -89,8 +89,8 @@ def read_count(count: int | None, name: str) -> int | None:
     return None if count is None else parse_count(str(count), name)
 
 
-def read_seconds(seconds: float | None, name: str) -> float | None:
-    """Read a number of seconds.
+def seconds_of(seconds: float | None, name: str) -> float | None:
+    """Return a number of seconds.
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seconds`.
@@ -98,8 +98,8 @@ def read_seconds(seconds: float | None, name: str) -> float | None:
     return None if seconds is None else parse_seconds(str(seconds), name)
 
 
-def read_shard(shard: str | tuple[int, int]) -> tuple[int, int]:
-    """Read a shard: ``3/10`` or (3, 10).
+def shard_of(shard: str | tuple[int, int]) -> tuple[int, int]:
+    """Return a shard given as ``3/10`` or (3, 10).
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_shard`.

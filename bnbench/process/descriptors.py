@@ -78,6 +78,12 @@ def stdout_to_stderr() -> Iterator[None]:
         sys.stdout = printed
 
 
+def keep_stdout_for_machines() -> None:
+    """Send all that this process prints from now on to stderr: a worker's stdout is its runner's, for machines."""
+    with suppress(OSError):  # stderr may be closed
+        os.dup2(2, 1)
+
+
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr, sys.__stdout__):
         with suppress(OSError, ValueError, AttributeError):  # closed, or none

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from contextlib import ExitStack, suppress
-from multiprocessing import current_process
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -18,7 +17,7 @@ from bnbench.errors import Signalled
 from bnbench.process.descriptors import Descriptors, own_descriptors, stdout_to_stderr
 from bnbench.process.replaced import Code
 from bnbench.process.surroundings import put_back, read_settings
-from bnbench.sweep.interrupts import is_worker_process
+from bnbench.sweep.interrupts import is_worker_process, may_be_ended
 
 _GRACE = 5.0  # seconds in which a fit whose time is over may end by itself, before its process is ended
 _AGAIN = 1.0
@@ -126,7 +125,7 @@ class _Clock:
             return
         if self._is_main:
             signal.signal(signal.SIGUSR1, self._raise_out_of_time)
-        if _was_started_for_fits():
+        if may_be_ended():
             self._file = self.marker.open("w")
             faulthandler.dump_traceback_later(self.seconds + _GRACE, exit=True, file=self._file)
         threading.Thread(target=self._wait, args=(self.seconds,), daemon=True).start()
@@ -156,10 +155,6 @@ class _Clock:
     def _raise_out_of_time(self, number: int, frame: FrameType | None) -> None:
         if self.is_over and not self._is_stopped.is_set():
             raise OutOfTimeError
-
-
-def _was_started_for_fits() -> bool:
-    return current_process().name.startswith(("Loky", "Dask Worker"))
 
 
 def _forks_so_far() -> int:

@@ -1,4 +1,4 @@
-"""What a sweep will cost, and which chunk makes it cheapest: from finished fits, or from a short measurement."""
+"""What a sweep will cost, and which chunk makes it cheapest: from finished fits, or from a short timing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     """Estimate the wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
-    a few pixels of a step are timed and scaled up (the measurement at the end is not counted).
+    a few pixels of a step are timed and scaled up (the landscape's measurement at the end is not counted).
 
     Args:
         plan: what is left to run.
@@ -41,7 +41,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     slots = execution.slots
     timed: dict[str, float] = {}
     for arm in {key.arm for key in plan.to_run}:
-        known = _measured(plan, arm, execution)
+        known = _known_seconds(plan, arm, execution)
         if known is None:
             if data is None:
                 return None
@@ -56,7 +56,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     return max(longest, total / len(slots))
 
 
-def _measured(plan: Plan, arm: str, execution: Execution) -> float | None:
+def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     """Return the median wall time of an arm's finished fits under the same conditions, if there are any.
 
     Those of the grid count; where there is none, those beside it, such as another shard's.
@@ -121,6 +121,8 @@ def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataS
     few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
     prepare_process(execution.threads, protocol.training.precision)
     moved = data.to(device)
+    # A step's time depends on how many pixels it takes, which is set above, and on no mask: one of any protocol's size
+    # may lack a colour, this one never does.
     mask = draw_mask(0.5, 1, (30, 30))
     plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
     use_module_path(arm)

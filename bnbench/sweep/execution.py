@@ -24,26 +24,29 @@ class Execution:
 
     Attributes:
         slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
-            counted here, and each of its machines makes its own from ``request``.
-        threads: processor threads of a fit.
+            counted here, and each of its machines makes its own from ``devices``.
         chunk: pixels computed at once.
         data_folder: torchvision's folder of data sets.
         download: whether torchvision may download a missing one.
         checkpoint_every: seconds between two checkpoints of a fit.
-        request: which devices were asked for.
+        devices: which devices were asked for, and how many threads a fit has.
         keep_planes: whether a fit also leaves its plane in the results folder.
         fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
     """
 
     slots: tuple[Slot, ...] = ()
-    threads: int = 1
     chunk: int = CHUNK
     data_folder: Path | None = None
     download: bool = False
     checkpoint_every: float = 120.0
-    request: DeviceRequest = field(default_factory=DeviceRequest)
+    devices: DeviceRequest = field(default_factory=DeviceRequest)
     keep_planes: bool = False
     fit_timeout: float | None = None
+
+    @property
+    def threads(self) -> int:
+        """Return the processor threads of a fit."""
+        return self.devices.threads
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from bnbench.results.summary import headline_rows
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.devices import Slot, prepare_process
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
-from bnbench.sweep.interrupts import StopWatch
+from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
-from bnbench.sweep.start import check_source, draw_masks, make_plane, start_fit
+from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
@@ -37,7 +37,7 @@ def fit_identity(key: FitKey, protocol: Protocol) -> str:
     return identity_of(key, protocol, arm_source(key.arm))
 
 
-def headline_accuracies(summary: pd.DataFrame) -> tuple[float, float]:
+def _headline_accuracies(summary: pd.DataFrame) -> tuple[float, float]:
     """Return the headline's mean accuracy over black and over white pixels."""
     row = headline_rows(summary).iloc[0]
     return float(row["black"]), float(row["white"])
@@ -55,10 +55,10 @@ def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
     if result.identity != identity:
         raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
     seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
-    return Outcome(key, "done", seconds, gflops, *headline_accuracies(result.summary))
+    return Outcome(key, "done", seconds, gflops, *_headline_accuracies(result.summary))
 
 
-def trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
+def _trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
     """Return a trace as a table, one row per interval of steps."""
     return pd.DataFrame(trace, columns=TraceRow._fields)
 
@@ -68,36 +68,35 @@ class FitUnderWay:
 
     Args:
         key: which fit.
-        job: what is asked, how, and where results go.
+        job: what is asked, how, and where results go: the results folder, or one of this machine that stands in for it.
         slot: where it runs.
         chunk: pixels computed at once.
-        folder: where its files go: the job's results folder, or one of this machine that stands in for it.
 
     Raises:
         RequestError: its data or its arm cannot be used.
         OneColourError: its mask has one colour.
     """
 
-    def __init__(self, key: FitKey, job: Job, slot: Slot, chunk: int, folder: Path) -> None:
+    def __init__(self, key: FitKey, job: Job, slot: Slot, chunk: int) -> None:
         execution, protocol = job.execution, job.protocol
-        self.start, self.started = time.perf_counter(), time.time()
+        self.clock_at_start, self.started = time.perf_counter(), time.time()
         prepare_process(execution.threads, protocol.training.precision)
         forget_peak_memory(slot.device)
-        self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, folder
+        self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, job.folder
         self.mask, self.trained = draw_masks(key, protocol)
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
         check_source(key.arm, job)
         self.plane = make_plane(key, protocol, self.data, slot.device)
         use_module_path(key.arm)
-        self.fit = start_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
+        self.fit = make_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
         self.identity = job.identity(key)
         self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self._resume()
         self.first_step = self.fit.step
 
-    def run(self, stop: StopWatch, confinement: Confinement) -> Outcome:
+    def run(self, stop: WorkerStop, confinement: Confinement) -> Outcome:
         """Train what is left, measure and write.
 
         Args:
@@ -131,7 +130,7 @@ class FitUnderWay:
             "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
         confinement.check()
-        trace, source = trace_table(self.fit.rows), arm_source(self.key.arm)
+        trace, source = _trace_table(self.fit.rows), arm_source(self.key.arm)
         result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
         try:
@@ -140,9 +139,9 @@ class FitUnderWay:
             store.write_fit(self.folder, result)
         except OSError as error:
             raise UnwritableError(error) from error
-        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
+        return Outcome(self.key, "done", self._seconds(), gflops, *_headline_accuracies(summary), message=self.note)
 
-    def _train(self, stop: StopWatch, confinement: Confinement) -> None:
+    def _train(self, stop: WorkerStop, confinement: Confinement) -> None:
         now = time.monotonic()
         next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
         while not self.fit.is_done:
@@ -230,4 +229,4 @@ class FitUnderWay:
         )
 
     def _seconds(self) -> float:
-        return self.earlier_seconds + time.perf_counter() - self.start
+        return self.earlier_seconds + time.perf_counter() - self.clock_at_start

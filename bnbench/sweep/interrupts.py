@@ -17,14 +17,15 @@ from pathlib import Path
 from types import FrameType
 
 from bnbench.errors import Signalled
+from bnbench.process.descriptors import keep_stdout_for_machines
 
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
 _DAY = 86_400.0  # seconds
 _PATIENCE = 3.0  # seconds that workers get to write their checkpoints; with what follows it stays under five
 
 
-class StopWatch:
-    """Return whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
+class WorkerStop:
+    """Says whether a worker should stop: its marker is there, its runner is gone, or it was sent SIGTERM.
 
     Args:
         markers: files whose presence means stop.
@@ -70,8 +71,7 @@ def end_with_runner(runner: int) -> None:
     reaches every process of the group, and concerns the runner alone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):  # stderr may be closed
-        os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
+    keep_stdout_for_machines()
 
     def watch() -> None:
         while os.getppid() == runner:
@@ -83,12 +83,21 @@ def end_with_runner(runner: int) -> None:
 
 
 def is_worker_process() -> bool:
-    """Return whether this process was started by joblib to compute fits."""
+    """Return whether this process was started by joblib to compute fits, as a child of the runner.
+
+    A worker of Dask is none: its runner may be on another machine, and Dask handles its signals. For what concerns
+    both alike there is :func:`may_be_ended`.
+    """
     return current_process().name.startswith("Loky")
 
 
+def may_be_ended() -> bool:
+    """Return whether this process was started to compute fits, by joblib or Dask, and is replaced if a fit ends it."""
+    return is_worker_process() or current_process().name.startswith("Dask Worker")
+
+
 @contextmanager
-def worker_signals(stop: StopWatch) -> Iterator[None]:
+def worker_signals(stop: WorkerStop) -> Iterator[None]:
     """Let a worker write a checkpoint when SIGTERM comes while it computes."""
     if not is_worker_process() or threading.current_thread() is not threading.main_thread():
         yield
@@ -131,7 +140,7 @@ class Interrupted(Signalled):
         self.number = number
 
 
-def sweep_markers(folder: Path) -> None:
+def discard_old_markers(folder: Path) -> None:
     """Clear away the markers of runners that ended more than a day ago.
 
     A worker of theirs may have been out of reach for a while; a live runner's own marker is never so old.
@@ -142,8 +151,8 @@ def sweep_markers(folder: Path) -> None:
                 path.unlink()
 
 
-class Stop:
-    """Holds whether the runner was told to stop, and by what.
+class RunnerStop:
+    """Says whether the runner was told to stop and by what, and tells its workers.
 
     Args:
         markers: files that tell the workers.
@@ -164,7 +173,7 @@ class Stop:
 
 
 @contextmanager
-def runner_signals(stop: Stop) -> Iterator[None]:
+def runner_signals(stop: RunnerStop) -> Iterator[None]:
     """Have SIGINT and SIGTERM stop a sweep; a second signal, or workers that take longer than four seconds, end it.
 
     Raises:

@@ -12,15 +12,15 @@ from bnbench.sweep.devices import prepare_process
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import Swept
-from bnbench.sweep.runner import Sweeping
-from bnbench.sweep.watching import watch
+from bnbench.sweep.runner import Runner
+from bnbench.sweep.watching import run_and_show
 from bnbench.wording import counted, percent, plan_time
 
 _NAMED = 8  # slots that the plan names one by one
 
 
 class Listener:
-    """Hears how a sweep goes, and keeps it to itself."""
+    """Takes what a sweep has to say, and prints nothing."""
 
     def note(self, sentence: str) -> None:
         """Take a sentence that the user should know."""
@@ -31,12 +31,12 @@ class Listener:
         Args:
             plan: what is done and what will run.
             execution: how.
-            estimate: says how many seconds it will take, None where that is unknown; it may measure for a while.
+            estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
         """
 
-    def watch(self, sweeping: Sweeping) -> list[Outcome]:
+    def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep to its end, and return each outcome."""
-        return list(sweeping.outcomes())
+        return list(runner.outcomes())
 
     def ended(self, swept: Swept) -> None:
         """Take how the sweep ended."""
@@ -76,9 +76,9 @@ class Messages(Listener):
         line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
         self.note(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
 
-    def watch(self, sweeping: Sweeping) -> list[Outcome]:
+    def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep, and show how far it is."""
-        return watch(sweeping)
+        return run_and_show(runner)
 
     def ended(self, swept: Swept) -> None:
         """Print how fast fits were, and which failed and how to run them again."""

@@ -87,8 +87,8 @@ class Plan:
         }
 
 
-def check_request(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet:
-    """Load the data and every arm once, in the parent: a wrong request ends before any worker starts.
+def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet:
+    """Load the data and every arm once, and return the data; a wrong request ends here, before any worker starts.
 
     What can be judged without data is judged first: a wrong name is wrong on a machine without the data set, too.
 

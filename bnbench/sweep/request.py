@@ -50,9 +50,12 @@ class SweepRequest:
         return self.folder or Path("results") / folder_name(protocol)
 
     def options(self, backend: Backend) -> dict[str, Any]:
-        """Return the command's options that ask for the same: all but knobs, grid, and what concerns a single run."""
+        """Return the options of ``bnbench run``, besides knobs and grid, that repeat this request.
+
+        ``--force`` and others of a single run are left out.
+        """
         usual, usual_devices = Execution(), DeviceRequest()
-        devices = self.execution.request
+        devices = self.execution.devices
         asked = {"out": self.folder, "chunk": self.chunk}
         asked |= _changed({name: getattr(self.execution, name) for name in _STORED}, usual)
         asked |= _changed({knob.name: getattr(devices, knob.name) for knob in fields(devices)}, usual_devices)
@@ -65,8 +68,8 @@ class Swept:
 
     Attributes:
         plan: what had been done before, and what was to run.
-        execution: how it was computed, on which slots.
-        backend: where.
+        execution: how they were computed, on which slots.
+        backend: the place where fits were computed.
         outcomes: of the fits that have ended since, in that order.
     """
 

@@ -1,4 +1,4 @@
-"""A grid of fits through a backend. Workers write the results; the runner only plans and watches."""
+"""The runner of a sweep: it hands fits to a backend and hears how each has ended; workers write the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bnbench.results.failures import read_failure
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.fit_under_way import stored_outcome
-from bnbench.sweep.interrupts import Interrupted, Stop, runner_signals, sweep_markers
+from bnbench.sweep.interrupts import Interrupted, RunnerStop, discard_old_markers, runner_signals
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.worker import TRIES, record_killed
 
@@ -25,8 +25,8 @@ _WAIT = 1.0  # seconds between two looks at fits that another runner computes
 _SUSPECT = TRIES - 1  # deaths without a checkpoint after which a fit is run alone
 
 
-class Sweeping:
-    """A sweep under way: what is left of a plan, and why.
+class Runner:
+    """Runs what is left of a plan through a backend: rounds, suspects, fits that other runners have finished.
 
     Args:
         plan: what is to run.
@@ -40,7 +40,7 @@ class Sweeping:
         token = uuid.uuid4().hex[:12]
         sources = {arm: arm_source(arm) for arm in {key.arm for key in plan.to_run}}
         self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, backend.is_remote, sources=sources)
-        self.stop = Stop(self.job.stop_markers)
+        self.stop = RunnerStop(self.job.stop_markers)
         self.left = list(plan.to_run)
         self.elsewhere: list[FitKey] = []  # fits that another runner computes at the moment
         self.kills: Counter[FitKey] = Counter()
@@ -64,7 +64,7 @@ class Sweeping:
         try:
             with runner_signals(self.stop):
                 discard_left_behind(self.plan.folder, (*self.plan.done, *self.left))
-                sweep_markers(self.plan.folder / "running")
+                discard_old_markers(self.plan.folder / "running")
                 while self.left and not self.stop.is_requested:
                     yield from self._round()
                 discard_left_behind(self.plan.folder, self.plan.to_run)

@@ -43,7 +43,7 @@ def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:
     return mask, is_trained(mask)
 
 
-def start_fit(
+def make_fit(
     key: FitKey, protocol: Protocol, plane: Plane, masks: tuple[Mask, Mask], data: Images, chunk: int = CHUNK
 ) -> Fit:
     """Make a fit before its first step, its pixels and images in the order that all arms of a pair share."""

@@ -14,9 +14,9 @@ from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.plan import Plan, check_request, plan_sweep, set_aside
+from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
 from bnbench.sweep.request import SweepRequest, Swept
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 
 
 def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
@@ -46,10 +46,14 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
 
 
 def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
-    execution = replace(request.execution, slots=backend.slots(request.execution.request))
-    data = check_request(request.grid, request.protocol, execution)
+    execution = replace(request.execution, slots=backend.slots(request.execution.devices))
+    data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)
-    plan = _plan(request, protocol, listener)
+    folder = request.folder_of(protocol)
+    store.check_folder(folder, protocol)
+    if request.force and not request.dry_run and (aside := set_aside(folder, request.grid.shard(*request.shard))):
+        listener.note(f"what was there is in {aside}")
+    plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
     execution = replace(execution, chunk=request.chunk or kept or execution.chunk)
     if request.dry_run:
@@ -61,20 +65,18 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
         execution = replace(execution, chunk=chunk)
     listener.planned(
-        plan, execution, lambda: backend.measure(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
+        plan, execution, lambda: backend.time_on_device(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
     )
-    sweeping = Sweeping(plan, execution, backend, fail_fast=request.fail_fast)
-    return Swept(plan, execution, backend, listener.watch(sweeping))
+    runner = Runner(plan, execution, backend, fail_fast=request.fail_fast)
+    outcomes = listener.run_through(runner)  # here the fits are computed
+    return Swept(plan, execution, backend, outcomes)
 
 
-def _plan(request: SweepRequest, protocol: Protocol, listener: Listener) -> Plan:
-    """Plan the sweep; by ``force`` as if nothing were there, and in a real run nothing is."""
+def _plan(request: SweepRequest, protocol: Protocol) -> Plan:
+    """Plan the sweep; with ``force`` every fit is left to run."""
     folder = request.folder_of(protocol)
-    store.check_folder(folder, protocol)
-    keys = request.grid.shard(*request.shard)
-    if request.force and not request.dry_run and (aside := set_aside(folder, keys)):
-        listener.note(f"what was there is in {aside}")
     plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
+    keys = request.grid.shard(*request.shard)
     return replace(plan, done={}, failed={}, broken=[], to_run=keys) if request.force else plan
 
 
@@ -99,7 +101,7 @@ def _chosen_chunk(
     listener: Listener,
 ) -> int:
     """Return the chunk that was asked for, else the one that the folder was started with, else the fastest."""
-    chunk = asked or kept or backend.measure(choose_chunk, plan, execution, data)
+    chunk = asked or kept or backend.time_on_device(choose_chunk, plan, execution, data)
     first = keep_chunk(plan.folder, kept or chunk)  # another shard may have been quicker: its choice holds
     if kept is None:
         return asked or first

@@ -14,17 +14,17 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results import claims
 from bnbench.sweep.execution import Outcome
 from bnbench.sweep.pace import seconds_left
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from bnbench.wording import duration
 
 _LOOK_EVERY = 0.5  # seconds
 
 
-def watch(sweeping: Sweeping, on_outcome: Callable[[Outcome], None] | None = None) -> list[Outcome]:
+def run_and_show(runner: Runner, on_outcome: Callable[[Outcome], None] | None = None) -> list[Outcome]:
     """Run a sweep and show how far it is, on stderr.
 
     Args:
-        sweeping: what to run.
+        runner: what runs it.
         on_outcome: called with each outcome too; it may write to stdout.
 
     Raises:
@@ -33,10 +33,10 @@ def watch(sweeping: Sweeping, on_outcome: Callable[[Outcome], None] | None = Non
     console = Console(stderr=True, highlight=False, emoji=False, force_jupyter=False)
     # In a notebook, too, they are lines on stderr. Lines for a machine on the same terminal would tear bars apart.
     has_bars = console.is_terminal and not (on_outcome and sys.stdout.isatty())
-    view = _Bars(sweeping, console) if has_bars else _Lines(sweeping, console)
+    view = _Bars(runner, console) if has_bars else _Lines(runner, console)
     outcomes: list[Outcome] = []
     with view:
-        for outcome in sweeping.outcomes():
+        for outcome in runner.outcomes():
             outcomes.append(outcome)
             view.ended(outcome)
             if on_outcome:
@@ -47,11 +47,11 @@ def watch(sweeping: Sweeping, on_outcome: Callable[[Outcome], None] | None = Non
 class _Lines:
     """Prints a line when a fit starts and one when it ends, for logs."""
 
-    def __init__(self, sweeping: Sweeping, console: Console) -> None:
-        self.sweeping, self.console = sweeping, console
-        self.total = len(sweeping.left)
+    def __init__(self, runner: Runner, console: Console) -> None:
+        self.runner, self.console = runner, console
+        self.total = len(runner.left)
         self.done = 0
-        self.times = _known_times(sweeping)
+        self.times = _known_times(runner)
         self.under_way: list[claims.Progress] = []  # in this folder, also by other runners
         self.announced: set[FitKey] = set()
         self.is_stopping = False
@@ -75,12 +75,12 @@ class _Lines:
 
     def rest(self, text: str) -> str:
         """Say how many fits are left and for how long, in the words of ``text``; empty once none is left."""
-        left = list(self.sweeping.left)
+        left = list(self.runner.left)
         if not left:
             return ""
         under_way = {progress.key: progress for progress in self.under_way if progress.key in left}
-        others = sum(progress.token != self.sweeping.job.token for progress in under_way.values())
-        slots = len(self.sweeping.job.execution.slots) + others
+        others = sum(progress.token != self.runner.job.token for progress in under_way.values())
+        slots = len(self.runner.job.execution.slots) + others
         seconds = seconds_left(set(left) - under_way.keys(), under_way, self.times, slots, time.time())
         return text.format(left=len(left), time="time unknown" if seconds is None else f"about {duration(seconds)}")
 
@@ -97,11 +97,11 @@ class _Lines:
                 self.say(f"started {progress.key}{resumed} on {progress.slot}")
 
     def _look(self) -> None:
-        token = self.sweeping.job.token
+        token = self.runner.job.token
         while not self.is_over.wait(_LOOK_EVERY):
-            self.under_way = claims.running(self.sweeping.job.folder)
+            self.under_way = claims.running(self.runner.job.folder)
             self.show([progress for progress in self.under_way if progress.token == token])
-            if self.sweeping.stop.is_requested and not self.is_stopping:
+            if self.runner.stop.is_requested and not self.is_stopping:
                 self.is_stopping = True
                 self.say("stopping: fits under way write their checkpoints")
 
@@ -109,8 +109,8 @@ class _Lines:
 class _Bars(_Lines):
     """Shows a bar for the sweep and one for each fit that runs; they go when it is over, and the lines stay."""
 
-    def __init__(self, sweeping: Sweeping, console: Console) -> None:
-        super().__init__(sweeping, console)
+    def __init__(self, runner: Runner, console: Console) -> None:
+        super().__init__(runner, console)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -146,12 +146,12 @@ class _Bars(_Lines):
             self.bars.update(self.tasks[progress.key], completed=progress.step, text=text)
 
 
-def _known_times(sweeping: Sweeping) -> list[tuple[str, float]]:
+def _known_times(runner: Runner) -> list[tuple[str, float]]:
     """Return arm and wall time of the fits that earlier runs have finished on this device, with as many threads."""
-    execution = sweeping.job.execution
+    execution = runner.job.execution
     asked = execution.slots[0].device, execution.threads
     return [
         (key.arm, float(origin["wall_seconds"]))
-        for key, origin in sweeping.plan.done.items()
+        for key, origin in runner.plan.done.items()
         if (origin["device"], origin["threads"]) == asked
     ]

@@ -1,4 +1,4 @@
-"""One fit in a worker: claimed, given a slot, computed; or a record of why not. Nothing ever raises."""
+"""One fit in a worker: claimed, given a slot, computed; or a record of why not. Only a signal passes through."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import os
 import time
 import traceback
-from pathlib import Path
 
 import torch
 
@@ -21,7 +20,7 @@ from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.fit_under_way import FitUnderWay, stored_outcome
-from bnbench.sweep.interrupts import StopWatch, is_worker_process, worker_signals
+from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.provenance import host_hash, now
 from bnbench.wording import counted
 
@@ -41,7 +40,7 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
     Returns:
         How it ended: ``taken`` at once when another process computes it, ``stopped`` when it was told to.
     """
-    stop = StopWatch(job.stop_markers, runner=job.runner if is_worker_process() else None)
+    stop = WorkerStop(job.stop_markers, runner=job.runner if is_worker_process() else None)
     folder = job.folder
     with worker_signals(stop):
         try:
@@ -57,7 +56,7 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
                     return _record_timeout(key, job, ended)
                 if (killed := deaths(folder, key)) >= TRIES:
                     return record_killed(key, job, killed)
-                outcome = _with_slot(key, job, stop, folder)
+                outcome = _with_slot(key, job, stop)
         except LeaseGivenUpError:
             outcome = Outcome(key, "stopped")
         except store.StoreError as error:
@@ -107,19 +106,19 @@ def _record_timeout(key: FitKey, job: Job, details: str = "", *, seconds: float 
     return record_failure(key, job, "timed out", message, seconds=seconds, slot=slot, details=details)
 
 
-def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
+def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
     start = time.perf_counter()
     with lease(job.execution.slots, job.local_folder, lambda: stop.is_requested) as slot:
         try:
             with Confinement(is_own_arm(key.arm), job.execution.fit_timeout, job.end_marker(key)) as confinement:
-                return _with_retry(key, job, stop, slot, folder, confinement)
+                return _with_retry(key, job, stop, slot, confinement)
         except FitStoppedError:
             return Outcome(key, "stopped", time.perf_counter() - start)
         except OneColourError as error:
             kind, message = "one-colour mask", str(error)
         except DivergedError as error:
             kind, message = "diverged", str(error)
-            layout.checkpoint_path(folder, key).unlink(missing_ok=True)  # it can only diverge again
+            layout.checkpoint_path(job.folder, key).unlink(missing_ok=True)  # it can only diverge again
         except UnwritableError as error:
             return disk_outcome(key, error.reason, time.perf_counter() - start)
         except OutOfTimeError:
@@ -135,16 +134,16 @@ def _with_slot(key: FitKey, job: Job, stop: StopWatch, folder: Path) -> Outcome:
         return record_failure(key, job, kind, message, seconds=time.perf_counter() - start, slot=str(slot))
 
 
-def _with_retry(key: FitKey, job: Job, stop: StopWatch, slot: Slot, folder: Path, confinement: Confinement) -> Outcome:
+def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement: Confinement) -> Outcome:
     """Compute; when memory runs out, once more with half as many pixels at once."""
     chunk = job.execution.chunk
     try:
-        return FitUnderWay(key, job, slot, chunk, folder).run(stop, confinement)
+        return FitUnderWay(key, job, slot, chunk).run(stop, confinement)
     except Exception as error:
         if not _is_out_of_memory(error) or chunk == 1:
             raise
     free_cached_memory(slot.device)
-    again = FitUnderWay(key, job, slot, chunk // 2, folder)
+    again = FitUnderWay(key, job, slot, chunk // 2)
     again.add_note(f"out of memory with {chunk} pixels at once, computed with {chunk // 2}")
     return again.run(stop, confinement)
 

@@ -28,10 +28,10 @@ from bnbench.results.evaluations import COLUMNS, mean_differences, read_evaluate
 from bnbench.results.fits import read_fit
 from bnbench.sweep import fit_under_way
 from bnbench.sweep.backends.inline import Inline
-from bnbench.sweep.backends.processes import each_in_processes
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
+from bnbench.sweep.side_by_side import each_in_processes
 from tests.cases import FOREIGN
 from tests.cli.test_cli import Answer
 from tests.cli.test_cli import bnbench as command
@@ -48,7 +48,7 @@ ARMS = f"plain,bn,{FOREIGN}"
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate") / "results"
     store.open_folder(folder, TINY)
-    outcomes = list(Sweeping(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
+    outcomes = list(Runner(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
 
@@ -96,7 +96,7 @@ def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
     protocol = TINY.with_knobs(precision="tf32")
     store.open_folder(tmp_path / "results", protocol)
     plan = plan_sweep(tmp_path / "results", protocol, replace(GRID, arms=("plain",)))
-    assert [outcome.state for outcome in Sweeping(plan, KEEPING, Inline()).outcomes()] == ["done"]
+    assert [outcome.state for outcome in Runner(plan, KEEPING, Inline()).outcomes()] == ["done"]
     torch.set_float32_matmul_precision("high")
     asked = request(tmp_path / "evaluations", arms=("plain",))
     (task,) = plan_evaluation(tmp_path / "results", asked).to_run
@@ -249,7 +249,7 @@ def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
     store.open_folder(results.parent / "other", other)
     grid = Grid(("bn",), (0.5,), (2,))
     plan = plan_sweep(results.parent / "other", other, grid)
-    list(Sweeping(plan, KEEPING, Inline()).outcomes())
+    list(Runner(plan, KEEPING, Inline()).outcomes())
     key = FitKey("bn", 0.5, 2)
     shutil.copy(layout.fit_path(plan.folder, key), layout.fit_path(results, key))
     found = plan_evaluation(results, request(results / "evaluations"))

@@ -23,8 +23,8 @@ from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job
 from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
-from bnbench.sweep.interrupts import StopWatch
-from bnbench.sweep.plan import check_request
+from bnbench.sweep.interrupts import WorkerStop
+from bnbench.sweep.plan import load_inputs
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
 from tests.idx import write_idx
@@ -40,7 +40,7 @@ RUN += ("--devices", "cpu", "--bn-statistics", "batch:20", "--backend", "inline"
 
 def settled(folder: Path, protocol: Protocol = SMALL) -> Protocol:
     """The protocol of a sweep on the images that a folder holds."""
-    found = check_request(GRID, protocol, replace(ONE, data_folder=folder))
+    found = load_inputs(GRID, protocol, replace(ONE, data_folder=folder))
     return replace(protocol, content=found.content)
 
 
@@ -153,17 +153,17 @@ def test_a_checkpoint_goes_on_only_with_the_same_images(tmp_path: Path) -> None:
     store.open_folder(results, first)
     marker = tmp_path / "stop"
     job = Job(first, results, replace(ONE, data_folder=data["a"]), "token")
-    under_way = FitUnderWay(KEY, job, ONE.slots[0], 4, results)
+    under_way = FitUnderWay(KEY, job, ONE.slots[0], 4)
     under_way.fit.advance()
     marker.touch()
     with pytest.raises(FitStoppedError):
-        under_way.run(StopWatch((marker,)), Confinement(False, None, tmp_path / "over"))
+        under_way.run(WorkerStop((marker,)), Confinement(False, None, tmp_path / "over"))
     assert load_checkpoint(results, KEY, fit_identity(KEY, first)) is not None
     assert load_checkpoint(results, KEY, fit_identity(KEY, settled(data["b"]))) is None
     moved = replace(job, execution=replace(ONE, data_folder=data["b"]))
     with pytest.raises(DataError, match=first.content):
-        FitUnderWay(KEY, moved, ONE.slots[0], 4, results)
-    assert FitUnderWay(KEY, job, ONE.slots[0], 4, results).first_step == 1
+        FitUnderWay(KEY, moved, ONE.slots[0], 4)
+    assert FitUnderWay(KEY, job, ONE.slots[0], 4).first_step == 1
 
 
 def test_evaluate_refuses_planes_that_were_fitted_on_other_images(tmp_path: Path) -> None:

@@ -133,20 +133,20 @@ def test_a_wrong_request_names_it_and_computes_nothing(asked: dict[str, Any], na
     ],
 )
 def test_natural_probabilities(given: Any, meant: tuple[float, ...]) -> None:
-    assert values.read_probs(given) == meant
+    assert values.probs_of(given) == meant
 
 
 @pytest.mark.parametrize(
     ("given", "meant"), [(3, (1, 2, 3)), ([3], (3,)), (range(4, 6), (4, 5)), (np.int64(2), (1, 2)), ("7:7:1", (7,))]
 )
 def test_natural_seeds(given: Any, meant: tuple[int, ...]) -> None:
-    assert values.read_seeds(given) == meant
+    assert values.seeds_of(given) == meant
 
 
 def test_natural_knobs_and_a_protocol_of_ones_own() -> None:
-    changed = values.read_protocol(PROFILES["quick"], {"mask_size": np.int64(5), "widths": [3], "strides": [1]}, [])
+    changed = values.protocol_of(PROFILES["quick"], {"mask_size": np.int64(5), "widths": [3], "strides": [1]}, [])
     assert changed == PROFILES["quick"].with_knobs(mask_size=(5, 5), widths=(3,), strides=(1,))
-    assert values.read_protocol("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
+    assert values.protocol_of("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
 
 
 def test_a_protocol_of_ones_own_can_be_repeated_by_the_command(tmp_path: Path) -> None:

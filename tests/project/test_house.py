@@ -20,7 +20,7 @@ MODULES = {
 # Package to the modules that may import it; a name stands for itself and what lies below it.
 HOMES = {
     "click": ("bnbench.cli",),
-    "joblib": ("bnbench.sweep.backends",),
+    "joblib": ("bnbench.sweep.backends", "bnbench.sweep.side_by_side"),
     "dask": ("bnbench.sweep.backends.dask_",),
     "distributed": ("bnbench.sweep.backends.dask_",),
     "seaborn": ("bnbench.report",),

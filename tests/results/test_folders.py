@@ -327,7 +327,7 @@ def test_a_damaged_chunk_is_said_and_that_of_the_fits_is_kept(tmp_path: Path, da
 def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bnbench.sweep import fit_under_way
     from bnbench.sweep.backends.inline import Inline
-    from bnbench.sweep.runner import Sweeping
+    from bnbench.sweep.runner import Runner
 
     real = fit_under_way.measure_fit
 
@@ -338,7 +338,7 @@ def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypa
     monkeypatch.setattr(fit_under_way, "measure_fit", infinite)
     store.open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
-    (outcome,) = Sweeping(plan, Execution(make_slots(("cpu",), 1, 1), chunk=4), Inline()).outcomes()
+    (outcome,) = Runner(plan, Execution(make_slots(("cpu",), 1, 1), chunk=4), Inline()).outcomes()
     assert outcome.state == "failed"
     assert "test_loss" in outcome.message
     assert layout.fit_paths(tmp_path) == []

@@ -24,7 +24,7 @@ from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import plan_sweep, set_aside
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.cases import FOREIGN
 
 TINY = PROFILES["smoke"].with_knobs(
@@ -39,7 +39,7 @@ KEEPING = Execution(make_slots(("cpu",), 1, 1), keep_planes=True)
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("planes")
     store.open_folder(folder, TINY)
-    outcomes = list(Sweeping(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
+    outcomes = list(Runner(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
 
@@ -89,7 +89,7 @@ def test_saving_again_gives_the_same_bytes(swept: Path, tmp_path: Path) -> None:
 def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
-    list(Sweeping(plan, Execution(KEEPING.slots), Inline()).outcomes())
+    list(Runner(plan, Execution(KEEPING.slots), Inline()).outcomes())
     assert not (tmp_path / "planes").exists()
     assert plan_sweep(tmp_path, TINY, GRID).without_plane == [KEYS["plain"]]
 
@@ -97,7 +97,7 @@ def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monk
         raise RuntimeError("the plane cannot be kept")
 
     monkeypatch.setattr("bnbench.sweep.fit_under_way.save_plane", refuse)
-    (outcome,) = Sweeping(plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,))), KEEPING, Inline()).outcomes()
+    (outcome,) = Runner(plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,))), KEEPING, Inline()).outcomes()
     assert outcome.state == "failed"
     assert not layout.fit_path(tmp_path, KEYS["bn"]).exists()
 
@@ -105,7 +105,7 @@ def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monk
 def test_keeping_planes_changes_no_number(swept: Path, tmp_path: Path) -> None:
     store.open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,)))
-    list(Sweeping(plan, Execution(KEEPING.slots), Inline()).outcomes())
+    list(Runner(plan, Execution(KEEPING.slots), Inline()).outcomes())
     ours, theirs = (read_fit(layout.fit_path(folder, KEYS["bn"])) for folder in (tmp_path, swept))
     assert ours.identity == theirs.identity
     assert ours.landscape.equals(theirs.landscape)

@@ -18,14 +18,14 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest, Swept
 from bnbench.sweep.sweep import run_sweep
 from tests.fits import TINY
 
 GRID = Grid(("plain",), (0.5,), (1, 2))
-ONE = Execution(request=DeviceRequest("cpu", jobs=1))
+ONE = Execution(devices=DeviceRequest("cpu", jobs=1))
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -55,7 +55,7 @@ class Backwards(Inline):
 
     name = "backwards"
 
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         return super().compute([*reversed(batch)], job, stop)
 
 

@@ -27,9 +27,9 @@ from bnbench.sweep.backends.dask_backend import Dask
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop, sweep_markers
+from bnbench.sweep.interrupts import RunnerStop, discard_old_markers
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import TINY as COMMAND
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2, 3))
 KEY = FitKey("plain", 0.5, 1)
 LONG = TINY.with_knobs(steps=50)
-ONE = Execution(make_slots(("cpu",), 1, 1), request=DeviceRequest("cpu", jobs=2), checkpoint_every=0.2)
+ONE = Execution(make_slots(("cpu",), 1, 1), devices=DeviceRequest("cpu", jobs=2), checkpoint_every=0.2)
 QUIET = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
@@ -88,10 +88,10 @@ def connected(address: str) -> Iterator[Dask]:
         yield there
 
 
-def sweeping(folder: Path, backend: Backend, protocol: Protocol = TINY, grid: Grid = GRID) -> Sweeping:
+def make_runner(folder: Path, backend: Backend, protocol: Protocol = TINY, grid: Grid = GRID) -> Runner:
     store.open_folder(folder, protocol)
     plan = plan_sweep(folder, protocol, grid, retry_failed=True)
-    return Sweeping(plan, ONE, backend)
+    return Runner(plan, ONE, backend)
 
 
 def assert_same_tables(one: Path, other: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(a
         until(lambda: len(there.workers) == 2)
         threading.Thread(target=look, daemon=True).start()
         outcomes: list[Outcome] = []
-        runner = sweeping(tmp_path / "dask", there, LONG).outcomes()
+        runner = make_runner(tmp_path / "dask", there, LONG).outcomes()
         thread = threading.Thread(target=lambda: outcomes.extend(runner))
         thread.start()
         until(lambda: any(fit.pid == first.pid for fit in claims.running(tmp_path / "dask")))
@@ -129,7 +129,7 @@ def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(a
     assert [outcome.state for outcome in outcomes] == ["done"] * 6
     assert {outcome.key for outcome in outcomes} == set(GRID.fits())
     assert not list((tmp_path / "dask" / "running").iterdir())
-    assert len(list(sweeping(tmp_path / "alone", Inline(), LONG).outcomes())) == 6
+    assert len(list(make_runner(tmp_path / "alone", Inline(), LONG).outcomes())) == 6
     assert_same_tables(tmp_path / "dask", tmp_path / "alone")
 
 
@@ -138,7 +138,7 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     grid = Grid(("plain", "tests.foreign_arms:dropout"), (0.5,), (1,))
 
     def sweep_out_of_reach() -> dict[str, Outcome]:
-        run = sweeping(tmp_path / "dask", there, grid=grid)
+        run = make_runner(tmp_path / "dask", there, grid=grid)
         run.job = replace(run.job, folder=Path(f"/proc/self/fd/{folder}"))
         return {outcome.key.arm: outcome for outcome in run.outcomes()}
 
@@ -153,7 +153,7 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     os.close(folder)
     (failure,) = sweeps.read_sweep(tmp_path / "dask").failures
     assert (failure.key.arm, failure.tries) == ("tests.foreign_arms:dropout", 2)
-    list(sweeping(tmp_path / "alone", Inline(), grid=Grid(("plain",), (0.5,), (1,))).outcomes())
+    list(make_runner(tmp_path / "alone", Inline(), grid=Grid(("plain",), (0.5,), (1,))).outcomes())
     assert_same_tables(tmp_path / "dask", tmp_path / "alone")
 
 
@@ -163,7 +163,7 @@ def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_pa
         assert [str(slot) for slot in there.slots(DeviceRequest("cpu,cpu,cpu"))] == ["cpu#0"], "it has one thread"
         with pytest.raises(RequestError, match="cannot compute fits: --devices cuda:7: this machine has no device"):
             there.slots(DeviceRequest("cuda:7"))
-        runner = sweeping(tmp_path / "dask", there, TINY.with_knobs(steps=100_000))
+        runner = make_runner(tmp_path / "dask", there, TINY.with_knobs(steps=100_000))
         threading.Timer(2.0, own.kill).start()
         with pytest.raises(RequestError, match="the Dask scheduler is gone"):
             list(runner.outcomes())
@@ -192,13 +192,13 @@ def test_a_cluster_of_this_machine_is_stopped_within_seconds_and_goes_on(tmp_pat
 
 def test_what_a_cluster_lost_for_good_is_run_alone_once_and_then_given_up(tmp_path: Path) -> None:
     class LosesOne(Inline):
-        def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+        def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
             batches.append([*batch])
             for key in batch:
                 yield Outcome(key, "killed" if key == KEY else "done")
 
     batches: list[list[FitKey]] = []
-    outcomes = {outcome.key: outcome for outcome in sweeping(tmp_path, LosesOne()).outcomes()}
+    outcomes = {outcome.key: outcome for outcome in make_runner(tmp_path, LosesOne()).outcomes()}
     assert batches == [GRID.fits(), [KEY]]
     assert outcomes.pop(KEY).message.startswith("killed worker: ")
     assert {outcome.state for outcome in outcomes.values()} == {"done"}
@@ -206,7 +206,7 @@ def test_what_a_cluster_lost_for_good_is_run_alone_once_and_then_given_up(tmp_pa
 
 @pytest.mark.parametrize("has_got_on", [False, True])
 def test_three_deaths_over_a_fit_are_enough_unless_it_gets_on(tmp_path: Path, has_got_on: bool) -> None:
-    run = sweeping(tmp_path, Inline(), grid=Grid(("plain",), (0.5,), (1,)))
+    run = make_runner(tmp_path, Inline(), grid=Grid(("plain",), (0.5,), (1,)))
     lock = layout.lock_path(tmp_path, KEY)
     lock.parent.mkdir(exist_ok=True)
     lock.write_bytes(b"...")
@@ -230,7 +230,7 @@ def test_markers_of_runners_long_gone_are_swept(tmp_path: Path) -> None:
         (tmp_path / name).touch()
         if not name.endswith("new"):
             os.utime(tmp_path / name, (time.time() - 90_000,) * 2)
-    sweep_markers(tmp_path)
+    discard_old_markers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"stop-new", "plain.json"}
 
 

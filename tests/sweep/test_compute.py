@@ -11,7 +11,7 @@ import torch
 from bnbench.inputs.data import DataSet, load_data
 from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import FitKey
-from bnbench.sweep.start import draw_masks, make_plane, start_fit
+from bnbench.sweep.start import draw_masks, make_fit, make_plane
 from tests.fits import SMOKE
 
 ARMS = ("plain", "bn", "skip")
@@ -26,7 +26,7 @@ def data() -> DataSet:
 
 def started(key: FitKey, data: DataSet) -> Fit:
     plane = make_plane(key, PROTOCOL, data, "cpu")
-    return start_fit(key, PROTOCOL, plane, draw_masks(key, PROTOCOL), data.train)
+    return make_fit(key, PROTOCOL, plane, draw_masks(key, PROTOCOL), data.train)
 
 
 def test_arms_share_their_masks() -> None:

@@ -26,7 +26,7 @@ from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 from tests.foreign_arms import TRAINED_ON
 from tests.rough_arms import CHILDREN, ROUGH
@@ -45,7 +45,7 @@ def sweep(folder: Path, *keys: FitKey, execution: Execution = ONE, in_workers: b
     """One fit after another; ``plain`` comes last, in the process that the others have used."""
     store.open_folder(folder, PROTOCOL)
     plan = plan_sweep(folder, PROTOCOL, Grid(tuple(key.arm for key in keys), (0.5,), (1,)))
-    return list(Sweeping(plan, execution, Processes() if in_workers else Inline()).outcomes())
+    return list(Runner(plan, execution, Processes() if in_workers else Inline()).outcomes())
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +156,10 @@ def test_an_arm_that_changes_in_mid_sweep_fails_and_is_not_mislabelled(
     key, folder = FitKey("changing_arm:make", 0.5, 1), tmp_path / "results"
     store.open_folder(folder, PROTOCOL)
     grid = Grid((key.arm,), (0.5,), (1,))
-    sweeping = Sweeping(plan_sweep(folder, PROTOCOL, grid), ONE, Inline())
+    runner = Runner(plan_sweep(folder, PROTOCOL, grid), ONE, Inline())
     (tmp_path / "changing_arm.py").write_text("from tests.foreign_arms import group_norm as make\n")
     monkeypatch.delitem(sys.modules, "changing_arm")  # a worker that begins now
-    (outcome,) = sweeping.outcomes()
+    (outcome,) = runner.outcomes()
     assert outcome.state == "failed"
     assert "its file was changed during the sweep" in outcome.message
     assert layout.fit_paths(folder) == []

@@ -26,9 +26,9 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.plan import check_request, plan_sweep
+from bnbench.sweep.plan import load_inputs, plan_sweep
 from bnbench.sweep.provenance import provenance
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from bnbench.sweep.status import read_status
 from tests.fits import TINY
 
@@ -191,9 +191,9 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
     grid, key = Grid(("plain",), (0.5,), (1,)), FitKey("plain", 0.5, 1)
     store.open_folder(tmp_path, TINY)
     steps: list[Callable[[], object]] = [
-        lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, check_request(grid, TINY, execution)),
+        lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, load_inputs(grid, TINY, execution)),
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
-        lambda: list(Sweeping(plan_sweep(tmp_path, TINY, grid), execution, Inline()).outcomes()),
+        lambda: list(Runner(plan_sweep(tmp_path, TINY, grid), execution, Inline()).outcomes()),
         lambda: provenance(execution.slots[0], 1, 1),  # of bnbench check
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2))), execution, None),
         lambda: read_status(tmp_path),

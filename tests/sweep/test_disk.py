@@ -22,7 +22,7 @@ from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import Answer
 from tests.cli.test_cli import bnbench as in_this_python
 from tests.shell import Stamps, assert_same, assert_tidy, bnbench
@@ -40,7 +40,7 @@ COMMAND += ["--backend", "inline", "--widths", "2", "--strides", "2"]
 def sweep(folder: Path, execution: Execution = OFTEN) -> dict[FitKey, Outcome]:
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, GRID)
-    return {outcome.key: outcome for outcome in Sweeping(plan, execution, Inline()).outcomes()}
+    return {outcome.key: outcome for outcome in Runner(plan, execution, Inline()).outcomes()}
 
 
 def here(folder: Path) -> Answer:

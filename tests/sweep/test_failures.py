@@ -19,9 +19,9 @@ from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import bnbench
 from tests.foreign_arms import TRAINED_ON
 from tests.shell import SWEEP, Running
@@ -63,10 +63,10 @@ def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bo
     names = tuple(arm if arm in ("plain", "bn") else f"tests.foreign_arms:{arm}" for arm in arms)
     store.open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
-    return list(Sweeping(plan, execution, Inline()).outcomes())
+    return list(Runner(plan, execution, Inline()).outcomes())
 
 
-def computing(compute: Callable[[Sequence[FitKey], Job, Stop], Iterator[Outcome]]) -> Inline:
+def computing(compute: Callable[[Sequence[FitKey], Job, RunnerStop], Iterator[Outcome]]) -> Inline:
     """A backend that computes batches as a function does."""
     backend = Inline()
     backend.compute = compute  # type: ignore[method-assign]  # a backend for one test needs no class
@@ -212,7 +212,7 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
     store.open_folder(tmp_path, TINY)
     batches = []
 
-    def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def dies(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         batches.append(batch)
         if len(batches) > 5:
             yield from Inline().compute(batch, job, stop)
@@ -224,7 +224,7 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
         raise WorkersKilledError
 
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
-    (outcome,) = Sweeping(plan, ONE, computing(dies)).outcomes()
+    (outcome,) = Runner(plan, ONE, computing(dies)).outcomes()
     assert (outcome.state, len(batches)) == ("done", 6)
 
 
@@ -234,7 +234,7 @@ def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_
     store.open_folder(tmp_path, TINY)
     batches: list[int] = []
 
-    def dies(batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def dies(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         batches.append(len(batch))
         if len(batches) > 2:
             yield from Inline().compute(batch, job, stop)
@@ -244,6 +244,6 @@ def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_
         raise WorkersKilledError
 
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2, 3)))
-    outcomes = list(Sweeping(plan, ONE, computing(dies)).outcomes())
+    outcomes = list(Runner(plan, ONE, computing(dies)).outcomes())
     assert {outcome.state for outcome in outcomes} == {"done"}
     assert batches == [3, 3, 1, 1, 1]

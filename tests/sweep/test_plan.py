@@ -15,12 +15,12 @@ from bnbench.results.fits import read_fit
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.cost import estimate_seconds
-from bnbench.sweep.devices import make_slots
+from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
-from bnbench.sweep.interrupts import StopWatch
+from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 
 ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
@@ -30,7 +30,7 @@ GRID = Grid(("plain",), (0.5,), (1,))
 
 def sweep(folder: Path, grid: Grid = GRID) -> list[Outcome]:
     store.open_folder(folder, TINY)
-    return list(Sweeping(plan_sweep(folder, TINY, grid), ONE, Inline()).outcomes())
+    return list(Runner(plan_sweep(folder, TINY, grid), ONE, Inline()).outcomes())
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
     beside = plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8)))
     assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * origin["wall_seconds"])
     for other in (replace(GRID, arms=("bn",)), replace(GRID, seeds=(7,))):
-        threads = replace(ONE, threads=1 if other.arms == ("bn",) else 2)
+        threads = replace(ONE, devices=DeviceRequest(threads=1 if other.arms == ("bn",) else 2))
         assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
 
 
@@ -77,9 +77,9 @@ def test_a_folder_in_which_another_protocol_has_begun_is_refused(tmp_path: Path)
 
 def test_a_runner_whose_folder_was_opened_for_another_protocol_writes_nothing_into_it(tmp_path: Path) -> None:
     store.open_folder(tmp_path, TINY)
-    sweeping = Sweeping(plan_sweep(tmp_path, TINY, GRID), ONE, Inline())
+    runner = Runner(plan_sweep(tmp_path, TINY, GRID), ONE, Inline())
     store.open_folder(tmp_path, TINY.with_knobs(steps=7))
-    (outcome,) = sweeping.outcomes()
+    (outcome,) = runner.outcomes()
     assert "holds fits of another protocol (steps 7 there, 6 here)" in outcome.message
     assert layout.fit_paths(tmp_path) == []
 
@@ -89,15 +89,15 @@ def test_a_file_of_another_protocol_is_never_reported_as_the_fit_that_was_asked_
 ) -> None:
     other = TINY.with_knobs(steps=7)
     store.open_folder(tmp_path, other)
-    sweeping = Sweeping(plan_sweep(tmp_path, other, GRID), ONE, Inline())
+    runner = Runner(plan_sweep(tmp_path, other, GRID), ONE, Inline())
     shutil.copy(layout.fit_path(finished, KEY), layout.fit_path(tmp_path, KEY))
-    (outcome,) = sweeping.outcomes()
+    (outcome,) = runner.outcomes()
     assert outcome.state == "failed"
     assert "holds another fit than the one asked for" in outcome.message
 
 
 def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> None:
-    class Stopping(StopWatch):
+    class Stopping(WorkerStop):
         looks = 0
 
         @property
@@ -108,14 +108,14 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     store.open_folder(tmp_path, TINY)
     job = Job(TINY, tmp_path, ONE, "token")
     confinement = Confinement(False, None, tmp_path / "over")
-    first = FitUnderWay(KEY, job, ONE.slots[0], 4, tmp_path)
+    first = FitUnderWay(KEY, job, ONE.slots[0], 4)
     first.add_note("something that happened")
     with pytest.raises(FitStoppedError):
         first.run(Stopping([]), confinement)
     checkpoint = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY))
     assert checkpoint is not None
     assert checkpoint.provenance["chunk"] == 4
-    FitUnderWay(KEY, job, ONE.slots[0], 2, tmp_path).run(StopWatch([]), confinement)
+    FitUnderWay(KEY, job, ONE.slots[0], 2).run(WorkerStop([]), confinement)
     origin = read_fit(layout.fit_path(tmp_path, KEY)).provenance
     assert origin["note"] == "something that happened; its first 3 steps were computed with chunk 4"
     assert (origin["chunk"], origin["parts"]) == (2, 2)

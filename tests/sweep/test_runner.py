@@ -27,8 +27,8 @@ from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fit_under_way import fit_identity
-from bnbench.sweep.plan import Plan, check_request, plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.plan import Plan, load_inputs, plan_sweep
+from bnbench.sweep.runner import Runner
 from bnbench.wording import duration
 from tests.fits import TINY
 from tests.warm import call
@@ -40,7 +40,7 @@ TWO = Execution(make_slots(("cpu", "cpu"), None, 1))
 
 def run(plan: Plan, execution: Execution = ONE) -> list[Outcome]:
     backend = Inline() if execution == ONE else Processes()
-    return list(Sweeping(plan, execution, backend).outcomes())
+    return list(Runner(plan, execution, backend).outcomes())
 
 
 def sweep(folder: Path, grid: Grid = GRID, execution: Execution = ONE, protocol: Protocol = TINY) -> list[Outcome]:
@@ -108,7 +108,7 @@ def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path:
 
 def test_the_chosen_chunk_is_one_that_was_tried(tmp_path: Path) -> None:
     plan = plan_sweep(tmp_path, TINY, GRID)
-    assert choose_chunk(plan, ONE, check_request(GRID, TINY, ONE)) in (1, 4, 8, 16, 32, 64, 128)
+    assert choose_chunk(plan, ONE, load_inputs(GRID, TINY, ONE)) in (1, 4, 8, 16, 32, 64, 128)
 
 
 def test_a_failing_fit_leaves_a_record_and_the_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,14 +213,14 @@ def test_identity_hangs_on_what_changes_numbers() -> None:
 
 def test_a_wrong_request_ends_before_any_worker_starts() -> None:
     with pytest.raises(ValueError, match="--arms blan is unknown"):
-        check_request(Grid(("blan",), (0.5,), (1,)), TINY, ONE)
+        load_inputs(Grid(("blan",), (0.5,), (1,)), TINY, ONE)
     for knobs, message in (
         ({"mask_kind": "framed"}, "--mask-kind framed needs --mask-size 5"),
         ({"images": 1098}, "--images 1098: there are 1,097 training images; give fewer"),
         ({"bn_statistics": "batch:2000"}, "--bn-statistics batch:2000 is also measured as recalibrate:2000, but there"),
     ):
         with pytest.raises(RequestError, match=message):
-            check_request(GRID, TINY.with_knobs(**knobs), ONE)
+            load_inputs(GRID, TINY.with_knobs(**knobs), ONE)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +238,11 @@ def test_a_request_is_judged_before_data_are_looked_for(
     monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path))
     protocol = PROFILES["compact"].with_knobs(**knobs)
     with pytest.raises(RequestError, match=message):
-        check_request(Grid((arm,), (0.5,), (1,)), protocol, replace(ONE, data_folder=tmp_path))
+        load_inputs(Grid((arm,), (0.5,), (1,)), protocol, replace(ONE, data_folder=tmp_path))
 
 
 def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tmp_path: Path) -> None:
-    data = check_request(GRID, TINY, ONE)
+    data = load_inputs(GRID, TINY, ONE)
     known = plan_sweep(finished, TINY, Grid(GRID.arms, GRID.probs, (1, 2, 3, 4)))
     walls = sweeps.read_sweep(finished).provenance.groupby("arm")["wall_seconds"].mean()
     assert estimate_seconds(known, ONE, data) == pytest.approx(2 * walls.sum())

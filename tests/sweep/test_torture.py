@@ -22,7 +22,7 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.shell import CHUNK, FITS, GRID, PROTOCOL, SWEEP, Running, Stamps, assert_same, assert_tidy
 from tests.torture import Torture
 
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep of ``SWEEP``, one fit after another in this process."""
     folder = tmp_path_factory.mktemp("undisturbed")
     store.open_folder(folder, PROTOCOL)
-    outcomes = list(Sweeping(plan_sweep(folder, PROTOCOL, GRID), ONE, Inline()).outcomes())
+    outcomes = list(Runner(plan_sweep(folder, PROTOCOL, GRID), ONE, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * FITS
     assert_tidy(folder)
     return folder
@@ -158,10 +158,10 @@ def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, 
 
 def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(undisturbed: Path, tmp_path: Path) -> None:
     store.open_folder(tmp_path, PROTOCOL)
-    sweeping = Sweeping(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, Inline())
-    held, others = sweeping.left[0], sweeping.left[1:]
+    runner = Runner(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, Inline())
+    held, others = runner.left[0], runner.left[1:]
     with claim(tmp_path, held):
-        outcomes = sweeping.outcomes()
+        outcomes = runner.outcomes()
         assert [next(outcomes).key for _ in others] == others
         source = layout.fit_path(undisturbed, held)
         shutil.copy2(source, layout.fit_path(tmp_path, held))  # the other runner is done with it

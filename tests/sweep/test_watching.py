@@ -17,7 +17,7 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Outcome
 from bnbench.sweep.pace import fits_per_hour, seconds_left
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.runner import Sweeping
+from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 from tests.sweep.test_runner import ONE
 from tests.terminal import run_in_terminal
@@ -62,9 +62,9 @@ def test_a_line_is_neither_markup_nor_emoji(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = Outcome(FitKey("plain", 0.5, 1), "failed", message="my layer said [red]:bug:[/]")
-    monkeypatch.setattr(Sweeping, "outcomes", lambda self: iter([failed]))
+    monkeypatch.setattr(Runner, "outcomes", lambda self: iter([failed]))
     store.open_folder(tmp_path, TINY)
-    watching.watch(Sweeping(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, Inline()))
+    watching.run_and_show(Runner(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, Inline()))
     assert "FAILED, my layer said [red]:bug:[/]" in capsys.readouterr().err
 
 
@@ -75,7 +75,7 @@ def test_a_log_has_a_line_per_start_and_end(
     protocol = TINY.with_knobs(steps=20)
     store.open_folder(tmp_path, protocol)
     plan = plan_sweep(tmp_path, protocol, Grid(("plain", "tests.foreign_arms:group_norm"), (0.5,), (1, 2)))
-    outcomes = watching.watch(Sweeping(plan, ONE, Inline()))
+    outcomes = watching.run_and_show(Runner(plan, ONE, Inline()))
     said = capsys.readouterr()
     assert said.out == ""
     lines = said.err.splitlines()

@@ -1,4 +1,4 @@
-"""What every backend offers: slots, measurements of speed, and a batch of fits computed."""
+"""What every backend offers: slots, timings, and a batch of fits computed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 
 T = TypeVar("T")
-Measurement = Callable[[Plan, Execution, DataSet], T]
+Timing = Callable[[Plan, Execution, DataSet], T]
 
 
 class WorkersKilledError(Exception):
@@ -60,12 +60,12 @@ class Backend(ABC):
         """
         return request.slots()
 
-    def measure(self, measurement: Measurement[T], plan: Plan, execution: Execution, data: DataSet) -> T:
-        """Take one of :mod:`bnbench.sweep.cost`'s measurements on a device that fits will run on."""
-        return measurement(plan, execution, data)
+    def time_on_device(self, timing: Timing[T], plan: Plan, execution: Execution, data: DataSet) -> T:
+        """Take one of :mod:`bnbench.sweep.cost`'s timings on a device that fits will run on."""
+        return timing(plan, execution, data)
 
     @abstractmethod
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits with :func:`bnbench.sweep.worker.run_fit`, as many at once as there are slots.
 
         Args:

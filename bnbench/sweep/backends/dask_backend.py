@@ -17,18 +17,18 @@ from joblib import Parallel, delayed
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import FitKey
-from bnbench.sweep.backends.backend import Backend, Measurement
+from bnbench.sweep.backends.backend import Backend, Timing
 from bnbench.sweep.backends.dask_worker import (
     bring_home,
     fit_on_any_machine,
     fit_on_this_machine,
-    measured_here,
     reached,
     slots_here,
+    timed_here,
 )
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 from bnbench.wording import counted
 
@@ -119,14 +119,14 @@ class Dask(Backend):
             slots += answers[workers[0]][: sum(threads.get(worker, 0) for worker in workers)]
         return tuple(slots)
 
-    def measure(self, measurement: Measurement[T], plan: Plan, execution: Execution, data: DataSet) -> T:
-        """Let a worker take a measurement: this machine may have none of the devices."""
+    def time_on_device(self, timing: Timing[T], plan: Plan, execution: Execution, data: DataSet) -> T:
+        """Let a worker take the time: this machine may have none of the devices."""
         if self._connection is None:
-            return super().measure(measurement, plan, execution, data)
-        result: T = self._connection.submit(measured_here, measurement, plan, execution, pure=False).result()
+            return super().time_on_device(timing, plan, execution, data)
+        result: T = self._connection.submit(timed_here, timing, plan, execution, pure=False).result()
         return result
 
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits as tasks; all are handed to the scheduler at once, so that whoever joins late gets some.
 
         Raises:

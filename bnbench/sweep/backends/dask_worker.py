@@ -17,13 +17,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from bnbench.inputs.data import load_data_of
+from bnbench.process.descriptors import keep_stdout_for_machines
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout, store
 from bnbench.results.failures import Failure, failure_of, write_failure
-from bnbench.sweep.backends.backend import Measurement
+from bnbench.sweep.backends.backend import Timing
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.worker import disk_outcome, run_fit
 
@@ -40,8 +41,7 @@ T = TypeVar("T")
 def fit_on_this_machine(key: FitKey, job: Job) -> Outcome:
     """Compute a fit in a worker's thread, on the runner's machine."""
     if os.getpid() != job.runner:
-        with suppress(OSError):  # stderr may be closed
-            os.dup2(2, 1)  # what an arm prints goes to stderr: the runner's stdout is for machines
+        keep_stdout_for_machines()
     return run_fit(key, job)
 
 
@@ -51,7 +51,7 @@ def fit_on_any_machine(key: FitKey, job: Job) -> Outcome:
     Raises:
         RequestError: the machine lacks a device that was asked for.
     """
-    job = replace(job, execution=replace(job.execution, slots=job.execution.request.slots()))
+    job = replace(job, execution=replace(job.execution, slots=job.execution.devices.slots()))
     return run_fit(key, job) if job.here_marker.exists() else _fit_away(key, job)
 
 
@@ -76,7 +76,7 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
 
 
 @contextmanager
-def reached(client: Client, job: Job, stop: Stop) -> Iterator[None]:
+def reached(client: Client, job: Job, stop: RunnerStop) -> Iterator[None]:
     """Let workers on other machines know whether they share the runner's disk, and when they are to stop.
 
     Raises:
@@ -117,12 +117,12 @@ def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
     return request.slots()
 
 
-def measured_here(measurement: Measurement[T], plan: Plan, execution: Execution) -> T:
-    """Take one of :mod:`bnbench.sweep.cost`'s measurements on the machine that this runs on."""
+def timed_here(timing: Timing[T], plan: Plan, execution: Execution) -> T:
+    """Take one of :mod:`bnbench.sweep.cost`'s timings on the machine that this runs on."""
     protocol = plan.protocol
     data = load_data_of(protocol, execution.data_folder, execution.download)
-    slots = execution.request.slots()[:1] * len(execution.slots)
-    return measurement(plan, replace(execution, slots=slots), data)
+    slots = execution.devices.slots()[:1] * len(execution.slots)
+    return timing(plan, replace(execution, slots=slots), data)
 
 
 def _stop_here(job: Job) -> None:

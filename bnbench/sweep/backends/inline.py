@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.execution import Job, Outcome
-from bnbench.sweep.interrupts import Stop
+from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.worker import run_fit
 
 
@@ -16,7 +16,7 @@ class Inline(Backend):
 
     name = "inline"
 
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits in their order."""
         for key in batch:
             if stop.is_requested:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
 from bnbench.sweep.execution import Job, Outcome
-from bnbench.sweep.interrupts import Stop, end_with_runner, without_interrupts
+from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.worker import run_fit
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Processes(Backend):
@@ -29,7 +24,7 @@ class Processes(Backend):
         """Return no option: this is the command's default."""
         return {}
 
-    def compute(self, batch: Sequence[FitKey], job: Job, stop: Stop) -> Iterator[Outcome]:
+    def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits, one in each process at a time.
 
         With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
@@ -51,29 +46,3 @@ class Processes(Backend):
             yield from outcomes
         except BrokenProcessPool as error:
             raise WorkersKilledError from error
-
-
-def each_in_processes(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Do pieces of work that know nothing of each other in processes of their own, in the order in which they end.
-
-    Args:
-        work: called with each item; what it raises ends everything.
-        items: whatever pickle can send.
-        jobs: pieces at once; a single one is done in this process.
-
-    Raises:
-        RequestError: a process was killed; what the others had finished is kept.
-    """
-    if jobs == 1:
-        yield from map(work, items)
-        return
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs, backend="loky")
-    try:
-        with without_interrupts():
-            results = parallel(delayed(work)(item) for item in items)
-        yield from results
-    except BrokenProcessPool:
-        raise RequestError(
-            f"one of {jobs} processes was killed (out of memory?); what was finished is kept, "
-            "and the same command goes on: --jobs 1 needs least memory."
-        ) from None
