@@ -87,7 +87,7 @@ class CheckNumbers:
         return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *self._rows()])
 
     def _rows(self) -> Iterator[str]:
-        groups = dict(iter(self.changes.groupby("elsewhere")))
+        groups = {str(place): mine for place, mine in self.changes.groupby("elsewhere")}
         assert set(groups) <= set(_SAID), f"check_spread.py has other places: {', '.join(groups)}"
         for place in (place for place in _SAID if place in groups):
             mine = groups[place]

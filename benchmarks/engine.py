@@ -163,7 +163,7 @@ class Case:
         self.data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels).to(device, dtype)
         self.coordinates = grid_coordinates((size, size)).to(device, dtype)
         self.pixels = torch.randperm(size * size, generator=generator)[:pixels].to(device)
-        self.targets = colour_targets(torch.arange(pixels) < pixels // 2).to(device)
+        self.targets = colour_targets(torch.arange(pixels) < pixels // 2).to(torch.device(device))
         minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
         self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
 

@@ -68,20 +68,20 @@ class Numbers:
 
     def gap(self, quantity: str = "difference, all pixels") -> str:
         """The mean of plain − bn over the pairs."""
-        return signed(self._quantities.loc[quantity, "gap"])
+        return signed(self._quantities["gap"][quantity])
 
     def interval(self, quantity: str = "difference, all pixels") -> str:
         """The gap's 95 % interval."""
-        row = self._quantities.loc[quantity]
-        return f"{signed(row['low'])} to {signed(row['high'])}"
+        low, high = (self._quantities[end][quantity] for end in ("low", "high"))
+        return f"{signed(low)} to {signed(high)}"
 
     def mean(self, arm: str, quantity: str = "difference, all pixels") -> str:
         """An arm's mean over the pairs."""
-        return signed(self._quantities.loc[quantity, f"{arm} mean"])
+        return signed(self._quantities[f"{arm} mean"][quantity])
 
     def past_threshold(self, arm: str) -> str:
         """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""
-        return f"{100 * self._end.loc[arm, 'clamped']:.1f} %"
+        return f"{100 * self._end['clamped'][arm]:.1f} %"
 
 
 def signed(value: float) -> str:
@@ -135,10 +135,11 @@ def unpublished_commits() -> str:
 def _unpublished(sweep: Sweep, known: set[str]) -> list[str]:
     """The rows of one sweep."""
     rows = []
-    for (commit, torch), fits in sweep.provenance.groupby(["git_revision", "torch"]):
+    counts = sweep.provenance.groupby(["git_revision", "torch"]).size().reset_index()
+    for commit, torch, fits in counts.itertuples(index=False):
         if commit not in known:
             where = ", ".join(str(folder.relative_to(ROOT)) for folder in sweep.folders)
-            rows.append(f"| `{where}` | {len(fits)} | {commit[:7]} | {torch} |")
+            rows.append(f"| `{where}` | {fits} | {commit[:7]} | {torch} |")
     return rows
 
 

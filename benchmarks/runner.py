@@ -66,7 +66,8 @@ class _Working(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if len(images) == TRAINED_ON:
             self.work()
-        return self.linear(images.flatten(1))
+        logits: Tensor = self.linear(images.flatten(1))
+        return logits
 
 
 def sleeps(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -130,8 +131,9 @@ def slots(options: argparse.Namespace) -> dict[str, Any]:
 def as_of(key: FitKey, result: store.FitResult) -> store.FitResult:
     """Another fit with the numbers of one that was computed."""
     mask, trained = draw_masks(key, PROTOCOL)
-    which = {"arm": key.arm, "p": key.p, "seed": np.int32(key.seed), "black": mask.ravel(), "trained": trained.ravel()}
-    table = result.landscape.assign(**which)
+    table = result.landscape.assign(
+        arm=key.arm, p=key.p, seed=np.int32(key.seed), black=mask.ravel(), trained=trained.ravel()
+    )
     rows = []
     for split, images in ((PROTOCOL.measurement.split, "test"), ("train", "train")):
         loss, accuracy = (

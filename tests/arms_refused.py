@@ -68,7 +68,8 @@ class Frozen(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer, self.cached = linear(), None
+        self.layer = linear()
+        self.cached: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.cached is None:
@@ -141,7 +142,14 @@ def at_random(_: Any, x: Tensor) -> Tensor:
     return x * random.random()
 
 
-def recurrent(kind: type[nn.RNNBase]) -> Factory:
+def with_a_default() -> nn.Module:
+    def product(_: Any, x: Tensor, w: Tensor = torch.ones(WIDTH)) -> Tensor:  # noqa: B008, what is tried
+        return x * w
+
+    return computed(product)()
+
+
+def recurrent(kind: Callable[..., nn.RNNBase]) -> Factory:
     class Last(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -190,6 +198,8 @@ class Circular(nn.Module):
 
 class LateBuffer(nn.Module):
     """Registers a buffer when it is called."""
+
+    late: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         self.register_buffer("late", torch.ones(len(x), 1))
@@ -391,7 +401,7 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "global_array": (dense(UsesArray), r"neither parameter nor buffer .*ARRAY"),
     "class_attribute": (dense(WithTable), r"neither parameter nor buffer .*WithTable\['TABLE'\]"),
     "default_argument": (
-        dense(lambda: computed(lambda _, x, w=torch.ones(WIDTH): x * w)()),  # noqa: B008, what is tried
+        dense(with_a_default),
         r"neither parameter nor buffer .*keeps 2\.function \(default\)",
     ),
     "partly_given": (
@@ -515,8 +525,8 @@ REFUSED: dict[str, tuple[Factory, str]] = {
     "compiled_in_place": (compiled_in_place, r"the module \(Sequential\) is compiled"),
     "fixed_batch": (returning(lambda x: x.view(4, -1)), "fails in forward|outputs of shape"),
     "embedding": (dense(Renormed), r"changes its parameter 2\.layer\.weight in place"),
-    "takes_one": (lambda _: nn.Linear(1, 1), "make it accept image shape and number of classes"),  # type: ignore  # wrong on purpose
-    "wrong_inside": (lambda shape, classes: nn.Linear(shape, classes), r"\(TypeError: [^;]*\)\.$"),  # type: ignore  # wrong on purpose
+    "takes_one": (lambda _: nn.Linear(1, 1), "make it accept image shape and number of classes"),  # type: ignore[dict-item, misc]  # wrong on purpose
+    "wrong_inside": (lambda shape, classes: nn.Linear(shape, classes), r"\(TypeError: [^;]*\)\.$"),  # type: ignore[arg-type]  # wrong on purpose
     "too_small": (
         lambda shape, classes: nn.Sequential(nn.Conv2d(shape[0], 1, 9), nn.Flatten(), nn.Linear(1, classes)),
         r"layer 0 \(Conv2d\) fails in forward \(RuntimeError",

@@ -193,7 +193,8 @@ class Twice(nn.Module):
         self.c = self.b
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.c(torch.tanh(self.b(x)))
+        y: Tensor = self.c(torch.tanh(self.b(x)))
+        return x + y
 
 
 class Tied(nn.Module):
@@ -206,7 +207,8 @@ class Tied(nn.Module):
             setattr(self.other, leaf, getattr(self.one, leaf))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.other(torch.tanh(self.one(x)) + 0.1)
+        y: Tensor = self.other(torch.tanh(self.one(x)) + 0.1)
+        return y
 
 
 def repeated(depth: int) -> nn.Module:
@@ -231,7 +233,8 @@ class Remembering(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         self.last = x.detach()
-        return x * self.config.width / self.np.sqrt(4.0)
+        y: Tensor = x * self.config.width / self.np.sqrt(4.0)
+        return y
 
 
 @dataclass
@@ -248,7 +251,7 @@ class CallsItself(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer = linear()
-        self.steps = [lambda x: self.layer(x), torch.tanh, self.again]
+        self.steps: list[Callable[[Tensor], Tensor]] = [lambda x: self.layer(x), torch.tanh, self.again]
         self.parent = [self]
 
     def again(self, x: Tensor) -> Tensor:
@@ -283,7 +286,8 @@ class Biased(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, 2, WIDTH // 2)).permute(2, 0, 3, 1, 4)
         scores = q @ k.transpose(-2, -1) + self.table[self.index].permute(2, 0, 1)
-        return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        y: Tensor = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return y
 
 
 class Hooked(nn.Module):
@@ -291,7 +295,8 @@ class Hooked(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer, self.features = linear(), {}
+        self.layer = linear()
+        self.features: dict[str, Tensor] = {}
         self.layer.register_forward_hook(lambda _, __, output: self.features.update(out=output))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -314,7 +319,8 @@ class SharedActivation(nn.Module):
 
 def response(own: Any, x: Tensor) -> Tensor:
     size = x.norm(dim=(2, 3), keepdim=True)
-    return x + own.gamma * x * size / (size.mean(1, keepdim=True) + 1e-6)
+    y: Tensor = x + own.gamma * x * size / (size.mean(1, keepdim=True) + 1e-6)
+    return y
 
 
 def traced(shape: Shape, classes: int) -> nn.Module:
@@ -359,7 +365,8 @@ def linear() -> nn.Linear:
 
 
 def scaled(own: Any, x: Tensor) -> Tensor:
-    return x * own.g
+    y: Tensor = x * own.g
+    return y
 
 
 TAKEN: dict[str, Factory] = {

@@ -105,9 +105,9 @@ def wrong_outputs(image_shape: Shape, classes: int) -> nn.Module:
 
 
 def constant_weights(image_shape: Shape, classes: int) -> nn.Module:
-    module = nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes))
-    nn.init.constant_(module[1].weight, 0.25)
-    return module
+    linear = nn.Linear(_size(image_shape), classes)
+    nn.init.constant_(linear.weight, 0.25)
+    return nn.Sequential(nn.Flatten(), linear)
 
 
 def random_noise(image_shape: Shape, classes: int) -> nn.Module:
@@ -145,9 +145,9 @@ NUMBER = 3
 
 
 def numpy_weights(image_shape: Shape, classes: int) -> nn.Module:
-    module = nn.Sequential(nn.Flatten(), nn.Linear(_size(image_shape), classes))
-    module[1].weight.data = torch.from_numpy(np.random.default_rng().normal(size=module[1].weight.shape)).float()
-    return module
+    linear = nn.Linear(_size(image_shape), classes)
+    linear.weight.data = torch.from_numpy(np.random.default_rng().normal(size=linear.weight.shape)).float()
+    return nn.Sequential(nn.Flatten(), linear)
 
 
 def own_batch_norm(image_shape: Shape, classes: int) -> nn.Module:

@@ -86,7 +86,7 @@ def closes_the_standard_files() -> None:
 
 
 def replaces_a_function() -> None:
-    torch.nn.functional.gelu = torch.relu  # type: ignore[attr-defined]  # what is wrong with it is the point
+    torch.nn.functional.gelu = torch.relu  # type: ignore[assignment]  # what is wrong with it is the point
 
 
 def replaces_an_inherited_method() -> None:
@@ -120,7 +120,7 @@ class Doubling(torch.overrides.TorchFunctionMode):
 def leaves_a_mode() -> None:
     if not _LEFT:
         mode = Doubling()
-        mode.__enter__()
+        mode.__enter__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         _LEFT.append(mode)
 
 

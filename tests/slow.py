@@ -31,10 +31,10 @@ def weights_by_hand(frame: Sequence[Tensor], scale: Tensor, place: Sequence[floa
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over images of −log softmax at the label, term by term."""
-    terms = []
+    terms: list[Tensor] = []
     for row, label in zip(logits, labels, strict=True):
         terms.append(sum((value - row.max()).exp() for value in row).log() + row.max() - row[label])
-    return sum(terms) / len(terms)
+    return sum(terms, torch.zeros(())) / len(terms)
 
 
 def pixel_loss(module: nn.Module, weights: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, float]:
@@ -74,7 +74,9 @@ def step_loss(
 ) -> tuple[Tensor, list[float]]:
     """Eq. 3 over a step's pixels, and each pixel's loss."""
     frame = frame_by_hand(vectors)
-    black, white, losses = [], [], []
+    black: list[Tensor] = []
+    white: list[Tensor] = []
+    losses: list[float] = []
     for pixel, colour, (images, labels) in zip(pixels, is_black, minibatches, strict=True):
         weights = weights_by_hand(frame, scale, position(pixel, shape))
         loss, _ = pixel_loss(module, weights, images, labels)
@@ -83,5 +85,5 @@ def step_loss(
             black.append(loss)
         else:
             white.append(loss if loss.item() < threshold else torch.tensor(threshold, dtype=loss.dtype))
-    total = sum(black) / max(len(black), 1) - sum(white) / max(len(white), 1)
-    return total, losses
+    nothing = torch.zeros(())
+    return sum(black, nothing) / max(len(black), 1) - sum(white, nothing) / max(len(white), 1), losses

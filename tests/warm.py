@@ -157,7 +157,8 @@ def _server() -> socket.socket:
         command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
         server = subprocess.Popen(command, cwd=PACKAGE, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
-        atexit.register(lambda: (ours.close(), server.wait()))
+        atexit.register(server.wait)  # after what follows: the last one registered is the first to run
+        atexit.register(ours.close)
         _started.append(ours)
     return _started[0]
 
@@ -171,8 +172,9 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
     woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wakes)
+    awaited: tuple[socket.socket | int, ...] = (requests, woken)
     while True:
-        ready, _, _ = select.select([requests, woken], [], [])
+        ready, _, _ = select.select(awaited, [], [])
         if woken in ready:
             os.read(woken, 4096)
             _bury(ends)
@@ -280,7 +282,7 @@ def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     for name in IMPORTED:
         importlib.import_module(name)
-    importlib.import_module("bnbench.mpo.flops")._SIZE = 256  # as in tests/conftest.py
+    vars(importlib.import_module("bnbench.mpo.flops"))["_SIZE"] = 256  # as in tests/conftest.py
     gc.collect()
     gc.freeze()  # so that no fork has to look at it, and to copy it
     if asked := _serve(requests):

@@ -31,6 +31,7 @@ def test_scales_of_other_normalizations_are_reparametrized_as_bns_are(arm: str, 
     stored = module.get_parameter(f"{norm}.parametrizations.weight.original")
     assert stored.abs().max() <= 0.5
     assert len(stored.unique()) == len(stored)  # drawn, no longer constant
+    assert isinstance(layer.weight, torch.Tensor)
     assert torch.equal(layer.weight, stored + 0.5)
     plane = Plane.from_factory(
         load_arm(f"tests.foreign_arms:{arm}", SHAPE, 3, NetworkProtocol()), torch.Generator().manual_seed(0)

@@ -64,8 +64,8 @@ def test_plain_is_convolutions_relus_and_two_linear_layers() -> None:
     images = torch.randn(3, 1, 28, 28)
     maps = images
     for index in range(6):
-        layer = network.get_submodule(f"convolutions.{index}")
-        maps = F.conv2d(maps, layer.weight, layer.bias, padding=1).clamp(min=0)
+        weight, bias = (network.get_parameter(f"convolutions.{index}.{name}") for name in ("weight", "bias"))
+        maps = F.conv2d(maps, weight, bias, padding=1).clamp(min=0)
     assert maps.shape == (3, 64, 28, 28)
     pooled = maps.unflatten(3, (4, 7)).unflatten(2, (4, 7)).mean((3, 5)).flatten(1)
     hidden = (pooled @ network.get_parameter("hidden.weight").T + network.get_parameter("hidden.bias")).clamp(min=0)

@@ -26,6 +26,7 @@ from bnbench.sweep.status import State, read_status
 from tests.cli.test_cli import bnbench
 from tests.synthetic import SMALL, write_sweep
 from tests.terminal import run_in_terminal
+from tests.warm import Process
 
 GRID = Grid(("plain", "bn"), (0.3, 0.5), (1, 2))
 KEY = FitKey("plain", 0.5, 2)
@@ -284,12 +285,16 @@ def test_a_fit_that_takes_no_step_says_for_how_long(sweep: Path, step: int, ago:
 
 
 def test_ctrl_c_leaves_a_terminal_clean(sweep: Path) -> None:
+    def wait_and_interrupt(process: Process) -> None:
+        time.sleep(3)
+        os.killpg(process.pid, signal.SIGINT)
+
     shown = run_in_terminal(
         "status",
         "--watch",
         str(sweep),
         when=lambda screen: "goes on" in screen,
-        then=lambda process: (time.sleep(3), os.killpg(process.pid, signal.SIGINT)),
+        then=wait_and_interrupt,
     )
     assert shown.returncode == 0
     assert shown.screen.count("p    plain  bn") == 1, "it is shown in place"

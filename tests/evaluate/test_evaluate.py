@@ -60,7 +60,7 @@ def results(sweep: Path, tmp_path: Path) -> Path:
 
 
 def request(out: Path, *policies: str, **asked: object) -> EvaluationRequest:
-    given: dict[str, object] = {"execution": Execution(KEEPING.slots), "arms": GRID.arms, **asked}
+    given: dict[str, Any] = {"execution": Execution(KEEPING.slots), "arms": GRID.arms, **asked}
     return EvaluationRequest(out=out, policies=tuple(map(BnPolicy.parse, policies)), **given)
 
 

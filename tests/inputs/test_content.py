@@ -33,9 +33,9 @@ ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
 KEY = FitKey("plain", 0.5, 1)
 GRID = Grid(("plain",), (0.5,), (1,))
 SMALL = TINY.with_knobs(dataset="mnist", held_out=0, test_images=20, train_images=40, bn_statistics="batch:20")
-RUN = ("run", "--profile", "smoke", "--dataset", "mnist", "--held-out", "0", "--train-images", "40", "--arms", "plain")
-RUN += ("--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "3", "--images", "4", "--jobs", "1")
-RUN += ("--devices", "cpu", "--bn-statistics", "batch:20", "--backend", "inline", "--chunk", "4")
+RUN: tuple[str, ...] = ("run", "--profile", "smoke", "--dataset", "mnist", "--held-out", "0", "--train-images", "40")
+RUN += ("--arms", "plain", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "3", "--images", "4")
+RUN += ("--jobs", "1", "--devices", "cpu", "--bn-statistics", "batch:20", "--backend", "inline", "--chunk", "4")
 
 
 def settled(folder: Path, protocol: Protocol = SMALL) -> Protocol:

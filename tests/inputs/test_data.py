@@ -383,9 +383,7 @@ def test_a_missing_data_set_names_the_ways_to_get_it(
         ({"held_out": 0}, {"split": "held-out"}, "0 held-out images that there are"),
     ],
 )
-def test_what_the_data_cannot_give_is_refused(
-    data: dict[str, int], measurement: dict[str, int | str], message: str
-) -> None:
+def test_what_the_data_cannot_give_is_refused(data: dict[str, Any], measurement: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_data(replace(DIGITS, **data), replace(MEASURED, **measurement))
 

@@ -144,7 +144,8 @@ def test_natural_seeds(given: Any, meant: tuple[int, ...]) -> None:
 
 
 def test_natural_knobs_and_a_protocol_of_ones_own() -> None:
-    changed = values.protocol_of(PROFILES["quick"], {"mask_size": np.int64(5), "widths": [3], "strides": [1]}, [])
+    knobs: dict[str, Any] = {"mask_size": np.int64(5), "widths": [3], "strides": [1]}
+    changed = values.protocol_of(PROFILES["quick"], knobs, [])
     assert changed == PROFILES["quick"].with_knobs(mask_size=(5, 5), widths=(3,), strides=(1,))
     assert values.protocol_of("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,9 @@ from bnbench.results.store import open_folder, write_fit
 from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.measure import measure_fit
+from tests.cases import make_plane
 from tests.fits import SMOKE, make_result
-from tests.mpo.test_landscape import PROTOCOL, make_data, make_plane
+from tests.mpo.test_landscape import PROTOCOL, make_data
 
 KEYS = [FitKey(arm, p, seed) for arm in ("plain", "bn") for p in (0.4, 0.6) for seed in (1, 2)]
 
@@ -67,7 +69,7 @@ def test_every_file_of_the_room_is_a_measure() -> None:
 
 
 @pytest.mark.parametrize("functions", [{}, {"of_pixels": worst_black, "of_plane": plane_scale}])
-def test_a_measure_is_computed_in_one_way(functions: dict[str, object]) -> None:
+def test_a_measure_is_computed_in_one_way(functions: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="odd"):
         Measure("odd", "odd", **functions)
 

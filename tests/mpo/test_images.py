@@ -91,7 +91,7 @@ def test_what_no_fit_could_use_is_refused_in_one_sentence(pixels: Any, labels: A
 )
 def test_whole_labels_of_any_type_become_int64(kind: Any) -> None:
     labels = LABELS.to(kind) if isinstance(kind, torch.dtype) else LABELS.numpy().astype(kind)
-    found = Images(PIXELS, labels).labels
+    found = Images(PIXELS, labels).labels  # type: ignore[arg-type]  # arrays are taken too, here and below
     assert found.dtype == torch.int64
     assert found.tolist() == LABELS.tolist()
     assert Images(PIXELS, LABELS == 1).labels.tolist() == [0, 1, 0, 0, 1, 0]
@@ -101,7 +101,7 @@ def test_whole_labels_of_any_type_become_int64(kind: Any) -> None:
 def test_arrays_of_numbers_become_float32_tensors_of_their_own(kind: Any) -> None:
     array = PIXELS.numpy().astype(kind)
     array.flags.writeable = False
-    found = Images(array[:, :, ::-1], LABELS.numpy()).pixels
+    found = Images(array[:, :, ::-1], LABELS.numpy()).pixels  # type: ignore[arg-type]  # as above
     assert found.dtype == torch.float32
     assert torch.allclose(found, PIXELS.flip(2), atol=1e-3)
 
@@ -177,7 +177,7 @@ NUMBERS = hnp.arrays(st.sampled_from(["f4", "f8", "u1", "i4", "?"]), SHAPES)
 @given(pixels=NUMBERS, labels=NUMBERS)
 def test_any_two_arrays_are_images_or_a_sentence(pixels: np.ndarray, labels: np.ndarray) -> None:
     try:
-        images = Images(pixels, labels)
+        images = Images(pixels, labels)  # type: ignore[arg-type]  # as above
     except RequestError:
         return
     assert images.pixels.dim() == 4

@@ -107,7 +107,7 @@ def test_recalibration_estimates_statistics_at_each_pixel_from_the_reference() -
         def record(layer: nn.Module, inputs: tuple[Tensor]) -> None:
             statistics.append((inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), unbiased=False)))
 
-        def use(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        def use(layer: BatchNorm, inputs: tuple[Tensor], output: Tensor) -> Tensor:
             mean, variance = statistics.pop(0)
             scale = (layer.scale + layer.offset).view(-1, 1, 1)
             normal = (inputs[0] - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + 1e-5).sqrt()

@@ -57,8 +57,8 @@ def test_the_frame_spans_what_was_given(directions: int, seed: int) -> None:
 @given(directions=st.integers(1, 3), seed=st.integers(0, 10_000))
 def test_directions_follow_the_paper(directions: int, seed: int) -> None:
     plane = random_plane(directions, seed)
-    origin, *directions = frame_by_hand(plane.vectors)
-    expected = torch.stack([origin, *(plane.scale * direction for direction in directions)])
+    origin, *others = frame_by_hand(plane.vectors)
+    expected = torch.stack([origin, *(plane.scale * direction for direction in others)])
     assert torch.allclose(plane.frame(), expected, rtol=1e-12, atol=1e-12)
 
 

@@ -41,7 +41,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "default_device": lambda: torch.set_default_device("meta"),
     "fp32_precision": lambda: setattr(backends, "fp32_precision", "tf32"),
     "cuda.matmul.fp32_precision": lambda: setattr(backends.cuda.matmul, "fp32_precision", "tf32"),
-    "mkldnn.conv.fp32_precision": lambda: setattr(backends.mkldnn.conv, "fp32_precision", "bf16"),
+    "mkldnn.conv.fp32_precision": lambda: setattr(backends.mkldnn.conv, "fp32_precision", "bf16"),  # type: ignore[attr-defined]  # torch says nothing of it
     "float32_matmul_precision": lambda: torch.set_float32_matmul_precision("medium"),
     "cudnn.allow_tf32": lambda: setattr(backends.cudnn, "allow_tf32", not backends.cudnn.allow_tf32),
     "cudnn.enabled": lambda: setattr(backends.cudnn, "enabled", False),

@@ -10,7 +10,8 @@ from bnbench.bn_policy import KINDS, NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.protocol.profiles import PROFILES
-from tests.mpo.test_landscape import SHAPE, make_images, make_plane
+from tests.cases import make_images, make_plane
+from tests.mpo.test_landscape import SHAPE
 
 
 @given(st.sampled_from(sorted(KINDS)), st.integers(1, 999_999_999))

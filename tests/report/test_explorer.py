@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,23 +24,23 @@ def losses_of(codes: np.ndarray) -> np.ndarray:
 
 
 @given(st.lists(st.floats(1e-6, 9e11), min_size=1))
-def test_a_loss_is_within_0_032_percent(losses):
+def test_a_loss_is_within_0_032_percent(losses: list[float]) -> None:
     np.testing.assert_allclose(losses_of(loss_codes(np.array(losses))), losses, rtol=3.2e-4)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
-def test_an_accuracy_is_within_0_00001(accuracies):
+def test_an_accuracy_is_within_0_00001(accuracies: list[float]) -> None:
     decoded = accuracy_codes(np.array(accuracies)) / explorer.ACCURACY_STEPS
     np.testing.assert_allclose(decoded, accuracies, rtol=0, atol=1e-5)
 
 
-def test_what_is_no_number_stays_none():
+def test_what_is_no_number_stays_none() -> None:
     decoded = losses_of(loss_codes(np.array([np.nan, np.inf, 1e30, 0.0, 1e-9])))
     np.testing.assert_allclose(decoded, [np.nan, np.inf, 1e12, 1e-6, 1e-6], rtol=1e-3)
     assert accuracy_codes(np.array([np.nan, 0, 1])).tolist() == [explorer.MISSING, 0, explorer.ACCURACY_STEPS]
 
 
-def test_pixels_keep_their_places_whatever_their_order(tmp_path):
+def test_pixels_keep_their_places_whatever_their_order(tmp_path: Path) -> None:
     write_sweep(tmp_path, probs=[0.5], seeds=[1, 2], protocol=SMALL.with_knobs(mask_size=(5, 7)))
     table = sweeps.read_sweep(tmp_path).landscapes
     data = explorer_data(table.sample(frac=1, random_state=0), 2.5, "test")
@@ -53,7 +54,7 @@ def test_pixels_keep_their_places_whatever_their_order(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_sweep_without_any_number_still_has_scales(tmp_path, value):
+def test_a_sweep_without_any_number_still_has_scales(tmp_path: Path, value: float) -> None:
     write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1])
     table = sweeps.read_sweep(tmp_path).landscapes
     data = explorer_data(table.assign(test_loss=value, train_loss=value, test_accuracy=np.nan), 2.5, "test")
@@ -62,7 +63,7 @@ def test_a_sweep_without_any_number_still_has_scales(tmp_path, value):
     json.dumps(data, allow_nan=False)
 
 
-def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path):
+def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path: Path) -> None:
     write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1], protocol=SMALL.with_knobs(mask_size=(30, 30)))
     data = explorer_data(sweeps.read_sweep(tmp_path).landscapes, 2.5, "test")
     assert 90 * (len(json.dumps(data["fits"])) + len(json.dumps(data["masks"]))) < 1_100_000
@@ -76,13 +77,13 @@ def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path):
         ([0.5, 1, 2, 3, 4], 3.96),  # no further than there are losses
     ],
 )
-def test_the_linear_scale_is_not_stretched_by_a_few_huge_losses(losses, top):
+def test_the_linear_scale_is_not_stretched_by_a_few_huge_losses(losses: list[float], top: float) -> None:
     low, high = explorer._linear_scale(np.array(losses, dtype=float), 2.5)
     assert high == pytest.approx(top)
     assert 0 < low < 2.5 < high
 
 
 @pytest.mark.parametrize("losses", [[], [np.nan, np.inf]])
-def test_without_a_loss_the_linear_scale_holds_the_threshold(losses):
+def test_without_a_loss_the_linear_scale_holds_the_threshold(losses: list[float]) -> None:
     low, high = explorer._linear_scale(np.array(losses), 2.5)
     assert low < 2.5 < high

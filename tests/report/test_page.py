@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from bnbench.report import build_report
 from bnbench.report.page.explorer import explorer_data
 from bnbench.results import sweeps
+from bnbench.results.sweeps import Sweep
 from tests.browser import MISSING, Browser, find_chromium
 from tests.synthetic import SMALL, write_sweep
 
@@ -22,7 +25,7 @@ FORMATS = ("html",)
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """Three arms, one of them hostile, three p, two seeds; one fit is missing."""
     root = tmp_path_factory.mktemp("page")
     arms = ["plain", "bn", HOSTILE]
@@ -32,14 +35,16 @@ def sweep(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    browser = Browser(find_chromium(), tmp_path_factory.mktemp("profile"))
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    path = find_chromium()
+    assert path is not None  # else nothing here runs
+    browser = Browser(path, tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
 
 
 @pytest.fixture
-def page(chromium, sweep):
+def page(chromium: Browser, sweep: Sweep) -> Iterator[Browser]:
     """The page, freshly opened; whatever a test does with it must not make it complain."""
     chromium.open(sweep.folder.parent / "report" / "index.html")
     yield chromium
@@ -47,14 +52,14 @@ def page(chromium, sweep):
     assert chromium.run("document.title").startswith("bnbench")
 
 
-def fit_of(sweep, arm, p, seed, value):
+def fit_of(sweep: Sweep, arm: str, p: float, seed: int, value: str) -> np.ndarray:
     """One measured value of a fit as a picture."""
     table = sweep.landscapes
     mine = table[(table["arm"] == arm) & (table["p"] == p) & (table["seed"] == seed)]
     return mine.pivot(index="row", columns="column", values=value).to_numpy()
 
 
-def choose(page, name, place):
+def choose(page: Browser, name: str, place: int) -> None:
     """Set a slider or a list as a user's browser reports it."""
     page.run(
         f"(() => {{ const input = document.querySelector('[name={name}]');"
@@ -63,7 +68,7 @@ def choose(page, name, place):
     )
 
 
-def drawn(page, panel):
+def drawn(page: Browser, panel: int) -> np.ndarray:
     """The colours of a panel's pixels, shape (rows, columns, 3)."""
     script = (
         f"(() => {{ const canvas = document.querySelector('.landscapes figure:nth-of-type({panel}) canvas');"
@@ -74,7 +79,7 @@ def drawn(page, panel):
     return np.array(values).reshape(rows, columns, 4)[..., :3]
 
 
-def test_the_explorer_starts_with_figure_3(page, sweep):
+def test_the_explorer_starts_with_figure_3(page: Browser, sweep: Sweep) -> None:
     captions = "[...document.querySelectorAll('.landscapes figcaption')].map(caption => caption.textContent)"
     assert page.run(captions) == ["mask", "plain", "bn", HOSTILE]
     assert page.text(".explorer output") == "= 0.5"
@@ -84,7 +89,7 @@ def test_the_explorer_starts_with_figure_3(page, sweep):
     assert np.corrcoef(np.log(loss).ravel(), colours.ravel())[0, 1] > 0.9  # dark is low
 
 
-def test_p_seed_and_arm_choose_what_is_drawn(page, sweep):
+def test_p_seed_and_arm_choose_what_is_drawn(page: Browser, sweep: Sweep) -> None:
     choose(page, "p", 2)
     assert page.text(".explorer output") == "= 0.8"
     np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 1, "black"))
@@ -101,7 +106,7 @@ def test_p_seed_and_arm_choose_what_is_drawn(page, sweep):
     assert float(cells[5]) == pytest.approx(accuracy[black].mean() - accuracy[~black].mean(), abs=6e-4)
 
 
-def test_the_slider_and_the_buttons_answer_to_keys(page):
+def test_the_slider_and_the_buttons_answer_to_keys(page: Browser) -> None:
     page.run("document.querySelector('[name=p]').focus()")
     page.press("ArrowLeft")
     assert page.text(".explorer output") == "= 0.2"
@@ -111,7 +116,7 @@ def test_the_slider_and_the_buttons_answer_to_keys(page):
     assert page.run("document.querySelector('[data-name=scale]').closest('fieldset').disabled") is True
 
 
-def test_hovering_a_pixel_says_everything_about_it(page, sweep):
+def test_hovering_a_pixel_says_everything_about_it(page: Browser, sweep: Sweep) -> None:
     page.point(".landscapes figure:nth-of-type(3) canvas", (4 + 0.5) / 11, (6 + 0.5) / 8)
     text = page.text(".pixel")
     black, trained = (fit_of(sweep, "bn", 0.5, 1, name)[6, 4] for name in ("black", "trained"))
@@ -122,11 +127,12 @@ def test_hovering_a_pixel_says_everything_about_it(page, sweep):
         assert float(accuracy) == pytest.approx(fit_of(sweep, arm, 0.5, 1, "test_accuracy")[6, 4], abs=6e-4)
     assert page.run("document.querySelectorAll('.cursor:not([hidden])').length") == 4
     page.point("[data-name=split][value=train]", press=True)
-    loss = re.search(r"loss ([\d.]+)", page.text(".pixel"))[1]
-    assert float(loss) == pytest.approx(fit_of(sweep, "plain", 0.5, 1, "train_loss")[6, 4], rel=1e-3, abs=6e-4)
+    shown = re.search(r"loss ([\d.]+)", page.text(".pixel"))
+    assert shown
+    assert float(shown[1]) == pytest.approx(fit_of(sweep, "plain", 0.5, 1, "train_loss")[6, 4], rel=1e-3, abs=6e-4)
 
 
-def test_arrow_keys_move_over_the_pixels(page):
+def test_arrow_keys_move_over_the_pixels(page: Browser) -> None:
     page.run("document.querySelector('.landscapes').focus()")
     page.press("ArrowRight")
     assert page.text(".pixel").startswith("Row 0, column 0:")
@@ -139,7 +145,7 @@ def test_arrow_keys_move_over_the_pixels(page):
     assert page.run("document.activeElement.tagName") == "SUMMARY"
 
 
-def test_log_and_linear_move_the_threshold_and_the_colours(page):
+def test_log_and_linear_move_the_threshold_and_the_colours(page: Browser) -> None:
     left = "parseFloat(document.querySelector('.ticks .threshold').style.left)"
     log, before = page.run(left), drawn(page, 2)
     page.point("[data-name=scale][value=linear]", press=True)
@@ -153,7 +159,7 @@ def test_log_and_linear_move_the_threshold_and_the_colours(page):
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [400, 1400])
-def test_no_width_scrolls_sideways(chromium, sweep, width, dark):
+def test_no_width_scrolls_sideways(chromium: Browser, sweep: Sweep, width: int, dark: bool) -> None:
     chromium.open(sweep.folder.parent / "report" / "index.html", width, dark=dark)
     assert chromium.complaints == []
     for panels in range(3):
@@ -171,7 +177,9 @@ def test_no_width_scrolls_sideways(chromium, sweep, width, dark):
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("scale", ["log", "linear"])
 @pytest.mark.parametrize("threshold", [1e-3, 2.5, 1e4])
-def test_the_threshold_stays_on_the_colour_bar(chromium, sweep, tmp_path, width, scale, threshold):
+def test_the_threshold_stays_on_the_colour_bar(
+    chromium: Browser, sweep: Sweep, tmp_path: Path, width: int, scale: str, threshold: float
+) -> None:
     landscapes = sweep.landscapes.assign(test_loss=sweep.landscapes["test_loss"] * (1000 if threshold < 1 else 1))
     data = json.dumps(explorer_data(landscapes, threshold, "test")).replace("<", "\\u003c")
     text = (sweep.folder.parent / "report" / "index.html").read_text(encoding="utf-8")
@@ -187,14 +195,14 @@ def test_the_threshold_stays_on_the_colour_bar(chromium, sweep, tmp_path, width,
     assert above is (scale == "linear")
 
 
-def test_a_long_name_moves_no_canvas(page):
+def test_a_long_name_moves_no_canvas(page: Browser) -> None:
     canvases = "[...document.querySelectorAll('.landscapes canvas')]"
     tops = page.run(f"{canvases}.map(canvas => canvas.getBoundingClientRect().top)")
     assert len(tops) == 4
     assert max(tops) - min(tops) < 0.5
 
 
-def test_without_a_script_a_sentence_says_so(chromium, sweep):
+def test_without_a_script_a_sentence_says_so(chromium: Browser, sweep: Sweep) -> None:
     seen = "[...document.querySelectorAll('noscript, .explorer')].map(part => part.getClientRects().length > 0)"
     try:
         chromium.order("Emulation.setScriptExecutionDisabled", value=True)

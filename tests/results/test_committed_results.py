@@ -24,7 +24,7 @@ SWEEP = RESULTS / "quick"
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         undrawn = b'<svg viewBox="0 0 10 10"></svg>'
         patch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, undrawn))
@@ -57,7 +57,7 @@ def gaps() -> pd.Series:
 
 
 @pytest.mark.parametrize("profile", ["quick", "compact"])
-def test_a_kept_report_is_of_the_fits_that_are_there(profile):
+def test_a_kept_report_is_of_the_fits_that_are_there(profile: str) -> None:
     fits = pd.read_csv(REPORTS / profile / "tables" / "fits.csv")  # a sweep may have gone on since
     gaps = gaps_of(RESULTS / profile, fits[["arm", "p", "seed"]])
     row = pd.read_csv(REPORTS / profile / "tables" / "quantities.csv").iloc[0]
@@ -66,7 +66,7 @@ def test_a_kept_report_is_of_the_fits_that_are_there(profile):
     assert not fits.duplicated(["arm", "p", "seed"]).any()
 
 
-def test_the_headline_is_what_ten_lines_by_hand_say(report, gaps):
+def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Series) -> None:
     d, by_p = gaps, gaps.groupby("p")
     df = len(d) - by_p.ngroups
     gap, low, high = interval(d)
@@ -88,7 +88,7 @@ def test_the_headline_is_what_ten_lines_by_hand_say(report, gaps):
     assert re.search(numbers, text)
 
 
-def test_the_other_statistics_by_hand(report, gaps):
+def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     theirs = pd.read_csv(Path(style.__file__).with_name("authors.csv")).pivot(index="p", columns="arm")["difference"]
     ours, theirs = gaps.groupby("p").mean().align(theirs["plain"] - theirs["bn"], join="inner")
     row = pd.read_csv(report / "tables" / "agreement.csv").iloc[-1]
@@ -101,7 +101,7 @@ def test_the_other_statistics_by_hand(report, gaps):
     assert_allclose(pd.read_csv(report / "tables" / "quantities.csv")["seed_flip_p"][0], flipped)
 
 
-def test_the_committed_report_is_one_of_today(report):
+def test_the_committed_report_is_one_of_today(report: Path) -> None:
     (here,), (kept,) = (
         json.loads((folder / "report.json").read_text())["protocols"] for folder in (report, REPORTS / "quick")
     )

@@ -28,13 +28,13 @@ def gaps_of(cases: sensitivity.Cases) -> dict[str, float]:
     return {words: differences.overall(pairs).mean for words, pairs in cases}
 
 
-def test_without_a_fit_that_diverged_there_is_but_the_headline():
+def test_without_a_fit_that_diverged_there_is_but_the_headline() -> None:
     fits = make_fits(plain=0.4, bn=0.3)
     ((_, pairs),) = sensitivity.cases(fits, NONE, "plain", "bn")
     pd.testing.assert_frame_equal(pairs, differences.paired(fits))
 
 
-def test_a_diverged_fit_is_counted_and_what_it_hides_is_bracketed():
+def test_a_diverged_fit_is_counted_and_what_it_hides_is_bracketed() -> None:
     fits = make_fits(plain=0.4, bn=0.3, skip=0.2)
     lost = (fits["arm"] == "bn") & (fits["seed"] == 3)
     lost |= (fits["arm"] == "plain") & (fits["seed"] == 2) & (fits["p"] == 0.5)
@@ -55,13 +55,13 @@ def test_a_diverged_fit_is_counted_and_what_it_hides_is_bracketed():
     assert table["fits"].to_dict() == {"bn": 4, "plain": 5, "skip": 6}
 
 
-def test_an_arm_without_any_value_gives_none_to_its_diverged_fits():
+def test_an_arm_without_any_value_gives_none_to_its_diverged_fits() -> None:
     fits = make_fits(plain=0.4)
     assert sensitivity.cases(fits, fits.assign(arm="bn")[["arm", "p", "seed"]], "plain", "bn") == []
     assert sensitivity.counts(fits, fits.assign(arm="bn"))["diverged"].tolist() == [6, 0]
 
 
-def test_weak_fits_stay_in_and_are_left_out_beside():
+def test_weak_fits_stay_in_and_are_left_out_beside() -> None:
     fits = make_fits(plain=0.4, bn=0.3)
     fits.loc[(fits["arm"] == "bn") & (fits["seed"] == 1), "difference"] = 0.01
     headline, strong = (differences.overall(pairs) for _, pairs in sensitivity.cases(fits, NONE, "plain", "bn"))
@@ -70,7 +70,7 @@ def test_weak_fits_stay_in_and_are_left_out_beside():
     assert sensitivity.counts(fits, NONE)["weak"].tolist() == [2, 0]
 
 
-def test_a_curve_against_itself_and_against_its_mirror():
+def test_a_curve_against_itself_and_against_its_mirror() -> None:
     p = [round(0.1 * number, 1) for number in range(1, 10)]
     theirs = pd.DataFrame({"arm": "bn", "p": p, "difference": np.linspace(0.5, 0.3, 9) ** 2})
     higher = theirs.assign(seed=1, difference=theirs["difference"] + 0.02)
@@ -83,7 +83,7 @@ def test_a_curve_against_itself_and_against_its_mirror():
 
 
 @pytest.mark.parametrize(("p", "levels"), [([0.3, 0.5], [0.4, 0.3]), ([0.3, 0.5, 0.7], [0.4, 0.4, 0.4]), ([0.25], [1])])
-def test_too_few_or_equal_points_have_no_rank_correlation(p, levels):
+def test_too_few_or_equal_points_have_no_rank_correlation(p: list[float], levels: list[float]) -> None:
     fits = pd.DataFrame({"arm": "bn", "p": p, "seed": 1, "difference": levels})
     theirs = pd.DataFrame({"arm": "bn", "p": [0.3, 0.5, 0.7], "difference": [0.3, 0.2, 0.1]})
     (row,) = agreement.against(fits, theirs, ["bn"], ["difference"]).to_dict("records")
@@ -91,7 +91,7 @@ def test_too_few_or_equal_points_have_no_rank_correlation(p, levels):
     assert row["probabilities"] == len({0.3, 0.5, 0.7} & set(p))
 
 
-def test_the_gap_against_theirs_is_the_difference_of_both_levels():
+def test_the_gap_against_theirs_is_the_difference_of_both_levels() -> None:
     fits = make_fits(plain=0.4, bn=0.3)
     rows = [("plain", 0.3, 0.45), ("plain", 0.5, 0.4), ("bn", 0.3, 0.33), ("bn", 0.5, 0.28), ("bn", 0.7, 0.2)]
     theirs = pd.DataFrame(rows, columns=["arm", "p", "difference"])
@@ -113,7 +113,7 @@ def traces_of(steps: int, every: int, **slopes: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("steps", "every"), [(1200, 12), (1200, 1), (6000, 60), (300, 3)])
-def test_the_last_quarter_moves_a_straight_line_by_a_quarter_of_its_rise(steps, every):
+def test_the_last_quarter_moves_a_straight_line_by_a_quarter_of_its_rise(steps: int, every: int) -> None:
     ends = settling.ends(traces_of(steps, every, plain=0.4, bn=0.2))
     table = settling.settled(ends).set_index("arm")
     assert_allclose(table.loc[["plain", "bn"], "moved"], [0.1, 0.05])
@@ -122,13 +122,13 @@ def test_the_last_quarter_moves_a_straight_line_by_a_quarter_of_its_rise(steps, 
     assert_allclose(settling.gap_moved(ends, "plain", "bn")["moved"], 0.05)
 
 
-def test_a_trace_too_short_says_nothing():
+def test_a_trace_too_short_says_nothing() -> None:
     ends = settling.ends(traces_of(2, 1, plain=0.4))
     assert ends["moved"].isna().all()
     assert settling.settled(ends)["moved"].isna().all()
 
 
-def test_the_course_of_the_gap_and_who_is_ahead_since_when():
+def test_the_course_of_the_gap_and_who_is_ahead_since_when() -> None:
     traces = traces_of(1000, 10, plain=0.4, bn=0.2)
     early = (traces["arm"] == "bn") & (traces["step"] <= 500)
     traces.loc[early, "black_accuracy"] += 0.3

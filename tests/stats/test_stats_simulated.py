@@ -25,12 +25,13 @@ EVEN, UNEVEN = np.full(9, 0.03), np.linspace(0.01, 0.05, 9)
 def gaps_of(draws: int, sd: np.ndarray, gap: float = 0.0, seed: int = 0) -> np.ndarray:
     """Paired gaps of ``draws`` sweeps, shape (draws, 45): a level of their own at each p, their mean is ``gap``."""
     levels = np.linspace(-0.04, 0.04, 9)[STRATA] + gap
-    return levels + np.random.default_rng(seed).normal(size=(draws, 45)) * sd[STRATA]
+    gaps: np.ndarray = levels + np.random.default_rng(seed).normal(size=(draws, 45)) * sd[STRATA]
+    return gaps
 
 
-def within(share: float, expected: float, draws: int) -> bool:
+def within(share: float | np.floating, expected: float, draws: int) -> bool:
     """Whether a share of draws is what was expected, up to four standard errors."""
-    return abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / draws)
+    return abs(float(share) - expected) <= 4 * math.sqrt(expected * (1 - expected) / draws)
 
 
 def per_p(gaps: np.ndarray) -> pd.DataFrame:
@@ -42,7 +43,7 @@ def per_p(gaps: np.ndarray) -> pd.DataFrame:
 
 @pytest.mark.parametrize("n", [18, 19, 22, 27, 31, 36, 40, 45])
 @pytest.mark.parametrize("sd", [EVEN, UNEVEN, UNEVEN[::-1]], ids=["even", "rising", "falling"])
-def test_the_headline_covers_the_truth_as_often_as_it_says_however_far_the_sweep_is(sd, n):
+def test_the_headline_covers_the_truth_as_often_as_it_says_however_far_the_sweep_is(sd: np.ndarray, n: int) -> None:
     kept = np.argsort(np.tile(np.arange(5), 9), kind="stable")[:n]  # as the runner goes: seed outermost
     gaps = gaps_of(4 * DRAWS, sd)[:, kept]
     truth = np.linspace(-0.04, 0.04, 9)[STRATA[kept]].mean()  # the mean over the pairs that are there
@@ -50,7 +51,7 @@ def test_the_headline_covers_the_truth_as_often_as_it_says_however_far_the_sweep
     assert 0.93 < np.mean((low <= truth) & (truth <= high)) < 0.97
 
 
-def test_the_headline_finds_a_true_gap_as_often_as_the_noncentral_t_says():
+def test_the_headline_finds_a_true_gap_as_often_as_the_noncentral_t_says() -> None:
     gaps = gaps_of(DRAWS, EVEN, gap=0.012)
     low, high = differences.stratified_interval(gaps, STRATA)
     edge, shift = scipy_stats.t.ppf(0.975, 36), 0.012 * math.sqrt(45) / 0.03
@@ -60,12 +61,12 @@ def test_the_headline_finds_a_true_gap_as_often_as_the_noncentral_t_says():
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_the_interval_at_one_p_covers_the_truth_as_often_as_it_says(n):
+def test_the_interval_at_one_p_covers_the_truth_as_often_as_it_says(n: int) -> None:
     table = per_p(np.random.default_rng(2).normal(0.05, 0.03, (DRAWS, n)))
     assert 0.93 < np.mean((table["low"] <= 0.05) & (table["high"] >= 0.05)) < 0.97
 
 
-def test_the_t_test_at_one_p_keeps_its_level_and_has_its_power():
+def test_the_t_test_at_one_p_keeps_its_level_and_has_its_power() -> None:
     quiet, loud = (per_p(np.random.default_rng(3).normal(gap, 0.03, (DRAWS, 5)))["p_value"] for gap in (0, 0.05))
     edge = scipy_stats.t.ppf(0.975, 4)
     shift = math.sqrt(5) * 0.05 / 0.03
@@ -76,7 +77,7 @@ def test_the_t_test_at_one_p_keeps_its_level_and_has_its_power():
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.8], ids=["independent", "alike"])
-def test_holm_keeps_the_chance_of_any_false_finding(alike):
+def test_holm_keeps_the_chance_of_any_false_finding(alike: float) -> None:
     generator = np.random.default_rng(4)
     shared, own = generator.normal(size=(DRAWS, 1, 5)), generator.normal(size=(DRAWS, 9, 5))
     gaps = math.sqrt(alike) * shared + math.sqrt(1 - alike) * own
@@ -87,7 +88,7 @@ def test_holm_keeps_the_chance_of_any_false_finding(alike):
     assert plain > 0.1  # without it a false finding is common
 
 
-def test_holm_finds_more_than_bonferroni_and_nothing_more_than_it_may_where_some_differ():
+def test_holm_finds_more_than_bonferroni_and_nothing_more_than_it_may_where_some_differ() -> None:
     gaps = np.random.default_rng(5).normal(size=(4_000, 9, 5)) + np.repeat([4.0, 0.0], [6, 3])[:, None]
     p_values = per_p(gaps.reshape(-1, 5))["p_value"].to_numpy().reshape(-1, 9)
     found = np.array([holm(row) for row in p_values]) <= 0.05
@@ -95,7 +96,7 @@ def test_holm_finds_more_than_bonferroni_and_nothing_more_than_it_may_where_some
     assert found[:, :6].mean() > (9 * p_values[:, :6] <= 0.05).mean() > 0.5
 
 
-def test_the_exact_sign_flip_test_keeps_its_level_and_finds_a_true_gap():
+def test_the_exact_sign_flip_test_keeps_its_level_and_finds_a_true_gap() -> None:
     generator = np.random.default_rng(7)
     quiet, loud = (
         np.mean([sign_flip(row) <= 0.05 for row in generator.normal(gap, 1, (draws, 10))])
@@ -106,7 +107,7 @@ def test_the_exact_sign_flip_test_keeps_its_level_and_finds_a_true_gap():
     assert_allclose(loud, scipy_stats.nct.sf(edge, 9, math.sqrt(10)), atol=0.06)
 
 
-def test_the_drawn_sign_flip_test_keeps_its_level_and_finds_a_true_gap():
+def test_the_drawn_sign_flip_test_keeps_its_level_and_finds_a_true_gap() -> None:
     generator = np.random.default_rng(8)
     quiet, loud = (
         np.mean([sign_flip(row, draws=999) <= 0.05 for row in generator.normal(gap, 1, (2_000, 45))])
@@ -117,7 +118,7 @@ def test_the_drawn_sign_flip_test_keeps_its_level_and_finds_a_true_gap():
     assert_allclose(loud, scipy_stats.nct.sf(edge, 44, 0.45 * math.sqrt(45)), atol=0.04)
 
 
-def test_where_pairs_of_a_seed_are_alike_only_flipping_whole_seeds_keeps_its_level():
+def test_where_pairs_of_a_seed_are_alike_only_flipping_whole_seeds_keeps_its_level() -> None:
     generator = np.random.default_rng(9)
     gaps = generator.normal(size=(1_000, 8, 1)) + 0.5 * generator.normal(size=(1_000, 8, 9))  # eight seeds, nine p
     pairs = np.mean([sign_flip(sweep.ravel(), draws=999) <= 0.05 for sweep in gaps])
@@ -126,14 +127,14 @@ def test_where_pairs_of_a_seed_are_alike_only_flipping_whole_seeds_keeps_its_lev
     assert pairs > 0.3
 
 
-def test_the_effect_size_is_what_was_put_in():
+def test_the_effect_size_is_what_was_put_in() -> None:
     gaps = np.random.default_rng(10).normal(0.06, 0.03, 500)
     whole = differences.overall(pd.DataFrame({"p": 0.5, "seed": np.arange(500), "gap": gaps}))
     assert_allclose(whole.d_z, 2, atol=4 * math.sqrt((1 + 2**2 / 2) / 500))
     assert within(whole.wins / whole.pairs, scipy_stats.norm.cdf(2), 500)
 
 
-def test_what_is_not_offered_is_as_poor_as_we_say():
+def test_what_is_not_offered_is_as_poor_as_we_say() -> None:
     five = list(itertools.product(range(5), repeat=5))  # every resample of five points
     weights = np.array([np.bincount(row, minlength=5) for row in five]) / 5  # (3125, 5)
     assert_allclose(coverage(np.random.default_rng(11).normal(size=(4_000, 5)), weights), 0.84, atol=0.015)

@@ -46,8 +46,9 @@ QUIET = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP
 @contextmanager
 def started(module: str, *arguments: str) -> Iterator[Process]:
     with Path(os.devnull).open("r+b", buffering=0) as nowhere:
-        where = {"cwd": Path.cwd(), "environment": QUIET, "streams": (nowhere.fileno(),) * 3}
-        process = start(f"distributed.cli.{module}", [*arguments, "--no-dashboard"], **where)
+        streams = (nowhere.fileno(),) * 3
+        command = (f"distributed.cli.{module}", [*arguments, "--no-dashboard"])
+        process = start(*command, cwd=Path.cwd(), environment=QUIET, streams=streams)
     try:
         yield process
     finally:
@@ -96,8 +97,8 @@ def make_runner(folder: Path, backend: Backend, protocol: Protocol = TINY, grid:
 
 def assert_same_tables(one: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(sweeps.load(one), sweeps.load(other), check_exact=True)
-    traces = [sweeps.read_sweep(folder).traces for folder in (one, other)]
-    pd.testing.assert_frame_equal(*traces, check_exact=True)
+    first, second = (sweeps.read_sweep(folder).traces for folder in (one, other))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(address: str, tmp_path: Path) -> None:
@@ -220,7 +221,9 @@ def test_three_deaths_over_a_fit_are_enough_unless_it_gets_on(tmp_path: Path, ha
 
 
 def test_what_becomes_of_a_task_is_an_outcome() -> None:
-    assert dask_cluster._outcome_of(KEY, KilledWorker("task", None, 3)).state == "killed"
+    killed = dask_cluster._outcome_of(KEY, KilledWorker("task", None, 3))  # type: ignore[arg-type]  # none is looked at
+    assert isinstance(killed, Outcome)
+    assert killed.state == "killed"
     failed = dask_cluster._outcome_of(KEY, ModuleNotFoundError("No module named 'bnbench'"))
     assert str(failed) == "plain p=0.5 seed=1: FAILED, ModuleNotFoundError: No module named 'bnbench'"
 

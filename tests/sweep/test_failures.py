@@ -69,7 +69,7 @@ def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bo
 def computing(compute: Callable[[Sequence[FitKey], Job, RunnerStop], Iterator[Outcome]]) -> Inline:
     """A backend that computes batches as a function does."""
     backend = Inline()
-    backend.compute = compute  # type: ignore[method-assign]  # a backend for one test needs no class
+    backend.compute = compute  # type: ignore[assignment,method-assign]  # a backend for one test needs no class
     return backend
 
 
