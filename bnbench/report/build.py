@@ -20,7 +20,7 @@ from bnbench.report.chapters.section import Section, section
 from bnbench.report.figures.landscapes import arms_at
 from bnbench.report.figures.style import print_style
 from bnbench.report.page.explorer import explorer_data
-from bnbench.report.page.manifest import settle
+from bnbench.report.page.manifest import remove_outdated
 from bnbench.report.page.page import Part, render
 from bnbench.report.page.record import render_record
 from bnbench.report.page.writer import Writer
@@ -113,28 +113,28 @@ def _write(
     whole = Writer(out, "", formats)
     overlay = None
     with print_style():
-        pictures = [writer.section(section) for section, writer in zip(sections, writers, strict=True)]
+        pictures = [writer.section(shown) for shown, writer in zip(sections, writers, strict=True)]
         if comparison and comparison.figure:
             overlay = whole.picture(comparison.figure)
             whole.table(comparison.figure.table)
     if "html" in formats:
         parts = [
-            Part(section, name, writer.folder, shown, _explorer(section))
-            for section, name, writer, shown in zip(sections, names, writers, pictures, strict=True)
+            Part(shown, name, writer.folder, drawn, _explorer(shown))
+            for shown, name, writer, drawn in zip(sections, names, writers, pictures, strict=True)
         ]
         whole.write(out / PAGE, render(parts, comparison, overlay, broken, formats).encode())
     if "json" in formats:
         whole.write(out / "report.json", render_record(sections, broken).encode())
     digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
-    return sorted([*digests, settle(out, digests)], key=lambda path: path.name != PAGE)
+    return sorted([*digests, remove_outdated(out, digests)], key=lambda path: path.name != PAGE)
 
 
-def _explorer(section: Section) -> dict[str, Any] | None:
-    """What the page's explorer needs; None where no fit can be shown."""
-    sweep, protocol = section.sweep, section.sweep.protocol
-    if not section.lead:
+def _explorer(shown: Section) -> dict[str, Any] | None:
+    """Return what the page's explorer needs; None where no fit can be shown."""
+    sweep, protocol = shown.sweep, shown.sweep.protocol
+    if not shown.lead:
         return None
-    return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, section.pair)
+    return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
 
 
 def _refuse_results(out: Path, results: Path) -> None:

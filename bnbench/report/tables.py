@@ -42,22 +42,22 @@ class Table:
 
     @property
     def header(self) -> list[str]:
-        """Column names as they are read: ``black_mean`` is ``black mean``."""
+        """Return the column names as they are read: ``black_mean`` is ``black mean``."""
         names = [str(column) for column in self.frame.columns]
         return [name if ":" in name else name.replace("_", " ") for name in names]  # an own arm keeps its name
 
     @property
     def rows(self) -> list[list[str]]:
-        """Cells as they are read."""
+        """Return the cells as they are read."""
         return [[cell(value) for value in row] for row in self.frame.itertuples(index=False, name=None)]
 
     @cached_property
     def numeric(self) -> list[bool]:
-        """Which columns hold numbers, to be set flush right."""
+        """Say which columns hold numbers, to be set flush right."""
         return [pd.api.types.is_numeric_dtype(self.frame[column]) for column in self.frame.columns]
 
     def markdown(self) -> str:
-        """The table as GitHub reads it."""
+        """Return the table as GitHub reads it."""
         escaped = [[in_markdown(text) for text in row] for row in [self.header, *self.rows]]
         rule = ["---:" if numeric else "---" for numeric in self.numeric]
         lines = [escaped[0], rule, *escaped[1:]]
@@ -67,12 +67,12 @@ class Table:
 
 
 def in_markdown(text: str) -> str:
-    """Text that starts no tag and no cell, on one line."""
+    """Return text so that it starts no tag and no cell, on one line."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def cell(value: Any) -> str:
-    """A value as text: three decimals, or all of a short one such as 0.0625; a missing one is a dash."""
+    """Return a value as text: three decimals, or all of a short one such as 0.0625; a missing one is a dash."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if not isinstance(value, float) or math.isinf(value):
@@ -84,7 +84,7 @@ def cell(value: Any) -> str:
 
 
 def fits_table(sweep: Sweep) -> pd.DataFrame:
-    """Each fit's measures under its headline BN policy, on the images that the protocol measures on.
+    """Return each fit's measures under its headline BN policy, on the images that the protocol measures on.
 
     Returns:
         A row per fit, sorted: ``arm, p, seed, policy``, the measures as
@@ -100,20 +100,20 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def every_fit(fits: pd.DataFrame) -> Table:
-    """What :func:`fits_table` gives, for the report."""
+    """Show what :func:`fits_table` gives as a table of the report."""
     note = "Trained: over trained pixels only; losses are means over all pixels of a colour"
     return Table("fits", "Every fit", note, fits)
 
 
 def diverged_fits(sweep: Sweep) -> pd.DataFrame:
-    """The fits that diverged and have no value: ``arm, p, seed``; those that ran out of memory are not among them."""
+    """Return the fits that diverged and have no value: ``arm, p, seed``; those out of memory are not among them."""
     keys = [one.key for one in sweep.failures if one.kind == "diverged" and one.key not in sweep.identities]
     found = pd.DataFrame([astuple(key) for key in keys], columns=["arm", "p", "seed"])
     return found.astype({"p": float, "seed": int})
 
 
 def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """Two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
+    """Set two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
     for value, name in _compared(fits, first, second).items():
         pairs = differences.paired(fits.dropna(subset=[value]), first, second, value)
@@ -123,7 +123,7 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
 
 
 def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """The same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
+    """Do the same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
     parts = []
     for value, name in _compared(fits, first, second).items():
         have = fits[fits["arm"].isin([first, second])].dropna(subset=[value])
@@ -139,14 +139,14 @@ def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.Da
 
 
 def _compared(fits: pd.DataFrame, first: str, second: str) -> dict[str, str]:
-    """Columns in which two arms can be compared, with their titles: an earlier fit may lack a measure."""
+    """Return the columns in which two arms can be compared, with their titles: an earlier fit may lack a measure."""
     columns = {column: title for column, title in compared_columns().items() if column in fits}
     pairs = {one: differences.paired(fits.dropna(subset=[one]), first, second, one) for one in columns}
     return {column: title for column, title in columns.items() if len(pairs[column])}
 
 
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
-    """The paired difference of every two arms that share a (p, seed): a row per two arms."""
+    """Return the paired difference of every two arms that share a (p, seed): a row per two arms."""
     rows = []
     for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
         pairs = differences.paired(fits, first, second)
@@ -156,7 +156,7 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def provenance_table(sweep: Sweep) -> pd.DataFrame:
-    """Where the numbers come from: for each key that says anything its values, with counts where fits differ."""
+    """Say where the numbers come from: each key that says anything, and its values with counts where fits differ."""
     rows = []
     said = sweep.provenance.replace("", None).dropna(axis="columns", how="all")
     for column in [name for name in said.columns if name not in ("arm", "p", "seed")]:
@@ -176,13 +176,13 @@ def provenance_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def failures_table(failures: Sequence[Failure]) -> pd.DataFrame:
-    """Fits that failed and why, without their tracebacks."""
+    """List the fits that failed and why, without their tracebacks."""
     rows = [(*astuple(failure.key), failure.kind, failure.message, failure.tries) for failure in failures]
     return pd.DataFrame(rows, columns=["arm", "p", "seed", "kind", "message", "tries"])
 
 
 def pairs_summary(pairs: pd.DataFrame) -> dict[str, Any]:
-    """The columns that sum up a set of pairs, at least one: the gap, how sure, and how often it is positive."""
+    """Return the columns that sum up a set of pairs, at least one: the gap, how sure, and how often it is positive."""
     whole = differences.overall(pairs)
     return {
         "pairs": whole.pairs,

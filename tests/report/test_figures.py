@@ -20,7 +20,7 @@ from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure3 import figure3
 from bnbench.report.figures.figure4 import figure4
-from bnbench.report.figures.landscapes import choose
+from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
 from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
@@ -58,8 +58,8 @@ def test_the_headline_claims_no_more_than_the_interval(fits, words):
 def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms():
     rows = [("plain", 0.3, 1), ("bn", 0.3, 1), ("plain", 0.6, 1), ("plain", 0.6, 2), ("bn", 0.6, 2), ("bn", 0.6, 3)]
     table = pd.DataFrame(rows, columns=["arm", "p", "seed"])
-    assert choose(table) == (0.6, 2)
-    assert choose(pd.DataFrame([("bn", 0.4, 5), ("bn", 0.6, 1)], columns=["arm", "p", "seed"])) == (0.4, 5)
+    assert choose_pair(table) == (0.6, 2)
+    assert choose_pair(pd.DataFrame([("bn", 0.4, 5), ("bn", 0.6, 1)], columns=["arm", "p", "seed"])) == (0.4, 5)
 
 
 def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path):

@@ -514,4 +514,4 @@ def test_what_is_in_place_of_an_evaluation_or_a_list_of_files_is_no_traceback(sw
     out.mkdir()
     replaced(out / manifest.NAME, name)
     if name != "a_folder":  # what cannot be replaced is told by the report
-        assert manifest.settle(out, {}).is_file()
+        assert manifest.remove_outdated(out, {}).is_file()

@@ -34,7 +34,7 @@ _AGREEMENT_NOTE = (
 def chapter(
     fits: pd.DataFrame, diverged: pd.DataFrame, authors: pd.DataFrame | None, compared: ComparedArms | None
 ) -> Chapter:
-    """What these fits allow of the chapter: sentences, the paired difference, tables.
+    """Write what these fits allow of the chapter: sentences, the paired difference, tables.
 
     Args:
         fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
@@ -59,13 +59,13 @@ def chapter(
 
 
 def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, compared: ComparedArms) -> pd.DataFrame:
-    """The gap under every way of counting: a row each, see :func:`bnbench.stats.sensitivity.cases`."""
+    """Return the gap under every way of counting, a row each: see :func:`bnbench.stats.sensitivity.cases`."""
     cases = sensitivity.cases(fits, diverged, compared.first, compared.second)
     return pd.DataFrame([{"what": words, **tables.pairs_summary(pairs)} for words, pairs in cases])
 
 
 def seeds_words(compared: ComparedArms) -> str:
-    """The tests over all pairs, and the one that trusts whole seeds only."""
+    """Say the tests over all pairs, and the one that trusts whole seeds only."""
     whole, seeds = differences.overall(compared.pairs), compared.pairs["seed"].nunique()
     if whole.pairs == 1:
         return "One pair: nothing can be tested, and there is no interval."
@@ -79,7 +79,7 @@ def seeds_words(compared: ComparedArms) -> str:
 
 
 def exploratory_words(per_p: pd.DataFrame) -> str:
-    """How many single p stand out, before and after the correction."""
+    """Say how many single p stand out, before and after the correction."""
     tested = per_p.dropna(subset=["p_value"])
     if tested.empty:
         return "No test at a single p: each has one pair." if len(per_p) > 1 else ""
@@ -95,7 +95,7 @@ def exploratory_words(per_p: pd.DataFrame) -> str:
 
 
 def diverged_words(counts: pd.DataFrame, compared: ComparedArms | None) -> str:
-    """How many fits diverged, how many are weak, and what was done about them."""
+    """Say how many fits diverged, how many are weak, and what was done about them."""
     table = counts.set_index("arm")
     diverged, weak = (
         ", ".join(f"{int(table[name][arm])} of {arm}" for arm in arm_order(table.index))
@@ -113,7 +113,7 @@ def diverged_words(counts: pd.DataFrame, compared: ComparedArms | None) -> str:
 
 
 def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, compared: ComparedArms | None) -> pd.DataFrame:
-    """Every arm's curves against the authors', and the gap of two arms: see :func:`bnbench.stats.agreement.against`."""
+    """Compare each arm's curves, and the gap of two, with the authors': see :func:`bnbench.stats.agreement.against`."""
     arms = [arm for arm in arm_order(fits["arm"]) if arm in set(authors["arm"])]
     table = agreement.against(fits, authors, arms, ["difference", "black", "white"])
     if compared is None or not {compared.first, compared.second} <= set(arms):
@@ -124,7 +124,7 @@ def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, compared: Compare
 
 
 def agreement_words(table: pd.DataFrame) -> str:
-    """Level and course against the authors' curves, and what that does not show."""
+    """Say level and course against the authors' curves, and what that does not show."""
     rows = table[(table["value"] == "difference") & (table["probabilities"] > 0)]
     if rows.empty:
         return ""

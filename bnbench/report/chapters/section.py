@@ -18,7 +18,7 @@ from bnbench.report.chapters.headline import Answer
 from bnbench.report.figures.authors import authors_of, authors_table
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4
-from bnbench.report.figures.landscapes import choose
+from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
 
@@ -95,7 +95,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     """
     protocol, fits, diverged = sweep.protocol, tables.fits_table(sweep), tables.diverged_fits(sweep)
     compared, has_fits = compared_arms(fits), len(fits) > 0
-    pair = choose(sweep.landscapes, wanted) if has_fits else (math.nan, 0)
+    pair = choose_pair(sweep.landscapes, wanted) if has_fits else (math.nan, 0)
     authors = authors_of(protocol, fits)
     lead = figure4(fits, authors, protocol.measurement.split) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []

@@ -23,7 +23,8 @@ from bnbench.report.figures.landscapes import pixels_of, pixels_table
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 
 _PANEL = 3.6 / 2.54  # widest panel, in inches
-_OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale
+OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale
+LOSS_COLOURS, ACCURACY_COLOURS = "mako", "rocket_r"  # of seaborn: dark is low loss and high accuracy
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 _LOSS_TICKS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
 
@@ -111,15 +112,17 @@ def _loss_colours(losses: pd.Series, threshold: float) -> Colours:
     """Dark = low, so that a well-bent landscape looks like its mask; a few extremes do not take the scale."""
     values = losses.to_numpy(dtype=float)
     usual = values[np.isfinite(values) & (values > 0)]
-    low, high = np.quantile(usual, [_OUTER, 1 - _OUTER]) if usual.size else (threshold, threshold)
+    low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
     low, high = min(low, 0.9 * threshold), max(high, 1.1 * threshold)
     extend = _EXTEND[bool((values < low).any()), bool((values > high).any())]
-    return Colours(_with_gaps(sns.color_palette("mako", as_cmap=True)), LogNorm(low, high), extend)
+    return Colours(_with_gaps(sns.color_palette(LOSS_COLOURS, as_cmap=True)), LogNorm(low, high), extend)
 
 
 def _accuracy_colours(accuracies: pd.Series) -> Colours:
     high = max(float(accuracies.max()), 0.1) if accuracies.notna().any() else 1.0
-    return Colours(_with_gaps(sns.color_palette("rocket_r", as_cmap=True)), Normalize(0, math.ceil(20 * high) / 20))
+    return Colours(
+        _with_gaps(sns.color_palette(ACCURACY_COLOURS, as_cmap=True)), Normalize(0, math.ceil(20 * high) / 20)
+    )
 
 
 def _with_gaps(colours: Colormap) -> Colormap:

@@ -24,7 +24,7 @@ _PANEL = 7.2 / 2.54  # height of a panel by itself
 
 
 def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str = "test") -> list[Figure]:
-    """Figure 4 across two columns for print, then its panels a and b, which a narrow screen can stack.
+    """Return figure 4 across two columns for print, then its panels a and b, which a narrow screen can stack.
 
     Args:
         fits: a row per fit: ``arm, p, seed, black, white, difference``.
@@ -46,7 +46,7 @@ def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str 
 
 
 def per_p_table(fits: pd.DataFrame) -> Table:
-    """Mean and deviation over seeds of black, white and their difference: a row per arm and p."""
+    """Return mean and deviation over seeds of black, white and their difference: a row per arm and p."""
     parts = []
     for value in ("black", "white", "difference"):
         table = differences.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
@@ -85,7 +85,7 @@ def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 
 
 def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
-    """Panel a: mean ± standard deviation over seeds of black − white, every seed as a point."""
+    """Draw panel a: mean ± standard deviation over seeds of black − white, every seed as a point."""
     draw_authors(axes, fits, authors, ("difference",))
     _draw_arms(axes, fits, "difference", "-")
     axes.set_ylabel(f"{split} accuracy, black − white")
@@ -93,7 +93,7 @@ def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | Non
 
 
 def _draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
-    """Panel b: the mean accuracy over black pixels (solid) and over white pixels (dotted)."""
+    """Draw panel b: the mean accuracy over black pixels (solid) and over white pixels (dotted)."""
     draw_authors(axes, fits, authors, ("black", "white"))
     _draw_arms(axes, fits, "black", "-")
     _draw_arms(axes, fits, "white", (0, (1, 1.3)))
@@ -121,7 +121,7 @@ def _draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
 
 
 def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
-    """The legend of figure 4, and of its panel b."""
+    """Return the legend of figure 4, and of its panel b."""
     return [*_arm_handles(fits), *_colour_handles(), *authors_handles(fits, authors)]
 
 
@@ -140,13 +140,13 @@ def _colour_handles() -> list[Any]:
 
 
 def _counts(fits: pd.DataFrame) -> dict[str, pd.Series]:
-    """The number of seeds at each p, for each arm's label."""
+    """Return the number of seeds at each p, for each arm's label."""
     labels = arm_labels(fits["arm"])
     return {labels[arm].strip(): fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
 
 
 def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool) -> str:
-    """Caption of figure 4: ``panel`` is ``ab``, ``a`` or ``b``."""
+    """Return the caption of figure 4: ``panel`` is ``ab``, ``a`` or ``b``."""
     letters = {
         "a": "Difference of the mean {0} accuracy over black and over white pixels",
         "b": "the two means of {0} accuracy"
@@ -172,7 +172,7 @@ def _whisker_words(fits: pd.DataFrame) -> str:
 
 
 def seeds_words(fits: pd.DataFrame) -> str:
-    """How many seeds there are at how many p, once for all arms where they agree."""
+    """Say how many seeds there are at how many p, once for all arms where they agree."""
     counts = {arm: fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
     texts = {
         arm: f"{_seed_count_words(count)} at {counted(len(count), 'fill probability')}" for arm, count in counts.items()
@@ -189,7 +189,7 @@ def _seed_count_words(counts: pd.Series) -> str:
 
 
 def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
-    """Each arm's means over the (p, seed) that all arms have: others would not compare."""
+    """Say each arm's means over the (p, seed) that all arms have: others would not compare."""
     arms = arm_order(fits["arm"])
     pairs = fits.groupby(["p", "seed"])["arm"].transform("nunique")
     shared = fits[pairs == len(arms)] if (pairs == len(arms)).any() else fits

@@ -7,11 +7,11 @@ import pandas as pd
 from bnbench.report.arms import arm_order
 from bnbench.report.tables import Table
 
-_MEASURED = ["test_loss", "test_accuracy", "train_loss", "train_accuracy"]
+MEASURED = ["test_loss", "test_accuracy", "train_loss", "train_accuracy"]  # columns that hold a number for each pixel
 
 
-def choose(landscapes: pd.DataFrame, wanted: tuple[float, int] | None = None) -> tuple[float, int]:
-    """The (p, seed) to show: the wanted one if it was fitted, else p nearest one half, first seed with most arms.
+def choose_pair(landscapes: pd.DataFrame, wanted: tuple[float, int] | None = None) -> tuple[float, int]:
+    """Choose the (p, seed) to show: the wanted one if fitted, else p nearest one half, the first seed with most arms.
 
     Args:
         landscapes: a row per pixel: ``arm, p, seed`` and more; at least one.
@@ -26,12 +26,12 @@ def choose(landscapes: pd.DataFrame, wanted: tuple[float, int] | None = None) ->
 
 
 def arms_at(landscapes: pd.DataFrame, p: float, seed: int) -> int:
-    """How many arms were fitted at a (p, seed)."""
+    """Return how many arms were fitted at a (p, seed)."""
     return int(landscapes.loc[(landscapes["p"] == p) & (landscapes["seed"] == seed), "arm"].nunique())
 
 
 def pixels_of(landscapes: pd.DataFrame, p: float, seed: int) -> pd.DataFrame:
-    """The pixels of every arm at a (p, seed).
+    """Return the pixels of every arm at a (p, seed).
 
     Raises:
         ValueError: no such fit.
@@ -43,7 +43,7 @@ def pixels_of(landscapes: pd.DataFrame, p: float, seed: int) -> pd.DataFrame:
 
 
 def pixels_table(landscapes: pd.DataFrame, p: float, seed: int, split: str) -> Table:
-    """Every pixel of a (p, seed): where it is, its colour, and what each arm measured there.
+    """List every pixel of a (p, seed): where it is, its colour, and what was measured there for each arm.
 
     The page does not show it, for nobody reads 900 rows: it has the explorer.
     """
@@ -51,8 +51,8 @@ def pixels_table(landscapes: pd.DataFrame, p: float, seed: int, split: str) -> T
     places = ["row", "column"]
     table = shown[[*places, "black", "trained"]].drop_duplicates(places).set_index(places)
     for arm in arm_order(shown["arm"]):
-        mine = shown[shown["arm"] == arm].set_index(places)[_MEASURED]
-        names = [f"{arm} {name.replace('test_', f'{split}_')}" for name in _MEASURED]
+        mine = shown[shown["arm"] == arm].set_index(places)[MEASURED]
+        names = [f"{arm} {name.replace('test_', f'{split}_')}" for name in MEASURED]
         table = table.join(mine.set_axis(names, axis=1))
     title = f"Figure 3, pixel by pixel: p = {p:g}, seed {seed}"
     return Table("figure3", title, "Row 0 is on top", table.sort_index().reset_index(), on_page=False)

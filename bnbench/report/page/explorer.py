@@ -11,7 +11,8 @@ import seaborn as sns
 from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_order
-from bnbench.report.figures.landscapes import choose
+from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, OUTER
+from bnbench.report.figures.landscapes import MEASURED, choose_pair
 from bnbench.report.figures.style import arm_colours, css_colours
 
 LEAST_LOSS = 1e-6  # code 0; anything smaller, zero included, is shown as this
@@ -19,8 +20,6 @@ STEPS_PER_DECADE = 3640  # 18 decades, up to 1e12; the largest error of a loss i
 ACCURACY_STEPS = 65533  # the largest error of an accuracy is half a step, 0.000008
 INFINITE, MISSING = 65534, 65535  # the codes of what is no number
 
-_MEASURED = ("test_loss", "test_accuracy", "train_loss", "train_accuracy")
-_OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale, as in figure 3
 _COLOURS = 256
 _THRESHOLDS = 4  # how many the linear scale of the loss shows at least, where losses are as large
 
@@ -36,7 +35,7 @@ def explorer_data(
         landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`; at least one.
         threshold: cross-entropy that white pixels are pushed to.
         split: the images that the ``test_`` columns were measured on.
-        start: the (p, seed) that is shown first; None lets :func:`bnbench.report.figures.landscapes.choose` say.
+        start: the (p, seed) that is shown first; None lets :func:`bnbench.report.figures.landscapes.choose_pair` say.
     """
     arms = arm_order(landscapes["arm"])
     variables = css_colours()
@@ -44,7 +43,7 @@ def explorer_data(
     ordered = landscapes.sort_values(["arm", "p", "seed", "row", "column"], kind="stable")
     fits = ordered.groupby(["arm", "p", "seed"])
     masks = ordered.drop_duplicates(["p", "seed", "row", "column"]).groupby(["p", "seed"])  # all arms share a mask
-    p, seed = choose(landscapes, start)
+    p, seed = choose_pair(landscapes, start)
     losses, accuracies = (ordered[[f"test_{name}", f"train_{name}"]].to_numpy() for name in ("loss", "accuracy"))
     return {
         "rows": int(ordered["row"].max()) + 1,
@@ -67,10 +66,10 @@ def explorer_data(
             "linear": _linear_scale(losses, threshold),
             "accuracy": _accuracy_scale(accuracies),
         },
-        "colours": {"loss": _colour_table("mako"), "accuracy": _colour_table("rocket_r")},
+        "colours": {"loss": _colour_table(LOSS_COLOURS), "accuracy": _colour_table(ACCURACY_COLOURS)},
         "masks": {_key(fit): _mask(fit) for _, fit in masks},
         "fits": {
-            f"{_key(fit)}|{fit['arm'].iloc[0]}": [_coded(fit[name], name) for name in _MEASURED] for _, fit in fits
+            f"{_key(fit)}|{fit['arm'].iloc[0]}": [_coded(fit[name], name) for name in MEASURED] for _, fit in fits
         },
     }
 
@@ -117,7 +116,7 @@ def _base64(array: NDArray[Any]) -> str:
 def _loss_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
     """Both ends of the colour scale: one for all fits, so that a colour keeps its meaning from mask to mask."""
     usual = losses[np.isfinite(losses) & (losses > 0)]
-    low, high = np.quantile(usual, [_OUTER, 1 - _OUTER]) if usual.size else (threshold, threshold)
+    low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
     return [_rounded(min(low, 0.9 * threshold)), _rounded(max(high, 1.1 * threshold))]
 
 

@@ -14,7 +14,7 @@ from bnbench.results.layout import write_atomically
 NAME = "bnbench-files.sha256"  # as ``sha256sum --check`` reads it
 
 
-def settle(out: Path, written: Mapping[Path, str]) -> Path:
+def remove_outdated(out: Path, written: Mapping[Path, str]) -> Path:
     """Remove what an earlier report left and this one did not write, then list what is there now.
 
     A file goes only if the earlier list names it and it still has the bytes that the report gave it:
