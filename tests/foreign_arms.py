@@ -290,3 +290,10 @@ class Printing(nn.Module):
 
 def printing(image_shape: Shape, classes: int) -> nn.Module:
     return Printing(image_shape, classes)
+
+
+def deadly(image_shape: Shape, classes: int) -> nn.Module:
+    """An arm that kills the worker that makes it."""
+    if multiprocessing.current_process().name.startswith("Loky"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return layer_norm(image_shape, classes)

@@ -37,7 +37,7 @@ class Mutant:
         text: what it should say.
         instead: what it says.
         quantity: of those of the exact check, the first that differs.
-        test: a unit test that fails too, as ``module::function``.
+        test: a unit test that fails too, as ``room/module::function``.
     """
 
     name: str
@@ -48,16 +48,16 @@ class Mutant:
     test: str
 
 
-_RIGHT_ANGLES = "test_plane::test_directions_are_orthogonal_and_of_equal_length"
-_EQ_3 = "test_objective::test_the_objective_is_eq_3"
-_BN = "test_models::test_batch_norm_uses_the_batchs_statistics_and_a_shifted_scale"
-_GRID = "test_plane::test_the_grid_is_centred_and_up_is_up"
-_ONE_STEP = "test_fit::test_one_step_equals_a_plain_loop"
-_BY_HAND = "test_fit::test_adam_clipping_and_schedule_by_hand"
-_POLICY = "test_landscape::test_a_policy_takes_all_the_images_that_it_names"
-_SPLIT = "test_data::test_digits_are_split_and_standardized_by_what_is_trained_on"
-_SUMMARY = "test_landscape::test_the_table_of_a_fit_and_its_summary_agree"
-_OWN_STREAMS = "test_compute::test_every_p_and_seed_has_its_own_weights_pixels_and_images"
+_RIGHT_ANGLES = "mpo/test_plane::test_directions_are_orthogonal_and_of_equal_length"
+_EQ_3 = "mpo/test_objective::test_the_objective_is_eq_3"
+_BN = "arms/test_models::test_batch_norm_uses_the_batchs_statistics_and_a_shifted_scale"
+_GRID = "mpo/test_plane::test_the_grid_is_centred_and_up_is_up"
+_ONE_STEP = "mpo/test_fit::test_one_step_equals_a_plain_loop"
+_BY_HAND = "mpo/test_fit::test_adam_clipping_and_schedule_by_hand"
+_POLICY = "mpo/test_landscape::test_a_policy_takes_all_the_images_that_it_names"
+_SPLIT = "inputs/test_data::test_digits_are_split_and_standardized_by_what_is_trained_on"
+_SUMMARY = "mpo/test_landscape::test_the_table_of_a_fit_and_its_summary_agree"
+_OWN_STREAMS = "sweep/test_compute::test_every_p_and_seed_has_its_own_weights_pixels_and_images"
 
 MUTANTS = (
     Mutant(
@@ -186,7 +186,7 @@ MUTANTS = (
         "key.seed,",
         "key.seed + len(key.arm),",
         "plain: masks",
-        "test_compute::test_arms_share_their_masks",
+        "sweep/test_compute::test_arms_share_their_masks",
     ),
     Mutant(
         "an off-by-one in the skipped pixels",
@@ -194,7 +194,7 @@ MUTANTS = (
         "around.all(-1)",
         "around[..., [0, 1, 3, 4]].all(-1)",
         "plain: trained pixels",
-        "test_masks::test_is_trained_agrees_with_plain_loops",
+        "inputs/test_masks::test_is_trained_agrees_with_plain_loops",
     ),
     Mutant(
         "initial weights that do not depend on the seed",
@@ -218,7 +218,7 @@ MUTANTS = (
         "self.optimizer.step()",
         "_shared_step(self.optimizer)",
         "bn: black loss, step 2",
-        "test_compute::test_an_arm_leaves_nothing_to_the_next",
+        "sweep/test_compute::test_an_arm_leaves_nothing_to_the_next",
     ),
     Mutant(
         "Adam without bias correction",
@@ -250,7 +250,7 @@ MUTANTS = (
         "device=frame.device), self.chunk)",
         "device=frame.device), self.chunk)[:1]",
         "plain: white loss, step 1",
-        "test_fit::test_the_chunk_changes_rounding_alone",
+        "mpo/test_fit::test_the_chunk_changes_rounding_alone",
     ),
     Mutant(
         "images standardized by those of the test set",
@@ -282,7 +282,7 @@ MUTANTS = (
         '("test", data.measured)',
         '("test", data.train_sample)',
         "plain: measured black accuracy",
-        "test_landscape::test_a_table_measures_test_and_training_images_apart",
+        "mpo/test_landscape::test_a_table_measures_test_and_training_images_apart",
     ),
     Mutant(
         "BN recalibrated on one image",
@@ -290,7 +290,7 @@ MUTANTS = (
         "reference.pixels[: policy.reference]",
         "reference.pixels[:1]",
         "bn: measured black loss, recalibrate:512",
-        "test_landscape::test_recalibration_estimates_statistics_at_each_pixel_from_the_reference",
+        "mpo/test_landscape::test_recalibration_estimates_statistics_at_each_pixel_from_the_reference",
     ),
     Mutant(
         "BN statistics of at most 64 images of a batch",
@@ -330,7 +330,7 @@ MUTANTS = (
         'test if measurement.split == "test" else held_out',
         "test",
         "plain, other settings: measured black accuracy",
-        "test_data::test_held_out_images_are_the_last_training_images",
+        "inputs/test_data::test_held_out_images_are_the_last_training_images",
     ),
     Mutant(
         "the largest of pooled pixels, not their mean",
@@ -338,7 +338,7 @@ MUTANTS = (
         "F.avg_pool2d",
         "F.max_pool2d",
         "plain, other settings: black loss, step 1",
-        "test_data::test_pooling_averages_squares",
+        "inputs/test_data::test_pooling_averages_squares",
     ),
     Mutant(
         "half the learning rate where it is constant",
@@ -362,7 +362,7 @@ MUTANTS = (
         'if self.training.minibatch == "shared":',
         "if False:",
         "plain, other settings: black loss, step 1",
-        "test_fit::test_a_shared_minibatch_is_one_for_all_pixels_of_a_step",
+        "mpo/test_fit::test_a_shared_minibatch_is_one_for_all_pixels_of_a_step",
     ),
     Mutant(
         "the corner as origin taken for the centre",
@@ -370,7 +370,7 @@ MUTANTS = (
         'if origin == "centre":',
         "if True:",
         "plain, other settings: black loss, step 1",
-        "test_landscape::test_the_corner_may_be_the_origin",
+        "mpo/test_landscape::test_the_corner_may_be_the_origin",
     ),
     Mutant(
         "a framed mask drawn as a random one",
@@ -378,7 +378,7 @@ MUTANTS = (
         "mask = _framed(mask)",
         "pass",
         "plain, other settings: masks",
-        "test_masks::test_framed_layout",
+        "inputs/test_masks::test_framed_layout",
     ),
     Mutant(
         "BN's fresh scale of 0 + 1 used as 0 + 0.5",
@@ -394,7 +394,7 @@ MUTANTS = (
         "nn.AdaptiveAvgPool2d",
         "nn.AdaptiveMaxPool2d",
         "plain, other settings: black loss, step 1",
-        "test_models::test_plain_is_convolutions_relus_and_two_linear_layers",
+        "arms/test_models::test_plain_is_convolutions_relus_and_two_linear_layers",
     ),
     Mutant(
         "a gain of √2 whatever is asked for",
@@ -402,7 +402,7 @@ MUTANTS = (
         "network.gain",
         "2**0.5",
         "plain, other settings: black loss, step 1",
-        "test_models::test_weights_are_xavier_uniform_and_biases_zero",
+        "arms/test_models::test_weights_are_xavier_uniform_and_biases_zero",
     ),
     Mutant(
         "skip without its addition",
@@ -410,7 +410,7 @@ MUTANTS = (
         "maps + after if",
         "after if",
         "skip, other settings: black loss, step 1",
-        "test_models::test_skip_adds_a_convolutions_input_where_shapes_agree",
+        "arms/test_models::test_skip_adds_a_convolutions_input_where_shapes_agree",
     ),
 )
 RAN = 100  # added to pytest's exit code, lest an error before pytest pass for a test that failed

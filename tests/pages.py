@@ -72,7 +72,7 @@ def blocks(page: Path) -> list[Block]:
     """Every block of a page, fenced or indented."""
     found = []
     for token in MarkdownIt().enable("table").parse(markdown(page)):
-        if token.type in ("fence", "code_block"):
+        if token.type in ("fence", "code_block") and token.map:
             kind, *more = token.info.split() or [""]
             found.append(Block(token.map[0] + 1, kind, more == ["run"], token.content))
     return found

@@ -150,14 +150,14 @@ def test_torchs_batch_norm_without_history_is_batch_norm(name: str) -> None:
 
 
 @contextmanager
-def evaluated_by(norm: nn.Module) -> Iterator[None]:
+def evaluated_by(norm: nn.modules.batchnorm._BatchNorm) -> Iterator[None]:
     """Within, ``F.batch_norm`` uses the layer's averages, whatever a class of timm's asks for."""
 
     def kept(maps: Tensor, _: Any, __: Any, weight: Any, bias: Any, ___: Any, ____: Any, epsilon: float) -> Tensor:
         return ordinary(maps, norm.running_mean, norm.running_var, weight, bias, False, 0.0, epsilon)
 
     ordinary = F.batch_norm
-    F.batch_norm = kept
+    F.batch_norm = kept  # type: ignore[assignment]  # those who call it name no argument
     try:
         yield
     finally:
@@ -180,7 +180,9 @@ def test_a_norms_weight_of_1_is_a_scale(name: str) -> None:
     assert len(stored.unique()) == len(stored)
     assert stored.abs().max() <= 0.5
     uses = [layer.weight for layer in module.modules() if hasattr(layer, "parametrizations")]
-    assert all(torch.equal(weight, stored + 0.5) for weight in uses)
+    for weight in uses:
+        assert isinstance(weight, Tensor)
+        assert torch.equal(weight, stored + 0.5)
 
 
 STARTS = {"bias_of_1": 1.0, "number_of_1": 1.0, "temperature": math.log(1 / 0.07), "layer_scale": 1e-6, "prelu": 0.25}

@@ -83,7 +83,7 @@ def test_the_page_has_the_table() -> None:
 @BY_NAME
 def test_a_mutant_names_a_unit_test_that_there_is(mutant: Mutant) -> None:
     module, name = mutant.test.split("::")
-    assert callable(getattr(import_module(f"tests.{module}"), name))
+    assert callable(getattr(import_module(f"tests.{module.replace('/', '.')}"), name))
 
 
 @pytest.mark.nightly

@@ -194,9 +194,10 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(under_way.engine, "step", watched)
     for _ in range(4):
         under_way.advance()
-        norms.append(
-            float(torch.cat([under_way.plane.vectors.grad.flatten(), under_way.plane.scale.grad.view(1)]).norm())
-        )
+        vectors, scale = under_way.plane.vectors.grad, under_way.plane.scale.grad
+        assert vectors is not None
+        assert scale is not None
+        norms.append(float(torch.cat([vectors.flatten(), scale.view(1)]).norm()))
     assert [row.step for row in under_way.rows] == [2, 4]
     assert [row.black_loss for row in under_way.rows] == pytest.approx([sum(seen[:2]) / 2, sum(seen[2:]) / 2])
     assert under_way.rows[0].gradient_norm == pytest.approx(sum(norms[:2]) / 2)
@@ -267,10 +268,8 @@ def test_divergence_is_an_error() -> None:
 
 def test_masks_may_be_arrays_as_draw_mask_gives_them() -> None:
     mask, trained = make_mask(), torch.ones(4, 5, dtype=torch.bool)
-    traces = [
-        fit(make_plane("plain"), *given, make_images(), TRAINING)
-        for given in ((mask, trained), (mask.numpy(), trained.numpy()))
-    ]
+    masks: list[tuple[Any, Any]] = [(mask, trained), (mask.numpy(), trained.numpy())]
+    traces = [fit(make_plane("plain"), black, kept, make_images(), TRAINING) for black, kept in masks]
     assert traces[0] == traces[1]
 
 

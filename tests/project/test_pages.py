@@ -186,7 +186,7 @@ def test_every_link_leads_somewhere() -> None:
     for page in PAGES:
         for token in MarkdownIt().enable("table").parse(markdown(page)):
             for child in token.children or ():
-                target = child.attrs.get("href") or child.attrs.get("src")
+                target = str(child.attrs.get("href") or child.attrs.get("src") or "")
                 if target and not re.match(r"https?:", target):
                     name, _, anchor = target.partition("#")
                     path = (page.parent / name).resolve() if name else page

@@ -243,8 +243,8 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole):
     results, out, _ = whole
     pixels = sweeps.load(results)
     means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
-    gaps = (means[True] - means[False]).unstack()
-    gaps = gaps["plain"] - gaps["bn"]
+    wide = (means[True] - means[False]).unstack()
+    gaps = wide["plain"] - wide["bn"]
     within = gaps - gaps.groupby("p").transform("mean")
     half = scipy_stats.t.ppf(0.975, 4) * math.sqrt((within**2).sum() / 4 / 6)
     texts = [f"{value:.3f}" for value in (gaps.mean(), gaps.mean() - half, gaps.mean() + half)]
@@ -252,7 +252,7 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole):
     written = pd.read_csv(out / "tables" / "paired.csv", index_col="p")
     np.testing.assert_allclose(written["mean"], gaps.groupby("p").mean(), rtol=1e-5)
     fits = pd.read_csv(out / "tables" / "fits.csv", index_col=["arm", "p", "seed"])
-    np.testing.assert_allclose(fits.loc[("bn", 0.5, 3), "black"], means.loc[(0.5, 3, "bn"), True], rtol=1e-5)
+    np.testing.assert_allclose(fits["black"]["bn", 0.5, 3], means[True][0.5, 3, "bn"], rtol=1e-5)
 
 
 def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole):
@@ -267,7 +267,7 @@ def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole):
         ("difference, trained pixels only", trained[True] - trained[False]),
     ):
         for p in (0.3, 0.5):
-            row, gaps = table.loc[name, p], values["plain", p] - values["bn", p]
+            row, gaps = table.T[name, p], values["plain", p] - values["bn", p]
             half = scipy_stats.t.ppf(0.975, 2) * gaps.std() / math.sqrt(3)
             assert row[["plain n", "bn n", "pairs"]].tolist() == [3, 3, 3]
             means = [values["plain", p].mean(), values["plain", p].std(), values["bn", p].mean(), values["bn", p].std()]
@@ -532,10 +532,10 @@ def test_the_page_says_what_else_a_smaller_difference_could_be(whole):
     table = pd.read_csv(out / "tables" / "training_end.csv", index_col="arm")
     traces = sweeps.read_sweep(results).traces
     late = traces[(traces["arm"] == "bn") & (traces["step"] > 0.9 * traces["step"].max())]
-    np.testing.assert_allclose(table.loc["bn", "clamped"], late["clamped"].mean())
+    np.testing.assert_allclose(table["clamped"]["bn"], late["clamped"].mean())
     for arm in ("plain", "bn"):
-        assert f"{wording.percent(table.loc[arm, 'clamped'])} of {arm}'s" in text
-        assert f"{arm} by {wording.signed(table.loc[arm, 'moved'])}" in text
+        assert f"{wording.percent(table['clamped'][arm])} of {arm}'s" in text
+        assert f"{arm} by {wording.signed(table['moved'][arm])}" in text
 
 
 def test_the_page_says_why_no_rank_test_stands_at_a_single_p(whole):

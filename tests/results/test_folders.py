@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import chunks, layout, store, sweeps
 from bnbench.results.asked import effective_config, folder_of, write_config
 from bnbench.results.failures import Failure, write_failure
@@ -29,7 +30,7 @@ from tests.fits import KEY, SMOKE, TINY, make_result
 OTHER = FitKey("bn", 0.3, 1)
 
 
-def made(folder: Path, *keys: FitKey, protocol: store.Protocol = SMOKE) -> Path:
+def made(folder: Path, *keys: FitKey, protocol: Protocol = SMOKE) -> Path:
     store.open_folder(folder, protocol)
     for key in keys:
         store.write_fit(folder, make_result(key, protocol=protocol))
@@ -108,14 +109,16 @@ def test_what_failed_here_and_is_done_there_is_done(tmp_path: Path) -> None:
     write_failure(tmp_path / "one", Failure(KEY, identity_of(KEY, SMOKE), "error", "why"))
     made(tmp_path / "two", KEY)
     sweep, status = only(tmp_path)
-    assert sweep.failures == status.of("failed") == []
+    assert sweep.failures == []
+    assert status.of("failed") == []
     assert status.counts["done"] == 2
 
 
 def test_a_failure_of_another_protocol_is_in_no_report(tmp_path: Path) -> None:
     folder = made(tmp_path / "own", OTHER)
     write_failure(folder, Failure(KEY, identity_of(KEY, SMOKE.with_knobs(steps=9)), "diverged", "why"))
-    assert sweeps.read_sweep(folder).failures == read_status(folder).of("failed") == []
+    assert sweeps.read_sweep(folder).failures == []
+    assert read_status(folder).of("failed") == []
     write_failure(folder, Failure(KEY, identity_of(KEY, SMOKE), "diverged", "why"))
     assert [failure.key for failure in sweeps.read_sweep(folder).failures] == [KEY]
 
@@ -327,12 +330,11 @@ def test_a_damaged_chunk_is_said_and_that_of_the_fits_is_kept(tmp_path: Path, da
 def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bnbench.sweep import fit_under_way
     from bnbench.sweep.backends.inline import Inline
+    from bnbench.sweep.measure import measure_fit
     from bnbench.sweep.runner import Runner
 
-    real = fit_under_way.measure_fit
-
-    def infinite(*arguments: object) -> object:
-        table, summary = real(*arguments)  # type: ignore[arg-type]  # whatever it takes
+    def infinite(*arguments: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        table, summary = measure_fit(*arguments)
         return table.assign(test_loss=table["test_loss"].where(table.index != 3, float("inf"))), summary
 
     monkeypatch.setattr(fit_under_way, "measure_fit", infinite)

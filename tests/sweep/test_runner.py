@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -150,18 +147,9 @@ def test_divergence_is_recorded(tmp_path: Path) -> None:
     assert not layout.fit_path(tmp_path, outcome.key).exists()
 
 
-def deadly(image_shape: tuple[int, int, int], classes: int) -> object:
-    """An arm that kills the worker that makes it."""
-    from tests.foreign_arms import layer_norm
-
-    if multiprocessing.current_process().name.startswith("Loky"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return layer_norm(image_shape, classes)
-
-
 def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Path) -> None:
     store.open_folder(tmp_path, TINY)
-    keys = [FitKey("plain", 0.5, 1), FitKey("tests.sweep.test_runner:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
+    keys = [FitKey("plain", 0.5, 1), FitKey("tests.foreign_arms:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
     plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=keys)
     outcomes = {outcome.key: outcome for outcome in call(run, plan, TWO)}
     assert set(outcomes) == set(keys)
@@ -171,7 +159,7 @@ def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Pat
             assert layout.fit_path(tmp_path, key).exists()
         else:
             assert outcome.message.startswith("killed worker: its worker was killed 3 times")
-    assert {record.key.arm for record in sweeps.read_sweep(tmp_path).failures} == {"tests.sweep.test_runner:deadly"}
+    assert {record.key.arm for record in sweeps.read_sweep(tmp_path).failures} == {"tests.foreign_arms:deadly"}
 
 
 def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) -> None:
