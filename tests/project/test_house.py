@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -35,7 +36,8 @@ HOMES = {
 }
 
 
-def imported(path: Path, *, at_the_top: bool) -> set[str]:
+@cache
+def imported(path: Path, *, at_the_top: bool) -> frozenset[str]:
     """Modules that a file imports: all of them, or those that importing it imports."""
     tree = ast.parse(path.read_text())
     nodes = ast.walk(tree) if not at_the_top else (inner for node in tree.body for inner in _run_at_import(node))
@@ -48,7 +50,7 @@ def imported(path: Path, *, at_the_top: bool) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else node.module for name in names}
-    return found
+    return frozenset(found)
 
 
 def _run_at_import(node: ast.stmt) -> list[ast.AST]:
@@ -59,6 +61,7 @@ def _run_at_import(node: ast.stmt) -> list[ast.AST]:
     return list(ast.walk(node))
 
 
+@cache
 def floors() -> dict[str, int]:
     """The floor of each room, as CONTRIBUTING.md draws the house: a room may import from the floors below its own."""
     (drawn,) = re.findall(
@@ -80,6 +83,7 @@ def against_the_rule(module: str, path: Path) -> list[str]:
     return [other for other in above if "." not in other or room(other) != here]
 
 
+@cache
 def report_floor(module: str) -> int | None:
     """The floor inside ``report``, as CONTRIBUTING.md draws it; None of a module elsewhere, and of the room itself."""
     (line,) = re.findall(r"^report: (arms, .*)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)

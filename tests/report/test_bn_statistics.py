@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +29,18 @@ from tests.synthetic import SMALL, write_sweep
 SEEDS = (1, 2, 3)
 
 
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> sweeps.Sweep:
+    """A sweep that no test changes; what it was measured again lies in folders of the tests' own."""
+    folder = tmp_path_factory.mktemp("swept") / "results"
+    write_sweep(folder, probs=[0.3, 0.7], seeds=SEEDS)
+    return sweeps.read_sweep(folder)
+
+
 @pytest.fixture
-def sweep(tmp_path: Path) -> sweeps.Sweep:
-    write_sweep(tmp_path / "results", probs=[0.3, 0.7], seeds=SEEDS)
-    return sweeps.read_sweep(tmp_path / "results")
+def own_sweep(sweep: sweeps.Sweep, tmp_path: Path) -> sweeps.Sweep:
+    """A copy of it for a test that writes there."""
+    return sweeps.read_sweep(Path(shutil.copytree(sweep.folder, tmp_path / "results")))
 
 
 def evaluate(
@@ -111,7 +120,7 @@ def test_another_policy_on_the_fits_own_images_is_set_beside_their_own(sweep: sw
 
 
 def test_all_images_are_the_fits_own_where_they_were_measured_on_all(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", seeds=SEEDS, protocol=SMALL.with_knobs(test_images=0))
+    write_sweep(tmp_path / "results", probs=[0.5], seeds=SEEDS, protocol=SMALL.with_knobs(test_images=0))
     sweep = sweeps.read_sweep(tmp_path / "results")
     for policy in ("batch:512", "batch:1024"):
         evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=10_000, policy=policy)
@@ -140,7 +149,8 @@ def test_evaluations_of_other_fits_are_left_out_and_counted(sweep: sweeps.Sweep,
     assert evaluations_of(other, evaluated)[1] == 0
 
 
-def test_of_two_planes_the_one_that_is_there_counts(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+def test_of_two_planes_the_one_that_is_there_counts(own_sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    sweep = own_sweep
     for plane, gap in (("one", 0.25), ("another", -0.25)):
         evaluate(sweep, tmp_path / "out", gap, plane=plane)
     evaluated, _ = find_evaluations([tmp_path / "out"])
@@ -177,7 +187,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_report_finds_evaluations_and_names_damaged_ones(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+def test_the_report_finds_evaluations_and_names_damaged_ones(own_sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    sweep = own_sweep
     evaluate(sweep, sweep.folder / "evaluations", 0.25)
     damaged = evaluation_paths(sweep.folder / "evaluations")[0]
     damaged.write_bytes(damaged.read_bytes()[:100])
@@ -205,7 +216,7 @@ def test_an_evaluation_found_twice_counts_once(sweep: sweeps.Sweep, tmp_path: Pa
     assert len(found) == 2 * len(sweep.identities)
 
 
-@pytest.mark.usefixtures("sweep")
+@pytest.mark.usefixtures("own_sweep")
 def test_a_folder_without_evaluations_is_refused(tmp_path: Path) -> None:
     for name in ("elsewhere", "results"):
         answer = command("report", "results", "--evaluations", name, cwd=tmp_path)

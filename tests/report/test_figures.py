@@ -83,10 +83,11 @@ def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path: Path) ->
 def test_losses_that_are_not_numbers_still_draw(tmp_path: Path) -> None:
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
     table = sweeps.read_sweep(tmp_path / "results").landscapes
-    for loss in (math.nan, math.inf):
+    for loss, ending in ((math.nan, "png"), (math.inf, "svg")):
         with style.print_style():
             figure = figure3(table.assign(test_loss=loss), 0.5, 1, 2.5).draw()
-            style.save(figure, tmp_path, "figure3")
+            (path,) = style.save(figure, tmp_path, "figure3", [ending])
+        assert path.stat().st_size > 0
 
 
 def test_the_authors_curve_is_theirs() -> None:

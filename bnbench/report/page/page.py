@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from bnbench.report.chapters.comparison import Comparison
@@ -69,13 +70,18 @@ def render(
         broken: folders that could not be read at all.
         formats: what is written beside the page.
     """
+    page = _template().render(parts=parts, comparison=comparison, overlay=overlay, broken=broken, formats=formats)
+    return page + "\n"
+
+
+@cache
+def _template() -> Template:
+    """Compile the template with what it includes, once in a process."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.get_template("template.html")
-    page = template.render(parts=parts, comparison=comparison, overlay=overlay, broken=broken, formats=formats)
-    return page + "\n"
+    return environment.get_template("template.html")
 
 
 def inline_svg(text: str, name: str, title: str) -> Markup:
