@@ -88,8 +88,10 @@ def _batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Im
         return _BATCH, nothing
     if policy == NO_BN:
         raise RequestError("BN statistics none: the network has batch normalization; give batch:512, for example.")
-    if not policy.reference:
+    if policy.kind == "batch":
         return policy.images, nothing
+    if policy.kind != "recalibrate":
+        raise NotImplementedError(f"BN statistics {policy} have a name, and nothing here computes them.")
     if reference is None or len(reference) < policy.reference:
         raise RequestError(
             f"BN statistics {policy} need {policy.reference} training images as reference; "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bnbench.bn_policy import KINDS, BnPolicy
 from bnbench.inputs.data import DataSet, Images
 from bnbench.inputs.masks import Mask, draw_mask, is_trained
 from bnbench.mpo.batch_norm import BatchNorm
@@ -207,3 +209,10 @@ def test_inverting_the_mask_swaps_the_accuracies_of_a_fixed_landscape() -> None:
     for colour, other in (("black", "white"), ("white", "black"), ("black_loss", "white_loss")):
         assert upright[colour].to_numpy() == pytest.approx(inverted[other].to_numpy())
     assert upright["difference"].to_numpy() == pytest.approx(-inverted["difference"].to_numpy())
+
+
+def test_every_bn_policy_that_has_a_name_is_computed() -> None:
+    measure = partial(measure_landscape, make_plane("bn"), (1, 2), make_images(6), reference=make_images(8))
+    assert all(measure(bn_statistics=BnPolicy(kind, 3)).loss.isfinite().all() for kind in KINDS)
+    with pytest.raises(NotImplementedError, match="mixed:3"):
+        measure(bn_statistics=BnPolicy("mixed", 3))

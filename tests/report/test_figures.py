@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import BUILT_IN
 from bnbench.report import tables
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters import headline, reproduce
@@ -198,3 +199,12 @@ def test_provenance_adds_up_times_alone_and_leaves_out_what_says_nothing(tmp_pat
 def test_the_cost_counts_threads() -> None:
     table = pd.DataFrame({"wall_seconds": [1800.0, 1800.0], "threads": [2, 1], "device": ["cpu", "cuda:0"]})
     assert reproduce.cost(table) == "60 min of wall time × threads and 30 min of wall time on devices"
+
+
+def test_the_page_defines_a_colour_for_every_arm_and_no_two_arms_share_one() -> None:
+    page = (Path(style.__file__).parents[1] / "page" / "template.html").read_text(encoding="utf-8")
+    colours = style.css_colours()
+    assert len(colours) == 2 + len(style._COLOURS) + len(style._FOREIGN)
+    assert set(BUILT_IN) <= set(style._COLOURS)
+    for name in colours.values():
+        assert page.count(f"{name}: #") == 2, f"{name} needs a colour for light and one for dark pages"
