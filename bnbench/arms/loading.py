@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -19,12 +19,15 @@ from torch import nn
 
 from bnbench.errors import ArmError, Signalled
 from bnbench.process.descriptors import stdout_to_stderr
+from bnbench.process.python_state import read_start
 from bnbench.process.replaced import Code
 from bnbench.process.surroundings import put_back, read_settings
 from bnbench.protocol.protocol import BUILT_IN, is_own_arm
 
 _LONGEST = 1_000  # characters of a message that foreign code has written
 CHILD_EXIT = 70  # exit code of a process that foreign code has forked; sysexits.h calls it a fault in the software
+_BEGAN = read_start()
+_CLOCKS_DIFFER = 2.0  # seconds; that of files and that of processes
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,15 @@ class _Loaded:
     module: ModuleType
     source: str  # hash of the file that was compiled; empty where there was none
     path: tuple[str, ...]  # where its modules are looked for
+    spec: ModuleSpec | None  # what importlib.reload replaces
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether its code is still that of its file, and nobody has loaded the module again."""
+        try:
+            return self.module.__spec__ is self.spec and _file_hash(self.module) == self.source
+        except OSError:  # the file is gone
+            return False
 
 
 _LOADED: dict[str, _Loaded] = {}
@@ -58,6 +70,26 @@ def arm_source(arm: str) -> str:
         ArmError: it cannot be imported.
     """
     return _loaded(arm).source if is_own_arm(arm) else ""
+
+
+def import_current(arm: str) -> None:
+    """Import a user's own arm, and import it anew where its file was changed or its module loaded again since.
+
+    Raises:
+        ArmError: it cannot be imported, or is a whole package, of which other modules may hold on to the old code.
+    """
+    name = arm.partition(":")[0]
+    known = _LOADED.get(name)
+    if ":" not in arm or known is None or known.is_current or sys.modules.get(name) is not known.module:
+        arm_source(arm)
+        return
+    if hasattr(known.module, "__path__"):
+        raise ArmError(
+            f"--arms {arm}: {name} is a package that was changed or loaded again since this process imported it; "
+            "start a new process (in a notebook, restart the kernel)."
+        )
+    del sys.modules[name], _LOADED[name]
+    arm_source(arm)
 
 
 def factory_of(arm: str) -> Callable[..., object]:
@@ -185,12 +217,26 @@ def _import(name: str) -> _Loaded:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    if _may_be_outdated(name):
+        del sys.modules[name]
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)  # imports the packages that it is in, which may import it
         if spec is not None and name not in sys.modules and type(spec.loader) is SourceFileLoader:
             return _execute(name, spec.loader.path)
     module = importlib.import_module(name)
-    return _Loaded(module, _file_hash(module), tuple(sys.path))
+    return _Loaded(module, _file_hash(module), tuple(sys.path), module.__spec__)
+
+
+def _may_be_outdated(name: str) -> bool:
+    """Say whether a module was imported by the user, and its file written since this process began.
+
+    Nobody knows then which code runs. A package stays: its other modules may hold on to it.
+    """
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    if spec is None or spec.name != name or spec.submodule_search_locations is not None or not spec.has_location:
+        return False
+    is_plain = type(spec.loader) in (SourceFileLoader, _ExactLoader)
+    return is_plain and Path(spec.origin).stat().st_mtime > _BEGAN - _CLOCKS_DIFFER
 
 
 def _execute(name: str, path: str) -> _Loaded:
@@ -211,7 +257,8 @@ def _execute(name: str, path: str) -> _Loaded:
     package, _, leaf = name.rpartition(".")
     if package:
         setattr(sys.modules[package], leaf, module)
-    return _Loaded(sys.modules[name], loader.source, tuple(sys.path))
+    loaded = sys.modules[name]
+    return _Loaded(loaded, loader.source, tuple(sys.path), loaded.__spec__)
 
 
 def _file_hash(module: ModuleType) -> str:

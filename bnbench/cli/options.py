@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
-from bnbench.protocol.parsing import parse_arms, parse_count, parse_counts, parse_seconds, parse_shard, parse_size
+from bnbench.protocol.parsing import (
+    parse_arms,
+    parse_count,
+    parse_counts,
+    parse_folder,
+    parse_seconds,
+    parse_shard,
+    parse_size,
+)
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
 
 Command = Callable[..., Any]
@@ -35,12 +42,6 @@ class Text(click.ParamType[Any]):
             raise click.ClickException(str(error)) from error
 
 
-def _folder(text: str, option: str) -> Path:
-    if not text.strip():
-        raise RequestError(f"{option} is empty; give a folder, such as results/own.")
-    return Path(text)
-
-
 class Arms(Text):
     """A list of arms, whose last name the shell can complete."""
 
@@ -53,7 +54,7 @@ class Arms(Text):
 
 ARMS = Arms("LIST", parse_arms)
 COUNT = Text("COUNT", parse_count)
-FOLDER = Text("FOLDER", _folder)
+FOLDER = Text("FOLDER", parse_folder)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
 

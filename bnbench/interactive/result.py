@@ -8,8 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from bnbench.interactive.values import folder_of
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import Grid, Protocol
@@ -21,6 +23,11 @@ from bnbench.wording import counted, plain_number
 if TYPE_CHECKING:
     from bnbench.report import Report
 
+_COLUMNS = (
+    *("arm", "p", "seed", "policy", "black", "white", "difference", "black_loss", "white_loss"),
+    *("black_trained", "white_trained", "difference_trained", "wall_seconds"),
+)
+
 
 class SweepResult:
     """What a sweep's folder holds of the grid that was asked for.
@@ -29,14 +36,14 @@ class SweepResult:
     :attr:`failed` is what this run knew.
 
     Attributes:
-        folder: the results folder.
+        folder: the results folder, absolute.
         protocol: what its fits have in common.
         grid: which fits were asked for.
         broken: a sentence for each file that is in the way of a fit.
     """
 
     def __init__(self, swept: Swept) -> None:
-        self.folder: Path = swept.plan.folder
+        self.folder: Path = swept.plan.folder.absolute()  # a notebook may change its working directory
         self.protocol: Protocol = swept.plan.protocol
         self.grid: Grid = swept.plan.grid
         self.broken: list[str] = swept.plan.broken
@@ -55,7 +62,8 @@ class SweepResult:
         table = fits_table(read_sweep(self.folder))
         asked = {astuple(key) for key in self.grid.fits()}
         rows = [key in asked for key in zip(table["arm"], table["p"], table["seed"], strict=True)]
-        return table[rows].reset_index(drop=True)
+        others = [name for name in table if name not in _COLUMNS]
+        return table.loc[np.array(rows, bool)].reindex(columns=[*_COLUMNS, *others]).reset_index(drop=True)
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -89,14 +97,14 @@ class SweepResult:
 
         return build_report(
             self.folder,
-            Path("reports") / self.folder.resolve().name if out is None else Path(out),
+            folder_of(out, "out") or Path("reports") / self.folder.resolve().name,
             formats=formats,
-            evaluations=None if evaluations is None else Path(evaluations),
+            evaluations=folder_of(evaluations, "evaluations"),
             figure3=figure3,
         )
 
     def __repr__(self) -> str:
-        return f"<SweepResult {title(self.protocol)}: {self._state(len(self.fits))}; {self.folder}>"
+        return f"<SweepResult {title(self.protocol)}: {self._state(len(self.fits))}; {_short(self.folder)}>"
 
     def _repr_html_(self) -> str:
         fits = self.fits
@@ -116,7 +124,7 @@ class SweepResult:
 
     def _next(self, done: int) -> list[str]:
         """Say how to go on, a sentence each."""
-        sentences = [f"Results are in {self.folder}."]
+        sentences = [f"Results are in {_short(self.folder)}."]
         if done + len(self._swept.failed) + len(self.broken) < len(self.grid.fits()):
             sentences.append("The same call goes on.")
         if self._swept.failed:
@@ -124,6 +132,11 @@ class SweepResult:
         if done:
             sentences.append(".report() writes figures, tables and a page.")
         return sentences
+
+
+def _short(folder: Path) -> Path:
+    """Return a folder as seen from the working directory, where it lies below it."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def _differences(fits: pd.DataFrame, arms: Sequence[str]) -> str:

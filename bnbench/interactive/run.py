@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
 
+import torch
+
 from bnbench.interactive import values
 from bnbench.interactive.result import SweepResult
 from bnbench.process.surroundings import as_it_was
 from bnbench.protocol.parsing import parse_count, parse_seconds
 from bnbench.protocol.protocol import Grid, Protocol
-from bnbench.sweep.backends import make_backend
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
@@ -29,8 +30,8 @@ def run(
     seeds: str | int | Iterable[int] = 5,
     arms: str | Iterable[str] = "plain,bn",
     folder: str | Path | None = None,
-    backend: str | Backend = "process",
-    devices: str | Iterable[str] = "auto",
+    backend: str | Backend | type[Backend] = "process",
+    devices: str | torch.device | Iterable[str | torch.device] = "auto",
     per_device: int | None = None,
     jobs: int | None = None,
     threads: int = 1,
@@ -60,7 +61,7 @@ def run(
         arms: ``plain``, ``bn``, ``skip`` or ``package.module:factory``: several, or text with commas.
         folder: where results go; by default ``results/`` and the profile's name.
         backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
-            :class:`Inline`.
+            :class:`Inline`. With ``dask`` a script has to call this below ``if __name__ == "__main__":``.
         devices: ``auto``, ``cpu``, ``cuda:*``, or names of devices, each as often as it has slots.
         per_device: fits at once on each device; by default one, and on the CPU one a core.
         jobs: fits at once, all devices together.
@@ -87,34 +88,37 @@ def run(
         KeyboardInterrupt: it was stopped; all that was computed is kept.
     """
     where = DeviceRequest(
-        devices if isinstance(devices, str) else ",".join(devices),
+        values.devices_of(devices),
         values.count_of(jobs, "jobs"),
         values.count_of(per_device, "per_device"),
         parse_count(str(threads), "threads"),
     )
     execution = Execution(
-        data_folder=None if data_folder is None else Path(data_folder),
-        download=download,
+        data_folder=values.folder_of(data_folder, "data_folder"),
+        download=values.flag_of(download, "download"),
         checkpoint_every=parse_seconds(str(checkpoint_every), "checkpoint_every"),
         devices=where,
-        keep_planes=keep_planes,
+        keep_planes=values.flag_of(keep_planes, "keep_planes"),
         fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
     )
     request = SweepRequest(
         values.protocol_of(profile, knobs, [*signature(run).parameters]),
         Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
-        None if folder is None else Path(folder),
+        values.folder_of(folder, "folder"),
         execution,
         values.count_of(chunk, "chunk"),
         values.shard_of(shard),
-        retry_failed=retry_failed,
-        force=force,
-        fail_fast=fail_fast,
+        retry_failed=values.flag_of(retry_failed, "retry_failed"),
+        force=values.flag_of(force, "force"),
+        fail_fast=values.flag_of(fail_fast, "fail_fast"),
     )
-    there = make_backend(backend) if isinstance(backend, str) else backend
-    listener = Messages("the same call", "retry_failed=True", "force=True") if progress else Listener()
+    listener = (
+        Messages("the same call", "retry_failed=True", "force=True")
+        if values.flag_of(progress, "progress")
+        else Listener()
+    )
     with as_it_was():
-        return SweepResult(_interruptible(request, there, listener))
+        return SweepResult(_interruptible(request, values.backend_of(backend), listener))
 
 
 def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:

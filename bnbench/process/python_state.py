@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -94,3 +95,12 @@ def write_folder(value: str | None) -> None:
     """Work in this folder."""
     if value is not None:
         os.chdir(value)
+
+
+def read_start() -> float:
+    """Return when this process began, in seconds since 1970; now where the system does not tell."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # since the system began
+    except OSError:
+        return time.time()
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")

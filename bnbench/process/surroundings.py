@@ -28,6 +28,7 @@ from torch import backends
 from bnbench.process import python_state, torch_state
 
 _AS_IT_IS = object()
+_LIBRARIES = ("environment", "start method")  # what joblib leaves changed
 _ASKED = ("threads", "float32_matmul_precision", "cudnn.allow_tf32")  # what a fit asks for
 _MIXED = "mixed"  # torch has an older and a newer way to set a precision, and reads neither once they were mixed
 
@@ -205,13 +206,18 @@ def set_anew(threads: int, precision: str = "float32") -> None:
 
 @contextmanager
 def as_it_was() -> Iterator[None]:
-    """Give whatever :func:`set_anew` sets its value back at the end: a notebook goes on as it was."""
-    touched = [setting for setting in SETTINGS if setting.fresh is not _AS_IT_IS or setting.name in _ASKED]
-    before = {setting.name: setting.value() for setting in touched}
+    """Give whatever a sweep sets or draws from its value back at the end: a notebook goes on as it was."""
+    before = {setting.name: setting.value() for setting in SETTINGS if _is_touched(setting)}
     try:
         yield
     finally:
         put_back(before)
+
+
+def _is_touched(setting: Setting) -> bool:
+    """Say whether a sweep changes a setting; torch's older settings of precision change the newer ones with them."""
+    is_set_anew = setting.fresh is not _AS_IT_IS or setting.name in _ASKED
+    return is_set_anew or setting.is_stream or setting.name in _LIBRARIES or setting.name.endswith("fp32_precision")
 
 
 def in_force() -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from bnbench.bn_policy import BnPolicy
 from bnbench.errors import RequestError
@@ -140,6 +141,22 @@ def parse_shard(text: str, option: str = "--shard") -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise RequestError(f"{option} {text}: give the shard's number and how many there are, such as 3/10.")
     return int(found[1]), int(found[2])
+
+
+def parse_folder(text: str, option: str) -> Path:
+    """Read a folder; ``~`` at its beginning is the user's own, ``~name`` another one's.
+
+    Raises:
+        ValueError: it is empty, or there is no such user.
+    """
+    if not text.strip():
+        raise RequestError(f"{option} is empty; give a folder, such as results/own.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise RequestError(
+            f"{option} {text}: the folder of {Path(text).parts[0]} is not known; write it out."
+        ) from error
 
 
 def parse_policies(text: str, option: str = "--bn-statistics") -> tuple[BnPolicy, ...]:

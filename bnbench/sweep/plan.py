@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bnbench.arms.loading import arm_source
+from bnbench.arms.loading import arm_source, import_current
 from bnbench.arms.own_arm import load_arm
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data
@@ -97,7 +97,7 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
     """
     for arm in grid.arms:
         check_arm_name(arm)
-        arm_source(arm)  # imports a user's own
+        import_current(arm)  # its file may have been edited since an earlier sweep of this process
     if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
         raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bnbench.protocol.profiles import folder_name
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.sweep.backends import BACKENDS
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution, Outcome
@@ -59,7 +60,8 @@ class SweepRequest:
         asked = {"out": self.folder, "chunk": self.chunk}
         asked |= _changed({name: getattr(self.execution, name) for name in _STORED}, usual)
         asked |= _changed({knob.name: getattr(devices, knob.name) for knob in fields(devices)}, usual_devices)
-        return {name: value for name, value in asked.items() if value is not None} | backend.options
+        chosen = backend.options if backend.name in BACKENDS else {}  # the command knows of no others
+        return {name: value for name, value in asked.items() if value is not None} | chosen
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import os
 import signal
+import sys
 import threading
+import time
 import tomllib
 from collections.abc import Callable
 from contextlib import chdir
@@ -24,6 +29,7 @@ from bnbench.mpo.fit import Fit
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
+from bnbench.results.fits import read_fit
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep import interrupts
 from tests.cli.test_cli import bnbench as command
@@ -155,7 +161,7 @@ def test_a_protocol_of_ones_own_can_be_repeated_by_the_command(tmp_path: Path) -
     asked: dict[str, Any] = {"probs": 0.3, "seeds": 1, "arms": "plain", "devices": "cpu", "jobs": 1, "chunk": 8}
     with chdir(tmp_path):
         sweep = bnbench.run(protocol, backend="inline", progress=False, **asked)
-        assert sweep.folder.parent == Path("results")
+        assert sweep.folder.parent == tmp_path / "results"
     again = command("run", "--config", str(tmp_path / sweep.folder / "config.toml"), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "1 done, 0 to run" in again.stderr
@@ -234,3 +240,47 @@ def test_a_notebook_goes_on_with_its_own_settings(tmp_path: Path) -> None:
     finally:
         torch.set_num_threads(before)
         torch.set_default_dtype(torch.float32)
+
+
+_ARM = """
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self, image_shape, classes):
+        super().__init__()
+        self.layer = nn.Linear(image_shape[0] * image_shape[1] * image_shape[2], classes)
+
+    def forward(self, images):
+        return {scale} * self.layer(images.flatten(1))
+
+make = Scaled
+"""
+
+
+@pytest.mark.parametrize("how", ["edited", "reloaded", "edited back", "imported before"])
+def test_an_arm_is_stored_under_the_hash_of_the_code_that_ran(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"edited_arm_{how.replace(' ', '_')}"
+    file = tmp_path / f"{name}.py"
+    file.write_text(_ARM.format(scale=1))
+    module = importlib.import_module(name) if how == "imported before" else None
+    if how != "imported before":
+        run(tmp_path / "first", arms=f"{name}:make")
+        module = sys.modules[name]
+    file.write_text(_ARM.format(scale=3))
+    os.utime(file, (time.time() + 60, time.time() + 60))  # else Python may take the compiled file of before
+    assert module is not None
+    if how in ("reloaded", "edited back"):
+        importlib.reload(module)
+    if how == "edited back":
+        file.write_text(_ARM.format(scale=1))
+    again = run(tmp_path / "again", arms=f"{name}:make")
+    assert again.failed.empty
+    (stored,) = map(read_fit, layout.fit_paths(tmp_path / "again"))
+    assert stored.source == hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    sys.modules.pop(name)
+    fresh = run(tmp_path / "fresh", arms=f"{name}:make")
+    pd.testing.assert_frame_equal(again.fits.drop(columns="wall_seconds"), fresh.fits.drop(columns="wall_seconds"))

@@ -43,7 +43,8 @@ class Dask(Backend):
 
     Args:
         scheduler: address of the scheduler, such as ``tcp://10.0.0.1:8786``; without one, a scheduler and a worker
-            for each slot are started on this machine, and end with the sweep.
+            for each slot are started on this machine, and end with the sweep. Each worker then imports the script
+            that started it, which has to call bnbench below ``if __name__ == "__main__":`` alone.
 
     Raises:
         RequestError: Dask is not installed.
@@ -61,7 +62,7 @@ class Dask(Backend):
     @property
     def options(self) -> dict[str, str]:
         """Return the options for Dask and its scheduler."""
-        return {"backend": self.name} | ({"scheduler": self.scheduler} if self.scheduler else {})
+        return {"backend": self.name} | ({"scheduler": self.scheduler} if self.scheduler is not None else {})
 
     @contextmanager
     def opened(self, say: Callable[[str], None], *, waits: bool = True) -> Iterator[None]:
@@ -76,7 +77,7 @@ class Dask(Backend):
 
         try:
             with ExitStack() as self._stack:
-                if self.scheduler:
+                if self.scheduler is not None:
                     self._connection = self._stack.enter_context(connected(self.scheduler))
                     if waits and not self.workers:
                         say(f"waiting for the first worker of {self.scheduler}")

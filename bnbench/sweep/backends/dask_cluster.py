@@ -47,36 +47,63 @@ def connected(address: str) -> Iterator[Client]:
     Raises:
         RequestError: none answers at this address.
     """
-    for logger in ("distributed", "distributed.client"):  # what concerns the user becomes a sentence
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    with _silenced():
+        client = _connection_to(address)
+        try:
+            yield client
+        finally:
+            with suppress(TimeoutError):
+                client.close(timeout=_CLOSE)
+
+
+def _connection_to(address: str) -> Client:
     try:
         if not re.fullmatch(rf"({_SCHEMES}://)?([^/:]+|\[[^/]+\]):\d+", address):
             raise ValueError(address)
         with without_interrupts():
-            client = Client(address, timeout=_ANSWER, name="bnbench", set_as_default=False)
+            return Client(address, timeout=_ANSWER, name="bnbench", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise RequestError(
             f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); give its address, such "
             "as tcp://10.0.0.1:8786, or leave --scheduler out for workers on this machine."
         ) from error
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """In the block Dask logs nothing: what concerns the user becomes a sentence."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        yield client
+        yield
     finally:
-        with suppress(TimeoutError):
-            client.close(timeout=_CLOSE)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
 def own_cluster(execution: Execution) -> Iterator[Client]:
-    """Start a scheduler and a worker process for each slot on this machine; they end with the block."""
+    """Start a scheduler and a worker process for each slot on this machine; they end with the block.
+
+    Raises:
+        RequestError: a worker cannot start.
+    """
     with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # both are this process's business
-        cluster = LocalCluster(
-            n_workers=len(execution.slots),
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=len(execution.slots),
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            raise RequestError(
+                f"--backend dask: its workers cannot start ({error}); each imports the script that started it, which "
+                'has to call bnbench below if __name__ == "__main__": alone.'
+            ) from error
         client = Client(cluster, set_as_default=False)
     try:
         yield client

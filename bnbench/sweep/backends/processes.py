@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.protocol import FitKey
@@ -13,16 +16,34 @@ from bnbench.sweep.execution import Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.worker import run_fit
 
+_PATIENCE = 5.0  # seconds that idle workers get to end
+
 
 class Processes(Backend):
     """Fits in processes of this machine, one for each slot."""
 
     name = "process"
 
+    def __init__(self) -> None:
+        self._has_workers = False
+
     @property
     def options(self) -> dict[str, str]:
         """Return no option: this is the command's default."""
         return {}
+
+    @contextmanager
+    def opened(self, say: Callable[[str], None], *, waits: bool = True) -> Iterator[None]:
+        """End the workers with the sweep: idle ones would hold memory, and an arm's code as it was."""
+        try:
+            yield
+        finally:
+            if self._has_workers:
+                self._has_workers = False
+                # A thread, for a worker in which an arm has left one of its own never ends.
+                ending = threading.Thread(target=get_reusable_executor(reuse=True).shutdown, daemon=True)
+                ending.start()
+                ending.join(_PATIENCE)
 
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits, one in each process at a time.
@@ -40,6 +61,7 @@ class Processes(Backend):
             initializer=end_with_runner,
             initargs=(job.runner,),
         )
+        self._has_workers = True
         try:
             with without_interrupts():  # workers start with Ctrl-C blocked: it is this process's business
                 outcomes = parallel(delayed(run_fit)(key, job) for key in batch if not stop.is_requested)
