@@ -64,8 +64,22 @@ PARTS = {
             "tests/check/test_mutants.py",
             "tests/cases.py",
             "tests/slow.py",
+            "tests/mpo/test_fit.py",
         ),
-        tests=("tests/check/test_mutants.py",),
+        tests=("tests/check/test_mutants.py", "tests/mpo/test_fit.py"),
+    ),
+    "damages": Part(
+        (
+            *(
+                "bnbench/results/*.py",
+                "bnbench/process/reading.py",
+                "bnbench/sweep/plan.py",
+                "bnbench/sweep/finished.py",
+            ),
+            *("bnbench/sweep/status.py", "bnbench/evaluate/plan.py"),
+            *("tests/synthetic.py", "tests/results/test_damages.py"),
+        ),
+        tests=("tests/results/test_damages.py",),
     ),
     "torture": Part(
         (

@@ -115,8 +115,7 @@ def diverged_fits(sweep: Sweep) -> pd.DataFrame:
 def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Set two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
-    for value, name in _compared(fits, first, second).items():
-        pairs = differences.paired(fits.dropna(subset=[value]), first, second, value)
+    for name, pairs in _compared(fits, first, second).values():
         means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
         rows.append({"quantity": name, **means, **pairs_summary(pairs)})
     return pd.DataFrame(rows)
@@ -125,11 +124,11 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
 def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Do the same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
     parts = []
-    for value, name in _compared(fits, first, second).items():
+    for value, (name, pairs) in _compared(fits, first, second).items():
         have = fits[fits["arm"].isin([first, second])].dropna(subset=[value])
         arms = differences.per_p(have, value).pivot(index="p", columns="arm")
         sides = {f"{arm} {column}": arms[column, arm] for arm in (first, second) for column in ("n", "mean", "sd")}
-        gaps = differences.paired_per_p(differences.paired(have, first, second, value)).set_index("p")
+        gaps = differences.paired_per_p(pairs).set_index("p")
         gaps = gaps[["n", "mean", "sd", "low", "high"]].set_axis(["pairs", "gap", "gap sd", "low", "high"], axis=1)
         table = pd.DataFrame(sides).join(gaps).reset_index()
         table.insert(0, "quantity", name)
@@ -138,11 +137,11 @@ def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.Da
     return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(counts, "Int64"))  # an arm may lack a p
 
 
-def _compared(fits: pd.DataFrame, first: str, second: str) -> dict[str, str]:
-    """Return the columns in which two arms can be compared, with their titles: an earlier fit may lack a measure."""
+def _compared(fits: pd.DataFrame, first: str, second: str) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Return the columns in which two arms can be compared, with title and pairs: an earlier fit may lack a measure."""
     columns = {column: title for column, title in compared_columns().items() if column in fits}
     pairs = {one: differences.paired(fits.dropna(subset=[one]), first, second, one) for one in columns}
-    return {column: title for column, title in columns.items() if len(pairs[column])}
+    return {column: (title, pairs[column]) for column, title in columns.items() if len(pairs[column])}
 
 
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:

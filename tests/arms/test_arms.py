@@ -34,8 +34,8 @@ from bnbench.results.store import StoreError
 from tests.arms_refused import REFUSED
 from tests.arms_taken import TAKEN
 
-SHAPE, CLASSES, GRID = (1, 8, 8), 3, (2, 3)
-PIXELS = torch.arange(6)
+SHAPE, CLASSES, GRID = (1, 8, 8), 3, (2, 2)
+PIXELS = torch.arange(4)
 
 
 def plane_of(factory: Factory) -> Plane:
@@ -66,8 +66,8 @@ def test_what_is_taken_is_computed_right(name: str) -> None:
     losses = one_by_one(plane, factory, frame, data)
     (expected,) = torch.autograd.grad(losses.mean(), frame)
     assert expected.norm() > 1e-3
-    targets = colour_targets(torch.ones(6, dtype=torch.bool))
-    for chunk in (6, 1):
+    targets = colour_targets(torch.ones(4, dtype=torch.bool))
+    for chunk in (4, 1):
         engine = ObjectiveGradient(plane, data, grid_coordinates(GRID), 9.0, chunk)
         found, each, _ = engine.step(frame.detach(), PIXELS, targets, torch.arange(5))
         torch.testing.assert_close(each, losses.detach())
@@ -134,7 +134,7 @@ def test_torchs_batch_norm_without_history_is_batch_norm(name: str) -> None:
     norm = next(layer for layer in plane.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm))
     weights = plane.network_weights(plane.frame(), grid_coordinates(GRID))
     expected = []
-    for number in range(6):
+    for number in range(4):
         own = {layer.name: weight[number] for layer, weight in zip(plane.layers, weights, strict=True)}
         kept: list[Tensor] = []
         hook = norm.register_forward_pre_hook(lambda _, inputs, kept=kept: kept.append(inputs[0]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -41,10 +43,15 @@ def relative(actual: Tensor, expected: Tensor) -> float:
     return float((actual - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize("arm", ARMS)
-@pytest.mark.parametrize("network", ["strided", "pooled"])
-@pytest.mark.parametrize("minibatch", ["own", "shared"])
-@pytest.mark.parametrize("skips", [False, True])
+def steps() -> Iterator[Any]:
+    """Every arm on both networks, with two ways of a step daily, and plain with all four; the others nightly."""
+    for arm, network in itertools.product(ARMS, ("strided", "pooled")):
+        for minibatch, skips in itertools.product(("own", "shared"), (False, True)):
+            is_daily = arm == "plain" or skips == (minibatch == "shared")
+            yield pytest.param(arm, network, minibatch, skips, marks=() if is_daily else pytest.mark.nightly)
+
+
+@pytest.mark.parametrize(("arm", "network", "minibatch", "skips"), steps())
 def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, skips: bool) -> None:
     check_one_step(make_mask(), arm, network, minibatch, skips)
 

@@ -275,7 +275,21 @@ DAMAGES: dict[str, Callable[[Details, Columns], Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_fit_without_digest_that_cannot_be_what_it_says_is_named(sweep: Path, damage: str) -> None:
+@pytest.mark.parametrize("by_all", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_a_fit_without_digest_that_cannot_be_what_it_says_is_named(sweep: Path, damage: str, by_all: bool) -> None:
+    """By the report daily, and by every reader nightly: all of them read a fit in one way."""
+    path = layout.fit_path(sweep, VICTIM)
+    change(path, DAMAGES[damage], digest=None)
+    if by_all:
+        assert_named_and_left_out(sweep, path)
+    else:
+        read = sweeps.read_sweep(sweep)
+        assert [str(path) in sentence and "delete" not in sentence for sentence in read.broken] == [True]
+        assert list(read.identities) == [WHOLE]
+
+
+@pytest.mark.parametrize("damage", ["no rows", "accuracy 1e9", "no format", "details cut off"])
+def test_a_fit_without_digest_is_named_by_every_reader(sweep: Path, damage: str) -> None:
     path = layout.fit_path(sweep, VICTIM)
     change(path, DAMAGES[damage], digest=None)
     assert_named_and_left_out(sweep, path)
