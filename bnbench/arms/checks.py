@@ -6,8 +6,8 @@ import warnings
 
 import torch
 
+from bnbench.arms.foreign_errors import first_line
 from bnbench.arms.layers import check_layers, check_own, check_parameters, layer_named
-from bnbench.arms.loading import first_line
 from bnbench.arms.networks import Factory
 from bnbench.arms.scales import Constants, constants_of, reparametrize
 from bnbench.arms.state import differing

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +15,14 @@ from types import CodeType, ModuleType
 
 from torch import nn
 
-from bnbench.errors import ArmError, Signalled
+from bnbench.arms.foreign_errors import first_line, is_from_outside, named
+from bnbench.errors import ArmError
 from bnbench.process.descriptors import stdout_to_stderr
 from bnbench.process.python_state import read_start
 from bnbench.process.replaced import Code
 from bnbench.process.surroundings import put_back, read_settings
 from bnbench.protocol.protocol import BUILT_IN, is_own_arm
 
-_LONGEST = 1_000  # characters of a message that foreign code has written
 CHILD_EXIT = 70  # exit code of a process that foreign code has forked; sysexits.h calls it a fault in the software
 _BEGAN = read_start()
 _CLOCKS_DIFFER = 2.0  # seconds; that of files and that of processes
@@ -159,36 +157,6 @@ def at_home(arm: str) -> Iterator[None]:
             yield
         finally:
             put_back(before)
-
-
-def is_from_outside(error: BaseException) -> bool:
-    """Say whether a signal has ended foreign code; the code itself may raise ``KeyboardInterrupt``, too."""
-    if isinstance(error, Signalled):
-        return True
-    if not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread():
-        return False
-    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def said(error: BaseException) -> str:
-    """Return an error of foreign code in words, whatever it does when it is asked for them."""
-    try:
-        text = str(error)
-    except BaseException as second:
-        text = f"its message cannot be read ({type(second).__name__})"
-    notes = [note for note in getattr(error, "__notes__", []) if isinstance(note, str)]
-    return "; ".join([f"{type(error).__name__}: {text[:_LONGEST] or 'no message'}", *notes])[: 2 * _LONGEST]
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error of foreign code says."""
-    return (said(error).splitlines() or [""])[0]
-
-
-def named(names: list[str]) -> str:
-    """Return some names as a list, the first three of them."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 def _loaded(arm: str) -> _Loaded:

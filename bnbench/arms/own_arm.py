@@ -14,7 +14,8 @@ from inspect import signature
 from torch import nn
 
 from bnbench.arms.checks import check_arm
-from bnbench.arms.loading import at_home, factory_of, first_line, guest, use_module_path
+from bnbench.arms.foreign_errors import first_line
+from bnbench.arms.loading import at_home, factory_of, guest, use_module_path
 from bnbench.arms.networks import Factory, arm_factory
 from bnbench.arms.scales import Constants, reparametrize
 from bnbench.errors import ArmError

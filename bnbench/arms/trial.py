@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from bnbench.arms import state
+from bnbench.arms.foreign_errors import first_line
 from bnbench.arms.layers import described, layer_at_fault, layer_named, layer_that_changes
-from bnbench.arms.loading import first_line
 from bnbench.errors import ArmError
 from bnbench.inputs.data import Images
 from bnbench.mpo.batch_norm import recalibrated, uses_bn

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bnbench.arms.loading import first_line, guest
+from bnbench.arms.foreign_errors import first_line
+from bnbench.arms.loading import guest
 from bnbench.bn_policy import NO_BN
 from bnbench.errors import RequestError
 from bnbench.evaluate.plan import EvaluationRequest, PlaneTask

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from bnbench.arms.loading import CHILD_EXIT, named
+from bnbench.arms.foreign_errors import named
+from bnbench.arms.loading import CHILD_EXIT
 from bnbench.errors import Signalled
 from bnbench.process.descriptors import Descriptors, own_descriptors, stdout_to_stderr
 from bnbench.process.replaced import Code

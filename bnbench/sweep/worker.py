@@ -9,7 +9,7 @@ import traceback
 
 import torch
 
-from bnbench.arms.loading import is_from_outside, said
+from bnbench.arms.foreign_errors import is_from_outside, said
 from bnbench.inputs.masks import OneColourError
 from bnbench.mpo.fit import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm

@@ -51,7 +51,7 @@ def steps() -> Iterator[Any]:
             yield pytest.param(arm, network, minibatch, skips, marks=() if is_daily else pytest.mark.nightly)
 
 
-@pytest.mark.parametrize(("arm", "network", "minibatch", "skips"), steps())
+@pytest.mark.parametrize(("arm", "network", "minibatch", "skips"), list(steps()))
 def test_one_step_equals_a_plain_loop(arm: str, network: str, minibatch: str, skips: bool) -> None:
     check_one_step(make_mask(), arm, network, minibatch, skips)
 
