@@ -40,7 +40,9 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "default_dtype": lambda: torch.set_default_dtype(torch.float64),
     "default_device": lambda: torch.set_default_device("meta"),
     "fp32_precision": lambda: setattr(backends, "fp32_precision", "tf32"),
-    "cuda.matmul.fp32_precision": lambda: setattr(backends.cuda.matmul, "fp32_precision", "tf32"),
+    "cuda.matmul.fp32_precision": lambda: setattr(
+        backends.cuda.matmul, "fp32_precision", "ieee" if backends.cuda.matmul.fp32_precision == "tf32" else "tf32"
+    ),
     "mkldnn.conv.fp32_precision": lambda: setattr(backends.mkldnn.conv, "fp32_precision", "bf16"),  # type: ignore[attr-defined]  # torch says nothing of it
     "float32_matmul_precision": lambda: torch.set_float32_matmul_precision("medium"),
     "cudnn.allow_tf32": lambda: setattr(backends.cudnn, "allow_tf32", not backends.cudnn.allow_tf32),
