@@ -279,8 +279,8 @@ MUTANTS = (
     Mutant(
         "training images measured as test images",
         measure.measure_fit,
-        '("test", data.measured)',
-        '("test", data.train_sample)',
+        '("measured", data.measured)',
+        '("measured", data.train_sample)',
         "plain: measured black accuracy",
         "mpo/test_landscape::test_a_table_measures_test_and_training_images_apart",
     ),
