@@ -109,7 +109,7 @@ def torture(session: nox.Session) -> None:
     python(session, "tests.torture", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def nightly(session: nox.Session) -> None:
     """Run the long tests whose guarded files have changed since they passed; after --: all, or names of parts."""
     install(session)
