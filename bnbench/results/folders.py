@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.fits import content_of, read_member
+from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.store import FitResult, StoreError
 from bnbench.wording import counted
 
@@ -108,7 +109,7 @@ def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:
     protocols: dict[str, Protocol] = {}
     for folder in folders:
         try:
-            protocol = store.read_protocol(folder)
+            protocol = read_protocol(folder)
         except StoreError as error:
             broken.append(str(error))
             continue

@@ -11,9 +11,10 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
-from bnbench.results import layout, schemas, store
+from bnbench.results import layout, schemas
 from bnbench.results.asked import read_grid
 from bnbench.results.failures import Failure, concerns, read_failure
+from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.folders import Group, group_sweeps, listed, scan
 from bnbench.results.store import StoreError
 
@@ -62,7 +63,7 @@ def read_sweep(folder: Path) -> Sweep:
     Raises:
         StoreError: the folder has no readable protocol.
     """
-    return _sweep(Group(store.read_protocol(folder), (folder,)))
+    return _sweep(Group(read_protocol(folder), (folder,)))
 
 
 def read_sweeps(root: Path) -> tuple[list[Sweep], list[str]]:

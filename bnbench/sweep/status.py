@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.claims import Progress, is_claimed, running
 from bnbench.results.failures import Failure
+from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.folders import Group, group_sweeps
 from bnbench.results.sweeps import read_asked, read_failures
 from bnbench.sweep.finished import Finished, Known, read_finished
@@ -130,7 +131,7 @@ def read_status(folder: Path, known: Known | None = None) -> SweepStatus:
     Raises:
         StoreError: the folder has no readable protocol.
     """
-    return _status(Group(store.read_protocol(folder), (folder,)), {} if known is None else known)
+    return _status(Group(read_protocol(folder), (folder,)), {} if known is None else known)
 
 
 def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str]]:

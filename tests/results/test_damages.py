@@ -20,12 +20,13 @@ import pytest
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report.page import manifest
-from bnbench.results import chunks, claims, layout, store, sweeps
+from bnbench.results import chunks, claims, layout, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.evaluations import find_evaluations
 from bnbench.results.failures import failure_of
 from bnbench.results.fits import content_of, read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.planes import read_plane_details
 from bnbench.results.store import StoreError
 from bnbench.sweep.devices import make_slots
@@ -421,7 +422,7 @@ def test_what_is_in_place_of_a_fit_is_named(sweep: Path, name: str) -> None:
 def test_what_is_in_place_of_a_protocol_is_named_and_nothing_else_is_read(sweep: Path, name: str) -> None:
     path = sweep / "protocol.json"
     replaced(path, name)
-    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: store.open_folder(folder, SHORT)):
+    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: open_folder(folder, SHORT)):
         with pytest.raises(StoreError) as refusal:
             read(sweep)
         assert str(path) in str(refusal.value)

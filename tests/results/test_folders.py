@@ -18,6 +18,7 @@ from bnbench.results import chunks, layout, store, sweeps
 from bnbench.results.asked import effective_config, folder_of, write_config
 from bnbench.results.failures import Failure, write_failure
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import check_folder, open_folder, read_protocol
 from bnbench.results.folders import find_sweeps
 from bnbench.results.store import StoreError
 from bnbench.sweep.devices import make_slots
@@ -31,7 +32,7 @@ OTHER = FitKey("bn", 0.3, 1)
 
 
 def made(folder: Path, *keys: FitKey, protocol: Protocol = SMOKE) -> Path:
-    store.open_folder(folder, protocol)
+    open_folder(folder, protocol)
     for key in keys:
         store.write_fit(folder, make_result(key, protocol=protocol))
     return folder
@@ -64,7 +65,7 @@ def test_a_backup_counts_once_and_it_is_said(tmp_path: Path) -> None:
 def test_a_fit_computed_twice_with_equal_numbers_counts_once(tmp_path: Path) -> None:
     made(tmp_path / "one", KEY)
     there = make_result()
-    store.open_folder(tmp_path / "two", SMOKE)
+    open_folder(tmp_path / "two", SMOKE)
     store.write_fit(tmp_path / "two", make_result(provenance={**there.provenance, "device_name": "another"}))
     sweep, status = only(tmp_path)
     assert len(sweep.identities) == status.counts["done"] == 1
@@ -73,7 +74,7 @@ def test_a_fit_computed_twice_with_equal_numbers_counts_once(tmp_path: Path) -> 
 
 def test_different_results_of_one_fit_are_refused_with_both_paths(tmp_path: Path) -> None:
     made(tmp_path / "one", KEY, OTHER)
-    store.open_folder(tmp_path / "two", SMOKE)
+    open_folder(tmp_path / "two", SMOKE)
     there = make_result()
     trace = there.trace.assign(black_loss=1.0)
     store.write_fit(tmp_path / "two", make_result(trace=trace))
@@ -206,7 +207,7 @@ def test_a_plan_promises_no_folder_that_cannot_be_made(tmp_path: Path, out: str)
     (tmp_path / "a file").touch()
     (tmp_path / "a dead link").symlink_to("nowhere")
     with pytest.raises(StoreError, match="is no folder"):
-        store.check_folder(tmp_path / out, SMOKE)
+        check_folder(tmp_path / out, SMOKE)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,16 +268,16 @@ def test_a_missing_protocol_is_told(tmp_path: Path) -> None:
         assert answer.returncode in (1, 2)
         assert "protocol.json is not there" in answer.stdout + answer.stderr
     with pytest.raises(StoreError, match="steps 300 there, 7 here"):
-        store.open_folder(folder, SMOKE.with_knobs(steps=7))
-    store.open_folder(folder, SMOKE)
+        open_folder(folder, SMOKE.with_knobs(steps=7))
+    open_folder(folder, SMOKE)
     assert len(sweeps.load(folder)) == 49
 
 
 def test_a_folder_in_a_fits_place_makes_no_folder_of_results(tmp_path: Path) -> None:
     layout.fit_path(tmp_path / "own", KEY).mkdir(parents=True)
     assert find_sweeps(tmp_path) == ([], [])
-    store.open_folder(tmp_path / "own", TINY)
-    assert store.read_protocol(tmp_path / "own") == TINY
+    open_folder(tmp_path / "own", TINY)
+    assert read_protocol(tmp_path / "own") == TINY
 
 
 # The folder's own files.
@@ -313,7 +314,7 @@ def test_a_configuration_belongs_to_the_folder_that_it_lies_in(tmp_path: Path) -
 @pytest.mark.parametrize("damage", ["{", '{"chunk": 0}', "[]"])
 def test_a_damaged_chunk_is_said_and_that_of_the_fits_is_kept(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "own"
-    store.open_folder(folder, SMOKE)
+    open_folder(folder, SMOKE)
     origin = make_result().provenance
     for seed in (1, 2):
         store.write_fit(folder, make_result(FitKey("plain", 0.3, seed), provenance={**origin, "chunk": 7}))
@@ -338,7 +339,7 @@ def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypa
         return table.assign(test_loss=table["test_loss"].where(table.index != 3, float("inf"))), summary
 
     monkeypatch.setattr(fit_under_way, "measure_fit", infinite)
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     (outcome,) = Runner(plan, Execution(make_slots(("cpu",), 1, 1), chunk=4), Inline()).outcomes()
     assert outcome.state == "failed"

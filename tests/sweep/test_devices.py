@@ -20,8 +20,9 @@ from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
@@ -189,7 +190,7 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
     """Planned, timed, fitted, resumed, looked at, evaluated: each of them may be the first to use the GPU."""
     execution = Execution(make_slots(parse_devices("cuda:0"), None, 1), keep_planes=True)
     grid, key = Grid(("plain",), (0.5,), (1,)), FitKey("plain", 0.5, 1)
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     steps: list[Callable[[], object]] = [
         lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, load_inputs(grid, TINY, execution)),
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
