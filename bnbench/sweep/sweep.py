@@ -86,7 +86,7 @@ def _kept_chunk(plan: Plan, listener: Listener) -> int | None:
     try:
         return read_chunk(plan.folder)
     except store.StoreError as error:
-        known = [int(origin["chunk"]) for origin in plan.done.values() if "chunk" in origin]
+        known = [int(provenance["chunk"]) for provenance in plan.done.values() if "chunk" in provenance]
         said = f"its fits were computed {mode(known)} at once" if known else "no fit that is done tells it either"
         listener.note(f"{error} Here {said}.")
         return mode(known) if known else None

@@ -110,8 +110,8 @@ def test_a_folder_refuses_to_mix_images_and_names_both(tmp_path: Path) -> None:
     assert first.content in done.stderr
     stored = read_protocol(tmp_path / "own")
     assert stored.content == first.content
-    origin = read_fit(layout.fit_path(tmp_path / "own", KEY)).provenance
-    assert origin["images"] == first.content
+    provenance = read_fit(layout.fit_path(tmp_path / "own", KEY)).provenance
+    assert provenance["images"] == first.content
     for arguments in ((), ("--dry-run",), ("--seeds", "2")):
         mixed = bnbench(*RUN, "--data-folder", "b", "--out", "own", *arguments, cwd=tmp_path)
         assert mixed.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from bnbench.results.store import StoreError
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.status import SweepStatus, read_status, read_statuses
+from bnbench.sweep.status import SweepStatus, read_statuses
 from tests.cli.test_cli import bnbench
-from tests.fits import KEY, SMOKE, TINY, make_result
+from tests.fits import KEY, SMOKE, TINY, make_result, status_of
 
 OTHER = FitKey("bn", 0.3, 1)
 
@@ -41,9 +42,8 @@ def made(folder: Path, *keys: FitKey, protocol: Protocol = SMOKE) -> Path:
 def only(root: Path) -> tuple[sweeps.Sweep, SweepStatus]:
     """The one sweep that report and status find below a root."""
     (sweep,), broken = sweeps.read_sweeps(root)
-    (status,), more = read_statuses(root, {})
-    assert broken == more == []
-    return sweep, status
+    assert broken == []
+    return sweep, status_of(root)
 
 
 # Copies and halves.
@@ -119,7 +119,7 @@ def test_a_failure_of_another_protocol_is_in_no_report(tmp_path: Path) -> None:
     folder = made(tmp_path / "own", OTHER)
     write_failure(folder, Failure(KEY, identity_of(KEY, SMOKE.with_knobs(steps=9)), "diverged", "why"))
     assert sweeps.read_sweep(folder).failures == []
-    assert read_status(folder).of("failed") == []
+    assert status_of(folder).of("failed") == []
     write_failure(folder, Failure(KEY, identity_of(KEY, SMOKE), "diverged", "why"))
     assert [failure.key for failure in sweeps.read_sweep(folder).failures] == [KEY]
 
@@ -180,7 +180,7 @@ def test_fits_on_a_disk_that_is_not_there_are_not_taken_for_none(tmp_path: Path,
     folder = made(tmp_path / "own", KEY)
     shutil.rmtree(folder / "fits")
     (folder / "fits").symlink_to(target if target != "own/protocol.json" else folder / "protocol.json")
-    sweep, broken = sweeps.read_sweep(folder), read_status(folder).broken
+    sweep, broken = sweeps.read_sweep(folder), status_of(folder).broken
     for sentences in (sweep.broken, broken):
         assert [str(folder / "fits") in sentence for sentence in sentences] == [True]
     with pytest.raises(StoreError, match="own/fits cannot be listed"):
@@ -242,7 +242,7 @@ def test_a_fit_written_between_two_looks_is_not_unreadable(tmp_path: Path, monke
         return found
 
     monkeypatch.setattr(layout, "fit_paths", listed)
-    status = read_status(folder)
+    status = status_of(folder)
     assert status.of("unreadable") == []
     assert status.broken == []
 
@@ -253,16 +253,18 @@ def test_a_fit_moved_aside_between_two_looks_is_no_damage(tmp_path: Path, monkey
     monkeypatch.setattr(layout, "fit_paths", lambda there: gone)
     plan = plan_sweep(folder, SMOKE, Grid(("plain", "bn"), (0.3,), (1,)))
     assert (list(plan.done), plan.to_run, plan.broken) == ([OTHER], [KEY], [])
-    assert sweeps.read_sweep(folder).broken == read_status(folder).broken == []
+    assert sweeps.read_sweep(folder).broken == status_of(folder).broken == []
 
 
 def test_a_missing_protocol_is_told(tmp_path: Path) -> None:
     folder = made(tmp_path / "own", KEY)
     (folder / "protocol.json").unlink()
-    for read in (sweeps.load, sweeps.read_sweep, read_status):
-        with pytest.raises(StoreError) as refusal:
+    for read in (sweeps.load, sweeps.read_sweep):
+        with pytest.raises(StoreError, match=re.escape(str(folder / "protocol.json"))):
             read(folder)
-        assert f"{folder / 'protocol.json'} is not there" in str(refusal.value)
+    found, (sentence,) = read_statuses(folder, {})
+    assert found == []
+    assert str(folder / "protocol.json") in sentence
     for name in ("status", "report", "evaluate"):
         answer = bnbench(name, str(folder), cwd=tmp_path)
         assert answer.returncode in (1, 2)
@@ -315,9 +317,9 @@ def test_a_configuration_belongs_to_the_folder_that_it_lies_in(tmp_path: Path) -
 def test_a_damaged_chunk_is_said_and_that_of_the_fits_is_kept(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "own"
     open_folder(folder, SMOKE)
-    origin = make_result().provenance
+    provenance = make_result().provenance
     for seed in (1, 2):
-        store.write_fit(folder, make_result(FitKey("plain", 0.3, seed), provenance={**origin, "chunk": 7}))
+        store.write_fit(folder, make_result(FitKey("plain", 0.3, seed), provenance={**provenance, "chunk": 7}))
     layout.execution_path(folder).write_text(damage)
     command = ("run", "--profile", "smoke", "--probs", "0.3", "--seeds", "3", "--arms", "plain", "--out", "own")
     answer = bnbench(*command, "--dry-run", "--json", cwd=tmp_path)

@@ -74,10 +74,10 @@ def check_failures(folder: Path, names: list[str]) -> None:
 
 def check_settings(folder: Path) -> None:
     """What was in force in a fit's last step is what its provenance says, and that its arm had changed it."""
-    origin = read_fit(layout.fit_path(folder, key_of("changes_settings"))).provenance
-    assert "threads 2," in origin["settings"]
-    assert "float32_matmul_precision medium," in origin["settings"]
-    assert "threads from 1" in origin["note"]
+    provenance = read_fit(layout.fit_path(folder, key_of("changes_settings"))).provenance
+    assert "threads 2," in provenance["settings"]
+    assert "float32_matmul_precision medium," in provenance["settings"]
+    assert "threads from 1" in provenance["note"]
 
 
 MILD = ("prints", "changes_settings")

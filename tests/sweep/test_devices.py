@@ -28,10 +28,9 @@ from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import load_inputs, plan_sweep
-from bnbench.sweep.provenance import provenance
+from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.runner import Runner
-from bnbench.sweep.status import read_status
-from tests.fits import TINY
+from tests.fits import TINY, status_of
 
 PACKAGE = Path(__file__).parents[2] / "bnbench"
 
@@ -195,16 +194,16 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
         lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, load_inputs(grid, TINY, execution)),
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
         lambda: list(Runner(plan_sweep(tmp_path, TINY, grid), execution, Inline()).outcomes()),
-        lambda: provenance(execution.slots[0], 1, 1),  # of bnbench check
+        lambda: read_provenance(execution.slots[0], 1, 1),  # of bnbench check
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2))), execution, None),
-        lambda: read_status(tmp_path),
+        lambda: status_of(tmp_path),
         lambda: evaluated(tmp_path, execution),
     ]
     for step in steps:
         fresh_cuda.is_initialized = False
         step()
-    origin = read_fit(layout.fit_path(tmp_path, key)).provenance
-    assert (origin["device"], origin["device_name"], origin["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
+    provenance = read_fit(layout.fit_path(tmp_path, key)).provenance
+    assert (provenance["device"], provenance["device_name"], provenance["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
     assert fresh_cuda.called >= STANDS_IN_FOR - {"synchronize"}
 
 

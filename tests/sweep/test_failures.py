@@ -103,9 +103,9 @@ def test_an_arm_that_fails_leaves_one_record_and_the_others_go_on(
 def test_memory_that_suffices_for_half_as_many_pixels_gives_a_fit_that_says_so(tmp_path: Path) -> None:
     (outcome,) = sweep(tmp_path, "allocates_too_much_for_many_pixels")
     assert outcome.state == "done"
-    origin = read_sweep(tmp_path).provenance.iloc[0]
-    assert origin["note"] == "out of memory with 4 pixels at once, computed with 2"
-    assert origin["chunk"] == 2
+    provenance = read_sweep(tmp_path).provenance.iloc[0]
+    assert provenance["note"] == "out of memory with 4 pixels at once, computed with 2"
+    assert provenance["chunk"] == 2
     assert records(tmp_path) == []
 
 

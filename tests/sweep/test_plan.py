@@ -51,9 +51,9 @@ def test_a_copy_under_another_name_is_not_taken_for_another_fit(finished: Path, 
 
 
 def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
-    (origin,) = plan_sweep(finished, TINY, GRID).done.values()
+    (provenance,) = plan_sweep(finished, TINY, GRID).done.values()
     beside = plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8)))
-    assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * origin["wall_seconds"])
+    assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * provenance["wall_seconds"])
     for other in (replace(GRID, arms=("bn",)), replace(GRID, seeds=(7,))):
         threads = replace(ONE, devices=DeviceRequest(threads=1 if other.arms == ("bn",) else 2))
         assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
@@ -117,7 +117,7 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     assert checkpoint is not None
     assert checkpoint.provenance["chunk"] == 4
     FitUnderWay(KEY, job, ONE.slots[0], 2).run(WorkerStop([]), confinement)
-    origin = read_fit(layout.fit_path(tmp_path, KEY)).provenance
-    assert origin["note"] == "something that happened; its first 3 steps were computed with chunk 4"
-    assert (origin["chunk"], origin["parts"]) == (2, 2)
-    assert origin["begun"] == checkpoint.provenance["begun"] <= origin["started"]
+    provenance = read_fit(layout.fit_path(tmp_path, KEY)).provenance
+    assert provenance["note"] == "something that happened; its first 3 steps were computed with chunk 4"
+    assert (provenance["chunk"], provenance["parts"]) == (2, 2)
+    assert provenance["begun"] == checkpoint.provenance["begun"] <= provenance["started"]
