@@ -16,8 +16,9 @@ from torch import Tensor
 from bnbench.inputs.datasets import read_dataset
 from bnbench.inputs.image_files import DataError
 from bnbench.mpo.images import Images
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import Protocol
-from bnbench.protocol.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
+from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
 
 __all__ = ["DataError", "DataSet", "Images", "load_data", "load_data_of"]
 
@@ -97,7 +98,7 @@ def load_data(
         test if measurement.split == "test" else held_out, measurement.test_images, "--test-images", measurement.split
     )
     sample = _first(train, measurement.train_images, "--train-images", "training")
-    content = "" if digest == KNOWN_IMAGES.get(data.dataset) else digest
+    content = "" if digest == DATASETS[data.dataset].digest else digest
     return DataSet(train, sample, measured, int(train_labels.max()) + 1, digest, content)
 
 
@@ -115,7 +116,7 @@ def load_data_of(protocol: Protocol, folder: Path | None = None, download: bool 
         DataError: as :func:`load_data`, or the images here are others.
     """
     found = load_data(protocol.data, protocol.measurement, folder, download)
-    if found.content != protocol.content and (protocol.content or protocol.data.dataset in KNOWN_IMAGES):
+    if found.content != protocol.content and (protocol.content or DATASETS[protocol.data.dataset].digest):
         here = replace(protocol, content=found.content)
         raise DataError(
             f"--dataset {protocol.data.dataset}: the images here are {here.images}, those of the fits are "

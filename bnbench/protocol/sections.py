@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnbench.bn_policy import BnPolicy
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import Section, knob
 
-DATASETS = {"digits": 500, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000}  # test images that each has
-# Digests (bnbench.inputs.datasets.digest_of) of the sets whose images are known here. Results on these very images
-# carry no digest; on any others, and of the sets that are not listed, they do.
-KNOWN_IMAGES = {"digits": "5609e85cd69f", "fashion-mnist": "27b6bba8f7f0"}
 SPLITS = ("test", "held-out")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 _COUNTS = "give whole numbers of at least 1 separated by commas, such as 8,8,16"

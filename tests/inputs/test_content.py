@@ -13,9 +13,9 @@ from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.inputs import datasets
 from bnbench.inputs.data import DataError, load_data, load_data_of
 from bnbench.inputs.datasets import digest_of, read_dataset
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.profiles import PROFILES, folder_name, title
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
-from bnbench.protocol.sections import KNOWN_IMAGES
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.fits import read_fit
@@ -46,16 +46,16 @@ def settled(folder: Path, protocol: Protocol = SMALL) -> Protocol:
 
 
 def test_known_images_leave_every_hash_as_it_was() -> None:
-    assert read_dataset("digits").digest == KNOWN_IMAGES["digits"]
+    assert read_dataset("digits").digest == DATASETS["digits"].digest
     found = load_data(TINY.data, TINY.measurement)
-    assert (found.content, found.digest) == ("", KNOWN_IMAGES["digits"])
+    assert (found.content, found.digest) == ("", DATASETS["digits"].digest)
     assert "content" not in TINY.as_dict()
     assert Protocol.from_dict(TINY.as_dict()) == TINY
 
 
 @pytest.mark.skipif(not (datasets.DEBIAN / "fashion-mnist").is_dir(), reason="Debian's FashionMNIST is not installed")
 def test_debians_fashion_mnist_is_the_known_one() -> None:
-    assert read_dataset("fashion-mnist", datasets.DEBIAN).digest == KNOWN_IMAGES["fashion-mnist"]
+    assert read_dataset("fashion-mnist", datasets.DEBIAN).digest == DATASETS["fashion-mnist"].digest
 
 
 def test_whatever_differs_in_the_images_differs_in_the_digest() -> None:

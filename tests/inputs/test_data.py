@@ -19,7 +19,9 @@ from sklearn.datasets import load_digits
 from bnbench.inputs import datasets, digits
 from bnbench.inputs.data import DataError, load_data
 from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
-from bnbench.protocol.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
+from bnbench.inputs.formats import FORMATS
+from bnbench.protocol.datasets import DATASETS, KnownDataSet
+from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
 from tests.idx import idx, tiny, write_cifar, write_idx
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
@@ -338,7 +340,7 @@ def test_a_download_appears_whole_and_only_where_nothing_is(tmp_path: Path, monk
 
 def test_images_of_another_known_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = read_dataset("mnist", write_idx(tmp_path)).digest
-    monkeypatch.setitem(KNOWN_IMAGES, "fashion-mnist", digest)
+    monkeypatch.setitem(DATASETS, "fashion-mnist", replace(DATASETS["fashion-mnist"], digest=digest))
     with pytest.raises(DataError, match="are those of fashion-mnist; give --dataset fashion-mnist"):
         read_dataset("mnist", tmp_path)
     assert read_dataset("fashion-mnist", tmp_path).digest == digest
@@ -358,7 +360,24 @@ def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pyte
         read_dataset("mnist", tmp_path)
 
 
-@pytest.mark.parametrize("dataset", ["fashion-mnist", "mnist", "cifar10"])
+def test_every_data_set_has_a_format_and_a_way_to_get_it() -> None:
+    for known in DATASETS.values():
+        assert bool(FORMATS[known.format].files) == bool(known.torchvision)
+
+
+def test_a_new_data_set_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, refused and named in a protocol as those that are there, and only this line knows of it."""
+    write_idx(tmp_path / "KMNIST" / "raw", seed=5)
+    digest = read_dataset("mnist", tmp_path / "KMNIST").digest
+    monkeypatch.setitem(DATASETS, "k-mnist", KnownDataSet(20, "idx", "KMNIST", digest, "dataset-kmnist"))
+    assert read_dataset("k-mnist", tmp_path).digest == digest
+    with pytest.raises(DataError, match="--dataset k-mnist"):
+        read_dataset("mnist", tmp_path / "KMNIST")
+    with pytest.raises(DataError, match="dataset-kmnist"):
+        read_dataset("k-mnist", tmp_path / "no")
+
+
+@pytest.mark.parametrize("dataset", [name for name, known in DATASETS.items() if known.torchvision])
 def test_a_missing_data_set_names_the_ways_to_get_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,7 +387,7 @@ def test_a_missing_data_set_names_the_ways_to_get_it(
     message = str(caught.value)
     assert "--download" in message
     assert f"--data-folder, the folder that torchvision keeps it in (now {tmp_path})" in message
-    assert ("dataset-fashion-mnist" in message) == (dataset == "fashion-mnist")
+    assert DATASETS[dataset].debian in message
     assert len(message.splitlines()) == 1
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bnbench.bn_policy import BnPolicy
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import FitKey
-from bnbench.protocol.sections import DATASETS
 from bnbench.report.figures.policies import OWN_IMAGES
 from bnbench.results import layout
 from bnbench.results.evaluations import plane_hash
@@ -38,7 +38,7 @@ def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame,
 def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
     """Which evaluations are on the images that the fits themselves were measured on."""
     own, data = sweep.protocol.measurement, sweep.protocol.data
-    available = DATASETS[data.dataset] if own.split == "test" else data.held_out
+    available = DATASETS[data.dataset].test_images if own.split == "test" else data.held_out
     if sweep.protocol.content and own.split == "test":  # how many such a set has, whole evaluations alone tell
         available = evaluated.loc[evaluated["split"] == "test", "images"].max()
     return (evaluated["split"] == own.split) & (evaluated["images"] == (own.test_images or available))  # 0: all of them
