@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 
 from bnbench.interactive import values
+from bnbench.interactive.naming import MessagesOfACall, errors_name_arguments, names_of
 from bnbench.interactive.result import SweepResult
 from bnbench.process.surroundings import as_it_was
-from bnbench.protocol.parsing import parse_count, parse_seconds
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.interrupts import Interrupted
-from bnbench.sweep.messages import Listener, Messages
+from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest, Swept
 from bnbench.sweep.sweep import run_sweep
 
@@ -84,41 +84,40 @@ def run(
         The finished fits, those that failed, and what is left.
 
     Raises:
-        RequestError: the request cannot be met; the message names the option, the value and the way out.
+        RequestError: the request cannot be met; the message names the argument, the value and the way out.
         KeyboardInterrupt: it was stopped; all that was computed is kept.
     """
-    where = DeviceRequest(
-        values.devices_of(devices),
-        values.count_of(jobs, "jobs"),
-        values.count_of(per_device, "per_device"),
-        parse_count(str(threads), "threads"),
-    )
-    execution = Execution(
-        data_folder=values.folder_of(data_folder, "data_folder"),
-        download=values.flag_of(download, "download"),
-        checkpoint_every=parse_seconds(str(checkpoint_every), "checkpoint_every"),
-        devices=where,
-        keep_planes=values.flag_of(keep_planes, "keep_planes"),
-        fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
-    )
-    request = SweepRequest(
-        values.protocol_of(profile, knobs, [*signature(run).parameters]),
-        Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
-        values.folder_of(folder, "folder"),
-        execution,
-        values.count_of(chunk, "chunk"),
-        values.shard_of(shard),
-        retry_failed=values.flag_of(retry_failed, "retry_failed"),
-        force=values.flag_of(force, "force"),
-        fail_fast=values.flag_of(fail_fast, "fail_fast"),
-    )
-    listener = (
-        Messages("the same call", "retry_failed=True", "force=True")
-        if values.flag_of(progress, "progress")
-        else Listener()
-    )
-    with as_it_was():
-        return SweepResult(_interruptible(request, values.backend_of(backend), listener))
+    names = names_of(run, out="folder")
+    with errors_name_arguments(names):
+        where = DeviceRequest(
+            values.devices_of(devices),
+            values.count_of(jobs, "jobs"),
+            values.count_of(per_device, "per_device"),
+            values.required_count_of(threads, "threads"),
+        )
+        execution = Execution(
+            data_folder=values.folder_of(data_folder, "data_folder"),
+            download=values.flag_of(download, "download"),
+            checkpoint_every=values.required_seconds_of(checkpoint_every, "checkpoint_every"),
+            devices=where,
+            keep_planes=values.flag_of(keep_planes, "keep_planes"),
+            fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
+        )
+        request = SweepRequest(
+            values.protocol_of(profile, knobs, [*signature(run).parameters]),
+            Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
+            values.folder_of(folder, "folder"),
+            execution,
+            values.count_of(chunk, "chunk"),
+            values.shard_of(shard),
+            retry_failed=values.flag_of(retry_failed, "retry_failed"),
+            force=values.flag_of(force, "force"),
+            fail_fast=values.flag_of(fail_fast, "fail_fast"),
+        )
+        listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
+        where_computed = values.backend_of(backend)
+        with as_it_was():
+            return SweepResult(_interruptible(request, where_computed, listener), names)
 
 
 def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
@@ -130,6 +129,6 @@ def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) 
     try:
         return run_sweep(request, backend, listener)
     except Interrupted as interrupted:
-        listener.note("interrupted; all that was computed is kept, and the same call goes on from there.")
+        listener.note("interrupted; all that was computed is kept, and the same command goes on from there.")
         signal.raise_signal(interrupted.number)  # the handlers of before are in place again
         raise KeyboardInterrupt from None

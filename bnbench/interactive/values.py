@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields
 from inspect import isabstract
 from numbers import Integral, Real
@@ -18,6 +18,8 @@ from bnbench.protocol.parsing import (
     parse_arms,
     parse_count,
     parse_folder,
+    parse_formats,
+    parse_pair,
     parse_probs,
     parse_seconds,
     parse_seeds,
@@ -69,7 +71,7 @@ def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
         RequestError: as :func:`bnbench.protocol.parsing.parse_probs`.
     """
     if isinstance(probs, str):
-        return parse_probs(probs, "probs")
+        return parse_probs(_text(probs), "probs")
     return parse_probs(",".join(map(_decimal, _several(probs))), "probs")
 
 
@@ -79,9 +81,12 @@ def seeds_of(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seeds`.
     """
-    if isinstance(seeds, str | int | Real):
-        return parse_seeds(str(seeds), "seeds")
-    texts = [str(seed) for seed in _several(seeds)]
+    several = _several(seeds)
+    if isinstance(seeds, str | Integral):
+        return parse_seeds(_text(seeds), "seeds")
+    if fractions := [seed for seed in several if isinstance(seed, Real) and not isinstance(seed, Integral)]:
+        raise RequestError(f"seeds {fractions[0]}: give whole numbers, such as 5 (seeds 1 to 5) or [101, 103].")
+    texts = [str(seed) for seed in several]
     return parse_seeds(f"{texts[0]}:{texts[0]}:1" if len(texts) == 1 else ",".join(texts), "seeds")
 
 
@@ -106,7 +111,12 @@ def count_of(count: int | None, name: str) -> int | None:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_count`.
     """
-    return None if count is None else parse_count(str(count), name)
+    return None if count is None else required_count_of(count, name)
+
+
+def required_count_of(count: int, name: str) -> int:
+    """Return a number that has to be given, as :func:`count_of`."""
+    return parse_count(_text(count), name)
 
 
 def seconds_of(seconds: float | None, name: str) -> float | None:
@@ -115,7 +125,12 @@ def seconds_of(seconds: float | None, name: str) -> float | None:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seconds`.
     """
-    return None if seconds is None else parse_seconds(str(seconds), name)
+    return None if seconds is None else required_seconds_of(seconds, name)
+
+
+def required_seconds_of(seconds: float, name: str) -> float:
+    """Return a number of seconds that has to be given, as :func:`seconds_of`."""
+    return parse_seconds(_text(seconds), name)
 
 
 def backend_of(backend: object) -> Backend:
@@ -179,30 +194,55 @@ def shard_of(shard: str | tuple[int, int]) -> tuple[int, int]:
     return parse_shard(shard if isinstance(shard, str) else "/".join(map(str, _several(shard))), "shard")
 
 
+def formats_of(formats: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the formats of a report, given as text with commas or several names.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_formats`.
+    """
+    return parse_formats(formats if isinstance(formats, str) else ",".join(map(str, _several(formats))), "formats")
+
+
+def pair_of(pair: str | tuple[float, int] | None) -> tuple[float, int] | None:
+    """Return a fill probability and a seed given as ``0.5,1`` or (0.5, 1).
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_pair`.
+    """
+    if pair is None:
+        return None
+    return parse_pair(pair if isinstance(pair, str) else ",".join(map(_decimal, _several(pair))), "figure3")
+
+
 def _several(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, Iterable) else [values]
+    """Several values as a list; a single one, or what holds values of another kind, is its only one."""
+    return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping) else [values]
+
+
+def _text(value: object) -> str:
+    """A value as text, in which nothing can be seen, too."""
+    return repr(value) if isinstance(value, str) and not value.strip() else str(value)
 
 
 def _decimal(number: Any) -> str:
     """A number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
-    return f"{float(number):.12g}" if isinstance(number, Real) else str(number)
+    return str(number) if isinstance(number, bool) or not isinstance(number, Real) else f"{float(number):.12g}"
 
 
 def _knob_value(name: str, value: Any) -> Any:
     """A natural value as the knob holds it; one that it refuses is left for it to refuse."""
     constraints = {knob.name: knob.metadata for section in SECTIONS.values() for knob in fields(section)}[name]
-    if isinstance(value, bool | np.bool_):
-        raise RequestError(f"{name} {value} is no value of a knob; give a number.")
-    if isinstance(value, Integral) and "length" in constraints:
+    if "length" in constraints and not isinstance(value, bool) and isinstance(value, Integral):
         return (int(value),) * constraints["length"]
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set):  # a set has no order
+        return tuple(map(_plain_number, value))
+    return _plain_number(value)
+
+
+def _plain_number(value: Any) -> Any:
+    """A number as Python's own, such as one of NumPy's; a truth value is none."""
+    if isinstance(value, bool):
+        return value
     if isinstance(value, Integral):
         return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return tuple(_knob_value_of_number(one) for one in value)
-    return value
-
-
-def _knob_value_of_number(value: Any) -> Any:
-    return int(value) if isinstance(value, Integral) else value
+    return float(value) if isinstance(value, Real) else value

@@ -43,16 +43,7 @@ class Listener:
 
 
 class Messages(Listener):
-    """Tells people on stderr: the plan, bars on a terminal or lines in a log, and which fits failed.
-
-    Args:
-        again: what repeats the sweep, such as ``the same command``.
-        retry: what has to be added to it so that failed fits run again.
-        force: what has to be added to it so that every fit runs again.
-    """
-
-    def __init__(self, again: str = "the same command", retry: str = "--retry-failed", force: str = "--force") -> None:
-        self.again, self.retry, self.force = again, retry, force
+    """Tells people on stderr: the plan, bars on a terminal or lines in a log, and which fits failed."""
 
     def note(self, sentence: str) -> None:
         """Print a sentence."""
@@ -69,7 +60,7 @@ class Messages(Listener):
         if execution.keep_planes and (bare := plan.without_plane):
             they, them = ("it is", "it") if len(bare) == 1 else ("they are", "them")
             without = f"{counted(len(bare), 'fit')} done without keeping the plane"
-            self.note(f"{without}, left as {they}; {self.force} runs {them} again")
+            self.note(f"{without}, left as {they}; --force runs {them} again")
         names = [str(slot) for slot in execution.slots]
         slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
         how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
@@ -90,7 +81,7 @@ class Messages(Listener):
             self.note(f"failed: {key}: {message}")
         if failed:
             not_on_record = sum(outcome.is_fatal for outcome in swept.outcomes)  # the disk's fault, not the fit's
-            how = self.again if not_on_record == len(failed) else f"{self.again} with {self.retry}"
+            how = "the same command" if not_on_record == len(failed) else "the same command with --retry-failed"
             them = "it" if len(failed) == 1 else "them"
             self.note(f"{counted(len(failed), 'fit')} failed; {how} runs {them} again.")
         if swept.plan.broken:

@@ -175,7 +175,7 @@ def test_protocols_are_frozen() -> None:
     [
         ({"learning_rate": -1}, "--learning-rate -1: give a number above 0."),
         ({"learning_rate": float("nan")}, "--learning-rate nan: give a number above 0."),
-        ({"threshold": "2.5"}, "--threshold 2.5: give a number above 0."),
+        ({"threshold": "2.5"}, "--threshold '2.5': give a number above 0."),
         ({"steps": 0}, "--steps 0: give a whole number of at least 1."),
         ({"steps": 1.5}, "--steps 1.5: give a whole number of at least 1."),
         ({"images": 1}, "--images 1: give a whole number of at least 2."),
