@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 
 from bnbench.cli import main
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import BUILT_IN
 from bnbench.results.sweeps import read_sweep
 from tests.shell import Running
 
@@ -157,11 +159,11 @@ WRONG = {
     "--checkpoint-every 0": "--checkpoint-every 0: give a number of seconds above 0, such as 120.",
     "--out /dev/null": "--out /dev/null cannot be written (/dev/null is no folder); give a folder that you may write",
     "--seeds -3": "--seeds -3: -3 is not a seed",
-    "--arms plane": "--arms plane is unknown; use plain, bn, skip or package.module:factory",
+    "--arms plane": f"--arms plane is unknown; use {', '.join(BUILT_IN)}",
     "--arms plain,plain": "--arms plain,plain: give each arm once",
     "--arms no.such:arm": "--arms no.such:arm cannot be imported",
     "--arms json:dumps": "--arms json:dumps",
-    "--profile fast": "'fast' is not one of 'smoke', 'quick', 'compact', 'paper'",
+    "--profile fast": f"'fast' is not one of {', '.join(map(repr, PROFILES))}",
     "--dataset imagenet": "'imagenet' is not one of",
     "--dataset cifar10 --data-folder nowhere": "--dataset cifar10 is not on this machine",
     "--mask-size 2": "--mask-size 2 is not a mask size",

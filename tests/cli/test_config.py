@@ -15,7 +15,7 @@ from click.shell_completion import ShellComplete
 from bnbench.cli.group import cli
 from bnbench.errors import RequestError
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid
+from bnbench.protocol.protocol import BUILT_IN, Grid
 from bnbench.results import layout
 from bnbench.results.asked import effective_config, read_config, read_grid, write_config
 from bnbench.results.folder_protocol import read_protocol
@@ -182,7 +182,7 @@ def test_the_shell_completes_commands_options_and_arms() -> None:
     assert completed("ru") == ["run"]
     assert "--threshold" in completed("run --thr")
     assert completed("run --profile s") == ["smoke"]
-    assert completed("run --arms plain,") == ["plain,bn", "plain,skip"]
+    assert completed("run --arms plain,") == [f"plain,{arm}" for arm in BUILT_IN if arm != "plain"]
 
 
 def test_the_program_answers_the_shell() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -178,9 +179,7 @@ def test_what_is_done_is_skipped_and_what_is_not_of_this_plane_is_done_again(res
     changed(plane, plane, {}, scale=0.2)
     damaged = next(path for path in files if path.name.startswith("bn_"))
     damaged.write_bytes(damaged.read_bytes()[:50])
-    with pytest.raises(
-        store.StoreError, match=r"bn_p0.500_seed1_batch-20_test-60_\w+.parquet is not a whole evaluation"
-    ):
+    with pytest.raises(store.StoreError, match=re.escape(str(damaged))):
         read_evaluations(tmp_path / "out")
     assert {task.key.arm for task in plan_evaluation(results, asked).to_run} == {"plain", "bn"}
     assert not evaluate(results, asked)
@@ -195,9 +194,8 @@ def test_a_plane_of_another_fit_is_refused_by_name_and_the_others_are_measured(r
     changed(plane, plane, {}, identity="0123456789abcdef")
     answer = run(results, "--bn-statistics", "batch:20")
     assert answer.returncode == 1
-    assert "bn_p0.500_seed1.safetensors is the plane of another fit (bn p=0.5 seed=1, identity 0123456789abcdef)" in (
-        answer.stderr
-    )
+    (sentence,) = [line for line in answer.stderr.splitlines() if "bn_p0.500_seed1.safetensors" in line]
+    assert "0123456789abcdef" in sentence
     assert set(read_evaluations(results / "evaluations")["arm"]) == {"plain"}
 
 
@@ -207,10 +205,7 @@ def test_damaged_files_are_named_and_nothing_is_lost(results: Path) -> None:
         path.write_bytes(path.read_bytes()[:200])
     answer = run(results)
     assert answer.returncode == 1
-    for name in (
-        "bn_p0.500_seed1.safetensors is not a whole plane",
-        "plain_p0.500_seed1.parquet is not a whole bnbench fit",
-    ):
+    for name in ("bn_p0.500_seed1.safetensors", "plain_p0.500_seed1.parquet"):
         assert name in answer.stderr
     assert "Traceback" not in answer.stderr
     assert (plane.stat().st_size, fit.stat().st_size) == (200, 200)
@@ -220,18 +215,18 @@ def test_missing_planes_are_said(results: Path) -> None:
     layout.plane_path(results, KEYS["bn"]).unlink()
     some = run(results, "--bn-statistics", "batch:20")
     assert some.returncode == 1
-    assert "skipped: 1 fit without a plane; bnbench run --keep-planes --force computes them anew" in some.stderr
+    assert "--keep-planes" in some.stderr
     shutil.rmtree(results / "planes")
     none = run(results)
     assert none.returncode == 2
-    assert none.stderr.splitlines()[-1].startswith("bnbench: results holds no planes that were asked for; bnbench run")
+    assert "--keep-planes" in none.stderr.splitlines()[-1]
 
 
 def test_a_users_own_arm_is_measured_when_it_is_named(results: Path) -> None:
     silent = run(results, "--bn-statistics", "batch:20,recalibrate")
     assert silent.returncode == 0, silent.stderr
-    assert f"left out: {FOREIGN} (1 fit); --arms bn,plain,{FOREIGN} measures them, which imports" in silent.stderr
-    assert "[2/2] plain p=0.5 seed=1: difference none " in silent.stderr
+    assert f"--arms bn,plain,{FOREIGN}" in silent.stderr
+    assert "[2/2] plain p=0.5 seed=1" in silent.stderr
     assert [line.split()[:3] for line in silent.stdout.splitlines()[2:]] == [
         ["batch:20", "bn", "1"],
         ["recalibrate:512", "bn", "1"],
@@ -255,7 +250,7 @@ def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
     shutil.copy(layout.fit_path(plan.folder, key), layout.fit_path(results, key))
     found = plan_evaluation(results, request(results / "evaluations"))
     (message,) = found.broken
-    assert "fits/bn_p0.500_seed2.parquet belongs to another protocol" in message
+    assert all(word in message for word in ("fits/bn_p0.500_seed2.parquet", other.id, TINY.id))
     both = plan_evaluation(results.parent, request(results / "evaluations"))
     assert {task.folder.name for task in both.tasks} == {"results", "other"}
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from bnbench.inputs.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
+from bnbench.mpo.optimizers import OPTIMIZERS
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.training import Training
 from bnbench.protocol.sections import TrainingProtocol
@@ -210,7 +211,7 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     assert under_way.rows[0].gradient_norm == pytest.approx(sum(norms[:2]) / 2)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path: Path, optimizer: str) -> None:
     training = replace(TRAINING, steps=12, optimizer=optimizer)
     whole = start(make_plane("bn"), training)
