@@ -38,6 +38,12 @@ class NetworkProtocol(Section):
     strides: tuple[int, ...] = knob("Stride of each convolution.", (1, 1, 2, 1, 1, 1), minimum=1, wanted=_COUNTS)
     map_size: int = knob("Adaptive average pool before the hidden layer; 0 leaves it out.", 0, minimum=0)
     hidden: int = knob("Units of the hidden layer.", 64, minimum=1)
+    initial_weights: str = knob(
+        "Initial weights: Xavier-uniform and biases of 0, or torch's own, both from U[-1/√inputs, 1/√inputs].",
+        "xavier",
+        choices=("xavier", "torch"),
+        neutral="xavier",
+    )
     gain: float = knob("Gain of the Xavier-uniform initial weights.", 2**0.5, above=0.0)
     bn_scale: str = knob(
         "Fresh BN scale: U[-0.5, 0.5] + 0.5 as the paper, or 0 + 1.",
