@@ -25,6 +25,12 @@ class DataProtocol(Section):
 
     dataset: str = knob("Data set.", "fashion-mnist", choices=tuple(DATASETS))
     pool: int = knob("Average-pool the images by this factor.", 4, minimum=1)
+    inputs: str = knob(
+        "What a network sees: images standardized by those trained on, or their pixels in [0, 1].",
+        "standardized",
+        choices=("standardized", "unit"),
+        neutral="standardized",
+    )
     held_out: int = knob("Last training images set aside for tuning, never trained on.", 10_000, minimum=0)
 
 
