@@ -91,6 +91,12 @@ class TrainingProtocol(Section):
     scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple of --learning-rate.", 1.0, above=0.0)
     schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
     initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)
+    directions: str = knob(
+        "Directions of the plane: free vectors (eq. 2), or right from the origin, φ - w_O, and up orthogonal to it.",
+        "free",
+        choices=("free", "from-origin"),
+        neutral="free",
+    )
     clip: float = knob("Largest gradient norm.", 100.0, above=0.0)
     precision: str = knob(
         "Arithmetic of training: float32; tf32 or bfloat16 round products and are faster on a GPU.",
