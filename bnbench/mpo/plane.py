@@ -187,11 +187,12 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
     - two, (H, W): α = column − (W − 1)/2 and β = (H − 1)/2 − row;
     - three, (D, H, W): α and β as in each of its pictures, and γ = slice − (D − 1)/2; further axes likewise.
 
-    With ``corner`` positions are counted from 0; in a picture (0, 0) is the lower left pixel.
+    With ``corner`` positions are counted from 0; in a picture (0, 0) is the lower left pixel. With ``middle-pixel``,
+    as in the authors' code, it is the pixel in row H // 2 and column W // 2, counted from 0 at the upper left.
 
     Args:
         shape: number of pixels along each of the d axes.
-        origin: ``centre`` or ``corner``.
+        origin: ``centre``, ``corner`` or ``middle-pixel``.
 
     Returns:
         Shape (pixels, d), float64.
@@ -199,8 +200,8 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
     Raises:
         ValueError: an unknown origin, or no axis.
     """
-    if origin not in ("centre", "corner"):
-        raise ValueError(f"origin {origin!r} is unknown; use 'centre' or 'corner'.")
+    if origin not in ("centre", "corner", "middle-pixel"):
+        raise ValueError(f"origin {origin!r} is unknown; use 'centre', 'corner' or 'middle-pixel'.")
     if not len(shape):
         raise ValueError(f"a grid of shape {tuple(shape)} has no axis; give at least one.")
     axes = [torch.arange(size, dtype=torch.float64) for size in shape]
@@ -208,6 +209,8 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
         axes[-2] = axes[-2].flip(0)
     if origin == "centre":
         axes = [axis - (len(axis) - 1) / 2 for axis in axes]
+    elif origin == "middle-pixel":
+        axes = [axis - axis[len(axis) // 2] for axis in axes]
     positions = torch.meshgrid(axes, indexing="ij")
     return torch.stack([position.flatten() for position in reversed(positions)], dim=1)
 

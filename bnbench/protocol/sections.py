@@ -71,7 +71,7 @@ class MaskProtocol(Section):
         wanted="give rows and columns of at least 3, such as 30 or 30x20",
     )
     mask_kind: str = knob("Plain random, or random inside a drawn frame.", "random", choices=("random", "framed"))
-    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner"))
+    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner", "middle-pixel"))
 
 
 @dataclass(frozen=True)

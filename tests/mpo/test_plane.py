@@ -123,6 +123,13 @@ def test_the_grid_is_centred_and_up_is_up(rows: int, columns: int) -> None:
     assert torch.equal(corner - corner[0], coordinates - coordinates[0])
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(30, 30), (7, 7), (6, 9), (1, 4)])
+def test_the_origin_may_be_the_middle_pixel_as_in_the_authors_code(rows: int, columns: int) -> None:
+    found = grid_coordinates((rows, columns), "middle-pixel").tolist()
+    for row, column in product(range(rows), range(columns)):
+        assert found[row * columns + column] == [column - columns // 2, rows // 2 - row]
+
+
 @given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_a_grid_of_any_number_of_axes_is_that_of_plain_loops(shape: list[int]) -> None:
     coordinates = grid_coordinates(shape)
@@ -143,7 +150,7 @@ def test_a_space_is_a_pile_of_pictures() -> None:
 
 
 def test_an_unknown_origin_is_refused() -> None:
-    with pytest.raises(ValueError, match="'middle' is unknown; use 'centre' or 'corner'"):
+    with pytest.raises(ValueError, match="'middle' is unknown; use 'centre', 'corner' or 'middle-pixel'"):
         grid_coordinates((3, 3), "middle")
     with pytest.raises(ValueError, match="no axis"):
         grid_coordinates(())
