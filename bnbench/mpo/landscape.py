@@ -55,7 +55,7 @@ def measure_landscape(
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
             ``reference``, estimated anew at each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
-        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
 
     Returns:
         Loss and accuracy over all images of ``data``, each of the grid's shape.
