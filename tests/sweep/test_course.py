@@ -26,6 +26,7 @@ from bnbench.results.store import FitResult
 from bnbench.results.sweeps import load, read_sweep, read_sweeps
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
+from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.course import course_row
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
@@ -281,6 +282,30 @@ def test_a_course_that_no_fit_has_is_refused(measured: Path, damage: str) -> Non
     check_fit(fit)
     with pytest.raises(ValueError, match="course"):
         check_fit(replace(fit, course=changed(fit.course, damage)))
+
+
+@pytest.mark.parametrize(("arm", "at_end"), [("plain", 2), ("bn", 4)])
+def test_the_plan_counts_what_is_measured_on_the_way(arm: str, at_end: int, tmp_path: Path) -> None:
+    key, grid = FitKey(arm, 0.5, 1), Grid((arm,), (0.5,), (7,))
+    for execution in (NOT_MEASURED, MEASURED):
+        folder = tmp_path / str(bool(execution.measure_at))
+        assert sweep(folder, key, execution).state == "done"
+        origin, plan = fit_of(folder, key).provenance, plan_sweep(folder, TINY, grid)
+        bare = origin["wall_seconds"] - origin.get("course_seconds", 0.0)
+        assert estimate_seconds(plan, NOT_MEASURED, None) == pytest.approx(bare)
+        landscape = (bare - origin["fit_seconds"]) / at_end
+        assert estimate_seconds(plan, MEASURED, None) == pytest.approx(bare + (STEPS - 1) * landscape)
+
+
+def test_the_time_of_a_landscape_is_measured_where_no_fit_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    data = load_data(TINY.data, TINY.measurement)
+    monkeypatch.setattr("bnbench.sweep.cost._timed", lambda *_: 10.0)
+    assert estimate_seconds(plan, NOT_MEASURED, data) == 10.0
+    monkeypatch.setattr("bnbench.sweep.cost.time.perf_counter", iter([1.0, 1.3]).__next__)
+    assert estimate_seconds(plan, MEASURED, data) == pytest.approx(10.0 + (STEPS - 1) * 0.3 * 16 / 12)
 
 
 def test_a_step_beyond_the_fit_is_refused_before_anything_is_computed() -> None:
