@@ -13,6 +13,7 @@ import pandas as pd
 
 from bnbench.interactive.naming import Names, errors_name_arguments, in_python, names_of
 from bnbench.interactive.values import folder_of, formats_of, pair_of
+from bnbench.measures.registry import ALWAYS_STORED, REGISTERED
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import Grid, Protocol
@@ -24,9 +25,12 @@ from bnbench.wording import counted, plain_number
 if TYPE_CHECKING:
     from bnbench.report import Report
 
+_LATER = [measure for measure in REGISTERED if measure.name not in ALWAYS_STORED]
 _COLUMNS = (
-    *("arm", "p", "seed", "policy", "black", "white", "difference", "black_loss", "white_loss"),
+    *("arm", "p", "seed", "policy", *ALWAYS_STORED),
     *("black_trained", "white_trained", "difference_trained", "wall_seconds"),
+    *(measure.name for measure in _LATER),
+    *(f"{measure.name}_trained" for measure in _LATER if measure.trained_column),
 )
 
 
@@ -63,8 +67,7 @@ class SweepResult:
         table = fits_table(read_sweep(self.folder))
         asked = {astuple(key) for key in self.grid.fits()}
         rows = [key in asked for key in zip(table["arm"], table["p"], table["seed"], strict=True)]
-        others = [name for name in table if name not in _COLUMNS]
-        return table.loc[np.array(rows, bool)].reindex(columns=[*_COLUMNS, *others]).reset_index(drop=True)
+        return table.loc[np.array(rows, bool)].reindex(columns=[*_COLUMNS]).reset_index(drop=True)
 
     @property
     def failed(self) -> pd.DataFrame:

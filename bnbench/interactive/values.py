@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
 from inspect import isabstract
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
     parse_count,
@@ -25,43 +24,8 @@ from bnbench.protocol.parsing import (
     parse_seeds,
     parse_shard,
 )
-from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import SECTIONS, Protocol
 from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.backend import Backend
-
-_OPTIONS_OF_THE_COMMAND = {"out": "folder", "scheduler": "backend=bnbench.Dask(address)"}
-Knob = int | float | str | Sequence[int]
-
-
-def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:
-    """Return the protocol of a profile and of what is changed in it.
-
-    Args:
-        profile: its name, or a protocol.
-        knobs: name to new value; a list stands for a tuple, and one number for a mask of as many rows as columns.
-        options: names of the call's other arguments, one of which a misspelt knob may be meant for.
-
-    Raises:
-        RequestError: there is no such profile or knob, or a value is not accepted.
-    """
-    if isinstance(profile, str):
-        if profile not in PROFILES:
-            raise RequestError(f"profile {profile!r} is unknown; use {', '.join(PROFILES)}, or give a Protocol.")
-        profile = PROFILES[profile]
-    if not isinstance(profile, Protocol):
-        raise RequestError(f"profile {profile!r} is none; use {', '.join(PROFILES)}, or give a Protocol.")
-    known = dict(profile.knobs())
-    for name in knobs:
-        if name in _OPTIONS_OF_THE_COMMAND:
-            raise RequestError(f"{name} is an option of the command; here give {_OPTIONS_OF_THE_COMMAND[name]}.")
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *options], n=1)
-            raise RequestError(
-                f"{name} is neither an argument of bnbench.run nor a knob; "
-                + (f"{near[0]} is one." if near else f"the knobs are {', '.join(known)}.")
-            )
-    return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
 
 
 def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
@@ -103,6 +67,19 @@ def arms_of(arms: str | Iterable[str]) -> tuple[str, ...]:
                 f"arms {name!r} is no name; name your factory as package.module:factory, because workers import it."
             )
     return parse_arms(",".join(names), "arms")
+
+
+def steps_of(steps: str | int | Iterable[int] | None) -> MeasuredSteps | None:
+    """Return the steps at which a fit is measured, given as text, as a number of steps, or as several steps.
+
+    Raises:
+        RequestError: as :meth:`bnbench.protocol.measured_steps.MeasuredSteps.parse`.
+    """
+    if steps is None:
+        return None
+    if isinstance(steps, str | Integral):
+        return MeasuredSteps.parse(_text(steps), "measure_at")
+    return MeasuredSteps.parse(",".join(map(str, [*_several(steps), ""])), "measure_at")
 
 
 def count_of(count: int | None, name: str) -> int | None:
@@ -227,22 +204,3 @@ def _text(value: object) -> str:
 def _decimal(number: Any) -> str:
     """A number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
     return str(number) if isinstance(number, bool) or not isinstance(number, Real) else f"{float(number):.12g}"
-
-
-def _knob_value(name: str, value: Any) -> Any:
-    """A natural value as the knob holds it; one that it refuses is left for it to refuse."""
-    constraints = {knob.name: knob.metadata for section in SECTIONS.values() for knob in fields(section)}[name]
-    if "length" in constraints and not isinstance(value, bool) and isinstance(value, Integral):
-        return (int(value),) * constraints["length"]
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set):  # a set has no order
-        return tuple(map(_plain_number, value))
-    return _plain_number(value)
-
-
-def _plain_number(value: Any) -> Any:
-    """A number as Python's own, such as one of NumPy's; a truth value is none."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    return float(value) if isinstance(value, Real) else value

@@ -64,6 +64,26 @@ def test_weights_are_xavier_uniform_and_biases_zero(gain: float) -> None:
         assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
 
 
+def test_torchs_own_initial_weights_and_biases_are_uniform_within_one_over_the_root_of_the_inputs() -> None:
+    network = NetworkProtocol(widths=(8, 32), strides=(1, 1), map_size=4, hidden=5, initial_weights="torch", gain=7.0)
+    drawn = dict(make("plain", network, seed=3).named_parameters())
+    torch.manual_seed(3)  # layer by layer in the order of the forward pass, weights before biases
+    for layer in ("convolutions.0", "convolutions.1", "hidden", "output"):
+        weight, bias = drawn[f"{layer}.weight"], drawn[f"{layer}.bias"]
+        inputs = weight.numel() // len(weight)
+        for parameter in (weight, bias):
+            drawn_again = torch.rand(parameter.numel()).tolist()
+            expected = torch.tensor([(2 * number - 1) / inputs**0.5 for number in drawn_again])
+            assert torch.allclose(parameter.flatten(), expected, atol=1e-6), layer
+
+
+@pytest.mark.parametrize("arm", ["bn", "skip"])
+def test_layers_that_two_arms_have_start_equal_with_torchs_own_weights_too(arm: str) -> None:
+    network = NetworkProtocol(initial_weights="torch")
+    plain, other = (dict(make(name, network).named_parameters()) for name in ("plain", arm))
+    assert all(torch.equal(parameter, other[name]) for name, parameter in plain.items())
+
+
 def test_plain_is_convolutions_relus_and_two_linear_layers() -> None:
     network = make("plain")
     images = torch.randn(3, 1, 28, 28)

@@ -31,12 +31,15 @@ import torch
 import bnbench
 from bnbench.errors import RequestError
 from bnbench.interactive import values
+from bnbench.interactive.knobs import protocol_of
 from bnbench.interactive.naming import in_python, names_of
 from bnbench.interactive.result import SweepResult
+from bnbench.measures.registry import REGISTERED
 from bnbench.mpo.fit import Fit
 from bnbench.process.surroundings import put_back, read_settings
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
+from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.sweeps import read_sweep
@@ -195,6 +198,12 @@ def test_without_progress_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureF
         *(({name: 1}, f"{name} 1") for name in FLAGS),
         *(({name: "no"}, f"{name} 'no'") for name in FLAGS),
         *(({name: None}, f"{name} None") for name in FLAGS),
+        ({"measure_at": 0}, "measure_at 0"),
+        ({"measure_at": True}, "measure_at True"),
+        ({"measure_at": 2.0}, "measure_at 2.0"),
+        ({"measure_at": [1, True]}, "measure_at 1,True"),
+        ({"measure_at": ""}, "measure_at"),
+        ({"measure_at": [1, 10_000]}, "measure_at 1,10000"),
     ],
 )
 def test_a_wrong_request_names_it_and_computes_nothing(asked: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -269,11 +278,20 @@ def test_natural_seeds(given: Any, meant: tuple[int, ...]) -> None:
     assert values.seeds_of(given) == meant
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [(12, "12"), ("12", "12"), (np.int64(3), "3"), ([300], "300,"), (range(2, 5), "2,3,4"), ("7, 5", "5,7")],
+)
+def test_natural_steps(given: Any, meant: str) -> None:
+    assert str(values.steps_of(given)) == meant
+    assert values.steps_of(None) is None
+
+
 def test_natural_knobs_and_a_protocol_of_ones_own() -> None:
     knobs: dict[str, Any] = {"mask_size": np.int64(5), "widths": [3], "strides": [1]}
-    changed = values.protocol_of(PROFILES["quick"], knobs, [])
+    changed = protocol_of(PROFILES["quick"], knobs, [])
     assert changed == PROFILES["quick"].with_knobs(mask_size=(5, 5), widths=(3,), strides=(1,))
-    assert values.protocol_of("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
+    assert protocol_of("smoke", {"mask_size": [5, 6]}, []).mask.mask_size == (5, 6)
 
 
 def test_a_protocol_of_ones_own_can_be_repeated_by_the_command(tmp_path: Path) -> None:
@@ -298,6 +316,8 @@ def test_a_failed_fit_raises_nothing_and_is_shown(
         sweep = run(tmp_path / "a<b>c")
     assert sweep.fits.empty
     assert sweep.fits.columns.tolist() == swept.fits.columns.tolist()
+    assert {measure.name for measure in REGISTERED} <= set(sweep.fits)
+    assert fits_table(read_sweep(swept.folder)).columns.difference(swept.fits.columns).empty
     ((arm, p, seed, message),) = sweep.failed.to_numpy().tolist()
     assert (arm, p, seed) == ("plain", 0.3, 1)
     assert "<script>" in message

@@ -80,6 +80,17 @@ def test_a_plane_read_back_has_the_landscape_that_its_fit_has(swept: Path, arm: 
     assert torch.equal(found.accuracy.float().flatten(), torch.tensor(stored["test_accuracy"].to_numpy()))
 
 
+def test_a_plane_of_directions_from_the_origin_is_read_back_as_one(tmp_path: Path) -> None:
+    protocol = TINY.with_knobs(directions="from-origin")
+    open_folder(tmp_path, protocol)
+    list(Runner(plan_sweep(tmp_path, protocol, Grid(("plain",), (0.5,), (1,))), KEEPING, Inline()).outcomes())
+    plane = bnbench.load_plane(layout.plane_path(tmp_path, KEYS["plain"]))
+    assert plane.from_origin
+    found = bnbench.measure_landscape(plane, (4, 4), load_data(TINY.data, TINY.measurement).measured)
+    stored = read_fit(layout.fit_path(tmp_path, KEYS["plain"])).landscape
+    assert torch.equal(found.loss.float().flatten(), torch.tensor(stored["test_loss"].to_numpy()))
+
+
 def test_saving_again_gives_the_same_bytes(swept: Path, tmp_path: Path) -> None:
     path, key = layout.plane_path(swept, KEYS["bn"]), KEYS["bn"]
     data = load_data(TINY.data, TINY.measurement)
