@@ -146,7 +146,7 @@ def _refuse_results(out: Path, results: Path) -> None:
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
-    """Every sweep, those with most finished fits first, and a sentence for each that could not be read."""
+    """Return every sweep, those with most finished fits first, and a sentence for each that could not be read."""
     sweeps, broken = read_sweeps(results)
     if not sweeps:
         raise RequestError(broken[0])
@@ -169,14 +169,14 @@ def _read_evaluations(
 
 
 def _fits_words(sweeps: Sequence[Sweep]) -> str:
-    """The fill probabilities and seeds that there are, all sweeps together."""
+    """List the fill probabilities and seeds that there are, all sweeps together."""
     fits = pd.concat([sweep.landscapes[["p", "seed"]] for sweep in sweeps])
     probs, seeds = (", ".join(f"{value:g}" for value in sorted(fits[name].unique())) for name in ("p", "seed"))
     return f"p {probs} and seeds {seeds}" if len(fits) else "none"
 
 
 def _names(protocols: Sequence[Protocol]) -> list[str]:
-    """A distinct name for each sweep, fit for a folder: its profile, with the hash where two share it."""
+    """Return a distinct name for each sweep, fit for a folder: its profile, with the hash where two share it."""
     profiles = Counter(protocol.profile for protocol in protocols)
     wanted = [protocol.profile if profiles[protocol.profile] == 1 else protocol.id for protocol in protocols]
     wanted = [re.sub(r"[^\w-]+", "-", name, flags=re.ASCII) for name in wanted]

@@ -33,7 +33,7 @@ def smooth(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def ends(traces: pd.DataFrame) -> pd.DataFrame:
-    """Each fit's end: averages over the last tenth of its steps T, and how far the last quarter brought it.
+    """Return each fit's end: averages over the last tenth of its T steps, and how far the last quarter brought it.
 
         moved = mean of the difference over (0.90 T, T] − the same over (0.65 T, 0.75 T]
 
@@ -73,14 +73,14 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gap_moved(table: pd.DataFrame, first: str, second: str) -> dict[str, float]:
-    """How far the last quarter moved the paired gap ``first − second``: ``moved, low, high`` as in :func:`settled`."""
+    """Return how far the last quarter moved the gap ``first − second``: ``moved, low, high`` as :func:`settled`."""
     pairs = differences.paired(table, first, second, "moved")
     low, high = differences.stratified_interval(pairs["gap"], pairs["p"])
     return {"fits": len(pairs), "moved": pairs["gap"].mean(), "low": float(low), "high": float(high)}
 
 
 def gap_course(smoothed: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """The mean paired gap ``first − second`` in every window that all pairs have, with its interval.
+    """Return the mean paired gap ``first − second`` in every window that all pairs have, with its interval.
 
     Args:
         smoothed: what :func:`smooth` returns.
@@ -102,7 +102,7 @@ def gap_course(smoothed: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 
 def ahead_since(course: pd.DataFrame) -> float:
-    """The step from which the mean gap kept the sign that it ends with.
+    """Return the step from which the mean gap kept the sign that it ends with.
 
     Args:
         course: what :func:`gap_course` returns, at least one row.

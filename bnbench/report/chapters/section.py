@@ -69,19 +69,19 @@ class Section:
 
     @property
     def all_figures(self) -> list[Figure]:
-        """Every figure, figure 4 first."""
+        """Return every figure, figure 4 first."""
         in_chapters = [figure for chapter in self.chapters for figure in chapter.figures]
         return [*self.lead, *self.gallery, *in_chapters]
 
     @property
     def all_tables(self) -> list[Table]:
-        """Every table of numbers that the page holds, in its order."""
+        """Return every table of numbers that the page holds, in its order."""
         in_chapters = [table for chapter in self.chapters for table in chapter.tables]
         return [*in_chapters, *self.tables, *self.long_tables]
 
     @property
     def tables_shown(self) -> set[str]:
-        """Names of the tables that the page itself holds."""
+        """Return the names of the tables that the page itself holds."""
         return {table.name for table in self.all_tables}
 
 
@@ -136,7 +136,7 @@ def _chapters(
     compared: ComparedArms | None,
     authors: pd.DataFrame | None,
 ) -> list[Chapter]:
-    """What the answer rests on, and what else it could be."""
+    """Return what the answer rests on, and what else it could be."""
     chapters = [
         fitted.chapter(sweep, fits, compared),
         bn_statistics.chapter(sweep, evaluated),
@@ -146,7 +146,7 @@ def _chapters(
 
 
 def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
-    """The short tables that these fits allow and no chapter has."""
+    """Return the short tables that these fits allow and no chapter has."""
     per_p = [lead[0].table]
     if fits["arm"].nunique() <= 2:
         return per_p
@@ -156,7 +156,7 @@ def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
 
 
 def _long_tables(fits: pd.DataFrame, compared: ComparedArms | None) -> list[Table]:
-    """The tables with a row per fit, or per p and quantity."""
+    """Return the tables with a row per fit, or per p and quantity."""
     if compared is None:
         return [tables.every_fit(fits)]
     note = (
@@ -169,7 +169,7 @@ def _long_tables(fits: pd.DataFrame, compared: ComparedArms | None) -> list[Tabl
 
 
 def _unplaced(figures: Iterable[Figure], placed: Iterable[Table]) -> list[Table]:
-    """The tables of figures that stand nowhere on the page yet, each once."""
+    """Return the tables of figures that stand nowhere on the page yet, each once."""
     names = {table.name for table in placed}
     tables = {figure.table.name: figure.table for figure in figures}
     return [table for name, table in tables.items() if name not in names and table.on_page]

@@ -45,7 +45,7 @@ def paired(compared: ComparedArms, authors: pd.DataFrame | None = None) -> Figur
 
 
 def paired_table(compared: ComparedArms) -> Table:
-    """The paired difference at every p, with its test."""
+    """Draw the paired difference at every p, with its test."""
     note = (
         "Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: the same corrected "
         "for all p by Holm's method"
@@ -93,7 +93,7 @@ def _draw_means(axes: Axes, pairs: pd.DataFrame, theirs: pd.Series) -> pd.DataFr
 
 
 def _their_gap(authors: pd.DataFrame | None, first: str, second: str) -> pd.Series:
-    """The authors' gap over p; empty where they lack an arm."""
+    """Return the authors' gap over p; empty where they lack an arm."""
     if authors is None or not {first, second} <= set(authors["arm"]):
         return pd.Series(dtype=float)
     curves = authors.pivot_table(index="p", columns="arm", values="difference")

@@ -15,7 +15,7 @@ LAYOUT = 1  # raised when a reader of the file would have to change
 
 
 def render_record(sections: Sequence[Section], broken: Sequence[str]) -> str:
-    """The report as JSON: what has no number is null, every number has all of its digits.
+    """Return the report as JSON: what has no number is null, every number has all of its digits.
 
     Args:
         sections: one for each protocol, at least one.

@@ -96,5 +96,5 @@ class Writer:
         return inline_svg(svg.decode(), f"{self.folder}-{name}", caption)
 
     def _link(self, kind: str, name: str) -> str:
-        """The address of a file, as the page writes it."""
+        """Return the address of a file, as the page writes it."""
         return (Path(self.folder) / kind / name).as_posix()
