@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.protocol.mask_sizes import Size, parse_sizes
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
@@ -30,7 +31,7 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.backend import Backend
 
 _OPTIONS_OF_THE_COMMAND = {"out": "folder", "scheduler": "backend=bnbench.Dask(address)"}
-Knob = int | float | str | Sequence[int]
+Knob = int | float | str | Sequence[int] | Sequence[Size]
 
 
 def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:
@@ -61,6 +62,29 @@ def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Seq
                 + (f"{near[0]} is one." if near else f"the knobs are {', '.join(known)}.")
             )
     return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
+
+
+def sizes_of(knobs: Mapping[str, Knob]) -> tuple[Size, ...]:
+    """Return the mask sizes where several are asked for, as text such as ``14,20,28`` or as pairs; else none.
+
+    Two numbers alone are the rows and columns of a single mask.
+
+    Raises:
+        RequestError: more than two numbers, which may be meant for sizes, or as
+            :func:`bnbench.protocol.mask_sizes.parse_sizes`.
+    """
+    asked = knobs.get("mask_size")
+    if isinstance(asked, str):
+        return parse_sizes(asked, "mask_size")
+    several = _several(asked)
+    if all(isinstance(size, Integral) for size in several) and len(several) > 2:
+        text = ",".join(map(str, several))
+        raise RequestError(
+            f'mask_size {asked}: several sizes are text, mask_size="{text}", or pairs of rows and columns.'
+        )
+    if not several or not all(isinstance(size, Iterable) and not isinstance(size, str) for size in several):
+        return ()
+    return parse_sizes(",".join("x".join(map(str, size)) for size in several), "mask_size")
 
 
 def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
