@@ -68,10 +68,10 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int])
 
     Returns:
         A row per arm, by name: ``arm, seeds, crossing, side, low, high, bits, bits_low, bits_high, numbers,
-        bits_per_number, slope, misfit, isotonic``. ``crossing`` is :data:`INSIDE`, :data:`ABOVE` or :data:`BELOW`; the
-        two latter have no side, and their interval begins at the largest size, or ends at the smallest, at which the
-        95 % t interval of right lies on the other side of 90 %. An end beyond the sizes is 0 or infinite. One seed has
-        no interval.
+        bits_per_number, curve_side, slope, misfit, isotonic``. ``crossing`` is :data:`INSIDE`, :data:`ABOVE` or
+        :data:`BELOW`. The two latter have no side (``curve_side`` is that of the curve all the same), and their
+        interval begins at the largest size, or ends at the smallest, at which the 95 % t interval of right lies on
+        the other side of 90 %. An end beyond the sizes is 0 or infinite. One seed has no interval.
 
     Raises:
         ValueError: fewer than three sizes, or an arm lacks a seed at a size.
@@ -103,6 +103,7 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int])
                 "bits_high": bits_high,
                 "numbers": math.nan if numbers is None else numbers,
                 "bits_per_number": math.nan if numbers is None else bits / numbers,
+                "curve_side": math.exp(log_side),
                 "slope": slope,
                 "misfit": float(misfit),
                 "isotonic": isotonic_side(sides, values),
