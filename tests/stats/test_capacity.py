@@ -103,13 +103,13 @@ def test_interval_is_the_t_interval_of_a_slow_bootstrap_over_whole_seeds() -> No
 
 def test_intervals_cover_a_known_side_and_a_known_ratio() -> None:
     sides, covered = {"plain": 31.0, "bn": 26.0}, []
-    for seed in range(100):
+    for seed in range(60):
         fits = made_up(sides, seeds=4, seed=seed)
         one = row_of(capacity.capacities(fits, 0.5, {}))
         (gap,) = capacity.capacity_gaps(fits, ["plain", "bn"]).to_dict("records")
         covered.append([one["low"] <= 31 <= one["high"], gap["low"] <= 31 / 26 <= gap["high"]])
     shares = np.mean(covered, axis=0)
-    assert (shares > 0.88).all()  # 0.95 less three standard errors of 100 draws
+    assert (shares > 0.86).all()  # 0.95 less three standard errors of 60 draws
 
 
 @pytest.mark.parametrize(
