@@ -116,6 +116,7 @@ def run(
     from bnbench.sweep.execution import Execution
     from bnbench.sweep.messages import Messages
     from bnbench.sweep.request import SweepRequest
+    from bnbench.sweep.sizes import run_sizes
     from bnbench.sweep.sweep import run_sweep
 
     execution = Execution(
@@ -127,6 +128,9 @@ def run(
         measure_at=measure_at,
         fit_timeout=fit_timeout,
     )
+    sizes = knobs.pop("mask_size") or (PROFILES[profile].mask.mask_size,)
+    if len(sizes) == 1:
+        knobs["mask_size"] = sizes[0]
     request = SweepRequest(
         PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
         Grid(arms, probs, seeds),
@@ -140,6 +144,11 @@ def run(
         dry_run=dry_run,
     )
     listener = JsonLines() if as_json else Messages()
-    swept = run_sweep(request, make_backend(backend, scheduler), listener)
-    if swept.failed or swept.plan.broken or (isinstance(listener, JsonLines) and listener.is_lost):
+    place = make_backend(backend, scheduler)
+    if len(sizes) == 1:
+        ended = [run_sweep(request, place, listener)]
+    else:
+        ended = list(run_sizes(request, sizes, place, listener).values())
+    is_lost = isinstance(listener, JsonLines) and listener.is_lost
+    if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
         sys.exit(1)

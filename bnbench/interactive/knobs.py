@@ -9,11 +9,12 @@ from numbers import Integral, Real
 from typing import Any
 
 from bnbench.errors import RequestError
+from bnbench.protocol.mask_sizes import Size
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import SECTIONS, Protocol
 
 _OPTIONS_OF_THE_COMMAND = {"out": "folder", "scheduler": "backend=bnbench.Dask(address)"}
-Knob = int | float | str | Sequence[int]
+Knob = int | float | str | Sequence[int] | Sequence[Size]
 
 
 def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:

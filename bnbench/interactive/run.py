@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -13,15 +15,20 @@ from bnbench.interactive import values
 from bnbench.interactive.knobs import Knob, protocol_of
 from bnbench.interactive.naming import MessagesOfACall, errors_name_arguments, names_of
 from bnbench.interactive.result import SweepResult
+from bnbench.interactive.sizes import SizesResult
 from bnbench.process.surroundings import as_it_was
+from bnbench.protocol.mask_sizes import size_name
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.interrupts import Interrupted
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.request import SweepRequest
+from bnbench.sweep.sizes import folder_above, run_sizes
 from bnbench.sweep.sweep import run_sweep
+
+T = TypeVar("T")
 
 
 def run(
@@ -81,10 +88,12 @@ def run(
         fail_fast: stop at the first fit that fails.
         progress: show the plan and how far it is on stderr.
         **knobs: knobs of the protocol to change, such as ``steps=300`` or ``mask_size=10``; the results then go to
-            a folder of their own. The page of the commands names them all.
+            a folder of their own. The page of the commands names them all. ``mask_size="14,20,28"``, or pairs such as
+            ``[(14, 14), (20, 30)]``, runs a sweep for each size, into folders of their own below ``folder``; two
+            numbers alone are the rows and columns of one mask.
 
     Returns:
-        The finished fits, those that failed, and what is left.
+        The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes.
 
     Raises:
         RequestError: the request cannot be met; the message names the argument, the value and the way out.
@@ -107,6 +116,10 @@ def run(
             measure_at=values.steps_of(measure_at),
             fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
         )
+        sizes = values.sizes_of(knobs)
+        if sizes:
+            knobs = {name: value for name, value in knobs.items() if name != "mask_size"}
+            knobs |= {"mask_size": sizes[0]} if len(sizes) == 1 else {}
         request = SweepRequest(
             protocol_of(profile, knobs, [*signature(run).parameters]),
             Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
@@ -121,17 +134,22 @@ def run(
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
         where_computed = values.backend_of(backend)
         with as_it_was():
-            return SweepResult(_interruptible(request, where_computed, listener), names)
+            if len(sizes) < 2:
+                return SweepResult(
+                    _interruptible(partial(run_sweep, request, where_computed, listener), listener), names
+                )
+            swept = _interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener)
+        return SizesResult(folder_above(request), {size_name(size): one for size, one in swept.items()}, names)
 
 
-def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
-    """Run a sweep; where a signal stops it, clean up, then raise that signal again.
+def _interruptible(sweep: Callable[[], T], listener: Listener) -> T:
+    """Run one sweep or several; where a signal stops it, clean up, then raise that signal again.
 
     Raises:
         KeyboardInterrupt: it was stopped.
     """
     try:
-        return run_sweep(request, backend, listener)
+        return sweep()
     except Interrupted as interrupted:
         listener.note("interrupted; all that was computed is kept, and the same command goes on from there.")
         signal.raise_signal(interrupted.number)  # the handlers of before are in place again

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.interactive.knobs import Knob
+from bnbench.protocol.mask_sizes import Size, parse_sizes
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
@@ -26,6 +28,29 @@ from bnbench.protocol.parsing import (
 )
 from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.backend import Backend
+
+
+def sizes_of(knobs: Mapping[str, Knob]) -> tuple[Size, ...]:
+    """Return the mask sizes where several are asked for, as text such as ``14,20,28`` or as pairs; else none.
+
+    Two numbers alone are the rows and columns of a single mask.
+
+    Raises:
+        RequestError: more than two numbers, which may be meant for sizes, or as
+            :func:`bnbench.protocol.mask_sizes.parse_sizes`.
+    """
+    asked = knobs.get("mask_size")
+    if isinstance(asked, str):
+        return parse_sizes(asked, "mask_size")
+    several = _several(asked)
+    if all(isinstance(size, Integral) for size in several) and len(several) > 2:
+        text = ",".join(map(str, several))
+        raise RequestError(
+            f'mask_size {asked}: several sizes are text, mask_size="{text}", or pairs of rows and columns.'
+        )
+    if not several or not all(isinstance(size, Iterable) and not isinstance(size, str) for size in several):
+        return ()
+    return parse_sizes(",".join("x".join(map(str, size)) for size in several), "mask_size")
 
 
 def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:

@@ -60,7 +60,7 @@ class MaskProtocol(Section):
     """How the picture that the landscape is bent to is drawn and laid on the plane."""
 
     mask_size: tuple[int, int] = knob(
-        "Rows and columns of the mask, as 30 or 30x20.",
+        "Rows and columns of the mask, as 30 or 30x20; 14,20,28 runs a sweep for each size.",
         (30, 30),
         minimum=3,
         length=2,

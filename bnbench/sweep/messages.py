@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from bnbench.mpo import flops
@@ -32,6 +32,14 @@ class Listener:
             plan: what is done and what will run.
             execution: how.
             estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
+        """
+
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
+        """Take the plans of several mask sizes, before anything is computed.
+
+        Args:
+            planned: a dry run of each size.
+            seconds: how many all of them will take, None where that is unknown.
         """
 
     def run_through(self, runner: Runner) -> list[Outcome]:
@@ -73,6 +81,14 @@ class Messages(Listener):
             they, them = ("it is", "it") if count == 1 else ("they are", "them")
             done = f"{counted(count, 'fit')} done without {without}"
             self.note(f"{done}, left as {they}; --force runs {them} again")
+
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
+        """Print how much of all sizes is done and will run, and how long it will take."""
+        plans = [swept.plan for swept in planned]
+        fits = sum(len(plan.grid.shard(*plan.shard)) for plan in plans)
+        done, to_run = sum(len(plan.done) for plan in plans), sum(len(plan.to_run) for plan in plans)
+        line = f"{counted(len(plans), 'mask size')}: {counted(fits, 'fit')} in all; {done:,} done, {to_run:,} to run"
+        self.note(f"{line}; {plan_time(seconds)}" if to_run else f"{line}; nothing to do")
 
     def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep, and show how far it is."""

@@ -52,7 +52,7 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
     protocol = replace(request.protocol, content=data.content)
     folder = request.folder_of(protocol)
     check_folder(folder, protocol)
-    if request.force and not request.dry_run and (aside := set_aside(folder, request.grid.shard(*request.shard))):
+    if request.force and not request.dry_run and (aside := set_aside(folder, request.keys_now())):
         listener.note(f"what was there is in {aside}")
     plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
@@ -74,11 +74,13 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
 
 
 def _plan(request: SweepRequest, protocol: Protocol) -> Plan:
-    """Plan the sweep; with ``force`` every fit is left to run."""
+    """Plan the sweep, of which this go runs its own seeds; with ``force`` every fit of theirs is left to run."""
     folder = request.folder_of(protocol)
     plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
-    keys = request.grid.shard(*request.shard)
-    return replace(plan, done={}, failed={}, broken=[], without_course=[], to_run=keys) if request.force else plan
+    if request.force:
+        return replace(plan, done={}, failed={}, broken=[], without_course=[], to_run=request.keys_now())
+    now = set(request.keys_now())
+    return replace(plan, to_run=[key for key in plan.to_run if key in now])
 
 
 def _kept_chunk(plan: Plan, listener: Listener) -> int | None:

@@ -154,6 +154,8 @@ def test_every_knob_and_grid_survives_the_file(tmp_path: Path, profile: str, see
     arguments = ["--config", str(tmp_path / "config.toml")]
     options = cli.commands["run"].make_context("run", arguments).params
     knobs = {name: options[name] for name in dict(protocol.knobs()) if options[name] is not None}
+    if "mask_size" in knobs:  # a list of sizes, here of one
+        (knobs["mask_size"],) = knobs["mask_size"]
     assert PROFILES[options["profile"]].with_knobs(**knobs) == protocol
     assert (options["probs"], options["seeds"], options["arms"]) == (grid.probs, grid.seeds, grid.arms)
     assert (options["out"], options["download"]) == (Path("a b"), True)
