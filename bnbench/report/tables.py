@@ -116,7 +116,8 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
     """Set two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
     for name, pairs in _compared(fits, first, second).values():
-        means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
+        sides = ((first, "first"), (second, "second"))
+        means = {f"{arm} mean": differences.mean_over_p(pairs, side) for arm, side in sides}
         rows.append({"quantity": name, **means, **pairs_summary(pairs)})
     return pd.DataFrame(rows)
 

@@ -45,10 +45,13 @@ def gaps_of(sweep: Path, fits: pd.DataFrame | None = None) -> pd.Series:
 
 
 def interval(gaps: pd.Series) -> list[float]:
-    """The mean gap and its 95 % interval: t, on the variance within each p."""
-    by_p, df = gaps.groupby("p"), len(gaps) - gaps.index.get_level_values("p").nunique()
-    half = stats.t.ppf(0.975, df) * math.sqrt((by_p.size() * by_p.var()).sum()) / len(gaps)
-    return [gaps.mean(), gaps.mean() - half, gaps.mean() + half]
+    """The mean gap, every p weighing the same, and its 95 % interval: t, on the variance within each p."""
+    by_p = gaps.groupby("p")
+    share, sizes = 1 / by_p.size(), by_p.size()
+    df = share.sum() ** 2 / (share**2 / (sizes - 1)).sum()
+    half = stats.t.ppf(0.975, df) * math.sqrt((by_p.var() / sizes).sum()) / by_p.ngroups
+    mean = by_p.mean().mean()
+    return [mean, mean - half, mean + half]
 
 
 @pytest.fixture(scope="module")

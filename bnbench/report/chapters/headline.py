@@ -63,7 +63,7 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     ]
     low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
     interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
-    freedom = f"{whole.df} {'degree' if whole.df == 1 else 'degrees'} of freedom"
+    freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
     sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}).{colours}"
     if whole.low > 0 or whole.high < 0:
         return Answer(f"{more} bends its landscape further than {less}", sentence, notes)
@@ -73,7 +73,7 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
     """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
     gap, black, white = (
-        differences.paired(fits, compared.first, compared.second, value)["gap"].mean()
+        differences.mean_over_p(differences.paired(fits, compared.first, compared.second, value), "gap")
         for value in ("difference", "black", "white")
     )
     return (
@@ -100,7 +100,7 @@ def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
     counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
     notes = []
     if counts.nunique() > 1:
-        notes.append(f"The p have {counts.min()} to {counts.max()} pairs: those with more weigh more in the mean.")
+        notes.append(f"The p have {counts.min()} to {counts.max()} pairs; every p weighs the same in the mean.")
     if seeds < _FEW_SEEDS:
         notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
     return notes
@@ -111,7 +111,8 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     arms = arm_order(fits["arm"])
     mine = {arm: fits[fits["arm"] == arm] for arm in arms}
     parts = [
-        f"{arm} {table['difference'].mean():.3f} over {counted(len(table), 'fit')} at p {_listed(table['p'].unique())}"
+        f"{arm} {differences.mean_over_p(table, 'difference'):.3f} over {counted(len(table), 'fit')} "
+        f"at p {_listed(table['p'].unique())}"
         for arm, table in mine.items()
     ]
     sentence = f"Mean difference in accuracy, black − white: {'; '.join(parts)}."

@@ -189,7 +189,7 @@ def _seed_count_words(counts: pd.Series) -> str:
 
 
 def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
-    """Say each arm's means over the (p, seed) that all arms have: others would not compare."""
+    """Say each arm's means over the (p, seed) that all arms have, every p weighing the same: others do not compare."""
     arms = arm_order(fits["arm"])
     pairs = fits.groupby(["p", "seed"])["arm"].transform("nunique")
     shared = fits[pairs == len(arms)] if (pairs == len(arms)).any() else fits
@@ -199,7 +199,7 @@ def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
     texts = []
     for arm in arms:
         mine = shared[shared["arm"] == arm]
-        values = f"difference {mine['difference'].mean():.3f}" if panel != "b" else ""
-        both = f"black {mine['black'].mean():.3f}, white {mine['white'].mean():.3f}" if "b" in panel else ""
-        texts.append(f"Mean of {arm}{over}: {', '.join(text for text in (values, both) if text)}.")
+        values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
+        means = [f"{value} {differences.mean_over_p(mine, value):.3f}" for value in values]
+        texts.append(f"Mean of {arm}{over}: {', '.join(means)}.")
     return texts

@@ -116,5 +116,5 @@ def _caption(pairs: pd.DataFrame, first: str, second: str, *, authors: bool) -> 
         return f"{head}Dashed line: {mean}, without an interval while a p has a single pair.{theirs}"
     return (
         f"{head}Dashed line and band: {mean}, and its 95 % interval "
-        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df}).{theirs}"
+        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df:.3g}).{theirs}"
     )
