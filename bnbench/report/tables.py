@@ -99,6 +99,12 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     return sorted_by_arm(table)
 
 
+def over_trained(fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of fits with black, white and difference over trained pixels alone, as the authors measure."""
+    values = ("black", "white", "difference")
+    return fits.assign(**{value: fits[f"{value}_trained"] for value in values})
+
+
 def every_fit(fits: pd.DataFrame) -> Table:
     """Show what :func:`fits_table` gives as a table of the report."""
     note = "Trained: over trained pixels only; losses are means over all pixels of a colour"

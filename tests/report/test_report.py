@@ -42,12 +42,12 @@ from tests.synthetic import SMALL, write_sweep
 
 FIGURES = [
     *("figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
-    *("difference_over_steps", "paired", "policies"),
+    *("difference_over_steps", "paired", "policies", "objective", "objective_right", "objective_j", "figure4_all"),
 ]
-WIDE = ["figure3", "learning_curves", "difference_over_steps"]  # drawn again for a narrow screen
+WIDE = ["figure3", "learning_curves", "difference_over_steps", "figure4_all"]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
-    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors"),
+    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective"),
 ]
 
 
@@ -150,7 +150,9 @@ def test_the_page_stands_alone(whole: Whole) -> None:
     assert page.tags.count("script") == 2  # the explorer and its data, both inline
     assert "@import" not in page.text
     assert "url(http" not in page.text
-    assert page.tags.count("svg") == len(FIGURES) - 1 + len(WIDE)  # figure 4 stands there as its two panels
+    assert page.tags.count("svg") == len(FIGURES) - 2 + len(
+        WIDE
+    )  # figure 4 and the objective stand there as two panels
     assert len(page.ids) == len(set(page.ids))
 
 
