@@ -116,7 +116,7 @@ def test_beside_the_authors_curve_figure_4_is_over_trained_pixels_and_else_over_
     for authors, value in ((authors_figure4(), "difference_trained"), (None, "difference")):
         _, panel, _ = figure4(fits, authors)
         with style.print_style():
-            drawn = {tuple(line.get_ydata()) for line in panel.draw().axes[0].get_lines()}
+            drawn = {tuple(np.asarray(line.get_ydata(), float).tolist()) for line in panel.draw().axes[0].get_lines()}
         for arm in ("plain", "bn"):
             assert tuple(fits.loc[fits["arm"] == arm, value]) in drawn, "every seed's point"
         assert {f"{name}_mean" for name in ("difference", "difference_trained")} <= set(panel.table.frame)
@@ -128,7 +128,7 @@ def test_the_objectives_figure_shows_every_fit_over_trained_pixels(tmp_path: Pat
     whole, *panels = objective(fits, 2.5)
     for panel, value in zip(panels, ("right_trained", "objective_trained"), strict=True):
         with style.print_style():
-            drawn = {tuple(line.get_ydata()) for line in panel.draw().axes[0].get_lines()}
+            drawn = {tuple(np.asarray(line.get_ydata(), float).tolist()) for line in panel.draw().axes[0].get_lines()}
         for arm in ("plain", "bn"):
             assert tuple(fits.loc[fits["arm"] == arm, value]) in drawn
     means = whole.table.frame.set_index(["arm", "p"])["right_trained_mean"]
