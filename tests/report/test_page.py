@@ -168,7 +168,7 @@ def test_no_width_scrolls_sideways(chromium: Browser, sweep: Sweep, width: int, 
     is_open = "svg.getClientRects().length && !svg.closest('details:not([open])')"
     figures = f"[...document.querySelectorAll('figure svg')].filter(svg => {is_open})"
     shown = chromium.run(f"{figures}.map(svg => svg.getBoundingClientRect().right)")
-    # Figure 4 and the objective as two panels, figure 3, training and test, time, two of steps, statistics, pairs: once.
+    # Figure 4 and the objective as two panels, figure 3, training and test, time, two of steps, statistics, pairs.
     assert len(shown) == 11
     assert max(shown) <= width
     light = chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -47,7 +47,7 @@ FIGURES = [
 WIDE = ["figure3", "learning_curves", "difference_over_steps", "figure4_all"]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
-    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective"),
+    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective", "readings"),
 ]
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.headline import answer
+from bnbench.report.chapters.readings import readings_table
 from bnbench.report.chapters.verdict import OPEN, TIE, case_of, headline_of, objective_says, reading, verdict
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
@@ -138,3 +140,20 @@ def test_the_objectives_figure_shows_every_fit_over_trained_pixels(tmp_path: Pat
 
 def test_fits_without_the_measures_have_no_such_figure() -> None:
     assert objective(fits_of(0.1, 0.1, 0.1), 2.5) == []
+
+
+def test_the_table_of_readings_holds_ties_and_the_interaction() -> None:
+    fits = fits_of(0.1, 0.0, 0.05).assign(objective=0.3)
+    fits.loc[fits["arm"] == "plain", "difference"] += fits["p"]
+    compared = compared_arms(fits)
+    assert compared is not None
+    rows = readings_table(fits, compared).frame.set_index("reading")
+    columns = {"difference": "difference, all pixels", "right_trained": "pixels right, trained pixels only"}
+    for column, title in columns.items():
+        wide = fits.pivot_table(index=["p", "seed"], columns="arm", values=column)
+        gaps = wide["plain"] - wide["bn"]
+        expected = stats.f_oneway(*(group.to_numpy() for _, group in gaps.groupby("p")))
+        np.testing.assert_allclose([rows["gap"][title], rows["F"][title]], [gaps.mean(), expected.statistic])
+    assert rows["interaction_p"]["difference, all pixels"] < 1e-6
+    assert rows["tie_p"]["objective J, trained pixels only"] < 0.05 < rows["tie_p"]["pixels right, trained pixels only"]
+    assert np.isnan(rows["tie_p"]["difference, all pixels"])

@@ -9,6 +9,7 @@ import pandas as pd
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, arm_order
 from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.chapters.readings import readings_table
 from bnbench.report.figures.paired import paired, paired_table
 from bnbench.report.tables import Table
 from bnbench.stats import agreement, differences, sensitivity
@@ -44,8 +45,8 @@ def chapter(
     """
     sentences, shown = [], []
     if compared:
-        shown.append(paired_table(compared))
-        sentences += [seeds_words(compared), exploratory_words(shown[0].frame), _WHY]
+        shown += [readings_table(fits, compared), paired_table(compared)]
+        sentences += [seeds_words(compared), exploratory_words(shown[1].frame), _WHY]
         frame = sensitivity_table(fits, diverged, compared)
         title = f"The gap {compared.gap_name}, counted otherwise"
         shown.append(Table("sensitivity", title, _SENSITIVITY_NOTE, frame))
