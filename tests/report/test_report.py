@@ -43,12 +43,12 @@ from tests.synthetic import SMALL, write_sweep
 
 FIGURES = [
     *("figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
-    *("difference_over_steps", "paired", "policies"),
+    *("difference_over_steps", "paired", "policies", "objective", "objective_right", "objective_j", "figure4_all"),
 ]
-WIDE = ["figure3", "learning_curves", "difference_over_steps"]  # drawn again for a narrow screen
+WIDE = ["figure3", "learning_curves", "difference_over_steps", "figure4_all"]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
-    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors"),
+    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective", "readings"),
 ]
 
 
@@ -151,7 +151,9 @@ def test_the_page_stands_alone(whole: Whole) -> None:
     assert page.tags.count("script") == 2  # the explorer and its data, both inline
     assert "@import" not in page.text
     assert "url(http" not in page.text
-    assert page.tags.count("svg") == len(FIGURES) - 1 + len(WIDE)  # figure 4 stands there as its two panels
+    assert page.tags.count("svg") == len(FIGURES) - 2 + len(
+        WIDE
+    )  # figure 4 and the objective stand there as two panels
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -644,7 +646,7 @@ def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -
             ((0.3, 1), (0.3, 2), (0.5, 1), (0.5, 2), (0.5, 3))]  # fmt: skip
     fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference"])
     none = pd.DataFrame(columns=["arm", "p", "seed"])
-    assert any("2 to 3 pairs: those with more weigh more" in note for note in headline.answer(fits, none).notes)
+    assert any("2 to 3 pairs" in note and "same" in note for note in headline.answer(fits, none).notes)
     one = headline.answer(fits[fits["p"] == 0.3], none)
     assert "1 degree of freedom)" in one.sentence
     assert not any("weigh more" in note for note in one.notes)
