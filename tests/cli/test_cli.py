@@ -161,7 +161,7 @@ WRONG = {
     "--arms plain,plain": "--arms plain,plain: give each arm once",
     "--arms no.such:arm": "--arms no.such:arm cannot be imported",
     "--arms json:dumps": "--arms json:dumps",
-    "--profile fast": "'fast' is not one of 'smoke', 'quick', 'compact', 'paper'",
+    "--profile fast": "'fast' is not one of 'smoke', 'quick', 'compact', 'paper', 'authors', 'compact-authors'",
     "--dataset imagenet": "'imagenet' is not one of",
     "--dataset cifar10 --data-folder nowhere": "--dataset cifar10 is not on this machine",
     "--mask-size 2": "--mask-size 2 is not a mask size",
