@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnbench.mpo.batch_norm import BatchNorm
-from bnbench.protocol.protocol import check_arm_name
+from bnbench.protocol.protocol import NORMALIZED, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
@@ -50,7 +50,7 @@ class ConvolutionalNetwork(nn.Module):
                 nn.init.zeros_(layer.bias)
         # BN comes last: what both arms have draws the same random numbers.
         self.norms = nn.ModuleList(
-            BatchNorm(width, network.bn_scale) if arm == "bn" else nn.Identity() for width in network.widths
+            BatchNorm(width, network.bn_scale) if arm in NORMALIZED else nn.Identity() for width in network.widths
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -62,12 +62,12 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     Those of the grid count; where there is none, those beside it, such as another shard's.
     """
     device, threads = execution.slots[0].device, execution.threads
-    for origins in (plan.done, plan.others(arm)):
+    for finished in (plan.done, plan.others(arm)):
         times = [
-            float(origin["wall_seconds"])
-            for key, origin in origins.items()
-            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
-            if origin["device_name"] == _name(device)
+            float(provenance["wall_seconds"])
+            for key, provenance in finished.items()
+            if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
+            if provenance["device_name"] == _name(device)
         ]
         if times:
             return statistics.median(times)

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vmap
 from bnbench.arms.networks import arm_factory
 from bnbench.mpo.batch_norm import BatchNorm, recalibrated, uses_bn
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.protocol import BUILT_IN, NORMALIZED
 from bnbench.protocol.sections import NetworkProtocol
 
 
@@ -38,7 +38,12 @@ def test_bn_adds_a_scale_and_a_shift_per_channel_and_skip_adds_nothing() -> None
     assert sizes["bn"] == sizes["plain"] + 2 * sum(PROFILES["paper"].network.widths)
 
 
-@pytest.mark.parametrize("arm", ["bn", "skip"])
+@pytest.mark.parametrize("arm", BUILT_IN)
+def test_an_arm_has_batch_normalization_where_its_name_says_so(arm: str) -> None:
+    assert uses_bn(make(arm)) == (arm in NORMALIZED)
+
+
+@pytest.mark.parametrize("arm", [arm for arm in BUILT_IN if arm != "plain"])
 def test_layers_that_two_arms_have_start_equal(arm: str) -> None:
     plain, other = dict(make("plain").named_parameters()), dict(make(arm).named_parameters())
     assert set(plain) <= set(other)

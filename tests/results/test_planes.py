@@ -18,6 +18,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.results import layout, store
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.planes import read_plane_details, save_plane
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
@@ -38,7 +39,7 @@ KEEPING = Execution(make_slots(("cpu",), 1, 1), keep_planes=True)
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("planes")
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     outcomes = list(Runner(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
@@ -98,7 +99,7 @@ def test_saving_again_gives_the_same_bytes(swept: Path, tmp_path: Path) -> None:
 
 
 def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     list(Runner(plan, Execution(KEEPING.slots), Inline()).outcomes())
     assert not (tmp_path / "planes").exists()
@@ -114,7 +115,7 @@ def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monk
 
 
 def test_keeping_planes_changes_no_number(swept: Path, tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,)))
     list(Runner(plan, Execution(KEEPING.slots), Inline()).outcomes())
     ours, theirs = (read_fit(layout.fit_path(folder, KEYS["bn"])) for folder in (tmp_path, swept))
