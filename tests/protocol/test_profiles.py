@@ -13,7 +13,8 @@ from bnbench.results.fits import read_fit
 from tests.cli.test_cli import bnbench as command
 
 SMALL: dict[str, Any] = {"dataset": "digits", "pool": 1, "held_out": 200, "widths": (2, 2), "strides": (1, 1)}
-SMALL |= {"hidden": 4, "mask_size": 7, "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 2, "train_images": 50}
+SMALL |= {"hidden": 4, "mask_size": 7, "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 2}
+SMALL |= {"train_images": 50}
 
 
 @pytest.mark.parametrize("profile", ["authors", "compact-authors"])
