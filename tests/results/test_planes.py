@@ -82,7 +82,7 @@ def test_a_plane_read_back_has_the_landscape_that_its_fit_has(swept: Path, arm: 
 
 def test_a_plane_of_directions_from_the_origin_is_read_back_as_one(tmp_path: Path) -> None:
     protocol = TINY.with_knobs(directions="from-origin")
-    store.open_folder(tmp_path, protocol)
+    open_folder(tmp_path, protocol)
     list(Runner(plan_sweep(tmp_path, protocol, Grid(("plain",), (0.5,), (1,))), KEEPING, Inline()).outcomes())
     plane = bnbench.load_plane(layout.plane_path(tmp_path, KEYS["plain"]))
     assert plane.from_origin
