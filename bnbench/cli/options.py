@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
     parse_count,
@@ -57,6 +58,7 @@ COUNT = Text("COUNT", parse_count)
 FOLDER = Text("FOLDER", parse_folder)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
+STEPS = Text("LIST", MeasuredSteps.parse)
 
 
 arms_option = click.option(

@@ -41,6 +41,7 @@ def run(
     checkpoint_every: float = 120.0,
     fit_timeout: float | None = None,
     keep_planes: bool = False,
+    measure_at: str | int | Iterable[int] | None = None,
     shard: str | tuple[int, int] = (1, 1),
     retry_failed: bool = False,
     force: bool = False,
@@ -72,6 +73,7 @@ def run(
         checkpoint_every: seconds between two checkpoints of a fit.
         fit_timeout: seconds after which a fit that is not done counts as failed; None for no limit.
         keep_planes: keep each fit's plane too, for ``bnbench evaluate``.
+        measure_at: measure each fit on the way too: at so many steps, spaced by the logarithm, or at the steps given.
         shard: (N, M) or ``N/M``: every M-th fit of the grid from the N-th on.
         retry_failed: run fits again that have failed.
         force: run every fit again; what is there is moved aside, not deleted.
@@ -99,6 +101,7 @@ def run(
         checkpoint_every=parse_seconds(str(checkpoint_every), "checkpoint_every"),
         devices=where,
         keep_planes=values.flag_of(keep_planes, "keep_planes"),
+        measure_at=values.steps_of(measure_at),
         fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
     )
     request = SweepRequest(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
     parse_count,
@@ -98,6 +99,19 @@ def arms_of(arms: str | Iterable[str]) -> tuple[str, ...]:
                 f"arms {name!r} is no name; name your factory as package.module:factory, because workers import it."
             )
     return parse_arms(",".join(names), "arms")
+
+
+def steps_of(steps: str | int | Iterable[int] | None) -> MeasuredSteps | None:
+    """Return the steps at which a fit is measured, given as text, as a number of steps, or as several steps.
+
+    Raises:
+        RequestError: as :meth:`bnbench.protocol.measured_steps.MeasuredSteps.parse`.
+    """
+    if steps is None:
+        return None
+    if isinstance(steps, str | int | Real):
+        return MeasuredSteps.parse(str(steps), "measure_at")
+    return MeasuredSteps.parse(",".join(map(str, [*_several(steps), ""])), "measure_at")
 
 
 def count_of(count: int | None, name: str) -> int | None:

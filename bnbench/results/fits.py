@@ -25,6 +25,7 @@ from bnbench.process.reading import check_plain, read_file, reason_of
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import BUILT_IN, NORMALIZED, FitKey, Protocol, check_key
 from bnbench.results import layout, store
+from bnbench.results.course import check_course
 from bnbench.results.store import FitResult, StoreError
 from bnbench.results.summary import KEYS, TRAIN
 
@@ -38,7 +39,7 @@ _OPTIONAL = {
     **dict.fromkeys(("bnbench", "python", "torch", "numpy", "system", "host", "note"), str),
     **dict.fromkeys(("begun", "started", "finished"), datetime),
     **dict.fromkeys(("chunk", "parts"), int),
-    **dict.fromkeys(("fit_seconds", "gflops", "peak_memory_mib"), float),
+    **dict.fromkeys(("fit_seconds", "course_seconds", "gflops", "peak_memory_mib"), float),
 }
 
 
@@ -84,7 +85,8 @@ def read_member(path: Path, protocol: Protocol) -> FitResult:
 def content_of(result: FitResult) -> str:
     """Return a digest of a fit's numbers alone: two files of one fit with equal ones are one result.
 
-    Of the summary it takes the columns that every fit has: a copy may hold measures that came later, too.
+    Of the summary it takes the columns that every fit has, and no course: a copy may hold measures that came later, or
+    may have been measured on the way, too.
     """
     digest = hashlib.sha256(f"{result.identity} {result.key}".encode())
     for table in (result.landscape, result.summary[list(_SUMMARY)], result.trace):
@@ -113,6 +115,7 @@ def check_fit(result: FitResult) -> None:
     _check_table(table, key, protocol)
     _check_summary(_columns(result.summary), table, key.arm, protocol)
     _check_trace(_columns(result.trace), protocol.training.steps)
+    check_course(result.course, result.summary, protocol.training.steps)
     _check_provenance(result.provenance)
 
 

@@ -140,7 +140,9 @@ def scan(group: Group) -> Scan:
         except StoreError as error:
             found.broken.append(str(error))
     if len(group.folders) > 1:
-        copies = [Copy(path, result.key, content_of(result)) for path, result in found.fits.items()]
+        # Of equal results one with its course counts: nothing else is lost with the others.
+        ordered = sorted(found.fits.items(), key=lambda one: one[1].course.empty)
+        copies = [Copy(path, result.key, content_of(result)) for path, result in ordered]
         kept, found.notes, conflicts = sort_out(copies)
         found.broken += conflicts.values()
         found.fits = {path: result for path, result in found.fits.items() if path in kept}

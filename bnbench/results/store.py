@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class FitResult:
             clamped, gradient_norm, scale, learning_rate`` (``TraceRow`` in ``bnbench.mpo.fit``).
         provenance: versions, device, threads, wall time and the like; changes no number.
         source: hash of an own arm's source file; empty for a built-in arm.
+        course: rows of step × pixels: ``step, pixels`` and every measure of the headline's pixels, at the steps of
+            ``--measure-at`` and the last; no column where it was not asked for.
     """
 
     key: FitKey
@@ -52,6 +54,7 @@ class FitResult:
     trace: pd.DataFrame
     provenance: dict[str, Any]
     source: str = ""
+    course: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def write_fit(folder: Path, result: FitResult) -> Path:
@@ -67,6 +70,8 @@ def write_fit(folder: Path, result: FitResult) -> Path:
         "provenance": result.provenance,
         "source": result.source,
     }
+    if not result.course.empty:
+        details["course"] = result.course.to_dict(orient="list")
     table = pa.Table.from_pandas(result.landscape, schema=schemas.LANDSCAPE_SCHEMA, preserve_index=False)
     text = json.dumps(details).encode()
     table = table.replace_schema_metadata({_METADATA: text, _DIGEST: _digest(text, table)})
@@ -121,6 +126,7 @@ def parse_fit(content: bytes) -> FitResult:
         trace=pd.DataFrame(details["trace"]),
         provenance=details["provenance"],
         source=details.get("source", ""),
+        course=pd.DataFrame(details.get("course", {})),
     )
 
 

@@ -30,6 +30,7 @@ class Sweep:
         landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.results.store.FitResult`.
         traces: rows of training.
+        courses: rows of what was measured on the way, of the fits that have it; only the key's columns where none has.
         provenance: a row per fit.
         identities: hash of all that a fit's numbers depend on, see :class:`bnbench.results.store.FitResult`.
         places: the results folder of each fit.
@@ -44,6 +45,7 @@ class Sweep:
     landscapes: pd.DataFrame
     summaries: pd.DataFrame
     traces: pd.DataFrame
+    courses: pd.DataFrame
     provenance: pd.DataFrame
     identities: dict[FitKey, str]
     places: dict[FitKey, Path]
@@ -159,6 +161,7 @@ def _sweep(group: Group) -> Sweep:
         landscapes=_joined((result.landscape for result in results), schemas.empty_landscape()),
         summaries=_joined(_keyed(result.summary, result.key) for result in results),
         traces=_joined(_keyed(result.trace, result.key) for result in results),
+        courses=_joined(_keyed(result.course, result.key) for result in results if not result.course.empty),
         provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
         identities=identities,
         places={result.key: path.parent.parent for path, result in found.fits.items()},

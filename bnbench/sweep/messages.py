@@ -66,15 +66,22 @@ class Messages(Listener):
         self.note(f"profile {title(protocol)} ({protocol.hash}), {images}, results in {plan.folder}")
         for message in plan.broken:
             self.note(f"skipped: {message}")
-        if execution.keep_planes and (bare := plan.without_plane):
-            they, them = ("it is", "it") if len(bare) == 1 else ("they are", "them")
-            without = f"{counted(len(bare), 'fit')} done without keeping the plane"
-            self.note(f"{without}, left as {they}; {self.force} runs {them} again")
+        if execution.keep_planes:
+            self._note_left(len(plan.without_plane), "keeping the plane")
+        if execution.measure_at:
+            self._note_left(len(plan.without_course), "measuring on the way")
         names = [str(slot) for slot in execution.slots]
         slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
         how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
         line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
         self.note(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
+
+    def _note_left(self, count: int, without: str) -> None:
+        """Say how many finished fits lack what is asked for now, if there are any."""
+        if count:
+            they, them = ("it is", "it") if count == 1 else ("they are", "them")
+            done = f"{counted(count, 'fit')} done without {without}"
+            self.note(f"{done}, left as {they}; {self.force} runs {them} again")
 
     def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep, and show how far it is."""

@@ -57,7 +57,8 @@ class SweepRequest:
         """
         usual, usual_devices = Execution(), DeviceRequest()
         devices = self.execution.devices
-        asked = {"out": self.folder, "chunk": self.chunk}
+        measured = self.execution.measure_at
+        asked = {"out": self.folder, "chunk": self.chunk, "measure_at": str(measured) if measured else None}
         asked |= _changed({name: getattr(self.execution, name) for name in _STORED}, usual)
         asked |= _changed({knob.name: getattr(devices, knob.name) for knob in fields(devices)}, usual_devices)
         chosen = backend.options if backend.name in BACKENDS else {}  # the command knows of no others

@@ -78,7 +78,7 @@ def _plan(request: SweepRequest, protocol: Protocol) -> Plan:
     folder = request.folder_of(protocol)
     plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
     keys = request.grid.shard(*request.shard)
-    return replace(plan, done={}, failed={}, broken=[], to_run=keys) if request.force else plan
+    return replace(plan, done={}, failed={}, broken=[], without_course=[], to_run=keys) if request.force else plan
 
 
 def _kept_chunk(plan: Plan, listener: Listener) -> int | None:

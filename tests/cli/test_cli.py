@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -97,6 +98,21 @@ def test_the_plan_says_which_fits_were_done_without_keeping_their_planes(tmp_pat
     forced = bnbench(*small, "--keep-planes", "--force", cwd=tmp_path)
     assert "without keeping" not in forced.stderr
     assert (tmp_path / "own" / "planes" / "plain_p0.500_seed1.safetensors").exists()
+
+
+def test_a_fit_is_measured_on_the_way_where_that_is_asked_and_else_it_is_said(tmp_path: Path) -> None:
+    small = [*TINY, "--arms", "plain", "--out", "own"]
+    assert bnbench(*small, cwd=tmp_path).returncode == 0
+    late = bnbench(*small, "--measure-at", "1,2", cwd=tmp_path)
+    assert "1 fit done without measuring on the way, left as it is; --force runs it again" in late.stderr
+    assert read_sweep(tmp_path / "own").courses.empty
+    assert bnbench(*small, "--measure-at", "2,", "--force", cwd=tmp_path).returncode == 0
+    steps = sorted(read_sweep(tmp_path / "own").courses["step"].unique())
+    assert steps[0] == 2
+    assert len(steps) == 2
+    again = bnbench("run", "--config", "own/config.toml", "--dry-run", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout.splitlines()[0])["without_course"] == 0
+    assert 'measure-at = "2,"' in (tmp_path / "own" / "config.toml").read_text()
 
 
 def test_a_report_of_the_run(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,8 @@ def test_without_progress_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureF
         ({"widths": [4, 0]}, "--widths 4,0"),
         ({"keep_plane": True}, "keep_planes"),
         ({"stepz": 3}, "steps"),
+        ({"measure_at": 0}, "measure_at 0"),
+        ({"measure_at": [1, 10_000]}, "--measure-at 1,10000"),
     ],
 )
 def test_a_wrong_request_names_it_and_computes_nothing(asked: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -147,6 +149,15 @@ def test_natural_probabilities(given: Any, meant: tuple[float, ...]) -> None:
 )
 def test_natural_seeds(given: Any, meant: tuple[int, ...]) -> None:
     assert values.seeds_of(given) == meant
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [(12, "12"), ("12", "12"), (np.int64(3), "3"), ([300], "300,"), (range(2, 5), "2,3,4"), ("7, 5", "5,7")],
+)
+def test_natural_steps(given: Any, meant: str) -> None:
+    assert str(values.steps_of(given)) == meant
+    assert values.steps_of(None) is None
 
 
 def test_natural_knobs_and_a_protocol_of_ones_own() -> None:
