@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bnbench.protocol.profiles import AUTHORS_CODE, PROFILES
+from bnbench.protocol.protocol import Grid
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.tables import fits_table
 from bnbench.results import layout
@@ -68,7 +69,7 @@ def row_of(out: Path, rung: str, images: str, arm: str) -> dict[str, Any]:
 
 
 def test_a_rung_is_one_change_and_the_last_one_all_of_them(script: ModuleType) -> None:
-    first, *single, last = script.rungs(PROFILES["compact"])
+    first, *single, last = script.rungs(PROFILES["compact"].with_knobs(split="held-out"))
     assert first.protocol.differences(PROFILES["compact"]).keys() == {"split"}
     changed = [{name: to for name, (to, _) in rung.protocol.differences(first.protocol).items()} for rung in single]
     fits = {name: to for name, to in AUTHORS_CODE.items() if name != "test_images"}
@@ -124,7 +125,7 @@ def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
 
 def test_distances_are_ours_less_the_authors_on_their_images_alone(script: ModuleType, climbed: Path) -> None:
     assert np.isnan(row_of(climbed, "baseline", "all", "bn")["authors"]), "digits are not their images"
-    grid = script.Grid(("plain", "bn"), (0.5,), (101,))
+    grid = Grid(("plain", "bn"), (0.5,), (101,))
     found = script.ladder_table(climbed / "nothing", script.rungs(PROFILES["compact"]), grid)
     theirs = authors_figure4()
     for arm, values in found.groupby("arm")["authors"]:
