@@ -118,6 +118,32 @@ def test_paper_profile_states_the_papers_numbers() -> None:
     assert {name: paper[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("smoke", "74e6243b79e6"), ("quick", "f38498e78eb8"), ("compact", "319c90da0bff"), ("paper", "cfb89e6f5eea")],
+)
+def test_knobs_added_later_leave_the_profiles_as_they_were(name: str, expected: str) -> None:
+    assert PROFILES[name].hash == expected
+
+
+@pytest.mark.parametrize(("name", "like"), [("authors", "paper"), ("compact-authors", "compact")])
+def test_the_authors_profiles_differ_from_their_model_in_what_the_code_does_otherwise(name: str, like: str) -> None:
+    found = {knob: here for knob, (here, _) in PROFILES[name].differences(PROFILES[like]).items()}
+    expected = {
+        "threshold": 5.0,
+        "mask_kind": "framed",
+        "initial_weights": "torch",
+        "inputs": "unit",
+        "bn_scale": "zero+1",
+        "directions": "from-origin",
+        "origin": "middle-pixel",
+        "minibatch": "shared",
+        "test_images": 100,
+    }
+    assert found == {knob: value for knob, value in expected.items() if dict(PROFILES[like].knobs())[knob] != value}
+    assert dict(PROFILES[name].knobs()).items() >= expected.items()
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_round_trip_through_json(name: str) -> None:
     protocol = PROFILES[name]
