@@ -84,7 +84,9 @@ def test_the_measures_of_a_landscape_worked_out_by_hand() -> None:
     counted = np.array([[True, True], [True, False]])
     pixels = Pixels(black, counted, np.array([[1.0, 2.0], [3.0, 9.0]]), np.array([[0.9, 0.2], [0.5, 0.0]]), 2.5)
     found = registry.pixel_values(pixels)
-    assert found == pytest.approx({"black": 0.7, "white": 0.2, "difference": 0.5, "black_loss": 2.0, "white_loss": 2.0})
+    accuracies = {"black": 0.7, "white": 0.2, "difference": 0.5}
+    losses = {"black_loss": 2.0, "white_loss": 2.0, "objective": 0.0, "right": 0.75}
+    assert found == pytest.approx({**accuracies, **losses})
 
 
 @pytest.mark.usefixtures("later")

@@ -21,6 +21,7 @@ from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
 from bnbench import wording
+from bnbench.measures.registry import compared_columns
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import FitKey, Grid
@@ -286,11 +287,14 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole: Whole) -
 def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole: Whole) -> None:
     results, out, _ = whole
     table = pd.read_csv(out / "tables" / "quantities_per_p.csv").set_index(["quantity", "p"])
-    assert len(table) == 6 * 2
+    assert len(table) == len(compared_columns()) * 2
     pixels = sweeps.load(results)
     white = pixels[~pixels["black"]].groupby(["arm", "p", "seed"])["test_loss"].mean()
     trained = pixels[pixels["trained"]].groupby(["arm", "p", "seed", "black"])["test_accuracy"].mean().unstack()
+    counted = pixels[pixels["trained"]].assign(most=lambda rows: rows["test_loss"].clip(upper=2.5))
+    losses = counted.groupby(["arm", "p", "seed", "black"])[["test_loss", "most"]].mean().unstack()
     for name, values in (
+        ("objective J, trained pixels only", losses["test_loss", True] - losses["most", False]),
         ("loss, white pixels", white),
         ("difference, trained pixels only", trained[True] - trained[False]),
     ):
