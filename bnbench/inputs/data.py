@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: loaded once per process, pooled and standardized."""
+"""Data sets as tensors in memory: loaded once per process, pooled, and standardized or left in [0, 1]."""
 
 from __future__ import annotations
 
@@ -59,10 +59,11 @@ class DataSet:
 def load_data(
     data: DataProtocol, measurement: MeasurementProtocol, folder: Path | None = None, download: bool = False
 ) -> DataSet:
-    """Load, pool, split and standardize a data set; once per process.
+    """Load, pool, split and scale a data set; once per process.
 
     Images are average-pooled by ``data.pool``, then standardized by mean and deviation (one number
-    per channel) of the images trained on. The last ``data.held_out`` training images are held out.
+    per channel) of the images trained on, or left in [0, 1], as ``data.inputs`` says. The last
+    ``data.held_out`` training images are held out.
 
     Args:
         data: which data set, pooling and split.
@@ -87,6 +88,8 @@ def load_data(
     if not deviation.all():
         channel = (deviation.flatten() == 0).nonzero()[0].item()
         raise DataError(f"--dataset {data.dataset}: channel {channel} of the images trained on is the same throughout.")
+    if data.inputs == "unit":
+        mean, deviation = torch.zeros_like(mean), torch.ones_like(deviation)
     train, test = (
         Images((pixels - mean) / deviation, torch.from_numpy(labels))
         for pixels, labels in zip(pooled, (train_labels, test_labels), strict=True)

@@ -56,7 +56,7 @@ def measure_landscape(
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
             ``reference``, estimated anew at each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
-        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
         before_part: called again and again on the way; what it raises ends the measurement.
 
     Returns:

@@ -31,6 +31,7 @@ REVISION = 1
 
 _LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
 BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.arms.networks makes, in the order of every list of them
+NORMALIZED = ("bn",)  # those of them that have batch normalization
 
 
 def is_own_arm(arm: str) -> bool:

@@ -25,6 +25,12 @@ class DataProtocol(Section):
 
     dataset: str = knob("Data set.", "fashion-mnist", choices=tuple(DATASETS))
     pool: int = knob("Average-pool the images by this factor.", 4, minimum=1)
+    inputs: str = knob(
+        "What a network sees: images standardized by those trained on, or their pixels in [0, 1].",
+        "standardized",
+        choices=("standardized", "unit"),
+        neutral="standardized",
+    )
     held_out: int = knob("Last training images set aside for tuning, never trained on.", 10_000, minimum=0)
 
 
@@ -38,6 +44,12 @@ class NetworkProtocol(Section):
     strides: tuple[int, ...] = knob("Stride of each convolution.", (1, 1, 2, 1, 1, 1), minimum=1, wanted=_COUNTS)
     map_size: int = knob("Adaptive average pool before the hidden layer; 0 leaves it out.", 0, minimum=0)
     hidden: int = knob("Units of the hidden layer.", 64, minimum=1)
+    initial_weights: str = knob(
+        "Initial weights: Xavier-uniform and biases of 0, or torch's own, both from U[-1/√inputs, 1/√inputs].",
+        "xavier",
+        choices=("xavier", "torch"),
+        neutral="xavier",
+    )
     gain: float = knob("Gain of the Xavier-uniform initial weights.", 2**0.5, above=0.0)
     bn_scale: str = knob(
         "Fresh BN scale: U[-0.5, 0.5] + 0.5 as the paper, or 0 + 1.",
@@ -59,7 +71,7 @@ class MaskProtocol(Section):
         wanted="give rows and columns of at least 3, such as 30 or 30x20",
     )
     mask_kind: str = knob("Plain random, or random inside a drawn frame.", "random", choices=("random", "framed"))
-    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner"))
+    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner", "middle-pixel"))
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,12 @@ class TrainingProtocol(Section):
     scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple of --learning-rate.", 1.0, above=0.0)
     schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
     initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)
+    directions: str = knob(
+        "Directions of the plane: free vectors (eq. 2), or right from the origin, φ - w_O, and up orthogonal to it.",
+        "free",
+        choices=("free", "from-origin"),
+        neutral="free",
+    )
     clip: float = knob("Largest gradient norm.", 100.0, above=0.0)
     precision: str = knob(
         "Arithmetic of training: float32; tf32 or bfloat16 round products and are faster on a GPU.",

@@ -73,22 +73,22 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     device, threads = execution.slots[0].device, execution.threads
     at_end = 1 + len(policies(plan.protocol)) if arm == "bn" else _AT_END
     share = _landscapes(plan.protocol, execution) / at_end
-    for origins in (plan.done, plan.others(arm)):
+    for finished in (plan.done, plan.others(arm)):
         times = [
-            _wall_seconds(origin, share)
-            for key, origin in origins.items()
-            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
-            if origin["device_name"] == _name(device)
+            _wall_seconds(provenance, share)
+            for key, provenance in finished.items()
+            if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
+            if provenance["device_name"] == _name(device)
         ]
         if times:
             return statistics.median(times)
     return None
 
 
-def _wall_seconds(origin: Mapping[str, Any], share: float) -> float:
+def _wall_seconds(provenance: Mapping[str, Any], share: float) -> float:
     """Return what a fit like this one would take if ``share`` times its end's measurement were made on the way."""
-    wall, course = float(origin["wall_seconds"]), float(origin.get("course_seconds", 0.0))
-    at_end = max(0.0, wall - course - float(origin.get("fit_seconds", wall)))
+    wall, course = float(provenance["wall_seconds"]), float(provenance.get("course_seconds", 0.0))
+    at_end = max(0.0, wall - course - float(provenance.get("fit_seconds", wall)))
     return wall - course + share * at_end
 
 

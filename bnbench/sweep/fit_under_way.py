@@ -29,7 +29,7 @@ from bnbench.sweep.devices import Slot, prepare_process
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
-from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
+from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, read_provenance
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
 from bnbench.wording import counted
 
@@ -124,7 +124,7 @@ class FitUnderWay:
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
-        origin = {
+        provenance = {
             **self._provenance(),
             "parts": self.parts,
             "fit_seconds": round(trained_seconds, 3),
@@ -137,7 +137,7 @@ class FitUnderWay:
         trace, source = _trace_table(self.fit.rows), arm_source(self.key.arm)
         course = self.course.table(self.fit.step, summary)
         result = store.FitResult(
-            self.key, self.identity, self.job.protocol, table, summary, trace, origin, source, course
+            self.key, self.identity, self.job.protocol, table, summary, trace, provenance, source, course
         )
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
         try:
@@ -211,7 +211,7 @@ class FitUnderWay:
 
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
-        mine = provenance(self.slot, self.job.execution.threads, self.chunk)
+        mine = read_provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         return {
             **mine,
@@ -225,8 +225,8 @@ class FitUnderWay:
     def _checkpoint(self) -> None:
         if self.fit.step == self.first_step:
             return  # nothing new
-        state, course, origin = self.fit.state_dict(), self.course.state_dict(), self._provenance()
-        checkpoint = Checkpoint(self.identity, state, self._seconds(), self.parts, origin, course)
+        state, course, provenance = self.fit.state_dict(), self.course.state_dict(), self._provenance()
+        checkpoint = Checkpoint(self.identity, state, self._seconds(), self.parts, provenance, course)
         try:
             save_checkpoint(self.folder, self.key, checkpoint)
         except OSError as error:

@@ -16,8 +16,9 @@ from bnbench.cli.group import cli
 from bnbench.errors import RequestError
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.asked import effective_config, read_config, read_grid, write_config
+from bnbench.results.folder_protocol import read_protocol
 from tests.cli.test_cli import bnbench
 
 OPTIONS = {"probs": False, "seeds": False, "steps": False, "mask_size": False, "widths": False, "download": True}
@@ -133,7 +134,7 @@ def test_a_stored_file_repeats_the_sweep(tmp_path: Path) -> None:
 
     elsewhere = bnbench("run", "--config", "own/config.toml", "--out", "copy", cwd=tmp_path)
     assert elsewhere.returncode == 0
-    assert store.read_protocol(tmp_path / "copy") == store.read_protocol(tmp_path / "own")
+    assert read_protocol(tmp_path / "copy") == read_protocol(tmp_path / "own")
     assert tomllib.loads((tmp_path / "copy" / "config.toml").read_text()) == {**stored, "out": "copy"}
 
 

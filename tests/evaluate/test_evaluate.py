@@ -26,6 +26,7 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import fit_under_way
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Execution
@@ -47,7 +48,7 @@ ARMS = f"plain,bn,{FOREIGN}"
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate") / "results"
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     outcomes = list(Runner(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
@@ -94,7 +95,7 @@ def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
     watch(monkeypatch, seen, fit_under_way, "measure_fit")
     watch(monkeypatch, seen, measure, "measure_landscape")
     protocol = TINY.with_knobs(precision="tf32")
-    store.open_folder(tmp_path / "results", protocol)
+    open_folder(tmp_path / "results", protocol)
     plan = plan_sweep(tmp_path / "results", protocol, replace(GRID, arms=("plain",)))
     assert [outcome.state for outcome in Runner(plan, KEEPING, Inline()).outcomes()] == ["done"]
     torch.set_float32_matmul_precision("high")
@@ -247,7 +248,7 @@ def test_a_users_own_arm_is_measured_when_it_is_named(results: Path) -> None:
 
 def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
     other = TINY.with_knobs(steps=2)
-    store.open_folder(results.parent / "other", other)
+    open_folder(results.parent / "other", other)
     grid = Grid(("bn",), (0.5,), (2,))
     plan = plan_sweep(results.parent / "other", other, grid)
     list(Runner(plan, KEEPING, Inline()).outcomes())

@@ -41,6 +41,18 @@ def test_digits_are_split_and_standardized_by_what_is_trained_on() -> None:
     assert slope == pytest.approx((images[-500].max() - images[-500].min()) / images[:1097].std(), rel=0.01)
 
 
+@pytest.mark.parametrize("pool", [1, 2])
+def test_unit_inputs_are_the_files_bytes_over_255_averaged_over_squares(tmp_path: Path, pool: int) -> None:
+    values = tiny(seed=3)
+    asked = DataProtocol("mnist", pool=pool, inputs="unit", held_out=5)
+    data = load_data(asked, replace(MEASURED, train_images=5), write_idx(tmp_path, seed=3))
+    for found, name in ((data.train, "train-images-idx3-ubyte"), (data.measured, "t10k-images-idx3-ubyte")):
+        for image, pixels in zip(found.pixels[:, 0].tolist(), values[name].tolist(), strict=False):
+            for row, column in np.ndindex(len(image), len(image[0])):
+                square = [line[pool * column : pool * (column + 1)] for line in pixels[pool * row : pool * (row + 1)]]
+                assert image[row][column] == pytest.approx(sum(map(sum, square)) / pool**2 / 255, abs=1e-6)
+
+
 def test_held_out_images_are_the_last_training_images() -> None:
     data = load_data(DIGITS, replace(MEASURED, split="held-out"))
     labels = load_digits().target

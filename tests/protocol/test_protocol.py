@@ -181,7 +181,7 @@ def test_protocols_are_frozen() -> None:
         ({"images": 1}, "--images 1: give a whole number of at least 2."),
         ({"held_out": -1}, "--held-out -1: give a whole number of at least 0."),
         ({"dataset": "svhn"}, "--dataset svhn: use digits, fashion-mnist, mnist or cifar10."),
-        ({"origin": "left"}, "--origin left: use centre or corner."),
+        ({"origin": "left"}, "--origin left: use centre, corner or middle-pixel."),
         (
             {"widths": (8, 0)},
             "--widths 8,0: give whole numbers of at least 1 separated by commas, such as 8,8,16.",

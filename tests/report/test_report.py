@@ -33,9 +33,10 @@ from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_caption
 from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table, fits_table
-from bnbench.results import layout, store, sweeps
+from bnbench.results import layout, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.failures import Failure, write_failure
+from bnbench.results.folder_protocol import open_folder
 from bnbench.stats import settling
 from tests import synthetic
 from tests.synthetic import SMALL, write_sweep
@@ -468,7 +469,7 @@ def test_broken_files_are_named_and_the_rest_is_reported(tmp_path: Path) -> None
 
 
 def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path: Path) -> None:
-    store.open_folder(tmp_path / "results", SMALL)
+    open_folder(tmp_path / "results", SMALL)
     write_failure(tmp_path / "results", failure(FitKey("bn", 0.5, 1), "one-colour mask", "all pixels have one colour"))
     report = build_report(tmp_path / "results", tmp_path / "report")
     assert [path.name for path in report.paths] == ["index.html", "report.json", manifest.NAME]

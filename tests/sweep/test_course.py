@@ -22,6 +22,7 @@ from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
 from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.store import FitResult
 from bnbench.results.sweeps import load, read_sweep, read_sweeps
 from bnbench.sweep.backends.inline import Inline
@@ -47,7 +48,7 @@ KEY = FitKey("bn", 0.5, 1)
 
 
 def sweep(folder: Path, key: FitKey, execution: Execution, protocol: Protocol = TINY) -> Outcome:
-    store.open_folder(folder, protocol)
+    open_folder(folder, protocol)
     plan = plan_sweep(folder, protocol, Grid((key.arm,), (key.p,), (key.seed,)))
     (outcome,) = Runner(plan, execution, Inline()).outcomes()
     return outcome
@@ -127,7 +128,7 @@ def test_a_fit_cut_off_anywhere_goes_on_to_the_same_course(measured: Path, tmp_p
     whole, job = fit_of(measured), Job(TINY, tmp_path, MEASURED, "token")
     looks, stops, unmeasured = 0, 0, 0
     while not layout.fit_path(tmp_path, KEY).exists():
-        store.open_folder(tmp_path, TINY)
+        open_folder(tmp_path, TINY)
         under_way = FitUnderWay(KEY, job, MEASURED.slots[0], 4)
         try:
             under_way.run(StopsAt(looks), Confinement(False, None, tmp_path / "over"))
@@ -145,7 +146,7 @@ def test_a_fit_cut_off_anywhere_goes_on_to_the_same_course(measured: Path, tmp_p
 
 
 def test_a_fit_begun_without_measuring_goes_on_with_it_and_says_what_is_missing(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     bare = Job(TINY, tmp_path, NOT_MEASURED, "token")
     with pytest.raises(FitStoppedError):
         FitUnderWay(KEY, bare, NOT_MEASURED.slots[0], 4).run(StopsAt(3), Confinement(False, None, tmp_path / "over"))
@@ -159,7 +160,7 @@ def test_a_fit_begun_without_measuring_goes_on_with_it_and_says_what_is_missing(
 
 
 def test_what_was_measured_stays_when_a_fit_goes_on_without_measuring(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     job = Job(TINY, tmp_path, MEASURED, "token")
     with pytest.raises(FitStoppedError):
         FitUnderWay(KEY, job, MEASURED.slots[0], 4).run(StopsAt(9), Confinement(False, None, tmp_path / "over"))
@@ -200,7 +201,7 @@ def test_a_measure_that_is_no_number_is_missing(measured: Path, tmp_path: Path) 
     row = {"pixels": "all", **{measure.name: math.inf for measure in REGISTERED}}
     assert all(math.isnan(course_row(3, row)[measure.name]) for measure in REGISTERED)
     fit.course.loc[fit.course["step"] == 1, "white_loss"] = math.nan
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     store.write_fit(tmp_path, fit)
     pd.testing.assert_frame_equal(fit_of(tmp_path).course, fit.course, check_exact=True)
 
@@ -225,7 +226,7 @@ def test_fits_with_and_without_a_course_share_a_folder(measured: Path, tmp_path:
 
 
 def test_a_folder_without_any_course_has_an_empty_table(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     store.write_fit(tmp_path, make_result(protocol=TINY))
     assert list(read_sweep(tmp_path).courses) == ["arm", "p", "seed"]
 
@@ -290,10 +291,10 @@ def test_the_plan_counts_what_is_measured_on_the_way(arm: str, at_end: int, tmp_
     for execution in (NOT_MEASURED, MEASURED):
         folder = tmp_path / str(bool(execution.measure_at))
         assert sweep(folder, key, execution).state == "done"
-        origin, plan = fit_of(folder, key).provenance, plan_sweep(folder, TINY, grid)
-        bare = origin["wall_seconds"] - origin.get("course_seconds", 0.0)
+        provenance, plan = fit_of(folder, key).provenance, plan_sweep(folder, TINY, grid)
+        bare = provenance["wall_seconds"] - provenance.get("course_seconds", 0.0)
         assert estimate_seconds(plan, NOT_MEASURED, None) == pytest.approx(bare)
-        landscape = (bare - origin["fit_seconds"]) / at_end
+        landscape = (bare - provenance["fit_seconds"]) / at_end
         assert estimate_seconds(plan, MEASURED, None) == pytest.approx(bare + (STEPS - 1) * landscape)
 
 
