@@ -291,10 +291,10 @@ def test_the_plan_counts_what_is_measured_on_the_way(arm: str, at_end: int, tmp_
     for execution in (NOT_MEASURED, MEASURED):
         folder = tmp_path / str(bool(execution.measure_at))
         assert sweep(folder, key, execution).state == "done"
-        origin, plan = fit_of(folder, key).provenance, plan_sweep(folder, TINY, grid)
-        bare = origin["wall_seconds"] - origin.get("course_seconds", 0.0)
+        provenance, plan = fit_of(folder, key).provenance, plan_sweep(folder, TINY, grid)
+        bare = provenance["wall_seconds"] - provenance.get("course_seconds", 0.0)
         assert estimate_seconds(plan, NOT_MEASURED, None) == pytest.approx(bare)
-        landscape = (bare - origin["fit_seconds"]) / at_end
+        landscape = (bare - provenance["fit_seconds"]) / at_end
         assert estimate_seconds(plan, MEASURED, None) == pytest.approx(bare + (STEPS - 1) * landscape)
 
 

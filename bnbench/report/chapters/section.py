@@ -11,7 +11,7 @@ import pandas as pd
 from bnbench.protocol.profiles import title
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, compared_arms
-from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce
+from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce, speed
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.gallery import gallery
 from bnbench.report.chapters.headline import Answer
@@ -148,6 +148,7 @@ def _chapters(
     """Return what the answer rests on, and what else it could be."""
     chapters = [
         fitted.chapter(sweep, fits, compared),
+        speed.chapter(sweep, compared),
         bn_statistics.chapter(sweep, evaluated),
         evidence.chapter(fits, tables.diverged_fits(sweep), authors, compared),
     ]
