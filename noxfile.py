@@ -104,12 +104,12 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def torture(session: nox.Session) -> None:
-    """Kill sweeps at 20 random moments, or as many as after -- with a seed: nox -s torture -- 50 7."""
+    """Kill sweeps at 10 random moments, or as many as after -- with a seed: nox -s torture -- 50 7."""
     install(session)
     python(session, "tests.torture", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def nightly(session: nox.Session) -> None:
     """Run the long tests whose guarded files have changed since they passed; after --: all, or names of parts."""
     install(session)

@@ -94,8 +94,11 @@ def compare(arm: str, ways: dict[str, Callable[..., Tensor]], rounds: int) -> No
         print(f"{arm + ', ' + name:32}{statistics.median(found):8.3f} ms/pixel")
 
 
-def written_by_hand(module: Any, names: Sequence[str], weights: Sequence[Tensor], images: Tensor) -> Tensor:
-    """What :func:`batched_logits` gives, for compact's plain and bn networks alone."""
+def written_by_hand(
+    module: Any, names: Sequence[str], weights: Sequence[Tensor], images: Tensor, *, channels_last: bool = False
+) -> Tensor:
+    """What :func:`batched_logits` gives, for compact's plain and bn networks alone, of more than one pixel at once."""
+    assert not channels_last, "a chunk of one pixel"
     own, networks = dict(zip(names, weights, strict=True)), len(weights[0])
     maps = images.transpose(0, 1).flatten(1, 2)  # (B, P · C, H, W)
     for index, (convolution, norm) in enumerate(zip(module.convolutions, module.norms, strict=True)):

@@ -1,6 +1,6 @@
 """SIGKILL at random moments, and the same command again: nothing lost, nothing double, the same bits.
 
-    python -m tests.torture                20 moments from a seed of today
+    python -m tests.torture                10 moments from a seed of today, two of each kind
     python -m tests.torture 50 1234        50 moments from seed 1234
 
 The seed is printed first, and each moment before it comes, so that a failure can be repeated.
@@ -23,6 +23,15 @@ from bnbench.results.sweeps import read_sweep
 from tests.shell import SWEEP, Running, Stamps, assert_same, assert_tidy, bnbench
 
 LONG = (*SWEEP, "--steps", "300")  # moments enough, for a sweep that imports everything anew
+# What is killed, up to how many seconds after which file has come; and in words. Without a file: after its start.
+KINDS = (
+    ("runner", 4.0, "", "its start"),
+    ("runner", 1.5, "*.json", "a worker has begun a fit"),
+    ("worker", 1.5, "*.json", "a worker has begun a fit"),
+    ("runner", 0.3, "*.pt", "the first checkpoint"),
+    ("worker", 0.3, "*.pt", "the first checkpoint"),
+)
+MOMENTS = 2 * len(KINDS)
 
 
 class Torture:
@@ -51,6 +60,7 @@ class Torture:
         self.random, self.tell = random.Random(seed), tell
         self.sweeps = 0
         self.counts: Counter[str] = Counter()
+        self.kinds: list[tuple[str, float, str, str]] = []  # those that are to come before any comes again
         self._next_sweep()
 
     def _next_sweep(self) -> None:
@@ -59,19 +69,22 @@ class Torture:
         self.stamps = Stamps(self.folder / "results")
 
     def moment(self) -> None:
-        """One SIGKILL at any moment: of the runner, whose workers must then end by themselves, or of one worker."""
-        victim = self.random.choice(("runner", "runner", "worker"))
-        if victim == "runner" and self.random.random() < 0.2:
-            self.kill(victim, self.random.uniform(0.0, 4.0), "its start", "")
-        else:
-            self.kill(victim, self.random.uniform(0.0, 1.5), "a worker has begun a fit", "*.json")
+        """One SIGKILL at any moment: of the runner, whose workers must then end by themselves, or of one worker.
+
+        Each kind comes once before any comes again.
+        """
+        if not self.kinds:
+            self.kinds = self.random.sample(KINDS, len(KINDS))
+        self.kill(*self.kinds.pop())
 
     def moment_of_a_checkpoint(self, victim: str) -> None:
         """One SIGKILL when there is something to go on from."""
-        self.kill(victim, self.random.uniform(0.0, 0.3), "the first checkpoint", "*.pt")
+        (kind,) = (kind for kind in KINDS if kind[0] == victim and kind[2] == "*.pt")
+        self.kill(*kind)
 
-    def kill(self, victim: str, after: float, since: str, sign: str) -> None:
+    def kill(self, victim: str, within: float, sign: str, since: str) -> None:
         """Run the sweep, and kill its runner or a worker some seconds after a file that is a sign has come."""
+        after = self.random.uniform(0.0, within)
         self.tell(f"sweep {self.sweeps}: SIGKILL to {victim} {after:.3f} s after {since}")
         running = Running(self.sweep, self.folder, cold=self.cold)
         try:
@@ -128,7 +141,10 @@ class Torture:
 
 
 def main() -> None:
-    moments = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    if sys.platform != "linux":
+        print("nothing is killed here: processes are found in /proc")
+        return
+    moments = int(sys.argv[1]) if len(sys.argv) > 1 else MOMENTS
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
     print(f"{moments} moments from seed {seed}; the same again: python -m tests.torture {moments} {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-") as name:

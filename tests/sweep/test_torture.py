@@ -1,6 +1,6 @@
 """Sweeps that are killed, shared and interrupted from a shell end as those that nobody disturbed.
 
-``nox -s torture`` does the same at twenty moments. Seeds are printed; BNBENCH_TORTURE_SEED repeats one.
+``nox -s torture`` does the same from a cold start, at ten moments. Seeds are printed; BNBENCH_TORTURE_SEED repeats one.
 """
 
 from __future__ import annotations
