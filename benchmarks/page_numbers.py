@@ -1,6 +1,6 @@
 """Write the numbers that README and docs hold, from the committed reports and results.
 
-    python benchmarks/numbers.py [PAGE ...]
+    python benchmarks/page_numbers.py [PAGE ...]
 
 A page keeps the sentence beside its numbers, as a comment that readers do not see:
 
@@ -17,6 +17,7 @@ come from the tables of its kept report (``nox -s reports`` makes them), so that
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import statistics
 import subprocess
@@ -27,6 +28,8 @@ from typing import Any
 import pandas as pd
 from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
+from readings import markdown as readings_as_markdown
+from readings import read, settling_table
 
 from bnbench.results.sweeps import Sweep, read_sweeps
 from bnbench.wording import duration
@@ -56,6 +59,22 @@ class Numbers:
     def _end(self) -> pd.DataFrame:
         return pd.read_csv(self._tables / "training_end.csv", index_col="arm")
 
+    @cached_property
+    def _answer(self) -> dict[str, str]:
+        report = json.loads((self._tables.parent / "report.json").read_text(encoding="utf-8"))
+        answer: dict[str, str] = report["protocols"][0]["answer"]
+        return answer
+
+    @property
+    def headline(self) -> str:
+        """The page's headline, which the page's rules choose: no verdict is written by hand."""
+        return self._answer["headline"]
+
+    @property
+    def objective(self) -> str:
+        """The page's sentence on the objective."""
+        return self._answer["objective"]
+
     @property
     def pairs(self) -> int:
         """Pairs of (p, seed) that have both arms."""
@@ -82,6 +101,11 @@ class Numbers:
     def past_threshold(self, arm: str) -> str:
         """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""
         return f"{100 * self._end['clamped'][arm]:.1f} %"
+
+
+def against_steps() -> str:
+    """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
+    return readings_as_markdown(settling_table(read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"])))
 
 
 def signed(value: float) -> str:
@@ -161,6 +185,7 @@ def rendered(text: str) -> str:
         "quick": Numbers("quick"),
         "compact": Numbers("compact"),
         "check": CheckNumbers(),
+        "against_steps": against_steps,
         "evidence": evidence,
         "fit_times": fit_times,
         "sweep_time": sweep_time,

@@ -560,7 +560,7 @@ def test_fits_that_diverged_are_counted_and_other_failures_are_not(tmp_path: Pat
 def test_the_page_says_what_else_a_smaller_difference_could_be(whole: Whole) -> None:
     results, out, _ = whole
     text = page_of(out).text
-    assert "Less bendable, or just less fitted?" in text
+    assert "What lies behind the gap?" in text
     assert "every curve ends flat, settled or not" in text
     table = pd.read_csv(out / "tables" / "training_end.csv", index_col="arm")
     traces = sweeps.read_sweep(results).traces

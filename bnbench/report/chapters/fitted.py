@@ -1,4 +1,4 @@
-"""Less bendable, or just less fitted? What else may lie behind a smaller difference, in a chapter of the page."""
+"""What may lie behind a gap in the difference, in a chapter of the page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bnbench.stats import settling
 from bnbench.wording import percent, plain_number, signed
 
 NAME = "fitted"
-TITLE = "Less bendable, or just less fitted?"
+TITLE = "What lies behind the gap?"
 _NEARLY_ALL = 0.9  # from this share of clamped pixels in every arm on the objective is as good as satisfied
-_LESS_TRAINED = (
-    "An arm that was merely trained less would as a rule be worse on black pixels too; the table sets both colours, "
-    "in accuracy and in loss, side by side."
+_BOTH_COLOURS = (
+    "Better black pixels do not show that an arm has settled; the table sets both colours, in accuracy and in loss, "
+    "and the objective side by side."
 )
 _QUANTITIES_NOTE = (
     "Gap: mean paired difference; low, high: its 95 % t interval, variance within each p, df degrees of freedom; "
@@ -47,7 +47,7 @@ def chapter(sweep: Sweep, fits: pd.DataFrame, compared: ComparedArms | None) -> 
     """
     sentences, shown = [], []
     if compared:
-        sentences.append(f"{colours_words(fits, compared)} {_LESS_TRAINED}")
+        sentences.append(f"{colours_words(fits, compared)} {_BOTH_COLOURS}")
         frame = tables.quantities_table(fits, compared.first, compared.second)
         shown.append(Table("quantities", f"{compared.gap_name} in all that was measured", _QUANTITIES_NOTE, frame))
     if "step" in sweep.traces:
@@ -111,7 +111,8 @@ def clamped_words(end: pd.DataFrame, threshold: float) -> str:
     if is_nearly_satisfied(rows):
         text += (
             " So nearly every white pixel, in every arm, had what the objective wants: a gap in white accuracy "
-            "says how far beyond the threshold the arms came to rest, not how far they could have been pushed."
+            "says how far beyond the threshold the arms came to rest and how accurate each is at such a loss, not how "
+            "far they could have been pushed."
         )
     return text
 
@@ -145,10 +146,8 @@ def order_words(traces: pd.DataFrame, compared: ComparedArms) -> str:
         traces["step"].max(),
     )
     if step == course["step"].iloc[0]:
-        return f"On training minibatches {arm} was ahead, on the mean of the pairs, from the start."
-    return (
-        f"On training minibatches {arm} has been ahead, on the mean of the pairs, since step {step:,.0f} of {last:,}."
-    )
+        return f"On training minibatches {arm} had the larger contrast, on the mean of the pairs, from the start."
+    return f"On training minibatches {arm} has had the larger contrast, on the mean of the pairs, since step {step:,.0f} of {last:,}."
 
 
 def _interval_words(low: float, high: float) -> str:
