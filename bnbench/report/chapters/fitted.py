@@ -147,7 +147,8 @@ def order_words(traces: pd.DataFrame, compared: ComparedArms) -> str:
     )
     if step == course["step"].iloc[0]:
         return f"On training minibatches {arm} had the larger contrast, on the mean of the pairs, from the start."
-    return f"On training minibatches {arm} has had the larger contrast, on the mean of the pairs, since step {step:,.0f} of {last:,}."
+    since = f"since step {step:,.0f} of {last:,}"
+    return f"On training minibatches {arm} has had the larger contrast, on the mean of the pairs, {since}."
 
 
 def _interval_words(low: float, high: float) -> str:
