@@ -38,6 +38,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots, prepare_process
@@ -155,7 +156,7 @@ def planning(options: argparse.Namespace) -> dict[str, float]:
     grid = Grid(per_seed.arms, per_seed.probs, seeds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store.open_folder(folder, PROTOCOL)
+        open_folder(folder, PROTOCOL)
         first, *others = grid.fits()[: options.done]
         one = Execution(make_slots(("cpu",), 1, 1))
         plan = plan_sweep(folder, PROTOCOL, Grid((first.arm,), (first.p,), (first.seed,)))
@@ -178,7 +179,7 @@ def sweep(arm: str, fits: int, *, slots: int, checkpoint_every: float = 120.0) -
     """Run fits of an arm: when each was written, in order of time, and the seconds that each says it took."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store.open_folder(folder, PROTOCOL)
+        open_folder(folder, PROTOCOL)
         grid = Grid((f"{THIS}:{arm}",), (0.5,), tuple(range(1, fits + 1)))
         execution = Execution(make_slots(("cpu",), slots, 1), chunk=16, checkpoint_every=checkpoint_every)
         outcomes = list(Runner(plan_sweep(folder, PROTOCOL, grid), execution, Processes()).outcomes())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.interactive.result import SweepResult
     from bnbench.interactive.run import run
+    from bnbench.interactive.sizes import SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
     from bnbench.mpo.fit import fit
     from bnbench.mpo.images import Images
@@ -38,6 +39,7 @@ _HOMES = {
     "Plane": "bnbench.mpo.plane",
     "Processes": "bnbench.sweep.backends.processes",
     "Protocol": "bnbench.protocol.protocol",
+    "SizesResult": "bnbench.interactive.sizes",
     "SweepResult": "bnbench.interactive.result",
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.inputs.masks",
@@ -62,6 +64,7 @@ __all__ = [
     "Plane",
     "Processes",
     "Protocol",
+    "SizesResult",
     "SweepResult",
     "build_report",
     "draw_mask",

@@ -22,9 +22,18 @@ FOREIGN = "tests.foreign_arms:layer_norm"
 ARMS = ("plain", "bn", "skip", FOREIGN)
 
 
-def make_plane(arm: str, network: str = "strided", seed: int = 0, directions: int = 2, scale: float = 0.1) -> Plane:
+def make_plane(
+    arm: str,
+    network: str = "strided",
+    seed: int = 0,
+    directions: int = 2,
+    scale: float = 0.1,
+    *,
+    from_origin: bool = False,
+) -> Plane:
     factory: Callable[[], nn.Module] = load_arm(arm, IMAGE_SHAPE, CLASSES, NETWORKS[network])
-    plane = Plane.from_factory(factory, torch.Generator().manual_seed(seed), directions=directions, scale=scale)
+    generator = torch.Generator().manual_seed(seed)
+    plane = Plane.from_factory(factory, generator, directions=directions, scale=scale, from_origin=from_origin)
     return plane.double()
 
 

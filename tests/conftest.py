@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from bnbench.mpo import flops
-from bnbench.results import store
+from bnbench.results.folder_protocol import open_folder
 from tests.fits import SMOKE
 
 settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
@@ -43,7 +43,7 @@ def pytest_collection_finish() -> None:
 def folder(tmp_path: Path) -> Path:
     """An empty results folder of the smoke protocol."""
     path = tmp_path / "results"
-    store.open_folder(path, SMOKE)
+    open_folder(path, SMOKE)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results.store import FitResult
 from bnbench.sweep.measure import summary_rows
+from bnbench.sweep.status import SweepStatus, read_statuses
 
 SMOKE = PROFILES["smoke"]
 # A fit of a tenth of a second.
@@ -91,3 +93,10 @@ def summary_of(landscape: pd.DataFrame, protocol: Protocol, arm: str) -> pd.Data
             Landscape(loss, accuracy), mask, trained, policy=policy, split=images, threshold=protocol.training.threshold
         )
     return pd.DataFrame(rows)
+
+
+def status_of(folder: Path) -> SweepStatus:
+    """How the one sweep below a folder stands, as ``bnbench status`` finds out."""
+    (status,), broken = read_statuses(folder, {})
+    assert broken == []
+    return status

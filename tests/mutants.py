@@ -62,7 +62,7 @@ _OWN_STREAMS = "sweep/test_compute::test_every_p_and_seed_has_its_own_weights_pi
 MUTANTS = (
     Mutant(
         "Gram–Schmidt without projection",
-        plane.Plane.frame,
+        plane._orthogonal,
         "rest = rest - (rest @ direction) / (direction @ direction) * direction",
         "rest = rest + 0 * direction",
         "plain: cosine of the directions",
@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "Gram–Schmidt without rescaling",
-        plane.Plane.frame,
+        plane._orthogonal,
         "rest * (length / rest.norm())",
         "rest",
         "plain: ratio of their lengths",
@@ -78,9 +78,9 @@ MUTANTS = (
     ),
     Mutant(
         "no gradient through the directions' common length",
-        plane.Plane.frame,
-        "length = up.norm()",
-        "length = up.norm().detach()",
+        plane._orthogonal,
+        "length = lead.norm()",
+        "length = lead.norm().detach()",
         "plain: gradient, step 1",
         _ONE_STEP,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,16 @@ def frame_by_hand(vectors: Tensor) -> list[Tensor]:
             rest = rest - inner / sum(value * value for value in other) * other
         directions.insert(0, rest * (length / sum(value * value for value in rest).sqrt()))
     return [origin, *directions]
+
+
+def frame_from_origin_by_hand(vectors: Tensor) -> list[Tensor]:
+    """Origin, right and up as the authors' code makes them: right leads to φ, up is turned off it and as long."""
+    origin, phi, other = vectors
+    right = torch.stack([phi[i] - origin[i] for i in range(len(phi))])
+    square = sum(value * value for value in right)
+    inner = sum(other[i] * right[i] for i in range(len(right)))
+    rest = torch.stack([other[i] - inner / square * right[i] for i in range(len(right))])
+    return [origin, right, rest * (square / sum(value * value for value in rest)).sqrt()]
 
 
 def weights_by_hand(frame: Sequence[Tensor], scale: Tensor, place: Sequence[float]) -> Tensor:
@@ -71,9 +81,10 @@ def step_loss(
     is_black: list[bool],
     minibatches: list[tuple[Tensor, Tensor]],
     threshold: float,
+    frame_of: Callable[[Tensor], list[Tensor]] = frame_by_hand,
 ) -> tuple[Tensor, list[float]]:
     """Eq. 3 over a step's pixels, and each pixel's loss."""
-    frame = frame_by_hand(vectors)
+    frame = frame_of(vectors)
     black: list[Tensor] = []
     white: list[Tensor] = []
     losses: list[float] = []

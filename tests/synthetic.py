@@ -14,7 +14,8 @@ from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results.store import FitResult, open_folder, write_fit
+from bnbench.results.folder_protocol import open_folder
+from bnbench.results.store import FitResult, write_fit
 
 SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)
 # (black accuracy, white accuracy, blur in pixels) that a made-up arm settles at.

@@ -1,6 +1,7 @@
 """The built-in arms as ordinary modules: plain, bn, skip.
 
-Weights are Xavier-uniform, biases zero; batch normalization is :class:`bnbench.mpo.batch_norm.BatchNorm`.
+Initial weights are Xavier-uniform and biases zero, or both are torch's own. Batch normalization is
+:class:`bnbench.mpo.batch_norm.BatchNorm`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnbench.mpo.batch_norm import BatchNorm
-from bnbench.protocol.protocol import check_arm_name
+from bnbench.protocol.protocol import NORMALIZED, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
@@ -24,7 +25,7 @@ class ConvolutionalNetwork(nn.Module):
     Args:
         image_shape: channels, rows and columns of an image.
         classes: number of classes.
-        network: widths, strides, pooling, hidden units, gain of the initial weights.
+        network: widths, strides, pooling, hidden units, initial weights.
         arm: ``plain``; ``bn``, batch normalization after each convolution, before the ReLU; or
             ``skip``, x + relu(conv(x)) wherever both have one shape.
     """
@@ -43,12 +44,13 @@ class ConvolutionalNetwork(nn.Module):
         rows, columns = (network.map_size, network.map_size) if network.map_size else (rows, columns)
         self.hidden = nn.Linear(channels * rows * columns, network.hidden)
         self.output = nn.Linear(network.hidden, classes)
-        for layer in (*self.convolutions, self.hidden, self.output):
-            nn.init.xavier_uniform_(layer.weight, network.gain)
-            nn.init.zeros_(layer.bias)
+        if network.initial_weights == "xavier":
+            for layer in (*self.convolutions, self.hidden, self.output):
+                nn.init.xavier_uniform_(layer.weight, network.gain)
+                nn.init.zeros_(layer.bias)
         # BN comes last: what both arms have draws the same random numbers.
         self.norms = nn.ModuleList(
-            BatchNorm(width, network.bn_scale) if arm == "bn" else nn.Identity() for width in network.widths
+            BatchNorm(width, network.bn_scale) if arm in NORMALIZED else nn.Identity() for width in network.widths
         )
 
     def forward(self, images: Tensor) -> Tensor:

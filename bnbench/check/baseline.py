@@ -187,13 +187,20 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
 
 
 def baseline_content(
-    name: str, arms: Sequence[str], now: Mapping[Kind, Mapping[str, Value]], origin: Mapping[str, Any]
+    name: str, arms: Sequence[str], now: Mapping[Kind, Mapping[str, Value]], provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what a baseline file holds."""
     check_set = SETS[name]
     grid = {"arms": list(arms), "probs": list(check_set.probs), "seeds": list(check_set.seeds)}
     quantities = {str(kind): dict(values) for kind, values in now.items()}
-    return {"format": FORMAT, "set": name, "hash": check_set.protocol.hash, **grid, **quantities, "provenance": origin}
+    return {
+        "format": FORMAT,
+        "set": name,
+        "hash": check_set.protocol.hash,
+        **grid,
+        **quantities,
+        "provenance": provenance,
+    }
 
 
 def _exact_tolerance(value: Value) -> float:

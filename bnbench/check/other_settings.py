@@ -9,7 +9,8 @@ from bnbench.protocol.sections import DataProtocol, MaskProtocol, MeasurementPro
 from bnbench.sweep.start import draw_masks
 
 # Each knob away from where smoke, quick and compact have it, as paper does in part. Rows and columns differ, so that
-# one taken for the other shows. Precision is not among them: it rounds, and exact checks do not.
+# one taken for the other shows. Precision is not among them: it rounds, and exact checks do not. Knobs that came later
+# (optimizer, initial weights, inputs, directions, the middle pixel as origin) are held by their unit tests alone.
 OTHER = Protocol(
     "other settings",
     data=DataProtocol(dataset="digits", pool=2, held_out=300),

@@ -12,7 +12,7 @@ from bnbench.check.baseline import Finding, Value
 
 HEADINGS = ("quantity", "baseline", "now", "tolerance", "verdict")
 # What in a provenance can move a number, and how a person calls it.
-_ORIGINS = {
+_CONDITIONS = {
     "bnbench": "bnbench",
     "git_revision": "revision",
     "python": "Python",
@@ -38,9 +38,9 @@ def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     ]
 
 
-def markdown(findings: Sequence[Finding], origin: str) -> str:
+def markdown(findings: Sequence[Finding], changes: str) -> str:
     """Write a heading with the verdict, what :func:`since` says, and a table for each kind; fit for a CI summary."""
-    lines = [f"### bnbench check: {sentence(findings)}", "", _plain(origin)]
+    lines = [f"### bnbench check: {sentence(findings)}", "", _plain(changes)]
     for kind in ("exact", "statistical"):
         if own := [finding for finding in findings if finding.kind == kind]:
             lines += ["", f"**{kind}**", "", _line(HEADINGS), _line("---" for _ in HEADINGS)]
@@ -70,9 +70,9 @@ def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def since(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say what has changed since a baseline was written, going by its provenance and by that of here."""
-    known = [name for name in _ORIGINS if None not in (before.get(name), now.get(name))]
+    known = [name for name in _CONDITIONS if None not in (before.get(name), now.get(name))]
     names = [name for name in known if before[name] != now[name]]
-    changes = [f"{_ORIGINS[name]} {_origin(before[name])} → {_origin(now[name])}" for name in names]
+    changes = [f"{_CONDITIONS[name]} {_short(before[name])} → {_short(now[name])}" for name in names]
     changes += [
         f"{where} with uncommitted changes" for where, one in (("then", before), ("now", now)) if _is_dirty(one)
     ]
@@ -99,13 +99,13 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "�" for letter in text)
 
 
-def _origin(value: Any) -> str:
+def _short(value: Any) -> str:
     text = _one_line(str(value))
     return text[:7] if len(text) == 40 else text  # a revision
 
 
-def _is_dirty(origin: Mapping[str, Any]) -> bool:
-    return origin.get("git_dirty") is True
+def _is_dirty(provenance: Mapping[str, Any]) -> bool:
+    return provenance.get("git_dirty") is True
 
 
 def _plain(text: str) -> str:

@@ -61,7 +61,7 @@ def check(
     from bnbench.protocol.protocol import Grid
     from bnbench.sweep.devices import DeviceRequest
     from bnbench.sweep.execution import Execution
-    from bnbench.sweep.provenance import provenance
+    from bnbench.sweep.provenance import read_provenance
 
     chosen = check_set(name)
     grid = Grid(arms, chosen.probs, chosen.seeds)
@@ -77,13 +77,13 @@ def check(
     except (Interrupted, KeyboardInterrupt) as error:
         say("bnbench: interrupted; nothing was compared or written.")
         sys.exit(128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT))
-    origin = provenance(execution.slots[0], execution.threads, execution.chunk)
+    provenance = read_provenance(execution.slots[0], execution.threads, execution.chunk)
     if stored is None:
-        _update(baseline, name, grid, now, origin)
+        _update(baseline, name, grid, now, provenance)
         return
     findings = compare(stored, now, chosen)
-    _print(findings, stored["provenance"], origin)  # before files are written: a full disk must not hide it
-    _write(findings, stored["provenance"], origin, outputs)
+    _print(findings, stored["provenance"], provenance)  # before files are written: a full disk must not hide it
+    _write(findings, stored["provenance"], provenance, outputs)
     if not all(finding.is_within for finding in findings):
         sys.exit(1)
 
@@ -108,7 +108,7 @@ def _check_outputs(baseline: Path, outputs: dict[str, Path], *, update: bool) ->
             raise RequestError(f"{option} {path} cannot be written; give a file that can.")
 
 
-def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Value]], origin: dict[str, Any]) -> None:
+def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Value]], here: dict[str, Any]) -> None:
     from bnbench.check.baseline import DONE, FAILED, FIRST_STEPS, baseline_content
     from bnbench.results import layout
 
@@ -119,27 +119,27 @@ def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Val
     if failed := now.get("statistical", {}).get(FAILED):
         say(f"bnbench check: no baseline was written, for {failed} of {len(grid.fits())} fits failed")
         sys.exit(1)
-    content = baseline_content(name, grid.arms, now, origin)
+    content = baseline_content(name, grid.arms, now, here)
     layout.write_atomically(baseline, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     say(f"wrote {baseline}")
 
 
-def _write(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any], outputs: dict[str, Path]) -> None:
+def _write(findings: list[Finding], before: dict[str, Any], here: dict[str, Any], outputs: dict[str, Path]) -> None:
     from bnbench.check import verdict
 
-    plain = {**verdict.as_dict(findings), "baseline_provenance": before, "provenance": origin}
+    plain = {**verdict.as_dict(findings), "baseline_provenance": before, "provenance": here}
     contents = {
         # A name from a baseline may hold half a surrogate pair, which UTF-8 has not; \ud800 is how JSON writes it.
         "--json": (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
         "--junit": verdict.junit(findings),
-        "--markdown": verdict.markdown(findings, verdict.since(before, origin)).encode(),
+        "--markdown": verdict.markdown(findings, verdict.since(before, here)).encode(),
     }
     for option, content in contents.items():
         if option in outputs:  # in place: a CI server's summary, or /dev/stdout, is not ours to replace
             outputs[option].write_bytes(content)
 
 
-def _print(findings: list[Finding], before: dict[str, Any], origin: dict[str, Any]) -> None:
+def _print(findings: list[Finding], before: dict[str, Any], here: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -155,5 +155,5 @@ def _print(findings: list[Finding], before: dict[str, Any], origin: dict[str, An
     for row, finding in zip(verdict.rows(findings), findings, strict=True):
         table.add_row(*map(Text, row), style=None if finding.is_within else "bold red")
     console.print(table)
-    say(verdict.since(before, origin))
+    say(verdict.since(before, here))
     say(f"bnbench check: {verdict.sentence(findings)}")

@@ -11,6 +11,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
+from bnbench.protocol.mask_sizes import parse_sizes
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
     parse_count,
@@ -18,7 +20,6 @@ from bnbench.protocol.parsing import (
     parse_folder,
     parse_seconds,
     parse_shard,
-    parse_size,
 )
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
 
@@ -57,6 +58,7 @@ COUNT = Text("COUNT", parse_count)
 FOLDER = Text("FOLDER", parse_folder)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
+STEPS = Text("LIST", MeasuredSteps.parse)
 
 
 arms_option = click.option(
@@ -103,7 +105,7 @@ def knob_options(command: Command) -> Command:
         "float": float,
         "str": str,
         "tuple[int, ...]": Text("LIST", parse_counts),
-        "tuple[int, int]": Text("SIZE", parse_size),
+        "tuple[int, int]": Text("SIZES", parse_sizes),
     }
     for section in reversed(SECTIONS.values()):
         for knob in reversed(fields(section)):

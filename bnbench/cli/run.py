@@ -14,12 +14,14 @@ from bnbench.cli.options import (
     FOLDER,
     SECONDS,
     SHARD,
+    STEPS,
     Text,
     arms_option,
     image_options,
     knob_options,
     machine_options,
 )
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
@@ -54,6 +56,11 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     help="Seconds after which a fit that is not done counts as failed.  [default: no limit]",
 )
 @click.option("--keep-planes", is_flag=True, help="Keep each fit's plane too, for bnbench evaluate.")
+@click.option(
+    "--measure-at",
+    type=STEPS,
+    help="Measure each fit on the way too: at 12 steps spaced by the logarithm, or at 100,300,1000.",
+)
 @click.option("--shard", type=SHARD, default="1/1", help="Every M-th fit of the grid from the N-th on, for job arrays.")
 @click.option(
     "--backend",
@@ -86,6 +93,7 @@ def run(
     checkpoint_every: float,
     fit_timeout: float | None,
     keep_planes: bool,
+    measure_at: MeasuredSteps | None,
     shard: tuple[int, int],
     backend: str,
     scheduler: str | None,
@@ -108,6 +116,7 @@ def run(
     from bnbench.sweep.execution import Execution
     from bnbench.sweep.messages import Messages
     from bnbench.sweep.request import SweepRequest
+    from bnbench.sweep.sizes import run_sizes
     from bnbench.sweep.sweep import run_sweep
 
     execution = Execution(
@@ -116,8 +125,12 @@ def run(
         checkpoint_every=checkpoint_every,
         devices=DeviceRequest(devices, jobs, per_device, threads),
         keep_planes=keep_planes,
+        measure_at=measure_at,
         fit_timeout=fit_timeout,
     )
+    sizes = knobs.pop("mask_size") or (PROFILES[profile].mask.mask_size,)
+    if len(sizes) == 1:
+        knobs["mask_size"] = sizes[0]
     request = SweepRequest(
         PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
         Grid(arms, probs, seeds),
@@ -131,6 +144,11 @@ def run(
         dry_run=dry_run,
     )
     listener = JsonLines() if as_json else Messages()
-    swept = run_sweep(request, make_backend(backend, scheduler), listener)
-    if swept.failed or swept.plan.broken or (isinstance(listener, JsonLines) and listener.is_lost):
+    place = make_backend(backend, scheduler)
+    if len(sizes) == 1:
+        ended = [run_sweep(request, place, listener)]
+    else:
+        ended = list(run_sizes(request, sizes, place, listener).values())
+    is_lost = isinstance(listener, JsonLines) and listener.is_lost
+    if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
         sys.exit(1)

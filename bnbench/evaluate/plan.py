@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
@@ -104,36 +105,44 @@ def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
     plan, there = EvaluationPlan(broken=broken), set[str]()
     for group in groups:
         found = scan(group)
-        plan.broken += found.broken
-        plan.notes += found.notes
         fits = [(path.parent.parent, fit.key, fit.identity) for path, fit in found.fits.items()]
         there |= {key.arm for _, key, _ in fits}
         if not request.arms:
             plan.left_out.update(key.arm for _, key, _ in fits if is_own_arm(key.arm))
-        asked = [fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)]
-        if planes := _planes(asked, plan):
-            _plan_sweep(root, group.protocol, planes, request, plan)
+        planes = _read_planes([fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)])
+        plan.without_plane += planes.missing
+        plan.broken += [*found.broken, *planes.broken]
+        plan.notes += found.notes
+        if planes.found:
+            plan.tasks += _plan_sweep(root, group.protocol, planes.found, request)
     if missing := [arm for arm in request.arms if arm not in there]:
         raise RequestError(f"--arms {missing[0]}: {root} has no fits of it, only of {', '.join(sorted(there))}.")
     return plan
 
 
-def _planes(fits: list[tuple[Path, FitKey, str]], plan: EvaluationPlan) -> dict[FitKey, tuple[Path, str, str]]:
-    """Folder, identity and hash of each plane that belongs to its fit; what does not goes on record."""
-    found: dict[FitKey, tuple[Path, str, str]] = {}
+class _Planes(NamedTuple):
+    """The stored planes of some fits: folder, identity and hash of each that belongs to its fit, and the others."""
+
+    found: dict[FitKey, tuple[Path, str, str]]
+    missing: list[FitKey]
+    broken: list[str]
+
+
+def _read_planes(fits: list[tuple[Path, FitKey, str]]) -> _Planes:
+    planes = _Planes({}, [], [])
     for folder, key, identity in fits:
         path = layout.plane_path(folder, key)
         try:
             if not layout.is_there(path):
-                plan.without_plane.append(key)
+                planes.missing.append(key)
                 continue
             _check_plane(path, key, identity)
-            found[key] = folder, identity, plane_hash(path)
+            planes.found[key] = folder, identity, plane_hash(path)
         except store.StoreError as error:
-            plan.broken.append(str(error))
+            planes.broken.append(str(error))
         except OSError as error:
-            plan.broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
-    return found
+            planes.broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
+    return planes
 
 
 def _check_plane(path: Path, key: FitKey, identity: str) -> None:
@@ -148,12 +157,9 @@ def _check_plane(path: Path, key: FitKey, identity: str) -> None:
 
 
 def _plan_sweep(
-    root: Path,
-    protocol: Protocol,
-    found: dict[FitKey, tuple[Path, str, str]],
-    request: EvaluationRequest,
-    plan: EvaluationPlan,
-) -> None:
+    root: Path, protocol: Protocol, found: dict[FitKey, tuple[Path, str, str]], request: EvaluationRequest
+) -> list[PlaneTask]:
+    """Return what is asked of the stored planes of one sweep, and what is left of it to do."""
     asked, execution = request.measurement(protocol), request.execution
     data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download)
     asked_policies = request.policies or tuple(policies(protocol))
@@ -164,10 +170,12 @@ def _plan_sweep(
             )
     factories = {arm: load_arm(arm, data.image_shape, data.classes, protocol.network) for arm in {k.arm for k in found}}
     bn = {arm for arm, factory in factories.items() if uses_bn(fresh_network(factory, 0))}
+    tasks: list[PlaneTask] = []
     for key, (folder, identity, plane) in found.items():
         evaluations = tuple(
             Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), policy)
             for policy in (asked_policies if key.arm in bn else (NO_BN,))
         )
         done = {one for one in evaluations if one.is_done(request.out, with_landscape=request.with_landscapes)}
-        plan.tasks.append(PlaneTask(folder, key, evaluations, tuple(one for one in evaluations if one not in done)))
+        tasks.append(PlaneTask(folder, key, evaluations, tuple(one for one in evaluations if one not in done)))
+    return tasks

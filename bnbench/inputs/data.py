@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: loaded once per process, pooled and standardized."""
+"""Data sets as tensors in memory: loaded once per process, pooled, and standardized or left in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from torch import Tensor
 from bnbench.inputs.datasets import read_dataset
 from bnbench.inputs.image_files import DataError
 from bnbench.mpo.images import Images
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import Protocol
-from bnbench.protocol.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
+from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
 
 __all__ = ["DataError", "DataSet", "Images", "load_data", "load_data_of"]
 
@@ -59,10 +60,11 @@ class DataSet:
 def load_data(
     data: DataProtocol, measurement: MeasurementProtocol, folder: Path | None = None, download: bool = False
 ) -> DataSet:
-    """Load, pool, split and standardize a data set; once per process.
+    """Load, pool, split and scale a data set; once per process.
 
     Images are average-pooled by ``data.pool``, then standardized by mean and deviation (one number
-    per channel) of the images trained on. The last ``data.held_out`` training images are held out.
+    per channel) of the images trained on, or left in [0, 1], as ``data.inputs`` says. The last
+    ``data.held_out`` training images are held out.
 
     Args:
         data: which data set, pooling and split.
@@ -87,6 +89,8 @@ def load_data(
     if not deviation.all():
         channel = (deviation.flatten() == 0).nonzero()[0].item()
         raise DataError(f"--dataset {data.dataset}: channel {channel} of the images trained on is the same throughout.")
+    if data.inputs == "unit":
+        mean, deviation = torch.zeros_like(mean), torch.ones_like(deviation)
     train, test = (
         Images((pixels - mean) / deviation, torch.from_numpy(labels))
         for pixels, labels in zip(pooled, (train_labels, test_labels), strict=True)
@@ -97,7 +101,7 @@ def load_data(
         test if measurement.split == "test" else held_out, measurement.test_images, "--test-images", measurement.split
     )
     sample = _first(train, measurement.train_images, "--train-images", "training")
-    content = "" if digest == KNOWN_IMAGES.get(data.dataset) else digest
+    content = "" if digest == DATASETS[data.dataset].digest else digest
     return DataSet(train, sample, measured, int(train_labels.max()) + 1, digest, content)
 
 
@@ -115,7 +119,7 @@ def load_data_of(protocol: Protocol, folder: Path | None = None, download: bool 
         DataError: as :func:`load_data`, or the images here are others.
     """
     found = load_data(protocol.data, protocol.measurement, folder, download)
-    if found.content != protocol.content and (protocol.content or protocol.data.dataset in KNOWN_IMAGES):
+    if found.content != protocol.content and (protocol.content or DATASETS[protocol.data.dataset].digest):
         here = replace(protocol, content=found.content)
         raise DataError(
             f"--dataset {protocol.data.dataset}: the images here are {here.images}, those of the fits are "

@@ -6,27 +6,19 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from bnbench.inputs.digits import read_digits
-from bnbench.inputs.image_files import Arrays, DataError, read_cifar_batch, read_idx
-from bnbench.protocol.sections import KNOWN_IMAGES
+from bnbench.inputs.formats import FORMATS
+from bnbench.inputs.image_files import Arrays, DataError
+from bnbench.protocol.datasets import DATASETS
 from bnbench.wording import counted
 
 DATASETS_FOLDER = "BNBENCH_DATASETS"  # names the only folder that is looked into unless --data-folder does
 DEBIAN = Path("/usr/share/datasets")
-Names = dict[str, tuple[str, ...]]  # a file to its spellings
-_TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10"}
-_BATCHES = "cifar-10-batches-py"
-_IDX: Names = {
-    f"{part}-{kind}": (f"{part}-{kind}-ubyte", f"{part}-{kind.replace('-idx', '.idx')}-ubyte")
-    for part in ("train", "t10k")
-    for kind in ("images-idx3", "labels-idx1")
-}
-_CIFAR: Names = {name: (name,) for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")}
 _SHOWN = 4  # names of a folder's files in a sentence
 
 
@@ -56,26 +48,25 @@ def read_dataset(dataset: str, folder: Path | None = None, download: bool = Fals
     Raises:
         DataError: it is not there, not whole or damaged.
     """
-    if dataset == "digits":
-        parts = read_digits()
+    layout = FORMATS[DATASETS[dataset].format]
+    if not layout.files:
+        parts = layout.read({})
         return ImageArrays(*parts, digest_of(parts))
-    wanted = _CIFAR if dataset == "cifar10" else _IDX
-    places = _places(dataset, folder)
-    found = _find(wanted, places)
+    found = _find(layout.files, _places(dataset, folder))
     if not found and download and not (folder and _is_meant(folder)):
         _fetch(dataset, folder or _default_folders(dataset)[-1])
-        found = _find(wanted, places := _places(dataset, folder))
+        found = _find(layout.files, _places(dataset, folder))
     if not found:
         raise DataError(_not_there(dataset, folder))
-    if missing := [names[0] for name, names in wanted.items() if name not in found]:
+    if missing := [names[0] for name, names in layout.files.items() if name not in found]:
         here = next(iter(found.values())).parent
         raise DataError(
             f"--dataset {dataset}: {here} has no {missing[0]}, only {_listed(here)}; add it, "
             "or take the folder away and fetch all with --download."
         )
-    parts = _cifar(found) if dataset == "cifar10" else (_idx(found, "train"), _idx(found, "t10k"))
+    parts = layout.read(found)
     digest = digest_of(parts)
-    if other := next((name for name, known in KNOWN_IMAGES.items() if known == digest and name != dataset), None):
+    if other := next((name for name, known in DATASETS.items() if known.digest == digest and name != dataset), None):
         raise DataError(
             f"--dataset {dataset}: the images in {next(iter(found.values())).parent} are those of {other}; "
             f"give --dataset {other}, or another --data-folder."
@@ -112,11 +103,13 @@ def _default_folders(dataset: str) -> list[Path]:
 
 def _places(dataset: str, folder: Path | None) -> list[Path]:
     """Folders in which the files may lie: those that bear the data set's name before the one that was given."""
+    own = FORMATS[DATASETS[dataset].format].folder
+    names = {_plain_name(name) for name in (dataset, own) if name}
     places: list[Path] = []
     for top in [folder] if folder else _default_folders(dataset):
-        named = [path for path in _below(top) if _plain_name(path) in (dataset.replace("-", ""), _plain_name(_BATCHES))]
+        named = [path for path in _below(top) if _plain_name(path) in names]
         roots = [*named, top] if folder else named
-        places += [place for root in roots for place in (root, root / "raw", root / _BATCHES)]
+        places += [root / inside for root in roots for inside in ("", "raw", own)]
     return places
 
 
@@ -133,7 +126,7 @@ def _below(folder: Path) -> list[Path]:
         raise DataError(f"--data-folder {folder} cannot be read ({error.strerror}).") from error
 
 
-def _find(wanted: Names, places: list[Path]) -> dict[str, Path]:
+def _find(wanted: Mapping[str, tuple[str, ...]], places: list[Path]) -> dict[str, Path]:
     """The first place that has any of the files, and which of them it has."""
     for place in places:
         found = {
@@ -158,17 +151,15 @@ def _spellings(place: Path, names: tuple[str, ...]) -> list[Path]:
 
 def _not_there(dataset: str, folder: Path | None) -> str:
     """One sentence on why nothing was found: nothing is there, or something that is not read."""
-    debian = "install Debian's package dataset-fashion-mnist; " if dataset == "fashion-mnist" else ""
-    elsewhere = "" if dataset == "fashion-mnist" else "use --profile smoke, whose digits come with scikit-learn; "
+    known = DATASETS[dataset]
+    debian = f"install Debian's package {known.debian}; " if known.debian else ""
+    elsewhere = "" if known.debian else "use --profile smoke, whose digits come with scikit-learn; "
     if folder and _is_meant(folder):
         return f"--data-folder {folder} is no folder; give the one that the data set's files lie in."
     if folder and _below(folder):
-        files = "four files train-images-idx3-ubyte and so on, .gz or not"
-        if dataset == "cifar10":
-            files = f"six files of {_BATCHES}"
         return (
             f"--data-folder {folder} holds no files of {dataset} that are read, but {_listed(folder)}{_hint(folder)}; "
-            f"give the folder of its {files}, or one that is empty, with --download."
+            f"give the folder of its {FORMATS[known.format].wanted}, or one that is empty, with --download."
         )
     here = folder or _default_folders(dataset)[-1]
     return (
@@ -208,7 +199,7 @@ def _fetch(dataset: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bnbench-", dir=folder) as fresh:
-            getattr(torchvision.datasets, _TORCHVISION[dataset])(fresh, download=True)
+            getattr(torchvision.datasets, DATASETS[dataset].torchvision)(fresh, download=True)
             for path in sorted(Path(fresh).rglob("*")):
                 target = folder / path.relative_to(fresh)
                 if path.is_dir():
@@ -220,14 +211,3 @@ def _fetch(dataset: str, folder: Path) -> None:
             f"--dataset {dataset} is not on this machine and could not be fetched into {folder} ({error}); "
             "try again, or give --data-folder with its files."
         ) from error
-
-
-def _idx(found: dict[str, Path], part: str) -> Arrays:
-    return read_idx(found[f"{part}-images-idx3"], found[f"{part}-labels-idx1"])
-
-
-def _cifar(found: dict[str, Path]) -> tuple[Arrays, Arrays]:
-    batches = {name: read_cifar_batch(path) for name, path in found.items()}
-    trained = [batches[name] for name in _CIFAR if name != "test_batch"]
-    pixels, labels = (np.concatenate(values) for values in zip(*trained, strict=True))
-    return (pixels, labels), batches["test_batch"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from html import escape
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bnbench.interactive.values import folder_of
+from bnbench.interactive.naming import Names, errors_name_arguments, in_python, names_of
+from bnbench.interactive.values import folder_of, formats_of, pair_of
+from bnbench.measures.registry import ALWAYS_STORED, REGISTERED
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import Grid, Protocol
@@ -23,9 +25,12 @@ from bnbench.wording import counted, plain_number
 if TYPE_CHECKING:
     from bnbench.report import Report
 
+_LATER = [measure for measure in REGISTERED if measure.name not in ALWAYS_STORED]
 _COLUMNS = (
-    *("arm", "p", "seed", "policy", "black", "white", "difference", "black_loss", "white_loss"),
+    *("arm", "p", "seed", "policy", *ALWAYS_STORED),
     *("black_trained", "white_trained", "difference_trained", "wall_seconds"),
+    *(measure.name for measure in _LATER),
+    *(f"{measure.name}_trained" for measure in _LATER if measure.trained_column),
 )
 
 
@@ -42,12 +47,12 @@ class SweepResult:
         broken: a sentence for each file that is in the way of a fit.
     """
 
-    def __init__(self, swept: Swept) -> None:
+    def __init__(self, swept: Swept, names: Names) -> None:
         self.folder: Path = swept.plan.folder.absolute()  # a notebook may change its working directory
         self.protocol: Protocol = swept.plan.protocol
         self.grid: Grid = swept.plan.grid
-        self.broken: list[str] = swept.plan.broken
-        self._swept = swept
+        self.broken: list[str] = [in_python(sentence, names) for sentence in swept.plan.broken]
+        self._failures = {key: in_python(message, names) for key, message in swept.failed.items()}
 
     @property
     def fits(self) -> pd.DataFrame:
@@ -62,30 +67,29 @@ class SweepResult:
         table = fits_table(read_sweep(self.folder))
         asked = {astuple(key) for key in self.grid.fits()}
         rows = [key in asked for key in zip(table["arm"], table["p"], table["seed"], strict=True)]
-        others = [name for name in table if name not in _COLUMNS]
-        return table.loc[np.array(rows, bool)].reindex(columns=[*_COLUMNS, *others]).reset_index(drop=True)
+        return table.loc[np.array(rows, bool)].reindex(columns=[*_COLUMNS]).reset_index(drop=True)
 
     @property
     def failed(self) -> pd.DataFrame:
         """Return a row per fit that failed in this run or an earlier one, ``arm, p, seed, message``."""
-        rows = [(*astuple(key), message) for key, message in self._swept.failed.items()]
+        rows = [(*astuple(key), message) for key, message in self._failures.items()]
         return pd.DataFrame(rows, columns=["arm", "p", "seed", "message"])
 
     def report(
         self,
         out: str | Path | None = None,
         *,
-        formats: Collection[str] = FORMATS,
+        formats: str | Iterable[str] = FORMATS,
         evaluations: str | Path | None = None,
-        figure3: tuple[float, int] | None = None,
+        figure3: str | tuple[float, int] | None = None,
     ) -> Report:
         """Write the report of all that the folder holds, see :func:`bnbench.build_report`.
 
         Args:
             out: where to write; by default ``reports/`` and the folder's name.
-            formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`.
+            formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`: one, several, or text with commas.
             evaluations: what ``bnbench evaluate`` wrote; by default ``evaluations`` in the folder.
-            figure3: fill probability and seed of figure 3.
+            figure3: fill probability and seed of figure 3, such as (0.5, 1) or ``0.5,1``.
 
         Returns:
             What was written.
@@ -95,13 +99,14 @@ class SweepResult:
         """
         from bnbench.report import build_report
 
-        return build_report(
-            self.folder,
-            folder_of(out, "out") or Path("reports") / self.folder.resolve().name,
-            formats=formats,
-            evaluations=folder_of(evaluations, "evaluations"),
-            figure3=figure3,
-        )
+        with errors_name_arguments(names_of(SweepResult.report)):
+            return build_report(
+                self.folder,
+                folder_of(out, "out") or Path("reports") / self.folder.resolve().name,
+                formats=formats_of(formats),
+                evaluations=folder_of(evaluations, "evaluations"),
+                figure3=pair_of(figure3),
+            )
 
     def __repr__(self) -> str:
         return f"<SweepResult {title(self.protocol)}: {self._state(len(self.fits))}; {_short(self.folder)}>"
@@ -111,12 +116,12 @@ class SweepResult:
         sentences = [f"{title(self.protocol)}: {self._state(len(fits))}.", *self._next(len(fits))]
         parts = [f"<p>{escape(' '.join(sentences))}</p>", _differences(fits, self.grid.arms) if len(fits) else ""]
         if len(self.failed):
-            failures = (f"{key}: {message}" for key, message in self._swept.failed.items())
+            failures = (f"{key}: {message}" for key, message in self._failures.items())
             parts.append(f"<ul>{''.join(f'<li>{escape(failure)}</li>' for failure in failures)}</ul>")
         return "".join(parts)
 
     def _state(self, done: int) -> str:
-        failed, unreadable = len(self._swept.failed), len(self.broken)
+        failed, unreadable = len(self._failures), len(self.broken)
         left = len(self.grid.fits()) - done - failed - unreadable
         counts = ((failed, "failed"), (unreadable, "unreadable"), (left, "to do"))
         found = "".join(f", {count:,} {word}" for count, word in counts if count > 0)
@@ -125,9 +130,9 @@ class SweepResult:
     def _next(self, done: int) -> list[str]:
         """Say how to go on, a sentence each."""
         sentences = [f"Results are in {_short(self.folder)}."]
-        if done + len(self._swept.failed) + len(self.broken) < len(self.grid.fits()):
+        if done + len(self._failures) + len(self.broken) < len(self.grid.fits()):
             sentences.append("The same call goes on.")
-        if self._swept.failed:
+        if self._failures:
             sentences.append("With retry_failed=True it runs failed fits again.")
         if done:
             sentences.append(".report() writes figures, tables and a page.")

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from bnbench.interactive import values
+from bnbench.interactive.knobs import Knob, protocol_of
+from bnbench.interactive.naming import MessagesOfACall, errors_name_arguments, names_of
 from bnbench.interactive.result import SweepResult
+from bnbench.interactive.sizes import SizesResult
 from bnbench.process.surroundings import as_it_was
-from bnbench.protocol.parsing import parse_count, parse_seconds
+from bnbench.protocol.mask_sizes import size_name
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.interrupts import Interrupted
-from bnbench.sweep.messages import Listener, Messages
-from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.messages import Listener
+from bnbench.sweep.request import SweepRequest
+from bnbench.sweep.sizes import folder_above, run_sizes
 from bnbench.sweep.sweep import run_sweep
+
+T = TypeVar("T")
 
 
 def run(
@@ -41,12 +49,13 @@ def run(
     checkpoint_every: float = 120.0,
     fit_timeout: float | None = None,
     keep_planes: bool = False,
+    measure_at: str | int | Iterable[int] | None = None,
     shard: str | tuple[int, int] = (1, 1),
     retry_failed: bool = False,
     force: bool = False,
     fail_fast: bool = False,
     progress: bool = True,
-    **knobs: values.Knob,
+    **knobs: Knob,
 ) -> SweepResult:
     """Fit planes to seeded random masks and measure their landscapes, as ``bnbench run`` does.
 
@@ -72,64 +81,76 @@ def run(
         checkpoint_every: seconds between two checkpoints of a fit.
         fit_timeout: seconds after which a fit that is not done counts as failed; None for no limit.
         keep_planes: keep each fit's plane too, for ``bnbench evaluate``.
+        measure_at: measure each fit on the way too: at so many steps, spaced by the logarithm, or at the steps given.
         shard: (N, M) or ``N/M``: every M-th fit of the grid from the N-th on.
         retry_failed: run fits again that have failed.
         force: run every fit again; what is there is moved aside, not deleted.
         fail_fast: stop at the first fit that fails.
         progress: show the plan and how far it is on stderr.
         **knobs: knobs of the protocol to change, such as ``steps=300`` or ``mask_size=10``; the results then go to
-            a folder of their own. The page of the commands names them all.
+            a folder of their own. The page of the commands names them all. ``mask_size="14,20,28"``, or pairs such as
+            ``[(14, 14), (20, 30)]``, runs a sweep for each size, into folders of their own below ``folder``; two
+            numbers alone are the rows and columns of one mask.
 
     Returns:
-        The finished fits, those that failed, and what is left.
+        The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes.
 
     Raises:
-        RequestError: the request cannot be met; the message names the option, the value and the way out.
+        RequestError: the request cannot be met; the message names the argument, the value and the way out.
         KeyboardInterrupt: it was stopped; all that was computed is kept.
     """
-    where = DeviceRequest(
-        values.devices_of(devices),
-        values.count_of(jobs, "jobs"),
-        values.count_of(per_device, "per_device"),
-        parse_count(str(threads), "threads"),
-    )
-    execution = Execution(
-        data_folder=values.folder_of(data_folder, "data_folder"),
-        download=values.flag_of(download, "download"),
-        checkpoint_every=parse_seconds(str(checkpoint_every), "checkpoint_every"),
-        devices=where,
-        keep_planes=values.flag_of(keep_planes, "keep_planes"),
-        fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
-    )
-    request = SweepRequest(
-        values.protocol_of(profile, knobs, [*signature(run).parameters]),
-        Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
-        values.folder_of(folder, "folder"),
-        execution,
-        values.count_of(chunk, "chunk"),
-        values.shard_of(shard),
-        retry_failed=values.flag_of(retry_failed, "retry_failed"),
-        force=values.flag_of(force, "force"),
-        fail_fast=values.flag_of(fail_fast, "fail_fast"),
-    )
-    listener = (
-        Messages("the same call", "retry_failed=True", "force=True")
-        if values.flag_of(progress, "progress")
-        else Listener()
-    )
-    with as_it_was():
-        return SweepResult(_interruptible(request, values.backend_of(backend), listener))
+    names = names_of(run, out="folder")
+    with errors_name_arguments(names):
+        where = DeviceRequest(
+            values.devices_of(devices),
+            values.count_of(jobs, "jobs"),
+            values.count_of(per_device, "per_device"),
+            values.required_count_of(threads, "threads"),
+        )
+        execution = Execution(
+            data_folder=values.folder_of(data_folder, "data_folder"),
+            download=values.flag_of(download, "download"),
+            checkpoint_every=values.required_seconds_of(checkpoint_every, "checkpoint_every"),
+            devices=where,
+            keep_planes=values.flag_of(keep_planes, "keep_planes"),
+            measure_at=values.steps_of(measure_at),
+            fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
+        )
+        sizes = values.sizes_of(knobs)
+        if sizes:
+            knobs = {name: value for name, value in knobs.items() if name != "mask_size"}
+            knobs |= {"mask_size": sizes[0]} if len(sizes) == 1 else {}
+        request = SweepRequest(
+            protocol_of(profile, knobs, [*signature(run).parameters]),
+            Grid(values.arms_of(arms), values.probs_of(probs), values.seeds_of(seeds)),
+            values.folder_of(folder, "folder"),
+            execution,
+            values.count_of(chunk, "chunk"),
+            values.shard_of(shard),
+            retry_failed=values.flag_of(retry_failed, "retry_failed"),
+            force=values.flag_of(force, "force"),
+            fail_fast=values.flag_of(fail_fast, "fail_fast"),
+        )
+        listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
+        where_computed = values.backend_of(backend)
+        with as_it_was():
+            if len(sizes) < 2:
+                return SweepResult(
+                    _interruptible(partial(run_sweep, request, where_computed, listener), listener), names
+                )
+            swept = _interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener)
+        return SizesResult(folder_above(request), {size_name(size): one for size, one in swept.items()}, names)
 
 
-def _interruptible(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
-    """Run a sweep; where a signal stops it, clean up, then raise that signal again.
+def _interruptible(sweep: Callable[[], T], listener: Listener) -> T:
+    """Run one sweep or several; where a signal stops it, clean up, then raise that signal again.
 
     Raises:
         KeyboardInterrupt: it was stopped.
     """
     try:
-        return run_sweep(request, backend, listener)
+        return sweep()
     except Interrupted as interrupted:
-        listener.note("interrupted; all that was computed is kept, and the same call goes on from there.")
+        listener.note("interrupted; all that was computed is kept, and the same command goes on from there.")
         signal.raise_signal(interrupted.number)  # the handlers of before are in place again
         raise KeyboardInterrupt from None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
 from inspect import isabstract
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,52 +12,45 @@ import numpy as np
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.interactive.knobs import Knob
+from bnbench.protocol.mask_sizes import Size, parse_sizes
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_arms,
     parse_count,
     parse_folder,
+    parse_formats,
+    parse_pair,
     parse_probs,
     parse_seconds,
     parse_seeds,
     parse_shard,
 )
-from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import SECTIONS, Protocol
 from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.backend import Backend
 
-_OPTIONS_OF_THE_COMMAND = {"out": "folder", "scheduler": "backend=bnbench.Dask(address)"}
-Knob = int | float | str | Sequence[int]
 
+def sizes_of(knobs: Mapping[str, Knob]) -> tuple[Size, ...]:
+    """Return the mask sizes where several are asked for, as text such as ``14,20,28`` or as pairs; else none.
 
-def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Sequence[str]) -> Protocol:
-    """Return the protocol of a profile and of what is changed in it.
-
-    Args:
-        profile: its name, or a protocol.
-        knobs: name to new value; a list stands for a tuple, and one number for a mask of as many rows as columns.
-        options: names of the call's other arguments, one of which a misspelt knob may be meant for.
+    Two numbers alone are the rows and columns of a single mask.
 
     Raises:
-        RequestError: there is no such profile or knob, or a value is not accepted.
+        RequestError: more than two numbers, which may be meant for sizes, or as
+            :func:`bnbench.protocol.mask_sizes.parse_sizes`.
     """
-    if isinstance(profile, str):
-        if profile not in PROFILES:
-            raise RequestError(f"profile {profile!r} is unknown; use {', '.join(PROFILES)}, or give a Protocol.")
-        profile = PROFILES[profile]
-    if not isinstance(profile, Protocol):
-        raise RequestError(f"profile {profile!r} is none; use {', '.join(PROFILES)}, or give a Protocol.")
-    known = dict(profile.knobs())
-    for name in knobs:
-        if name in _OPTIONS_OF_THE_COMMAND:
-            raise RequestError(f"{name} is an option of the command; here give {_OPTIONS_OF_THE_COMMAND[name]}.")
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *options], n=1)
-            raise RequestError(
-                f"{name} is neither an argument of bnbench.run nor a knob; "
-                + (f"{near[0]} is one." if near else f"the knobs are {', '.join(known)}.")
-            )
-    return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
+    asked = knobs.get("mask_size")
+    if isinstance(asked, str):
+        return parse_sizes(asked, "mask_size")
+    several = _several(asked)
+    if all(isinstance(size, Integral) for size in several) and len(several) > 2:
+        text = ",".join(map(str, several))
+        raise RequestError(
+            f'mask_size {asked}: several sizes are text, mask_size="{text}", or pairs of rows and columns.'
+        )
+    if not several or not all(isinstance(size, Iterable) and not isinstance(size, str) for size in several):
+        return ()
+    return parse_sizes(",".join("x".join(map(str, size)) for size in several), "mask_size")
 
 
 def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
@@ -69,7 +60,7 @@ def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
         RequestError: as :func:`bnbench.protocol.parsing.parse_probs`.
     """
     if isinstance(probs, str):
-        return parse_probs(probs, "probs")
+        return parse_probs(_text(probs), "probs")
     return parse_probs(",".join(map(_decimal, _several(probs))), "probs")
 
 
@@ -79,9 +70,12 @@ def seeds_of(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seeds`.
     """
-    if isinstance(seeds, str | int | Real):
-        return parse_seeds(str(seeds), "seeds")
-    texts = [str(seed) for seed in _several(seeds)]
+    several = _several(seeds)
+    if isinstance(seeds, str | Integral):
+        return parse_seeds(_text(seeds), "seeds")
+    if fractions := [seed for seed in several if isinstance(seed, Real) and not isinstance(seed, Integral)]:
+        raise RequestError(f"seeds {fractions[0]}: give whole numbers, such as 5 (seeds 1 to 5) or [101, 103].")
+    texts = [str(seed) for seed in several]
     return parse_seeds(f"{texts[0]}:{texts[0]}:1" if len(texts) == 1 else ",".join(texts), "seeds")
 
 
@@ -100,13 +94,31 @@ def arms_of(arms: str | Iterable[str]) -> tuple[str, ...]:
     return parse_arms(",".join(names), "arms")
 
 
+def steps_of(steps: str | int | Iterable[int] | None) -> MeasuredSteps | None:
+    """Return the steps at which a fit is measured, given as text, as a number of steps, or as several steps.
+
+    Raises:
+        RequestError: as :meth:`bnbench.protocol.measured_steps.MeasuredSteps.parse`.
+    """
+    if steps is None:
+        return None
+    if isinstance(steps, str | Integral):
+        return MeasuredSteps.parse(_text(steps), "measure_at")
+    return MeasuredSteps.parse(",".join(map(str, [*_several(steps), ""])), "measure_at")
+
+
 def count_of(count: int | None, name: str) -> int | None:
     """Return a number of fits, threads or pixels.
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_count`.
     """
-    return None if count is None else parse_count(str(count), name)
+    return None if count is None else required_count_of(count, name)
+
+
+def required_count_of(count: int, name: str) -> int:
+    """Return a number that has to be given, as :func:`count_of`."""
+    return parse_count(_text(count), name)
 
 
 def seconds_of(seconds: float | None, name: str) -> float | None:
@@ -115,7 +127,12 @@ def seconds_of(seconds: float | None, name: str) -> float | None:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seconds`.
     """
-    return None if seconds is None else parse_seconds(str(seconds), name)
+    return None if seconds is None else required_seconds_of(seconds, name)
+
+
+def required_seconds_of(seconds: float, name: str) -> float:
+    """Return a number of seconds that has to be given, as :func:`seconds_of`."""
+    return parse_seconds(_text(seconds), name)
 
 
 def backend_of(backend: object) -> Backend:
@@ -179,30 +196,36 @@ def shard_of(shard: str | tuple[int, int]) -> tuple[int, int]:
     return parse_shard(shard if isinstance(shard, str) else "/".join(map(str, _several(shard))), "shard")
 
 
+def formats_of(formats: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the formats of a report, given as text with commas or several names.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_formats`.
+    """
+    return parse_formats(formats if isinstance(formats, str) else ",".join(map(str, _several(formats))), "formats")
+
+
+def pair_of(pair: str | tuple[float, int] | None) -> tuple[float, int] | None:
+    """Return a fill probability and a seed given as ``0.5,1`` or (0.5, 1).
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.parsing.parse_pair`.
+    """
+    if pair is None:
+        return None
+    return parse_pair(pair if isinstance(pair, str) else ",".join(map(_decimal, _several(pair))), "figure3")
+
+
 def _several(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, Iterable) else [values]
+    """Several values as a list; a single one, or what holds values of another kind, is its only one."""
+    return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping) else [values]
+
+
+def _text(value: object) -> str:
+    """A value as text, in which nothing can be seen, too."""
+    return repr(value) if isinstance(value, str) and not value.strip() else str(value)
 
 
 def _decimal(number: Any) -> str:
     """A number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
-    return f"{float(number):.12g}" if isinstance(number, Real) else str(number)
-
-
-def _knob_value(name: str, value: Any) -> Any:
-    """A natural value as the knob holds it; one that it refuses is left for it to refuse."""
-    constraints = {knob.name: knob.metadata for section in SECTIONS.values() for knob in fields(section)}[name]
-    if isinstance(value, bool | np.bool_):
-        raise RequestError(f"{name} {value} is no value of a knob; give a number.")
-    if isinstance(value, Integral) and "length" in constraints:
-        return (int(value),) * constraints["length"]
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return tuple(_knob_value_of_number(one) for one in value)
-    return value
-
-
-def _knob_value_of_number(value: Any) -> Any:
-    return int(value) if isinstance(value, Integral) else value
+    return str(number) if isinstance(number, bool) or not isinstance(number, Real) else f"{float(number):.12g}"

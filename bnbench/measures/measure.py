@@ -59,7 +59,7 @@ class FittedPlane:
         measured: the images that the protocol measures on.
         train: the training images, for BN statistics that are estimated beforehand.
         policy: BN statistics; ``NO_BN`` for networks without BN.
-        origin: where (α, β) = (0, 0) lies, ``centre`` or ``corner``.
+        origin: where (α, β) = (0, 0) lies, ``centre``, ``corner`` or ``middle-pixel``.
     """
 
     plane: Plane

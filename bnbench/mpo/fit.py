@@ -61,7 +61,7 @@ class Fit:
         trained: True where trained, same shape.
         data: training images, on the plane's device and of its dtype.
         training: objective and optimization.
-        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
         pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
         images: generator of the images' order, on the CPU; by default a new one with seed 1.
         chunk: pixels computed at once.
@@ -220,7 +220,7 @@ def fit(
         trained: True where trained, same shape.
         data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
         training: objective and optimization; by default those of ``compact``.
-        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
         pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
         images: generator of the images' order, on the CPU; by default a new one with seed 1.
         chunk: pixels computed at once.

@@ -22,7 +22,7 @@ class Images:
     A tensor's pixels keep their type: a fit casts them to its plane's. The graph that computed them is left behind.
 
     Attributes:
-        pixels: standardized images, floating point, shape (N, C, H, W), N at least 1; all finite and not all equal.
+        pixels: images, best standardized, floating point, shape (N, C, H, W), N at least 1; all finite, not all equal.
         labels: classes from 0, int64, shape (N,). Whether the network has so many outputs is checked where it is used.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -44,6 +44,7 @@ def measure_landscape(
     bn_statistics: BnPolicy | str = "batch:512",
     reference: Images | None = None,
     origin: str = "centre",
+    before_part: Callable[[], None] | None = None,
 ) -> Landscape:
     """Evaluate the network at every pixel of a grid.
 
@@ -55,7 +56,8 @@ def measure_landscape(
             normalized by their own statistics; or ``recalibrate:N``, all by those of the first N images of
             ``reference``, estimated anew at each pixel. Running averages do not exist. Networks without BN ignore it.
         reference: training images; only ``recalibrate`` needs them.
-        origin: where (α, β, …) = 0 lies, ``centre`` or ``corner``.
+        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
+        before_part: called again and again on the way; what it raises ends the measurement.
 
     Returns:
         Loss and accuracy over all images of ``data``, each of the grid's shape.
@@ -75,6 +77,8 @@ def measure_landscape(
         for part in torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once):
             weights = plane.network_weights(frame, coordinates[part])
             for pixels, labels in _batches(data, batch):
+                if before_part:
+                    before_part()
                 sums[:, part] += _sums(plane, weights, torch.cat([seen, pixels]), labels)
     loss, accuracy = (sums / len(data)).cpu().view(2, *shape)
     return Landscape(loss, accuracy)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from bnbench.errors import RequestError
 
 # The settings are torch's own but for SGD's momentum, without which a plane hardly leaves its start.
-_RULES: dict[str, Callable[..., Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
 }
@@ -30,6 +30,6 @@ def build_optimizer(name: str, groups: Sequence[dict[str, Any]], learning_rate: 
     Raises:
         ValueError: no rule has this name.
     """
-    if name not in _RULES:
-        raise RequestError(f"optimizer={name!r} is unknown; use {' or '.join(_RULES)}.")
-    return _RULES[name](groups, lr=learning_rate)
+    if name not in OPTIMIZERS:
+        raise RequestError(f"optimizer={name!r} is unknown; use {' or '.join(OPTIMIZERS)}.")
+    return OPTIMIZERS[name](groups, lr=learning_rate)

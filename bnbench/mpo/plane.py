@@ -5,7 +5,7 @@ Letters: P points, n weights, d directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,18 +25,21 @@ class Plane(nn.Module):
     """Weights w(α, β) = w_O + s · (α · w_right + β · w_up), trained as w_O, φ_right, w_up and s.
 
     With d directions: the last one, "up" in a plane, is taken as it is; every other one is made orthogonal
-    to those after it and as long as the last (Gram–Schmidt, eq. 2).
+    to those after it and as long as the last (Gram–Schmidt, eq. 2). With ``from_origin`` it is the other way
+    round, as in the authors' code: the first one, "right", is φ_right − w_O, and every other one is made
+    orthogonal to those before it and as long as the first.
 
     Args:
         module: the network whose weights the plane yields; its own weights are not used.
         vectors: origin and free directions, shape (1 + d, n), each a flattened fresh network.
         scale: the scale s at the start.
+        from_origin: whether right leads from the origin to φ_right, and up is made orthogonal to it.
 
     Raises:
         ValueError: the vectors do not fit the module, or no direction is given.
     """
 
-    def __init__(self, module: nn.Module, vectors: Tensor, scale: float = 0.1) -> None:
+    def __init__(self, module: nn.Module, vectors: Tensor, scale: float = 0.1, *, from_origin: bool = False) -> None:
         super().__init__()
         # Kept out of the registry of submodules: its weights are not the plane's.
         self._network = [module]
@@ -46,6 +49,7 @@ class Plane(nn.Module):
             raise ValueError(
                 f"vectors have shape {tuple(vectors.shape)}; give (1 + d, {size}): an origin and a direction at least."
             )
+        self.from_origin = from_origin
         self.vectors = nn.Parameter(vectors.detach().clone())
         self.scale = nn.Parameter(torch.tensor(scale, dtype=vectors.dtype, device=vectors.device))
 
@@ -57,6 +61,7 @@ class Plane(nn.Module):
         *,
         directions: int = 2,
         scale: float = 0.1,
+        from_origin: bool = False,
     ) -> Plane:
         """Make a plane through 1 + d fresh networks (for a plane: three).
 
@@ -65,6 +70,7 @@ class Plane(nn.Module):
             generator: on the CPU; seeds each of the networks. The global stream is left as it was.
             directions: number of directions d: the axes of the masks that are to lie on it, two of a picture.
             scale: the scale s at the start.
+            from_origin: whether right leads from the origin to φ_right, and up is made orthogonal to it.
 
         Raises:
             ValueError: no direction is asked for, or the network has no parameters.
@@ -73,7 +79,8 @@ class Plane(nn.Module):
             raise ValueError(f"directions={directions}: give a whole number of at least 1; a plane has 2.")
         seeds = torch.randint(2**62, (1 + directions,), generator=generator).tolist()
         networks = [fresh_network(factory, seed) for seed in seeds]
-        return cls(networks[0], torch.stack([flatten(network) for network in networks]), scale)
+        vectors = torch.stack([flatten(network) for network in networks])
+        return cls(networks[0], vectors, scale, from_origin=from_origin)
 
     @property
     def module(self) -> nn.Module:
@@ -93,15 +100,12 @@ class Plane(nn.Module):
 
     def frame(self) -> Tensor:
         """Return the origin and the directions after eq. 2, the scale already applied, shape (1 + d, n)."""
-        up = self.vectors[-1]
-        length = up.norm()
-        orthogonal = [up]
-        for free in reversed(self.vectors[1:-1]):
-            rest = free
-            for direction in orthogonal:
-                rest = rest - (rest @ direction) / (direction @ direction) * direction
-            orthogonal.insert(0, rest * (length / rest.norm()))
-        return torch.cat([self.vectors[:1], self.scale * torch.stack(orthogonal)])  # (1 + d, n)
+        if self.from_origin:
+            right = self.vectors[1] - self.vectors[0]
+            directions = _orthogonal(right, self.vectors[2:])[::-1]
+        else:
+            directions = _orthogonal(self.vectors[-1], reversed(self.vectors[1:-1]))
+        return torch.cat([self.vectors[:1], self.scale * torch.stack(directions)])  # (1 + d, n)
 
     def weights_at(self, coordinates: Tensor) -> Tensor:
         """Return the weight vectors of points of the plane (eq. 1): coordinates (P, d) to weights (P, n)."""
@@ -120,6 +124,18 @@ class Plane(nn.Module):
         """
         affine = with_origin(coordinates)
         return [(affine @ frame[:, layer.start : layer.stop]).view(len(affine), *layer.shape) for layer in self.layers]
+
+
+def _orthogonal(lead: Tensor, others: Iterable[Tensor]) -> list[Tensor]:
+    """Return vectors that are orthogonal to each other and as long as the lead (eq. 2); it comes last, as it is."""
+    length = lead.norm()
+    orthogonal = [lead]
+    for free in others:
+        rest = free
+        for direction in orthogonal:
+            rest = rest - (rest @ direction) / (direction @ direction) * direction
+        orthogonal.insert(0, rest * (length / rest.norm()))
+    return orthogonal
 
 
 def check_directions(plane: Plane, shape: Sequence[int]) -> None:
@@ -171,11 +187,12 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
     - two, (H, W): α = column − (W − 1)/2 and β = (H − 1)/2 − row;
     - three, (D, H, W): α and β as in each of its pictures, and γ = slice − (D − 1)/2; further axes likewise.
 
-    With ``corner`` positions are counted from 0; in a picture (0, 0) is the lower left pixel.
+    With ``corner`` positions are counted from 0; in a picture (0, 0) is the lower left pixel. With ``middle-pixel``,
+    as in the authors' code, it is the pixel in row H // 2 and column W // 2, counted from 0 at the upper left.
 
     Args:
         shape: number of pixels along each of the d axes.
-        origin: ``centre`` or ``corner``.
+        origin: ``centre``, ``corner`` or ``middle-pixel``.
 
     Returns:
         Shape (pixels, d), float64.
@@ -183,8 +200,8 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
     Raises:
         ValueError: an unknown origin, or no axis.
     """
-    if origin not in ("centre", "corner"):
-        raise ValueError(f"origin {origin!r} is unknown; use 'centre' or 'corner'.")
+    if origin not in ("centre", "corner", "middle-pixel"):
+        raise ValueError(f"origin {origin!r} is unknown; use 'centre', 'corner' or 'middle-pixel'.")
     if not len(shape):
         raise ValueError(f"a grid of shape {tuple(shape)} has no axis; give at least one.")
     axes = [torch.arange(size, dtype=torch.float64) for size in shape]
@@ -192,6 +209,8 @@ def grid_coordinates(shape: Sequence[int], origin: str = "centre") -> Tensor:
         axes[-2] = axes[-2].flip(0)
     if origin == "centre":
         axes = [axis - (len(axis) - 1) / 2 for axis in axes]
+    elif origin == "middle-pixel":
+        axes = [axis - axis[len(axis) // 2] for axis in axes]
     positions = torch.meshgrid(axes, indexing="ij")
     return torch.stack([position.flatten() for position in reversed(positions)], dim=1)
 

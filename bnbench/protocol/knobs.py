@@ -33,7 +33,9 @@ class Section:
             value, limits = getattr(self, knob_field.name), knob_field.metadata
             option = f"--{knob_field.name.replace('_', '-')}"
             if wanted := _wanted(value, limits, is_list=isinstance(knob_field.default, tuple)):
-                text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else str(value)
+                is_odd = isinstance(value, str) and not isinstance(knob_field.default, str)
+                shown = repr(value) if is_odd else str(value)  # 300 and "300" look alike
+                text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else shown
                 raise RequestError(f"{option} {text}: {limits.get('wanted', wanted)}.")
             if "reads" in limits:
                 limits["reads"](value, option)
@@ -45,14 +47,18 @@ def _wanted(value: Any, limits: Mapping[str, Any], *, is_list: bool) -> str:
     """What a knob would accept; empty if it accepts this value."""
     if "choices" in limits and value not in limits["choices"]:
         return f"use {', '.join(limits['choices'][:-1])} or {limits['choices'][-1]}"
-    if "above" in limits and not (isinstance(value, int | float) and limits["above"] < value < math.inf):
+    if "above" in limits and not (_is_number(value, int, float) and limits["above"] < value < math.inf):
         return f"give a number above {limits['above']:g}"
     if "minimum" in limits:
         numbers = value if is_list else (value,)
         is_whole = isinstance(numbers, tuple) and 0 < len(numbers) == limits.get("length", len(numbers))
-        if not is_whole or not all(isinstance(number, int) and number >= limits["minimum"] for number in numbers):
+        if not is_whole or not all(_is_number(number, int) and number >= limits["minimum"] for number in numbers):
             return f"give a whole number of at least {limits['minimum']}"
     return ""
+
+
+def _is_number(value: Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)  # True would pass for 1
 
 
 def list_text(values: tuple[int, ...], separator: str = ",") -> str:

@@ -77,21 +77,6 @@ def parse_arms(text: str, option: str = "--arms") -> tuple[str, ...]:
     return arms
 
 
-def parse_size(text: str, option: str = "--mask-size") -> tuple[int, int]:
-    """Read rows and columns: ``30`` or ``30x20``.
-
-    Raises:
-        RequestError: not one or two whole numbers of at least 3.
-    """
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
-    rows, columns = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if rows < 3 or columns < 3:
-        raise RequestError(
-            f"{option} {text} is not a mask size; give rows and columns of at least 3, such as 30 or 30x20."
-        )
-    return rows, columns
-
-
 def parse_counts(text: str, option: str) -> tuple[int, ...]:
     """Read whole numbers of at least 1: ``8,8,16``.
 

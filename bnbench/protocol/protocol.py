@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from bnbench.errors import RequestError
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import list_text
 from bnbench.protocol.sections import (
-    KNOWN_IMAGES,
     DataProtocol,
     MaskProtocol,
     MeasurementProtocol,
@@ -31,6 +31,7 @@ REVISION = 1
 
 _LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
 BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.arms.networks makes, in the order of every list of them
+NORMALIZED = ("bn",)  # those of them that have batch normalization
 
 
 def is_own_arm(arm: str) -> bool:
@@ -54,8 +55,9 @@ class Protocol:
 
     ``revision`` is that of the code which the numbers are from; a stored protocol keeps its own. ``content`` is the
     digest of the images (:func:`bnbench.inputs.datasets.digest_of`) where they are not the known ones of that data set
-    (``KNOWN_IMAGES``), and empty where they are: then it is not part of the hash, and results from before digests were
-    kept go on. A sweep fills it in once its data are loaded; from there it is part of every fit's identity.
+    (:mod:`bnbench.protocol.datasets`), and empty where they are: then it is not part of the hash, and results from
+    before digests were kept go on. A sweep fills it in once its data are loaded; from there it is part of every fit's
+    identity.
     """
 
     profile: str
@@ -95,7 +97,7 @@ class Protocol:
     def images(self) -> str:
         """The images of its fits, in words, such as ``mnist, digest 0123456789ab`` or ``the known digits``."""
         name = self.data.dataset
-        if name not in KNOWN_IMAGES:
+        if not DATASETS[name].digest:
             return f"{name}, digest {self.content}" if self.content else f"{name}, digest not recorded"
         return f"other images than the known {name}, digest {self.content}" if self.content else f"the known {name}"
 

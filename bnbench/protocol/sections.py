@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnbench.bn_policy import BnPolicy
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import Section, knob
 
-DATASETS = {"digits": 500, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000}  # test images that each has
-# Digests (bnbench.inputs.datasets.digest_of) of the sets whose images are known here. Results on these very images
-# carry no digest; on any others, and of the sets that are not listed, they do.
-KNOWN_IMAGES = {"digits": "5609e85cd69f", "fashion-mnist": "27b6bba8f7f0"}
 SPLITS = ("test", "held-out")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 _COUNTS = "give whole numbers of at least 1 separated by commas, such as 8,8,16"
@@ -25,6 +22,12 @@ class DataProtocol(Section):
 
     dataset: str = knob("Data set.", "fashion-mnist", choices=tuple(DATASETS))
     pool: int = knob("Average-pool the images by this factor.", 4, minimum=1)
+    inputs: str = knob(
+        "What a network sees: images standardized by those trained on, or their pixels in [0, 1].",
+        "standardized",
+        choices=("standardized", "unit"),
+        neutral="standardized",
+    )
     held_out: int = knob("Last training images set aside for tuning, never trained on.", 10_000, minimum=0)
 
 
@@ -38,6 +41,12 @@ class NetworkProtocol(Section):
     strides: tuple[int, ...] = knob("Stride of each convolution.", (1, 1, 2, 1, 1, 1), minimum=1, wanted=_COUNTS)
     map_size: int = knob("Adaptive average pool before the hidden layer; 0 leaves it out.", 0, minimum=0)
     hidden: int = knob("Units of the hidden layer.", 64, minimum=1)
+    initial_weights: str = knob(
+        "Initial weights: Xavier-uniform and biases of 0, or torch's own, both from U[-1/√inputs, 1/√inputs].",
+        "xavier",
+        choices=("xavier", "torch"),
+        neutral="xavier",
+    )
     gain: float = knob("Gain of the Xavier-uniform initial weights.", 2**0.5, above=0.0)
     bn_scale: str = knob(
         "Fresh BN scale: U[-0.5, 0.5] + 0.5 as the paper, or 0 + 1.",
@@ -51,7 +60,7 @@ class MaskProtocol(Section):
     """How the picture that the landscape is bent to is drawn and laid on the plane."""
 
     mask_size: tuple[int, int] = knob(
-        "Rows and columns of the mask, as 30 or 30x20.",
+        "Rows and columns of the mask, as 30 or 30x20; 14,20,28 runs a sweep for each size.",
         (30, 30),
         minimum=3,
         length=2,
@@ -59,7 +68,7 @@ class MaskProtocol(Section):
         wanted="give rows and columns of at least 3, such as 30 or 30x20",
     )
     mask_kind: str = knob("Plain random, or random inside a drawn frame.", "random", choices=("random", "framed"))
-    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner"))
+    origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner", "middle-pixel"))
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,12 @@ class TrainingProtocol(Section):
     scale_rate: float = knob("Learning rate of the plane's scale s, as a multiple of --learning-rate.", 1.0, above=0.0)
     schedule: str = knob("Learning rate over the steps.", "cosine", choices=("cosine", "constant"))
     initial_scale: float = knob("The plane's scale s at the start.", 0.1, above=0.0)
+    directions: str = knob(
+        "Directions of the plane: free vectors (eq. 2), or right from the origin, φ - w_O, and up orthogonal to it.",
+        "free",
+        choices=("free", "from-origin"),
+        neutral="free",
+    )
     clip: float = knob("Largest gradient norm.", 100.0, above=0.0)
     precision: str = knob(
         "Arithmetic of training: float32; tf32 or bfloat16 round products and are faster on a GPU.",

@@ -14,6 +14,8 @@ import pandas as pd
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import Protocol
+from bnbench.report.chapters import capacity
+from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.comparison import compare as compare_sweeps
 from bnbench.report.chapters.section import Section, section
@@ -85,7 +87,7 @@ def build_report(
     sections = [section(sweep, evaluated, figure3) for sweep in sweeps]
     comparison = compare_sweeps(sweeps, names) if compare else None
     try:
-        paths = _write(out, names, sections, comparison, broken, formats)
+        paths = _write(out, names, sections, capacity.chapters(sweeps), comparison, broken, formats)
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
@@ -100,6 +102,7 @@ def _write(
     out: Path,
     names: Sequence[str],
     sections: Sequence[Section],
+    across: Sequence[Chapter],
     comparison: Comparison | None,
     broken: Sequence[str],
     formats: Collection[str],
@@ -117,14 +120,15 @@ def _write(
         if comparison and comparison.figure:
             overlay = whole.picture(comparison.figure)
             whole.table(comparison.figure.table)
+        drawn_across = whole.chapters(across)
     if "html" in formats:
         parts = [
             Part(shown, name, writer.folder, drawn, _explorer(shown))
             for shown, name, writer, drawn in zip(sections, names, writers, pictures, strict=True)
         ]
-        whole.write(out / PAGE, render(parts, comparison, overlay, broken, formats).encode())
+        whole.write(out / PAGE, render(parts, comparison, overlay, across, drawn_across, broken, formats).encode())
     if "json" in formats:
-        whole.write(out / "report.json", render_record(sections, broken).encode())
+        whole.write(out / "report.json", render_record(sections, across, broken).encode())
     digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
     return sorted([*digests, remove_outdated(out, digests)], key=lambda path: path.name != PAGE)
 
@@ -146,7 +150,7 @@ def _refuse_results(out: Path, results: Path) -> None:
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
-    """Every sweep, those with most finished fits first, and a sentence for each that could not be read."""
+    """Return every sweep, those with most finished fits first, and a sentence for each that could not be read."""
     sweeps, broken = read_sweeps(results)
     if not sweeps:
         raise RequestError(broken[0])
@@ -169,14 +173,14 @@ def _read_evaluations(
 
 
 def _fits_words(sweeps: Sequence[Sweep]) -> str:
-    """The fill probabilities and seeds that there are, all sweeps together."""
+    """List the fill probabilities and seeds that there are, all sweeps together."""
     fits = pd.concat([sweep.landscapes[["p", "seed"]] for sweep in sweeps])
     probs, seeds = (", ".join(f"{value:g}" for value in sorted(fits[name].unique())) for name in ("p", "seed"))
     return f"p {probs} and seeds {seeds}" if len(fits) else "none"
 
 
 def _names(protocols: Sequence[Protocol]) -> list[str]:
-    """A distinct name for each sweep, fit for a folder: its profile, with the hash where two share it."""
+    """Return a distinct name for each sweep, fit for a folder: its profile, with the hash where two share it."""
     profiles = Counter(protocol.profile for protocol in protocols)
     wanted = [protocol.profile if profiles[protocol.profile] == 1 else protocol.id for protocol in protocols]
     wanted = [re.sub(r"[^\w-]+", "-", name, flags=re.ASCII) for name in wanted]

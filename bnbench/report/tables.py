@@ -99,6 +99,12 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     return sorted_by_arm(table)
 
 
+def over_trained(fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of fits with black, white and difference over trained pixels alone, as the authors measure."""
+    values = ("black", "white", "difference")
+    return fits.assign(**{value: fits[f"{value}_trained"] for value in values})
+
+
 def every_fit(fits: pd.DataFrame) -> Table:
     """Show what :func:`fits_table` gives as a table of the report."""
     note = "Trained: over trained pixels only; losses are means over all pixels of a colour"
@@ -116,7 +122,8 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
     """Set two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
     for name, pairs in _compared(fits, first, second).values():
-        means = {f"{first} mean": pairs["first"].mean(), f"{second} mean": pairs["second"].mean()}
+        sides = ((first, "first"), (second, "second"))
+        means = {f"{arm} mean": differences.mean_over_p(pairs, side) for arm, side in sides}
         rows.append({"quantity": name, **means, **pairs_summary(pairs)})
     return pd.DataFrame(rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Checkpoint:
         seconds: spent on it so far.
         parts: processes that have worked on it.
         provenance: of the last of them.
+        course: what was measured on the way, see :meth:`bnbench.sweep.course.Course.state_dict`; empty in a checkpoint
+            that is older than courses are.
     """
 
     identity: str
@@ -35,6 +37,7 @@ class Checkpoint:
     seconds: float
     parts: int
     provenance: dict[str, Any]
+    course: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:

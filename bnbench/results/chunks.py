@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bnbench.process.reading import read_json, reason_of
 from bnbench.results import layout
-from bnbench.results.store import FOLDER_FORMAT, StoreError
+from bnbench.results.folder_protocol import FOLDER_FORMAT
+from bnbench.results.store import StoreError
 
 
 def read_chunk(folder: Path) -> int | None:

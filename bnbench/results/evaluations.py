@@ -145,8 +145,9 @@ def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     Returns:
         What :func:`read_evaluations` gives, and the sentences.
     """
-    tables, broken = [_joined([], COLUMNS)], list[str]()
-    for path in listed(folders, broken, layout.evaluation_paths):
+    paths, broken = listed(folders, layout.evaluation_paths)
+    tables = [_joined([], COLUMNS)]
+    for path in paths:
         try:
             tables.append(_joined([path], COLUMNS))
         except store.StoreError as error:

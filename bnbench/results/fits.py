@@ -23,8 +23,9 @@ from bnbench.measures.measure import Measure
 from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import check_plain, read_file, reason_of
 from bnbench.protocol.identity import identity_of
-from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol, check_key
+from bnbench.protocol.protocol import BUILT_IN, NORMALIZED, FitKey, Protocol, check_key
 from bnbench.results import layout, store
+from bnbench.results.course import check_course
 from bnbench.results.store import FitResult, StoreError
 from bnbench.results.summary import KEYS, TRAIN
 
@@ -38,7 +39,7 @@ _OPTIONAL = {
     **dict.fromkeys(("bnbench", "python", "torch", "numpy", "system", "host", "note"), str),
     **dict.fromkeys(("begun", "started", "finished"), datetime),
     **dict.fromkeys(("chunk", "parts"), int),
-    **dict.fromkeys(("fit_seconds", "gflops", "peak_memory_mib"), float),
+    **dict.fromkeys(("fit_seconds", "course_seconds", "gflops", "peak_memory_mib"), float),
 }
 
 
@@ -84,7 +85,8 @@ def read_member(path: Path, protocol: Protocol) -> FitResult:
 def content_of(result: FitResult) -> str:
     """Return a digest of a fit's numbers alone: two files of one fit with equal ones are one result.
 
-    Of the summary it takes the columns that every fit has: a copy may hold measures that came later, too.
+    Of the summary it takes the columns that every fit has, and no course: a copy may hold measures that came later, or
+    may have been measured on the way, too.
     """
     digest = hashlib.sha256(f"{result.identity} {result.key}".encode())
     for table in (result.landscape, result.summary[list(_SUMMARY)], result.trace):
@@ -113,6 +115,7 @@ def check_fit(result: FitResult) -> None:
     _check_table(table, key, protocol)
     _check_summary(_columns(result.summary), table, key.arm, protocol)
     _check_trace(_columns(result.trace), protocol.training.steps)
+    check_course(result.course, result.summary, protocol.training.steps)
     _check_provenance(result.provenance)
 
 
@@ -160,14 +163,11 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
     if not _are_close(numbers["black"] - numbers["white"], numbers["difference"]):
         raise ValueError("a difference of its summary is not that of its accuracies")
     shown = {row[1:]: number for number, row in enumerate(rows) if summary["headline"][number]}
-    split, own = protocol.measurement.split, protocol.measurement.bn_statistics
-    without = str(NO_BN)
-    allowed = {"bn": {own}, "plain": {without}, "skip": {without}}.get(arm, {own, without})
-    wanted = {(images, pixels) for images in (split, TRAIN) for pixels in ("all", "trained")}
+    wanted = {(images, pixels) for images in (protocol.measurement.split, TRAIN) for pixels in ("all", "trained")}
     if (
         shown.keys() != wanted
         or summary["headline"].sum() != len(wanted)
-        or {rows[n][0] for n in shown.values()} - allowed
+        or {rows[number][0] for number in shown.values()} - _headline_policies(arm, protocol)
     ):
         raise ValueError("its summary lacks its headline")
     for (images, pixels), number in shown.items():
@@ -175,6 +175,14 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
         _check_means(
             row, table, "train" if images == TRAIN else "test", table["trained"] if pixels == "trained" else True
         )
+
+
+def _headline_policies(arm: str, protocol: Protocol) -> set[str]:
+    """Policies that a fit's headline may be kept under; whether an own arm has BN, only its network knows."""
+    asked, without = protocol.measurement.bn_statistics, str(NO_BN)
+    if arm not in BUILT_IN:
+        return {asked, without}
+    return {asked} if arm in NORMALIZED else {without}
 
 
 def _check_means(row: dict[str, float], table: Columns, images: str, counted: Any) -> None:
@@ -196,17 +204,17 @@ def _check_trace(trace: Columns, steps: int) -> None:
         raise ValueError(f"its trace is not of {steps:,} steps in their order")
 
 
-def _check_provenance(origin: Any) -> None:
-    if type(origin) is not dict:
+def _check_provenance(provenance: Any) -> None:
+    if type(provenance) is not dict:
         raise ValueError("its provenance is no list of names and values")
-    check_plain(origin)
-    if _KEY & origin.keys() or _has_list(origin):
+    check_plain(provenance)
+    if _KEY & provenance.keys() or _has_list(provenance):
         raise ValueError("its provenance holds a list, or names a fit")
     for name, kind in {**_REQUIRED, **_OPTIONAL}.items():
-        if name not in origin and name in _OPTIONAL:
+        if name not in provenance and name in _OPTIONAL:
             continue
-        if not _is_kind(origin[name], kind):
-            raise ValueError(f"its provenance says {name} {origin[name]!r}")
+        if not _is_kind(provenance[name], kind):
+            raise ValueError(f"its provenance says {name} {provenance[name]!r}")
 
 
 def _has_list(value: Any) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.fits import content_of, read_member
+from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.store import FitResult, StoreError
 from bnbench.wording import counted
 
@@ -108,7 +109,7 @@ def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:
     protocols: dict[str, Protocol] = {}
     for folder in folders:
         try:
-            protocol = store.read_protocol(folder)
+            protocol = read_protocol(folder)
         except StoreError as error:
             broken.append(str(error))
             continue
@@ -123,9 +124,10 @@ def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:
 
 def scan(group: Group) -> Scan:
     """Read every fit of a group of results folders; files that cannot be used are named, not fatal."""
-    found = Scan()
+    paths, broken = listed(group.folders, layout.fit_paths)
+    found = Scan(broken=broken)
     sources: dict[str, str] = {}
-    for path in listed(group.folders, found.broken, layout.fit_paths):
+    for path in paths:
         try:
             result = read_member(path, group.protocol)
             if sources.setdefault(result.key.arm, result.source) != result.source:
@@ -138,22 +140,25 @@ def scan(group: Group) -> Scan:
         except StoreError as error:
             found.broken.append(str(error))
     if len(group.folders) > 1:
-        copies = [Copy(path, result.key, content_of(result)) for path, result in found.fits.items()]
+        # Of equal results one with its course counts: nothing else is lost with the others.
+        ordered = sorted(found.fits.items(), key=lambda one: one[1].course.empty)
+        copies = [Copy(path, result.key, content_of(result)) for path, result in ordered]
         kept, found.notes, conflicts = sort_out(copies)
         found.broken += conflicts.values()
         found.fits = {path: result for path, result in found.fits.items() if path in kept}
     return found
 
 
-def listed(folders: Iterable[Path], broken: list[str], paths_of: Callable[[Path], list[Path]]) -> list[Path]:
-    """Return the files of one kind in some folders; a folder that cannot be listed goes on record."""
+def listed(folders: Iterable[Path], paths_of: Callable[[Path], list[Path]]) -> tuple[list[Path], list[str]]:
+    """Return the files of one kind in some folders, and a sentence for each folder that cannot be listed."""
     paths: list[Path] = []
+    broken: list[str] = []
     for folder in folders:
         try:
             paths += paths_of(folder)
         except OSError as error:
             broken.append(f"{error.filename or folder} cannot be listed ({reason_of(error)}); it is left out.")
-    return paths
+    return paths, broken
 
 
 def sort_out(copies: Sequence[Copy]) -> tuple[set[Path], list[str], dict[FitKey, str]]:

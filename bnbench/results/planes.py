@@ -132,7 +132,8 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
         raise store.StoreError(
             f"{path} was computed by another version of the arm {details.key.arm}; load it with that version."
         )
-    plane = Plane(_network(path, details), vectors, float(scale))
+    from_origin = details.protocol.training.directions == "from-origin"
+    plane = Plane(_network(path, details), vectors, float(scale), from_origin=from_origin)
     if tuple(plane.layers) != details.layers:
         raise store.StoreError(
             f"{path} names other layers than the arm {details.key.arm} has; load it with the version that wrote it."

@@ -1,11 +1,11 @@
-"""Results on disk: a folder for each protocol, one parquet file per fit. Where files lie is in layout.py."""
+"""The file of one finished fit: what it holds, written and parsed. Where it lies is in layout.py."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bnbench.errors import RequestError
-from bnbench.process.reading import plain_json, read_file, read_json, reason_of
-from bnbench.protocol.protocol import FitKey, Protocol, knob_text
+from bnbench.process.reading import plain_json
+from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, schemas
 
-FOLDER_FORMAT = 1  # of what lies beside the fits
 _METADATA = b"bnbench"
 _DIGEST = b"bnbench.digest"
 
@@ -43,6 +42,8 @@ class FitResult:
             clamped, gradient_norm, scale, learning_rate`` (``TraceRow`` in ``bnbench.mpo.fit``).
         provenance: versions, device, threads, wall time and the like; changes no number.
         source: hash of an own arm's source file; empty for a built-in arm.
+        course: rows of step × pixels: ``step, pixels`` and every measure of the headline's pixels, at the steps of
+            ``--measure-at`` and the last; no column where it was not asked for.
     """
 
     key: FitKey
@@ -53,97 +54,7 @@ class FitResult:
     trace: pd.DataFrame
     provenance: dict[str, Any]
     source: str = ""
-
-
-def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) -> None:
-    """Check that a results folder is free for a protocol: not there, without fits done or begun, or its own.
-
-    Args:
-        folder: the results folder.
-        protocol: what is asked.
-        with_images: whether the protocol's ``content`` is settled; before the data are loaded it is not.
-
-    Raises:
-        StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
-    """
-    there = next(filter(layout.is_there, (folder, *folder.parents)))
-    if not there.is_dir():
-        raise StoreError(
-            f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
-        )
-    if not layout.is_there(folder / "protocol.json"):
-        stored = _protocol_of_fits(folder)
-    else:
-        stored = read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None
-    if stored is None:
-        return
-    same = replace(protocol, content=stored.content)  # but for the images
-    if with_images and stored.hash == same.hash != protocol.hash:
-        raise StoreError(
-            f"--out {folder} holds fits on {stored.images}, and here are {protocol.images}; both are kept apart: "
-            f"give another folder, such as --out {folder.parent / protocol.id}, or --data-folder with those images."
-        )
-    if stored.hash != same.hash:
-        text = ", ".join(
-            f"{name} {knob_text(name, there)} there, {knob_text(name, here)} here"
-            for name, (there, here) in stored.differences(protocol).items()
-        )
-        raise StoreError(
-            f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
-            f"both are kept apart: give another folder, such as --out {folder.parent / protocol.id}."
-        )
-
-
-def _protocol_of_fits(folder: Path) -> Protocol | None:
-    """The protocol of a folder's first whole fit: of one that has lost its protocol.json nothing else tells."""
-    for path in layout.fit_paths(folder):
-        with suppress(Exception):  # as in fits.read_fit; what is damaged is named when it is read as a fit
-            return parse_fit(read_file(path)).protocol
-    return None
-
-
-def open_folder(folder: Path, protocol: Protocol) -> None:
-    """Make a results folder for a protocol, or go on with one that is its own.
-
-    Raises:
-        StoreError: it cannot be written, or it belongs to another protocol.
-    """
-    check_folder(folder, protocol)
-    stored = {"format": FOLDER_FORMAT, "hash": protocol.hash, "protocol": protocol.as_dict()}
-    try:
-        for name in ("fits", "running"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        layout.write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
-    except OSError as error:
-        raise StoreError(
-            f"--out {folder} cannot be written ({error.strerror}); give a folder that you may write to."
-        ) from error
-
-
-def read_protocol(folder: Path) -> Protocol:
-    """Return the protocol of a results folder.
-
-    Raises:
-        StoreError: there is none, or it cannot be read.
-    """
-    path = folder / "protocol.json"
-    try:
-        stored = read_json(path)
-        protocol = Protocol.from_dict(stored["protocol"])
-        if stored["hash"] != protocol.hash:
-            raise ValueError("its hash is not that of the protocol")
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"{path} is not there, so nobody knows what the fits beside it are of; "
-            "the bnbench run that they are from writes it anew."
-        ) from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({reason_of(error)}); nothing in its folder is used.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} is not a protocol that this version reads ({reason_of(error)}); move the folder away."
-        ) from error
-    return protocol
+    course: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def write_fit(folder: Path, result: FitResult) -> Path:
@@ -159,6 +70,8 @@ def write_fit(folder: Path, result: FitResult) -> Path:
         "provenance": result.provenance,
         "source": result.source,
     }
+    if not result.course.empty:
+        details["course"] = result.course.to_dict(orient="list")
     table = pa.Table.from_pandas(result.landscape, schema=schemas.LANDSCAPE_SCHEMA, preserve_index=False)
     text = json.dumps(details).encode()
     table = table.replace_schema_metadata({_METADATA: text, _DIGEST: _digest(text, table)})
@@ -213,6 +126,7 @@ def parse_fit(content: bytes) -> FitResult:
         trace=pd.DataFrame(details["trace"]),
         provenance=details["provenance"],
         source=details.get("source", ""),
+        course=pd.DataFrame(details.get("course", {})),
     )
 
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
-from bnbench.results import layout, schemas, store
+from bnbench.results import layout, schemas
 from bnbench.results.asked import read_grid
 from bnbench.results.failures import Failure, concerns, read_failure
+from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.folders import Group, group_sweeps, listed, scan
 from bnbench.results.store import StoreError
 
@@ -29,6 +30,7 @@ class Sweep:
         landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.results.store.FitResult`.
         traces: rows of training.
+        courses: rows of what was measured on the way, of the fits that have it; only the key's columns where none has.
         provenance: a row per fit.
         identities: hash of all that a fit's numbers depend on, see :class:`bnbench.results.store.FitResult`.
         places: the results folder of each fit.
@@ -43,6 +45,7 @@ class Sweep:
     landscapes: pd.DataFrame
     summaries: pd.DataFrame
     traces: pd.DataFrame
+    courses: pd.DataFrame
     provenance: pd.DataFrame
     identities: dict[FitKey, str]
     places: dict[FitKey, Path]
@@ -62,7 +65,7 @@ def read_sweep(folder: Path) -> Sweep:
     Raises:
         StoreError: the folder has no readable protocol.
     """
-    return _sweep(Group(store.read_protocol(folder), (folder,)))
+    return _sweep(Group(read_protocol(folder), (folder,)))
 
 
 def read_sweeps(root: Path) -> tuple[list[Sweep], list[str]]:
@@ -106,9 +109,10 @@ def load(folder: str | Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[["protocol", "split", *schemas.LANDSCAPE_SCHEMA.names]]
 
 
-def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
-    """Return what the last runs into some folders asked for, together; a file that cannot be used goes on record."""
+def read_asked(folders: Sequence[Path]) -> tuple[Grid | None, list[str]]:
+    """Return what the last runs into some folders asked for, together, and a sentence for each file without use."""
     grids: list[Grid] = []
+    broken: list[str] = []
     for folder in folders:
         try:
             if grid := read_grid(folder):
@@ -116,15 +120,23 @@ def read_asked(folders: Sequence[Path], broken: list[str]) -> Grid | None:
         except RequestError as error:
             broken.append(str(error))
     if len(grids) < 2:
-        return grids[0] if grids else None
+        return grids[0] if grids else None, broken
     arms, probs, seeds = zip(*((grid.arms, grid.probs, grid.seeds) for grid in grids), strict=True)
-    return Grid(tuple(dict.fromkeys(sum(arms, ()))), tuple(sorted({*sum(probs, ())})), tuple(sorted({*sum(seeds, ())})))
+    together = Grid(
+        tuple(dict.fromkeys(sum(arms, ()))), tuple(sorted({*sum(probs, ())})), tuple(sorted({*sum(seeds, ())}))
+    )
+    return together, broken
 
 
-def read_failures(group: Group, broken: list[str]) -> dict[FitKey, Failure]:
-    """Return the failures on record in some folders; those of another protocol are none of this sweep's."""
+def read_failures(group: Group) -> tuple[dict[FitKey, Failure], list[str]]:
+    """Return the failures on record in some folders; those of another protocol are none of this sweep's.
+
+    Returns:
+        The failures, and a sentence for each file or folder that cannot be used.
+    """
     found: dict[FitKey, Failure] = {}
-    for path in listed(group.folders, broken, layout.failure_paths):
+    paths, broken = listed(group.folders, layout.failure_paths)
+    for path in paths:
         try:
             failure = read_failure(path)
         except FileNotFoundError:
@@ -134,14 +146,14 @@ def read_failures(group: Group, broken: list[str]) -> dict[FitKey, Failure]:
             continue
         if concerns(failure, group.protocol):
             found.setdefault(failure.key, failure)
-    return found
+    return found, broken
 
 
 def _sweep(group: Group) -> Sweep:
     found = scan(group)
-    results, broken = list(found.fits.values()), found.broken
+    results = list(found.fits.values())
     identities = {result.key: result.identity for result in results}
-    asked, failures = read_asked(group.folders, broken), read_failures(group, broken)
+    (asked, unread_requests), (failures, unread_failures) = read_asked(group.folders), read_failures(group)
     return Sweep(
         folders=group.folders,
         protocol=group.protocol,
@@ -149,11 +161,12 @@ def _sweep(group: Group) -> Sweep:
         landscapes=_joined((result.landscape for result in results), schemas.empty_landscape()),
         summaries=_joined(_keyed(result.summary, result.key) for result in results),
         traces=_joined(_keyed(result.trace, result.key) for result in results),
+        courses=_joined(_keyed(result.course, result.key) for result in results if not result.course.empty),
         provenance=_joined(_keyed(pd.json_normalize(result.provenance), result.key) for result in results),
         identities=identities,
         places={result.key: path.parent.parent for path, result in found.fits.items()},
         failures=[failure for key, failure in failures.items() if key not in identities],
-        broken=broken,
+        broken=[*found.broken, *unread_requests, *unread_failures],
         notes=found.notes,
     )
 

@@ -43,7 +43,7 @@ def against(fits: pd.DataFrame, reference: pd.DataFrame, arms: Sequence[str], va
 
 
 def gap_against(pairs: pd.DataFrame, reference: pd.DataFrame, first: str, second: str, value: str) -> dict[str, Any]:
-    """The same for the paired gap ``first − second``: the columns of :func:`against` from ``probabilities`` on."""
+    """Compare the gap ``first − second`` in the same way: columns of :func:`against` from ``probabilities`` on."""
     theirs = reference.pivot_table(index="p", columns="arm", values=value)
     return _compared(pairs.groupby("p")["gap"].mean(), theirs[first] - theirs[second])
 

@@ -11,6 +11,7 @@ Wilcoxon or sign-flip test cannot fall below 2/2⁵ = 0.0625, and a percentile b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,14 @@ class Overall:
     Attributes:
         pairs: number of (p, seed) pairs N.
         probabilities: number of fill probabilities among them.
-        mean: mean gap over all pairs, d̄ = Σ d / N.
-        se: standard error of that mean, stratified by p: se² = Σ_p n_p s_p² / N²; NaN while any p has a single pair.
-        df: its degrees of freedom, Σ_p (n_p − 1); 0 while any p has a single pair: then there is no interval.
+        mean: mean gap d̄ = Σ_p d̄_p / P, in which each of the P fill probabilities weighs the same, however many of its
+            pairs are there; the mean of all pairs where every p has as many.
+        se: standard error of that mean, se² = Σ_p s_p² / n_p / P²; NaN while any p has a single pair.
+        df: its degrees of freedom, (Σ_p 1/n_p)² / Σ_p 1/(n_p² (n_p − 1)): Σ_p (n_p − 1) where every p has as many
+            pairs; 0 while any p has a single pair: then there is no interval.
         low: lower end of the 95 % t interval d̄ − t_df se.
         high: upper end.
-        sign_flip: two-sided p-value of the sign-flip test over pairs.
+        sign_flip: two-sided p-value of the sign-flip test over pairs, each weighted as it weighs in the mean.
         seed_flip: the same with the signs of whole seeds flipped together, should pairs of one seed be alike.
         d_z: Cohen's effect size, d̄ over the deviation of all gaps (ddof = 1).
         wins: pairs with a positive gap.
@@ -45,7 +48,7 @@ class Overall:
     probabilities: int
     mean: float
     se: float
-    df: int
+    df: float
     low: float
     high: float
     sign_flip: float
@@ -118,8 +121,9 @@ def overall(pairs: pd.DataFrame) -> Overall:
     """Sum up all pairs: the mean gap with an interval on the variance within each p.
 
     The levels of the p are chosen, not drawn, so how the gap varies *between* p is no part of its error. Every p
-    brings its own variance, weighted as it weighs in the mean; a p with a single pair has none to bring, and what
-    other p have says nothing about it: until it has a second pair there is no interval.
+    weighs the same in the mean, so that a sweep under way estimates what the whole one will, and brings its own
+    variance; a p with a single pair has none to bring, and what other p have says nothing about it: until it has a
+    second pair there is no interval.
 
     Args:
         pairs: what :func:`paired` returns, at least one row.
@@ -130,7 +134,9 @@ def overall(pairs: pd.DataFrame) -> Overall:
     if pairs.empty:
         raise ValueError("no (p, seed) pair has both arms; run the missing fits.")
     gaps = pairs["gap"].to_numpy(dtype=float)
-    mean, se, df = _stratified(gaps, pairs["p"].to_numpy())
+    mean, se, df = stratified(gaps, pairs["p"].to_numpy())
+    sizes = pairs.groupby("p")["gap"].transform("size")
+    weighted = pairs["gap"] * (sizes.max() / sizes)
     half = _half_width(se, np.array(df))
     low, high = float(mean - half), float(mean + half)
     spread = float(np.std(gaps, ddof=1)) if len(gaps) > 1 else float("nan")
@@ -142,16 +148,26 @@ def overall(pairs: pd.DataFrame) -> Overall:
         df=df,
         low=low,
         high=high,
-        sign_flip=sign_flip(gaps),
-        seed_flip=sign_flip(pairs.groupby("seed")["gap"].sum().to_numpy(dtype=float)),
+        sign_flip=sign_flip(weighted.to_numpy(dtype=float)),
+        seed_flip=sign_flip(weighted.groupby(pairs["seed"]).sum().to_numpy(dtype=float)),
         d_z=float(mean) / spread if spread > 0 else float("nan"),
         wins=int((gaps > 0).sum()),
         losses=int((gaps < 0).sum()),
     )
 
 
+def mean_over_p(table: pd.DataFrame, value: str) -> float:
+    """Return the mean of a column in which every p weighs the same: the mean over p of the mean at each p.
+
+    Args:
+        table: columns ``p`` and ``value``, a row per fit or per pair.
+        value: the column to average.
+    """
+    return float(table.groupby("p")[value].mean().mean())
+
+
 def stratified_interval(values: ArrayLike, strata: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95 % t interval of the mean, x̄ ± t_df √(Σ n_p s_p²) / N, df = Σ (n_p − 1), with strata p.
+    """The 95 % t interval of the mean in which each stratum weighs the same; see :func:`stratified`.
 
     Args:
         values: shape (..., N): each row is a sample of its own.
@@ -160,27 +176,43 @@ def stratified_interval(values: ArrayLike, strata: ArrayLike) -> tuple[NDArray[n
     Returns:
         Lower and upper ends, each of shape (...); NaN while any stratum has a single value.
     """
-    mean, se, df = _stratified(np.asarray(values, dtype=float), np.asarray(strata))
+    mean, se, df = stratified(np.asarray(values, dtype=float), np.asarray(strata))
     half = _half_width(se, np.array(df))
     return mean - half, mean + half
 
 
-def _stratified(
+def stratified(
     values: NDArray[np.float64], strata: NDArray[np.generic]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Mean, its standard error and the degrees of freedom of each row; NaN and 0 while a stratum has a single value."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The mean over strata of the mean in each, its standard error and the degrees of freedom of that.
+
+        mean = Σ_p x̄_p / P,  se² = Σ_p s_p² / n_p / P²,  df = (Σ_p 1/n_p)² / Σ_p 1/(n_p² (n_p − 1))
+
+    The degrees of freedom are Satterthwaite's for strata of one variance. They take nothing from the data: with two to
+    five values in a stratum, estimated variances make them a third of what they are, and intervals far too wide.
+
+    Args:
+        values: shape (..., N): each row is a sample of its own.
+        strata: the stratum of each value, shape (N,).
+
+    Returns:
+        Mean and standard error, shape (...), and the degrees of freedom of all rows; NaN and 0 for the latter two
+        while a stratum has a single value.
+    """
     levels, codes = np.unique(strata, return_inverse=True)
     belongs = np.eye(len(levels))[codes]  # (N, strata)
     sizes = belongs.sum(axis=0)
-    mean = values.mean(axis=-1)
+    means = values @ belongs / sizes  # (..., strata)
+    mean = means.mean(axis=-1)
     if not sizes.size or sizes.min() < 2:
         return mean, np.full_like(mean, np.nan), 0
-    squares = (values - (values @ belongs / sizes) @ belongs.T) ** 2 @ belongs  # (..., strata)
-    se = np.sqrt(squares / (sizes - 1) @ sizes) / len(codes)
-    return mean, se, int((sizes - 1).sum())
+    variances = (values - means @ belongs.T) ** 2 @ belongs / (sizes - 1)  # (..., strata)
+    se = np.sqrt((variances / sizes).sum(axis=-1)) / len(levels)
+    df = (1 / sizes).sum() ** 2 / (1 / (sizes**2 * (sizes - 1))).sum()
+    return mean, se, round(float(df), 9)  # 36 and not 36.00000000000001
 
 
-def _half_width(se: NDArray[np.float64], df: NDArray[np.int_]) -> NDArray[np.float64]:
+def _half_width(se: NDArray[np.float64], df: NDArray[Any]) -> NDArray[np.float64]:
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(df, 1))
     half: NDArray[np.float64] = np.where(df > 0, quantile * se, np.nan)
     return half

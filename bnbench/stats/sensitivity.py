@@ -19,7 +19,7 @@ Cases = list[tuple[str, pd.DataFrame]]
 
 
 def counts(fits: pd.DataFrame, diverged: pd.DataFrame) -> pd.DataFrame:
-    """How many fits of each arm have a value, are weak, or diverged.
+    """Count how many fits of each arm have a value, are weak, or diverged.
 
     Args:
         fits: a row per fit: ``arm, difference`` and more.
@@ -39,7 +39,7 @@ def counts(fits: pd.DataFrame, diverged: pd.DataFrame) -> pd.DataFrame:
 
 
 def cases(fits: pd.DataFrame, diverged: pd.DataFrame, first: str, second: str) -> Cases:
-    """The pairs under every way of counting that these fits give reason for, the headline's first.
+    """Return the pairs under every way of counting that these fits give reason for, the headline's first.
 
     Args:
         fits: a row per fit: ``arm, p, seed, difference``.

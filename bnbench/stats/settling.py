@@ -33,7 +33,7 @@ def smooth(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def ends(traces: pd.DataFrame) -> pd.DataFrame:
-    """Each fit's end: averages over the last tenth of its steps T, and how far the last quarter brought it.
+    """Return each fit's end: averages over the last tenth of its T steps, and how far the last quarter brought it.
 
         moved = mean of the difference over (0.90 T, T] − the same over (0.65 T, 0.75 T]
 
@@ -55,7 +55,7 @@ def ends(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def settled(table: pd.DataFrame) -> pd.DataFrame:
-    """Means of :func:`ends` over the fits of each arm, with the 95 % interval of the movement.
+    """Means of :func:`ends` over the fits of each arm, every p weighing the same, with the movement's 95 % interval.
 
     Args:
         table: what :func:`ends` returns.
@@ -67,20 +67,20 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for arm, mine in table.groupby("arm"):
         low, high = differences.stratified_interval(mine["moved"], mine["p"])
-        means = mine[["clamped", "before", "end", "moved"]].mean()
+        means = {name: differences.mean_over_p(mine, name) for name in ("clamped", "before", "end", "moved")}
         rows.append({"arm": arm, "fits": len(mine), **means, "low": float(low), "high": float(high)})
     return pd.DataFrame(rows)
 
 
 def gap_moved(table: pd.DataFrame, first: str, second: str) -> dict[str, float]:
-    """How far the last quarter moved the paired gap ``first − second``: ``moved, low, high`` as in :func:`settled`."""
+    """Return how far the last quarter moved the gap ``first − second``: ``moved, low, high`` as :func:`settled`."""
     pairs = differences.paired(table, first, second, "moved")
     low, high = differences.stratified_interval(pairs["gap"], pairs["p"])
-    return {"fits": len(pairs), "moved": pairs["gap"].mean(), "low": float(low), "high": float(high)}
+    return {"fits": len(pairs), "moved": differences.mean_over_p(pairs, "gap"), "low": float(low), "high": float(high)}
 
 
 def gap_course(smoothed: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """The mean paired gap ``first − second`` in every window that all pairs have, with its interval.
+    """Return the mean paired gap ``first − second`` in every window that all pairs have, with its interval.
 
     Args:
         smoothed: what :func:`smooth` returns.
@@ -96,13 +96,15 @@ def gap_course(smoothed: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     values = gaps.to_numpy().T
     if not values.size:
         return pd.DataFrame(columns=["step", "mean", "low", "high"])
-    low, high = differences.stratified_interval(values, gaps.index.get_level_values("p"))
+    probs = gaps.index.get_level_values("p").to_numpy()
+    mean, _, _ = differences.stratified(values, probs)
+    low, high = differences.stratified_interval(values, probs)
     steps = smoothed.groupby("window")["step"].mean()[gaps.columns].to_numpy()
-    return pd.DataFrame({"step": steps, "mean": values.mean(axis=1), "low": low, "high": high})
+    return pd.DataFrame({"step": steps, "mean": mean, "low": low, "high": high})
 
 
 def ahead_since(course: pd.DataFrame) -> float:
-    """The step from which the mean gap kept the sign that it ends with.
+    """Return the step from which the mean gap kept the sign that it ends with.
 
     Args:
         course: what :func:`gap_course` returns, at least one row.

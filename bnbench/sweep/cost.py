@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -15,11 +18,14 @@ from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
+from bnbench.sweep.measure import headline_policy, measured_landscape, policies
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.start import make_plane
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
 _LONG = 0.5  # seconds
+_AT_END = 2  # landscapes that a fit's end measures without BN: on the measured images, and on training images
+_FEW = (3, 4)  # pixels of a timed landscape
 _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
 _WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
@@ -28,7 +34,8 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     """Estimate the wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
-    a few pixels of a step are timed and scaled up (the landscape's measurement at the end is not counted).
+    a few pixels of a step are timed and scaled up (the landscape's measurement at the end is not counted). With
+    ``--measure-at`` the landscapes on the way are added.
 
     Args:
         plan: what is left to run.
@@ -47,6 +54,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
                 return None
             try:
                 known = _timed(arm, plan.protocol, execution, data)
+                known += _landscapes(plan.protocol, execution) * _timed_landscape(arm, plan.protocol, execution, data)
             except Exception:  # an arm that fails: its fits will find out and leave a record
                 return None
         timed[arm] = known
@@ -59,19 +67,49 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
 def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     """Return the median wall time of an arm's finished fits under the same conditions, if there are any.
 
-    Those of the grid count; where there is none, those beside it, such as another shard's.
+    Those of the grid count; where there is none, those beside it, such as another shard's. What was measured at their
+    end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
-    for origins in (plan.done, plan.others(arm)):
+    at_end = 1 + len(policies(plan.protocol)) if arm == "bn" else _AT_END
+    share = _landscapes(plan.protocol, execution) / at_end
+    for finished in (plan.done, plan.others(arm)):
         times = [
-            float(origin["wall_seconds"])
-            for key, origin in origins.items()
-            if key.arm == arm and origin["device"] == device and origin["threads"] == threads
-            if origin["device_name"] == _name(device)
+            _wall_seconds(provenance, share)
+            for key, provenance in finished.items()
+            if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
+            if provenance["device_name"] == _name(device)
         ]
         if times:
             return statistics.median(times)
     return None
+
+
+def _wall_seconds(provenance: Mapping[str, Any], share: float) -> float:
+    """Return what a fit like this one would take if ``share`` times its end's measurement were made on the way."""
+    wall, course = float(provenance["wall_seconds"]), float(provenance.get("course_seconds", 0.0))
+    at_end = max(0.0, wall - course - float(provenance.get("fit_seconds", wall)))
+    return wall - course + share * at_end
+
+
+def _landscapes(protocol: Protocol, execution: Execution) -> int:
+    """Return how many landscapes of a fit are measured on the way."""
+    return len(execution.measure_at.of(protocol.training.steps)) - 1 if execution.measure_at else 0
+
+
+def _timed_landscape(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
+    """Time the landscape of a few pixels, and return the seconds that all pixels take; 0 where none is asked for."""
+    if not execution.measure_at:
+        return 0.0
+    device = execution.slots[0].device
+    prepare_process(execution.threads)
+    moved = data.to(device)
+    with guest(arm):
+        plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
+        use_module_path(arm)
+        start, few = time.perf_counter(), protocol.with_knobs(mask_size=_FEW)
+        measured_landscape(plane, moved.measured, headline_policy(plane, protocol), moved, few)
+    return (time.perf_counter() - start) * math.prod(protocol.mask.mask_size) / math.prod(_FEW)
 
 
 def _name(device: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from bnbench.mpo.gradient import CHUNK
 from bnbench.protocol.identity import identity_of
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.sweep.devices import DeviceRequest, Slot
@@ -31,6 +32,7 @@ class Execution:
         checkpoint_every: seconds between two checkpoints of a fit.
         devices: which devices were asked for, and how many threads a fit has.
         keep_planes: whether a fit also leaves its plane in the results folder.
+        measure_at: at which steps of a fit its landscape is measured as well; None for its end alone.
         fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
     """
 
@@ -41,6 +43,7 @@ class Execution:
     checkpoint_every: float = 120.0
     devices: DeviceRequest = field(default_factory=DeviceRequest)
     keep_planes: bool = False
+    measure_at: MeasuredSteps | None = None
     fit_timeout: float | None = None
 
     @property

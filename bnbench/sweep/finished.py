@@ -36,23 +36,36 @@ class Finished:
 Known = dict[tuple[Path, int, int, int, int], Finished]  # by file, and what tells that it was written anew
 
 
-def read_finished(
-    group: Group, known: Known, broken: list[str], notes: list[str]
-) -> tuple[dict[FitKey, Finished], set[Path], set[FitKey]]:
-    """Read the finished fits of a group of results folders; what cannot be used goes on record.
+@dataclass(frozen=True)
+class FinishedFits:
+    """The finished fits of a group of results folders, and what there cannot be used.
+
+    Attributes:
+        fits: those that can be used.
+        unreadable: files that cannot be read.
+        conflicting: fits of which there are different results, so that none of them counts.
+        broken: a sentence for each file, folder or fit that cannot be used.
+        notes: a sentence on fits that were found more than once.
+    """
+
+    fits: dict[FitKey, Finished]
+    unreadable: set[Path]
+    conflicting: set[FitKey]
+    broken: list[str]
+    notes: list[str]
+
+
+def read_finished(group: Group, known: Known) -> FinishedFits:
+    """Read the finished fits of a group of results folders.
 
     Args:
         group: the folders.
         known: those that an earlier call has read, and to which this one adds.
-        broken: takes a sentence for each file that could not be used.
-        notes: takes a sentence on fits that were found more than once.
-
-    Returns:
-        Finished fits, files that could not be read, and fits of which there are different results.
     """
     found: dict[Path, Finished] = {}
     unreadable: set[Path] = set()
-    for path in listed(group.folders, broken, layout.fit_paths):
+    paths, broken = listed(group.folders, layout.fit_paths)
+    for path in paths:
         try:
             now = path.stat()
             version = path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
@@ -65,19 +78,18 @@ def read_finished(
             if layout.is_there(path):
                 broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
                 unreadable.add(path)
-    kept, more, conflicts = sort_out([Copy(path, fit.key, fit.content) for path, fit in found.items()])
-    notes += more
-    broken += conflicts.values()
-    return {fit.key: fit for path, fit in found.items() if path in kept}, unreadable, set(conflicts)
+    kept, notes, conflicts = sort_out([Copy(path, fit.key, fit.content) for path, fit in found.items()])
+    fits = {fit.key: fit for path, fit in found.items() if path in kept}
+    return FinishedFits(fits, unreadable, set(conflicts), [*broken, *conflicts.values()], notes)
 
 
 def _read_finished(path: Path, protocol: Protocol) -> Finished:
     result = read_member(path, protocol)
-    origin = result.provenance
-    seconds = float(origin["wall_seconds"])
-    ended = _timestamp(origin.get("finished")) or path.stat().st_mtime
+    provenance = result.provenance
+    seconds = float(provenance["wall_seconds"])
+    ended = _timestamp(provenance.get("finished")) or path.stat().st_mtime
     return Finished(
-        result.key, _timestamp(origin.get("started")) or ended - seconds, ended, seconds, content_of(result)
+        result.key, _timestamp(provenance.get("started")) or ended - seconds, ended, seconds, content_of(result)
     )
 
 

@@ -24,12 +24,14 @@ from bnbench.results.fits import check_fit, read_fit
 from bnbench.results.planes import save_plane
 from bnbench.results.summary import headline_rows
 from bnbench.sweep.confinement import Confinement
+from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, prepare_process
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
-from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, provenance
+from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, read_provenance
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
+from bnbench.wording import counted
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
@@ -93,6 +95,7 @@ class FitUnderWay:
         self.identity = job.identity(key)
         self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
         self.earlier: dict[str, Any] = {}  # provenance of the part before
+        self.course = Course(execution.measure_at, protocol.training.steps)
         self._resume()
         self.first_step = self.fit.step
 
@@ -117,21 +120,25 @@ class FitUnderWay:
         if self.fit.engine.refusal:
             self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
         self.fit.engine.replayed = None  # its memory is needed for the measurement
-        trained_seconds = self._seconds()
+        trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
-        origin = {
+        provenance = {
             **self._provenance(),
             "parts": self.parts,
             "fit_seconds": round(trained_seconds, 3),
             "wall_seconds": round(self._seconds(), 3),
             "gflops": round(gflops, 2),
+            **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
             "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
         confinement.check()
         trace, source = _trace_table(self.fit.rows), arm_source(self.key.arm)
-        result = store.FitResult(self.key, self.identity, self.job.protocol, table, summary, trace, origin, source)
+        course = self.course.table(self.fit.step, summary)
+        result = store.FitResult(
+            self.key, self.identity, self.job.protocol, table, summary, trace, provenance, source, course
+        )
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
         try:
             if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
@@ -146,6 +153,8 @@ class FitUnderWay:
         next_checkpoint, next_progress = now + self.job.execution.checkpoint_every, now
         while not self.fit.is_done:
             confinement.leave_child()
+            if self.course.is_due(self.fit.step):
+                self._measure_course(stop)
             if stop.is_requested:
                 self._checkpoint()
                 raise FitStoppedError
@@ -160,6 +169,19 @@ class FitUnderWay:
         self._say_progress()
         if self._seconds() > self.job.execution.checkpoint_every:
             self._checkpoint()  # measuring a large plane takes long, too
+
+    def _measure_course(self, stop: WorkerStop) -> None:
+        self.course.measure(
+            self.fit.step,
+            self.plane,
+            (self.mask, self.trained),
+            self.data,
+            self.job.protocol,
+            threads=self.job.execution.threads,
+            is_stopped=lambda: stop.is_requested,
+        )
+        if self.course.note:
+            self.add_note(self.course.note)
 
     def add_note(self, note: str) -> None:
         """Say something of this fit in its provenance, once."""
@@ -176,6 +198,9 @@ class FitUnderWay:
         if found is None:
             return
         self.fit.load_state_dict(found.state)
+        self.course.load_state_dict(found.course)
+        if missed := self.course.missed(self.fit.step):
+            self.add_note(f"it had passed {counted(len(missed), 'step')} of --measure-at before that was asked for")
         self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
         if self.earlier["note"]:
             self.add_note(self.earlier["note"])
@@ -186,7 +211,7 @@ class FitUnderWay:
 
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
-        mine = provenance(self.slot, self.job.execution.threads, self.chunk)
+        mine = read_provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         return {
             **mine,
@@ -200,7 +225,8 @@ class FitUnderWay:
     def _checkpoint(self) -> None:
         if self.fit.step == self.first_step:
             return  # nothing new
-        checkpoint = Checkpoint(self.identity, self.fit.state_dict(), self._seconds(), self.parts, self._provenance())
+        state, course, provenance = self.fit.state_dict(), self.course.state_dict(), self._provenance()
+        checkpoint = Checkpoint(self.identity, state, self._seconds(), self.parts, provenance, course)
         try:
             save_checkpoint(self.folder, self.key, checkpoint)
         except OSError as error:

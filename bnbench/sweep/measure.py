@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -38,7 +39,7 @@ def measure_fit(
         The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
     """
     found = {
-        name: _landscape(plane, images, protocol.measurement.bn_policy, data, protocol)
+        name: measured_landscape(plane, images, protocol.measurement.bn_policy, data, protocol)
         for name, images in (("measured", data.measured), (TRAIN, data.train_sample))
     }
     table = pd.DataFrame(
@@ -58,12 +59,13 @@ def measure_fit(
     )
     split = protocol.measurement.split
     rows_of = partial(summary_rows, mask=mask, trained=trained, threshold=protocol.training.threshold)
-    headline, *others = policies(protocol) if uses_bn(plane.module) else [NO_BN]
+    headline = headline_policy(plane, protocol)
+    others = policies(protocol)[1:] if uses_bn(plane.module) else []
     rows = rows_of(found["measured"], policy=headline, split=split)
     rows[0] |= _plane_values(plane, found["measured"], (mask, trained), data, protocol, headline)
     rows += rows_of(found[TRAIN], policy=headline, split=TRAIN)
     for policy in others:
-        measured = _landscape(plane, data.measured, policy, data, protocol)
+        measured = measured_landscape(plane, data.measured, policy, data, protocol)
         rows += rows_of(measured, policy=policy, split=split, headline=False)
     return table, pd.DataFrame(rows)
 
@@ -78,9 +80,39 @@ def _plane_values(
     return {measure.name: float(measure.of_plane(fitted)) for measure in registry.REGISTERED if measure.of_plane}
 
 
-def _landscape(plane: Plane, images: Images, policy: BnPolicy, data: DataSet, protocol: Protocol) -> Landscape:
-    shape, origin = protocol.mask.mask_size, protocol.mask.origin
-    return measure_landscape(plane, shape, images, bn_statistics=policy, reference=data.train, origin=origin)
+def measured_landscape(
+    plane: Plane,
+    images: Images,
+    policy: BnPolicy,
+    data: DataSet,
+    protocol: Protocol,
+    *,
+    before_part: Callable[[], None] | None = None,
+) -> Landscape:
+    """Measure a plane on the grid of its protocol's mask.
+
+    Args:
+        plane: as its fit has left it.
+        images: on the plane's device.
+        policy: BN statistics; networks without BN ignore it.
+        data: holds the training images that BN statistics may be estimated on.
+        protocol: mask size and origin.
+        before_part: as in :func:`bnbench.mpo.landscape.measure_landscape`.
+    """
+    return measure_landscape(
+        plane,
+        protocol.mask.mask_size,
+        images,
+        bn_statistics=policy,
+        reference=data.train,
+        origin=protocol.mask.origin,
+        before_part=before_part,
+    )
+
+
+def headline_policy(plane: Plane, protocol: Protocol) -> BnPolicy:
+    """Return the BN policy of the headline: the protocol's own, or none for networks without BN."""
+    return protocol.measurement.bn_policy if uses_bn(plane.module) else NO_BN
 
 
 def policies(protocol: Protocol) -> list[BnPolicy]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from bnbench.mpo import flops
@@ -34,6 +34,14 @@ class Listener:
             estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
         """
 
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
+        """Take the plans of several mask sizes, before anything is computed.
+
+        Args:
+            planned: a dry run of each size.
+            seconds: how many all of them will take, None where that is unknown.
+        """
+
     def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep to its end, and return each outcome."""
         return list(runner.outcomes())
@@ -43,16 +51,7 @@ class Listener:
 
 
 class Messages(Listener):
-    """Tells people on stderr: the plan, bars on a terminal or lines in a log, and which fits failed.
-
-    Args:
-        again: what repeats the sweep, such as ``the same command``.
-        retry: what has to be added to it so that failed fits run again.
-        force: what has to be added to it so that every fit runs again.
-    """
-
-    def __init__(self, again: str = "the same command", retry: str = "--retry-failed", force: str = "--force") -> None:
-        self.again, self.retry, self.force = again, retry, force
+    """Tells people on stderr: the plan, bars on a terminal or lines in a log, and which fits failed."""
 
     def note(self, sentence: str) -> None:
         """Print a sentence."""
@@ -66,15 +65,30 @@ class Messages(Listener):
         self.note(f"profile {title(protocol)} ({protocol.hash}), {images}, results in {plan.folder}")
         for message in plan.broken:
             self.note(f"skipped: {message}")
-        if execution.keep_planes and (bare := plan.without_plane):
-            they, them = ("it is", "it") if len(bare) == 1 else ("they are", "them")
-            without = f"{counted(len(bare), 'fit')} done without keeping the plane"
-            self.note(f"{without}, left as {they}; {self.force} runs {them} again")
+        if execution.keep_planes:
+            self._note_left(len(plan.without_plane), "keeping the plane")
+        if execution.measure_at:
+            self._note_left(len(plan.without_course), "measuring on the way")
         names = [str(slot) for slot in execution.slots]
         slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
         how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
         line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
         self.note(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
+
+    def _note_left(self, count: int, without: str) -> None:
+        """Say how many finished fits lack what is asked for now, if there are any."""
+        if count:
+            they, them = ("it is", "it") if count == 1 else ("they are", "them")
+            done = f"{counted(count, 'fit')} done without {without}"
+            self.note(f"{done}, left as {they}; --force runs {them} again")
+
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
+        """Print how much of all sizes is done and will run, and how long it will take."""
+        plans = [swept.plan for swept in planned]
+        fits = sum(len(plan.grid.shard(*plan.shard)) for plan in plans)
+        done, to_run = sum(len(plan.done) for plan in plans), sum(len(plan.to_run) for plan in plans)
+        line = f"{counted(len(plans), 'mask size')}: {counted(fits, 'fit')} in all; {done:,} done, {to_run:,} to run"
+        self.note(f"{line}; {plan_time(seconds)}" if to_run else f"{line}; nothing to do")
 
     def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep, and show how far it is."""
@@ -90,7 +104,7 @@ class Messages(Listener):
             self.note(f"failed: {key}: {message}")
         if failed:
             not_on_record = sum(outcome.is_fatal for outcome in swept.outcomes)  # the disk's fault, not the fit's
-            how = self.again if not_on_record == len(failed) else f"{self.again} with {self.retry}"
+            how = "the same command" if not_on_record == len(failed) else "the same command with --retry-failed"
             them = "it" if len(failed) == 1 else "them"
             self.note(f"{counted(len(failed), 'fit')} failed; {how} runs {them} again.")
         if swept.plan.broken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Plan:
         failed: fits that failed and are left alone until ``--retry-failed``.
         to_run: the others.
         broken: a sentence for each file that is in the way; its fit is not run.
+        without_course: finished fits that were not measured on the way.
         shard: which part of the grid this is, as (number, of how many); the rest is not in the lists above.
     """
 
@@ -45,6 +46,7 @@ class Plan:
     to_run: list[FitKey]
     broken: list[str]
     shard: tuple[int, int] = (1, 1)
+    without_course: list[FitKey] = field(default_factory=list)
 
     def __str__(self) -> str:
         number, shards = self.shard
@@ -81,6 +83,7 @@ class Plan:
             "shard": list(self.shard),
             "done": len(self.done),
             "without_plane": len(self.without_plane),
+            "without_course": len(self.without_course),
             "failed": [str(key) for key in self.failed],
             "unreadable": self.broken,
             "to_run": len(self.to_run),
@@ -98,6 +101,8 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
     for arm in grid.arms:
         check_arm_name(arm)
         import_current(arm)  # its file may have been edited since an earlier sweep of this process
+    if execution.measure_at:
+        execution.measure_at.of(protocol.training.steps)
     if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
         raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
@@ -139,19 +144,23 @@ def plan_sweep(
     done: dict[FitKey, dict[str, Any]] = {}
     broken: list[str] = []
     rest: list[FitKey] = []
+    bare: list[FitKey] = []
     for key in keys:
         path = layout.fit_path(folder, key)
         if path not in there:
             rest.append(key)
             continue
         try:
-            done[key] = read_member(path, protocol).provenance
+            result = read_member(path, protocol)
+            done[key] = result.provenance
+            bare += [key] if result.course.empty else []
         except FileNotFoundError:
             rest.append(key)  # moved aside since it was listed
         except store.StoreError as error:
             broken.append(str(error))
     failed = {} if retry_failed else _failed(folder, protocol, rest)
-    return Plan(folder, protocol, grid, done, failed, [key for key in rest if key not in failed], broken, shard)
+    to_run = [key for key in rest if key not in failed]
+    return Plan(folder, protocol, grid, done, failed, to_run, broken, shard, bare)
 
 
 def set_aside(folder: Path, keys: Iterable[FitKey]) -> Path | None:

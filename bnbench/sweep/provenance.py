@@ -24,7 +24,7 @@ from bnbench.sweep.devices import Slot, device_name
 CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host")
 
 
-def provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
+def read_provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
     """Return what is stored beside a finished fit."""
     revision, dirty = git_state()
     return {

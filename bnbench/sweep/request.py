@@ -33,6 +33,7 @@ class SweepRequest:
         force: run every fit again, and move aside what is there.
         fail_fast: stop at the first fit that fails.
         dry_run: plan, and start nothing.
+        seeds_now: the seeds whose fits are run in this go; None for all of the grid's. The others stay to do.
     """
 
     protocol: Protocol
@@ -45,10 +46,16 @@ class SweepRequest:
     force: bool = False
     fail_fast: bool = False
     dry_run: bool = False
+    seeds_now: tuple[int, ...] | None = None
 
     def folder_of(self, protocol: Protocol) -> Path:
         """Return the results folder: the one that was asked for, or the protocol's own."""
         return self.folder or Path("results") / folder_name(protocol)
+
+    def keys_now(self) -> list[FitKey]:
+        """Return the fits that this go may run: of this shard and of these seeds."""
+        keys = self.grid.shard(*self.shard)
+        return keys if self.seeds_now is None else [key for key in keys if key.seed in self.seeds_now]
 
     def options(self, backend: Backend) -> dict[str, Any]:
         """Return the options of ``bnbench run``, besides knobs and grid, that repeat this request.
@@ -57,7 +64,8 @@ class SweepRequest:
         """
         usual, usual_devices = Execution(), DeviceRequest()
         devices = self.execution.devices
-        asked = {"out": self.folder, "chunk": self.chunk}
+        measured = self.execution.measure_at
+        asked = {"out": self.folder, "chunk": self.chunk, "measure_at": str(measured) if measured else None}
         asked |= _changed({name: getattr(self.execution, name) for name in _STORED}, usual)
         asked |= _changed({knob.name: getattr(devices, knob.name) for knob in fields(devices)}, usual_devices)
         chosen = backend.options if backend.name in BACKENDS else {}  # the command knows of no others

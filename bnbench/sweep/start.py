@@ -34,7 +34,11 @@ def make_plane(key: FitKey, protocol: Protocol, data: DataSet, device: str) -> P
     """Make the plane that a fit starts from; its random stream is shared by the arms."""
     factory = load_arm(key.arm, data.image_shape, data.classes, protocol.network)
     generator = torch_generator("weights", key.permille, key.seed)
-    return Plane.from_factory(factory, generator, scale=protocol.training.initial_scale).to(device)
+    training = protocol.training
+    plane = Plane.from_factory(
+        factory, generator, scale=training.initial_scale, from_origin=training.directions == "from-origin"
+    )
+    return plane.to(device)
 
 
 def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:

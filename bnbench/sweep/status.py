@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.claims import Progress, is_claimed, running
 from bnbench.results.failures import Failure
 from bnbench.results.folders import Group, group_sweeps
@@ -120,21 +120,12 @@ class SweepStatus:
         }
 
 
-def read_status(folder: Path, known: Known | None = None) -> SweepStatus:
-    """Find out how the sweep of one results folder stands.
-
-    Args:
-        folder: its results folder, which may be read-only; files that cannot be used are named, not fatal.
-        known: finished fits that an earlier call has read, and to which this one adds.
-
-    Raises:
-        StoreError: the folder has no readable protocol.
-    """
-    return _status(Group(store.read_protocol(folder), (folder,)), {} if known is None else known)
-
-
 def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str]]:
     """Find out how every sweep at or below a folder stands; results folders of one protocol are one sweep.
+
+    Args:
+        root: a results folder, or one above several; it may be read-only.
+        known: finished fits that an earlier call has read, and to which this one adds.
 
     Returns:
         The sweeps, and a sentence for each folder that cannot be used.
@@ -147,29 +138,27 @@ def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str
 
 
 def _status(group: Group, known: Known) -> SweepStatus:
-    broken: list[str] = []
-    notes: list[str] = []
-    finished, unreadable, torn = read_finished(group, known, broken, notes)
-    failures = read_failures(group, broken)
-    asked = read_asked(group.folders, broken)
+    found = read_finished(group, known)
+    (failures, unread_failures), (asked, unread_requests) = read_failures(group), read_asked(group.folders)
+    under_way, unread_progress = _read_progress(group)
     wanted = asked.fits() if asked else []
-    under_way = {key: one for folder in group.folders for key, one in _read_progress(folder, broken).items()}
-    others = {*finished, *torn, *failures, *under_way} - set(wanted)
+    others = {*found.fits, *found.conflicting, *failures, *under_way} - set(wanted)
     fits: list[FitStatus] = []
     for key in [*wanted, *sorted(others, key=_usual_order)]:
-        if key in finished:
+        if key in found.fits:
             fits.append(FitStatus(key, "done"))
-        elif key in torn or any(layout.fit_path(folder, key) in unreadable for folder in group.folders):
+        elif key in found.conflicting or any(layout.fit_path(one, key) in found.unreadable for one in group.folders):
             fits.append(FitStatus(key, "unreadable"))
-        elif key in under_way or any(_is_running(folder, key, broken) for folder in group.folders):
+        elif key in under_way or any(is_claimed(folder, key) for folder in group.folders):
             fits.append(FitStatus(key, "running", progress=under_way.get(key)))
         elif key in failures:
             fits.append(FitStatus(key, "failed", failure=failures[key]))
         else:
             has_checkpoint = any(layout.checkpoint_path(folder, key).is_file() for folder in group.folders)
             fits.append(FitStatus(key, "to do", has_checkpoint=has_checkpoint))
-    ended = sorted(finished.values(), key=lambda fit: fit.ended)
-    return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, notes)
+    ended = sorted(found.fits.values(), key=lambda fit: fit.ended)
+    broken = [*found.broken, *unread_failures, *unread_requests, *unread_progress]
+    return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, found.notes)
 
 
 def _usual_order(key: FitKey) -> tuple[int, FitKey]:
@@ -177,19 +166,13 @@ def _usual_order(key: FitKey) -> tuple[int, FitKey]:
     return BUILT_IN.index(key.arm) if key.arm in BUILT_IN else len(BUILT_IN), key
 
 
-def _read_progress(folder: Path, broken: list[str]) -> dict[FitKey, Progress]:
-    """Read how far the fits under way say they are."""
-    try:
-        return {progress.key: progress for progress in running(folder)}
-    except OSError as error:
-        broken.append(f"{error.filename} cannot be read ({reason_of(error)}); what runs there is not known.")
-        return {}
-
-
-def _is_running(folder: Path, key: FitKey, broken: list[str]) -> bool:
-    """Return whether a fit is claimed that has not said anything yet."""
-    try:
-        return is_claimed(folder, key)
-    except OSError as error:
-        broken.append(f"{error.filename} cannot be read ({reason_of(error)}); whether {key} runs is not known.")
-        return False
+def _read_progress(group: Group) -> tuple[dict[FitKey, Progress], list[str]]:
+    """Read how far the fits under way say they are, with a sentence for each folder that does not tell."""
+    found: dict[FitKey, Progress] = {}
+    broken: list[str] = []
+    for folder in group.folders:
+        try:
+            found |= {progress.key: progress for progress in running(folder)}
+        except OSError as error:
+            broken.append(f"{error.filename} cannot be read ({reason_of(error)}); what runs there is not known.")
+    return found, broken

@@ -10,6 +10,7 @@ from bnbench.protocol.protocol import Protocol
 from bnbench.results import store
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.chunks import keep_chunk, read_chunk
+from bnbench.results.folder_protocol import check_folder, open_folder
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.execution import Execution
@@ -37,7 +38,7 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
         RequestError: the request cannot be met; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
-    store.check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
+    check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
     with backend.opened(listener.note, waits=not request.dry_run):
         swept = _run(request, backend, listener)
     if not request.dry_run:
@@ -50,8 +51,8 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
     data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)
     folder = request.folder_of(protocol)
-    store.check_folder(folder, protocol)
-    if request.force and not request.dry_run and (aside := set_aside(folder, request.grid.shard(*request.shard))):
+    check_folder(folder, protocol)
+    if request.force and not request.dry_run and (aside := set_aside(folder, request.keys_now())):
         listener.note(f"what was there is in {aside}")
     plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
@@ -59,7 +60,7 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
     if request.dry_run:
         listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
         return Swept(plan, execution, backend, [])
-    store.open_folder(plan.folder, protocol)
+    open_folder(plan.folder, protocol)
     write_config(plan.folder, effective_config(protocol, request.grid, request.options(backend)))
     if plan.to_run:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
@@ -73,11 +74,13 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
 
 
 def _plan(request: SweepRequest, protocol: Protocol) -> Plan:
-    """Plan the sweep; with ``force`` every fit is left to run."""
+    """Plan the sweep, of which this go runs its own seeds; with ``force`` every fit of theirs is left to run."""
     folder = request.folder_of(protocol)
     plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
-    keys = request.grid.shard(*request.shard)
-    return replace(plan, done={}, failed={}, broken=[], to_run=keys) if request.force else plan
+    if request.force:
+        return replace(plan, done={}, failed={}, broken=[], without_course=[], to_run=request.keys_now())
+    now = set(request.keys_now())
+    return replace(plan, to_run=[key for key in plan.to_run if key in now])
 
 
 def _kept_chunk(plan: Plan, listener: Listener) -> int | None:
@@ -85,7 +88,7 @@ def _kept_chunk(plan: Plan, listener: Listener) -> int | None:
     try:
         return read_chunk(plan.folder)
     except store.StoreError as error:
-        known = [int(origin["chunk"]) for origin in plan.done.values() if "chunk" in origin]
+        known = [int(provenance["chunk"]) for provenance in plan.done.values() if "chunk" in provenance]
         said = f"its fits were computed {mode(known)} at once" if known else "no fit that is done tells it either"
         listener.note(f"{error} Here {said}.")
         return mode(known) if known else None

@@ -151,7 +151,7 @@ def _known_times(runner: Runner) -> list[tuple[str, float]]:
     execution = runner.job.execution
     asked = execution.slots[0].device, execution.threads
     return [
-        (key.arm, float(origin["wall_seconds"]))
-        for key, origin in runner.plan.done.items()
-        if (origin["device"], origin["threads"]) == asked
+        (key.arm, float(provenance["wall_seconds"]))
+        for key, provenance in runner.plan.done.items()
+        if (provenance["device"], provenance["threads"]) == asked
     ]

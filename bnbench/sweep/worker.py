@@ -16,6 +16,7 @@ from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths
 from bnbench.results.failures import Failure, failure_of, write_failure
+from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
@@ -49,7 +50,7 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
             with claim(folder, key) as is_ours:
                 if not is_ours:
                     return Outcome(key, "taken")
-                store.check_folder(folder, job.protocol)  # another runner may have opened it since for its own
+                check_folder(folder, job.protocol)  # another runner may have opened it since for its own
                 if layout.fit_path(folder, key).exists():
                     return stored_outcome(key, folder, job.identity(key))
                 if ended := traceback_at_the_end(job.end_marker(key)):

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vmap
 from bnbench.arms.networks import arm_factory
 from bnbench.mpo.batch_norm import BatchNorm, recalibrated, uses_bn
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.protocol import BUILT_IN, NORMALIZED
 from bnbench.protocol.sections import NetworkProtocol
 
 
@@ -38,7 +38,12 @@ def test_bn_adds_a_scale_and_a_shift_per_channel_and_skip_adds_nothing() -> None
     assert sizes["bn"] == sizes["plain"] + 2 * sum(PROFILES["paper"].network.widths)
 
 
-@pytest.mark.parametrize("arm", ["bn", "skip"])
+@pytest.mark.parametrize("arm", BUILT_IN)
+def test_an_arm_has_batch_normalization_where_its_name_says_so(arm: str) -> None:
+    assert uses_bn(make(arm)) == (arm in NORMALIZED)
+
+
+@pytest.mark.parametrize("arm", [arm for arm in BUILT_IN if arm != "plain"])
 def test_layers_that_two_arms_have_start_equal(arm: str) -> None:
     plain, other = dict(make("plain").named_parameters()), dict(make(arm).named_parameters())
     assert set(plain) <= set(other)
@@ -57,6 +62,26 @@ def test_weights_are_xavier_uniform_and_biases_zero(gain: float) -> None:
         bound = gain * (6 / (receptive * (parameter.shape[0] + parameter.shape[1]))) ** 0.5
         assert parameter.abs().max() <= bound
         assert parameter.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
+
+
+def test_torchs_own_initial_weights_and_biases_are_uniform_within_one_over_the_root_of_the_inputs() -> None:
+    network = NetworkProtocol(widths=(8, 32), strides=(1, 1), map_size=4, hidden=5, initial_weights="torch", gain=7.0)
+    drawn = dict(make("plain", network, seed=3).named_parameters())
+    torch.manual_seed(3)  # layer by layer in the order of the forward pass, weights before biases
+    for layer in ("convolutions.0", "convolutions.1", "hidden", "output"):
+        weight, bias = drawn[f"{layer}.weight"], drawn[f"{layer}.bias"]
+        inputs = weight.numel() // len(weight)
+        for parameter in (weight, bias):
+            drawn_again = torch.rand(parameter.numel()).tolist()
+            expected = torch.tensor([(2 * number - 1) / inputs**0.5 for number in drawn_again])
+            assert torch.allclose(parameter.flatten(), expected, atol=1e-6), layer
+
+
+@pytest.mark.parametrize("arm", ["bn", "skip"])
+def test_layers_that_two_arms_have_start_equal_with_torchs_own_weights_too(arm: str) -> None:
+    network = NetworkProtocol(initial_weights="torch")
+    plain, other = (dict(make(name, network).named_parameters()) for name in ("plain", arm))
+    assert all(torch.equal(parameter, other[name]) for name, parameter in plain.items())
 
 
 def test_plain_is_convolutions_relus_and_two_linear_layers() -> None:
@@ -174,9 +199,9 @@ def test_batch_norm_keeps_no_state() -> None:
 
 
 def test_uses_bn() -> None:
-    assert [uses_bn(make(arm)) for arm in BUILT_IN] == [False, True, False]
+    assert (uses_bn(make("plain")), uses_bn(make("bn"))) == (False, True)
 
 
 def test_an_unknown_arm_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"--arms blan is unknown; use plain, bn, skip or package\.module:factory"):
+    with pytest.raises(ValueError, match=f"--arms blan .*{', '.join(BUILT_IN)}"):
         arm_factory("blan", (1, 8, 8), 10, NetworkProtocol())

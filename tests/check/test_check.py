@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -81,9 +82,9 @@ def test_what_is_outside_is_named(clean: dict[str, Value]) -> None:
     assert outside(clean, {**clean, "plain: parameters": 1}) == ["plain: parameters"]
     assert outside(clean, {**clean, "plain: cosine of the directions": 5e-13}) == []
     lost = {name: value for name, value in clean.items() if name != "bn: masks"}
-    with pytest.raises(RequestError, match="the baseline holds 'bn: masks', which is not checked; write a new one"):
+    with pytest.raises(RequestError, match=r"bn: masks.*--update"):
         outside(clean, lost)
-    with pytest.raises(RequestError, match="the baseline lacks 'bn: masks'; write a new one with --update"):
+    with pytest.raises(RequestError, match=r"bn: masks.*--update"):
         outside(lost, clean)
 
 
@@ -147,7 +148,7 @@ def test_a_baseline_of_one_kind_serves_that_kind(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(json.dumps(baseline_content("standard", ARMS, {"exact": {}}, {})))
     assert read_baseline(path, "standard", ARMS, ("exact",))["exact"] == {}
-    with pytest.raises(RequestError, match="holds no statistical checks; give --only exact, or write a new one"):
+    with pytest.raises(RequestError, match=r"statistical.*--only exact"):
         read_baseline(path, "standard", ARMS, ("exact", "statistical"))
 
 
@@ -158,9 +159,9 @@ FINDINGS = [
 
 
 def test_findings_are_written_for_people_and_machines() -> None:
-    assert "1 of 2 quantities are outside their tolerance: plain | bn: difference" in verdict.markdown(
-        FINDINGS, "new | old"
-    )
+    heading = verdict.markdown(FINDINGS, "new | old").splitlines()[0]
+    assert "plain | bn: difference" in heading
+    assert "plain: masks" not in heading
     assert r"| plain \| bn: difference | 0.1 | 0.3 | 0.05 | OUTSIDE |" in verdict.markdown(FINDINGS, "new | old")
     assert r"new \| old" in verdict.markdown(FINDINGS, "new | old")
     suite = ElementTree.fromstring(verdict.junit(FINDINGS))
@@ -238,13 +239,15 @@ def test_a_baseline_of_other_quantities_is_refused_before_any_fit(
 def test_a_baselines_provenance_is_set_beside_that_of_here() -> None:
     before = {"torch": "2.9", "threads": 1, "git_revision": "a" * 40, "host": "x", "finished": "2026-11-24T00:43:24"}
     here = {**before, "host": "y", "finished": "2026-12-01T00:00:00"}
-    assert verdict.since(before, here) == "Since the baseline (2026-11-24): same versions, same kind of machine."
+    same = verdict.since(before, here)
+    assert "2026-11-24" in same
+    assert "→" not in same
     moved = {**here, "torch": "2.10", "git_revision": "b" * 40}
-    assert "(2026-11-24): revision aaaaaaa → bbbbbbb, torch 2.9 → 2.10." in verdict.since(before, moved)
+    assert re.findall(r"(\S+) → (\w[\w.]*\w)", verdict.since(before, moved)) == [("a" * 7, "b" * 7), ("2.9", "2.10")]
     dirty = {**here, "git_dirty": True}
-    assert verdict.since(before, dirty) == "Since the baseline (2026-11-24): now with uncommitted changes."
-    unknown = "Since the baseline (of an unknown day): what it was written with is unknown."
-    assert verdict.since({}, here) == unknown
+    assert "uncommitted" in verdict.since(before, dirty)
+    assert "→" not in verdict.since(before, dirty)
+    assert len({verdict.since({}, here), same, verdict.since(before, dirty)}) == 3, "nothing known is not the same"
 
 
 @pytest.fixture
@@ -262,17 +265,17 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(COMMITTED.read_text())
     within = bnbench(*arguments, "--markdown", "own.md", "--junit", "own.xml", "--json", "found.json", cwd=tmp_path)
     assert within.returncode == 0, within.stderr
-    assert "are within their tolerance" in within.stderr
     assert json.loads((tmp_path / "found.json").read_text())["within"] is True
     changed = json.loads(COMMITTED.read_text())
     changed["exact"]["bn: parameters"] += 1
     (tmp_path / "own.json").write_text(json.dumps(changed))
     answer = bnbench(*arguments, cwd=tmp_path)
     assert answer.returncode == 1
-    assert f"1 of {QUANTITIES} quantities are outside their tolerance: bn: parameters" in answer.stderr
+    assert answer.stderr.rstrip().endswith("bn: parameters")
     unknown = bnbench(*arguments, "--set", "huge", cwd=tmp_path)
     assert unknown.returncode == 2
-    assert "--set huge is unknown; use standard." in unknown.stderr
+    assert "--set huge" in unknown.stderr
+    assert all(name in unknown.stderr for name in SETS)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,7 @@ def test_files_go_to_new_folders_and_are_written_in_place(tmp_path: Path) -> Non
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "new" / "own.xml").read_bytes().startswith(b"<?xml")
     assert summary.stat().st_ino == before
-    assert f"all {QUANTITIES} quantities are within their tolerance" in summary.read_text()
+    assert summary.read_text().count("| within |") == QUANTITIES
     _, *lines = answer.stdout.splitlines()  # in a log, one line for each quantity
     assert len(lines) == QUANTITIES
     assert all(line.split()[-1] == "within" for line in lines)
@@ -323,7 +326,8 @@ def test_an_interrupted_check_claims_to_keep_nothing(tmp_path: Path, monkeypatch
     monkeypatch.setattr("bnbench.check.measured.exact_quantities", interrupt)
     answer = bnbench("check", "own.json", *EXACT, "--update", cwd=tmp_path)
     assert answer.returncode == 130
-    assert answer.stderr.strip() == "bnbench: interrupted; nothing was compared or written."
+    assert "kept" not in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -344,7 +348,7 @@ def test_small_fits_are_compared_with_their_baseline(tmp_path: Path, monkeypatch
     assert written.returncode == 0, written.stderr
     again = bnbench("check", "own.json", *FITS, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "all 6 quantities are within their tolerance" in again.stderr
+    assert again.stdout.count("within") == 6
     assert [path.name for path in tmp_path.iterdir()] == ["own.json"]
 
 
@@ -354,7 +358,6 @@ def test_fits_that_fail_are_a_finding_and_no_baseline(tmp_path: Path, monkeypatc
     monkeypatch.setitem(SETS, "tiny", CheckSet(diverging, (0.5,), (1,), SPREAD))
     refused = bnbench("check", "own.json", *FITS, "--arms", "plain", "--update", cwd=tmp_path)
     assert refused.returncode == 1
-    assert "no baseline was written, for 1 of 1 fits failed" in refused.stderr
     assert list(tmp_path.iterdir()) == []
     means = {"fits that failed": 0, "plain: black accuracy": 0.5, "plain: white accuracy": 0.5}
     content = baseline_content("tiny", ("plain",), {"statistical": means}, {})
@@ -369,7 +372,8 @@ def test_first_steps_that_diverge_are_no_baseline(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(SETS, "tiny", CheckSet(TINY.with_knobs(learning_rate=1e300), (0.5,), (1,), SPREAD))
     answer = bnbench("check", "own.json", "--set", "tiny", *EXACT, "--update", cwd=tmp_path)
     assert answer.returncode == 1
-    assert "no baseline was written, for the first steps of plain failed, DivergedError" in answer.stderr
+    assert "plain" in answer.stderr
+    assert "DivergedError" in answer.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -379,7 +383,8 @@ def test_an_arm_that_fails_in_its_first_steps_is_a_finding(tmp_path: Path, monke
     asked = ("check", "own.json", "--set", "tiny", *EXACT, "--arms", f"plain,{arm}")
     refused = bnbench(*asked, "--update", cwd=tmp_path)
     assert refused.returncode == 1
-    assert f"the first steps of {arm} failed, ValueError: this layer gave up" in refused.stderr
+    assert arm in refused.stderr
+    assert "ValueError: this layer gave up" in refused.stderr, "the arm's own words"
     assert list(tmp_path.iterdir()) == []
     found = exact_quantities(SETS["tiny"].protocol, Grid(("plain", arm), (0.5,), (1,)))
     before = found | {f"{arm}: first steps": "done", f"{arm}: parameters": 10}
@@ -406,7 +411,8 @@ def test_a_baseline_without_quantities_says_so(tmp_path: Path) -> None:
     bare = {name: value for name, value in json.loads(COMMITTED.read_text()).items() if name not in KINDS}
     (tmp_path / "own.json").write_text(json.dumps(bare))
     answer = bnbench("check", "own.json", *EXACT, cwd=tmp_path)
-    assert "own.json holds no exact checks; write a new one with --update." in answer.stderr
+    assert answer.returncode == 2
+    assert all(word in answer.stderr for word in ("own.json", "exact", "--update"))
 
 
 def test_no_repetition_of_the_spread_has_the_checks_seeds_or_raised_an_alarm() -> None:

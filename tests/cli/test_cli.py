@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from bnbench.cli import main
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import BUILT_IN
 from bnbench.results.sweeps import read_sweep
 from tests.shell import Running
 
@@ -99,6 +102,21 @@ def test_the_plan_says_which_fits_were_done_without_keeping_their_planes(tmp_pat
     assert (tmp_path / "own" / "planes" / "plain_p0.500_seed1.safetensors").exists()
 
 
+def test_a_fit_is_measured_on_the_way_where_that_is_asked_and_else_it_is_said(tmp_path: Path) -> None:
+    small = [*TINY, "--arms", "plain", "--out", "own"]
+    assert bnbench(*small, cwd=tmp_path).returncode == 0
+    late = bnbench(*small, "--measure-at", "1,2", cwd=tmp_path)
+    assert "1 fit done without measuring on the way, left as it is; --force runs it again" in late.stderr
+    assert read_sweep(tmp_path / "own").courses.empty
+    assert bnbench(*small, "--measure-at", "2,", "--force", cwd=tmp_path).returncode == 0
+    steps = sorted(read_sweep(tmp_path / "own").courses["step"].unique())
+    assert steps[0] == 2
+    assert len(steps) == 2
+    again = bnbench("run", "--config", "own/config.toml", "--dry-run", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout.splitlines()[0])["without_course"] == 0
+    assert 'measure-at = "2,"' in (tmp_path / "own" / "config.toml").read_text()
+
+
 def test_a_report_of_the_run(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = b'<svg viewBox="0 0 10 10"></svg>'  # drawing is most of the time, and tests/report looks at it
     monkeypatch.setattr("bnbench.report.page.writer.draw_files", lambda draw, endings: dict.fromkeys(endings, empty))
@@ -157,11 +175,11 @@ WRONG = {
     "--checkpoint-every 0": "--checkpoint-every 0: give a number of seconds above 0, such as 120.",
     "--out /dev/null": "--out /dev/null cannot be written (/dev/null is no folder); give a folder that you may write",
     "--seeds -3": "--seeds -3: -3 is not a seed",
-    "--arms plane": "--arms plane is unknown; use plain, bn, skip or package.module:factory",
+    "--arms plane": f"--arms plane is unknown; use {', '.join(BUILT_IN)}",
     "--arms plain,plain": "--arms plain,plain: give each arm once",
     "--arms no.such:arm": "--arms no.such:arm cannot be imported",
     "--arms json:dumps": "--arms json:dumps",
-    "--profile fast": "'fast' is not one of 'smoke', 'quick', 'compact', 'paper'",
+    "--profile fast": f"'fast' is not one of {', '.join(map(repr, PROFILES))}",
     "--dataset imagenet": "'imagenet' is not one of",
     "--dataset cifar10 --data-folder nowhere": "--dataset cifar10 is not on this machine",
     "--mask-size 2": "--mask-size 2 is not a mask size",

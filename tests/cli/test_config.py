@@ -15,9 +15,10 @@ from click.shell_completion import ShellComplete
 from bnbench.cli.group import cli
 from bnbench.errors import RequestError
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid
-from bnbench.results import layout, store
+from bnbench.protocol.protocol import BUILT_IN, Grid
+from bnbench.results import layout
 from bnbench.results.asked import effective_config, read_config, read_grid, write_config
+from bnbench.results.folder_protocol import read_protocol
 from tests.cli.test_cli import bnbench
 
 OPTIONS = {"probs": False, "seeds": False, "steps": False, "mask_size": False, "widths": False, "download": True}
@@ -133,7 +134,7 @@ def test_a_stored_file_repeats_the_sweep(tmp_path: Path) -> None:
 
     elsewhere = bnbench("run", "--config", "own/config.toml", "--out", "copy", cwd=tmp_path)
     assert elsewhere.returncode == 0
-    assert store.read_protocol(tmp_path / "copy") == store.read_protocol(tmp_path / "own")
+    assert read_protocol(tmp_path / "copy") == read_protocol(tmp_path / "own")
     assert tomllib.loads((tmp_path / "copy" / "config.toml").read_text()) == {**stored, "out": "copy"}
 
 
@@ -153,6 +154,8 @@ def test_every_knob_and_grid_survives_the_file(tmp_path: Path, profile: str, see
     arguments = ["--config", str(tmp_path / "config.toml")]
     options = cli.commands["run"].make_context("run", arguments).params
     knobs = {name: options[name] for name in dict(protocol.knobs()) if options[name] is not None}
+    if "mask_size" in knobs:  # a list of sizes, here of one
+        (knobs["mask_size"],) = knobs["mask_size"]
     assert PROFILES[options["profile"]].with_knobs(**knobs) == protocol
     assert (options["probs"], options["seeds"], options["arms"]) == (grid.probs, grid.seeds, grid.arms)
     assert (options["out"], options["download"]) == (Path("a b"), True)
@@ -181,7 +184,7 @@ def test_the_shell_completes_commands_options_and_arms() -> None:
     assert completed("ru") == ["run"]
     assert "--threshold" in completed("run --thr")
     assert completed("run --profile s") == ["smoke"]
-    assert completed("run --arms plain,") == ["plain,bn", "plain,skip"]
+    assert completed("run --arms plain,") == [f"plain,{arm}" for arm in BUILT_IN if arm != "plain"]
 
 
 def test_the_program_answers_the_shell() -> None:

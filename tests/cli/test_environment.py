@@ -22,6 +22,7 @@ from bnbench.inputs import datasets
 from bnbench.inputs.data import DataError
 from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
 from bnbench.results import store
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.execution import Outcome
 from tests.cli.test_cli import bnbench
 from tests.fits import KEY, SMOKE, make_result
@@ -33,7 +34,7 @@ BNBENCH = f'"{sys.executable}" -m bnbench'
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment") / "results"
-    store.open_folder(folder, SMOKE)
+    open_folder(folder, SMOKE)
     store.write_fit(folder, make_result())
     return folder
 

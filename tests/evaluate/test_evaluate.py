@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -26,6 +27,7 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import fit_under_way
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Execution
@@ -47,7 +49,7 @@ ARMS = f"plain,bn,{FOREIGN}"
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate") / "results"
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     outcomes = list(Runner(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
@@ -94,7 +96,7 @@ def test_what_was_trained_in_rounded_arithmetic_is_measured_in_float32(
     watch(monkeypatch, seen, fit_under_way, "measure_fit")
     watch(monkeypatch, seen, measure, "measure_landscape")
     protocol = TINY.with_knobs(precision="tf32")
-    store.open_folder(tmp_path / "results", protocol)
+    open_folder(tmp_path / "results", protocol)
     plan = plan_sweep(tmp_path / "results", protocol, replace(GRID, arms=("plain",)))
     assert [outcome.state for outcome in Runner(plan, KEEPING, Inline()).outcomes()] == ["done"]
     torch.set_float32_matmul_precision("high")
@@ -111,11 +113,12 @@ def of_arm(table: pd.DataFrame, arm: str) -> pd.DataFrame:
 def test_the_protocols_own_policies_give_the_fits_own_summary_bit_for_bit(sweep: Path, tmp_path: Path) -> None:
     assert not evaluate(sweep, request(tmp_path))
     table = read_evaluations(tmp_path)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns)[: len(COLUMNS)] == COLUMNS
     for key in GRID.fits():
         stored = read_fit(layout.fit_path(sweep, key)).summary
         stored = stored[stored["split"] != "train"].sort_values(["policy", "pixels"], ignore_index=True)
-        pd.testing.assert_frame_equal(of_arm(table, key.arm)[SUMMARY], stored[SUMMARY], check_exact=True)
+        columns = [*SUMMARY, "objective", "right"]
+        pd.testing.assert_frame_equal(of_arm(table, key.arm)[columns], stored[columns], check_exact=True)
 
 
 def test_processes_give_what_one_process_gives(sweep: Path, tmp_path: Path) -> None:
@@ -177,9 +180,7 @@ def test_what_is_done_is_skipped_and_what_is_not_of_this_plane_is_done_again(res
     changed(plane, plane, {}, scale=0.2)
     damaged = next(path for path in files if path.name.startswith("bn_"))
     damaged.write_bytes(damaged.read_bytes()[:50])
-    with pytest.raises(
-        store.StoreError, match=r"bn_p0.500_seed1_batch-20_test-60_\w+.parquet is not a whole evaluation"
-    ):
+    with pytest.raises(store.StoreError, match=re.escape(str(damaged))):
         read_evaluations(tmp_path / "out")
     assert {task.key.arm for task in plan_evaluation(results, asked).to_run} == {"plain", "bn"}
     assert not evaluate(results, asked)
@@ -194,9 +195,8 @@ def test_a_plane_of_another_fit_is_refused_by_name_and_the_others_are_measured(r
     changed(plane, plane, {}, identity="0123456789abcdef")
     answer = run(results, "--bn-statistics", "batch:20")
     assert answer.returncode == 1
-    assert "bn_p0.500_seed1.safetensors is the plane of another fit (bn p=0.5 seed=1, identity 0123456789abcdef)" in (
-        answer.stderr
-    )
+    (sentence,) = [line for line in answer.stderr.splitlines() if "bn_p0.500_seed1.safetensors" in line]
+    assert "0123456789abcdef" in sentence
     assert set(read_evaluations(results / "evaluations")["arm"]) == {"plain"}
 
 
@@ -206,10 +206,7 @@ def test_damaged_files_are_named_and_nothing_is_lost(results: Path) -> None:
         path.write_bytes(path.read_bytes()[:200])
     answer = run(results)
     assert answer.returncode == 1
-    for name in (
-        "bn_p0.500_seed1.safetensors is not a whole plane",
-        "plain_p0.500_seed1.parquet is not a whole bnbench fit",
-    ):
+    for name in ("bn_p0.500_seed1.safetensors", "plain_p0.500_seed1.parquet"):
         assert name in answer.stderr
     assert "Traceback" not in answer.stderr
     assert (plane.stat().st_size, fit.stat().st_size) == (200, 200)
@@ -219,18 +216,18 @@ def test_missing_planes_are_said(results: Path) -> None:
     layout.plane_path(results, KEYS["bn"]).unlink()
     some = run(results, "--bn-statistics", "batch:20")
     assert some.returncode == 1
-    assert "skipped: 1 fit without a plane; bnbench run --keep-planes --force computes them anew" in some.stderr
+    assert "--keep-planes" in some.stderr
     shutil.rmtree(results / "planes")
     none = run(results)
     assert none.returncode == 2
-    assert none.stderr.splitlines()[-1].startswith("bnbench: results holds no planes that were asked for; bnbench run")
+    assert "--keep-planes" in none.stderr.splitlines()[-1]
 
 
 def test_a_users_own_arm_is_measured_when_it_is_named(results: Path) -> None:
     silent = run(results, "--bn-statistics", "batch:20,recalibrate")
     assert silent.returncode == 0, silent.stderr
-    assert f"left out: {FOREIGN} (1 fit); --arms bn,plain,{FOREIGN} measures them, which imports" in silent.stderr
-    assert "[2/2] plain p=0.5 seed=1: difference none " in silent.stderr
+    assert f"--arms bn,plain,{FOREIGN}" in silent.stderr
+    assert "[2/2] plain p=0.5 seed=1" in silent.stderr
     assert [line.split()[:3] for line in silent.stdout.splitlines()[2:]] == [
         ["batch:20", "bn", "1"],
         ["recalibrate:512", "bn", "1"],
@@ -246,7 +243,7 @@ def test_a_users_own_arm_is_measured_when_it_is_named(results: Path) -> None:
 
 def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
     other = TINY.with_knobs(steps=2)
-    store.open_folder(results.parent / "other", other)
+    open_folder(results.parent / "other", other)
     grid = Grid(("bn",), (0.5,), (2,))
     plan = plan_sweep(results.parent / "other", other, grid)
     list(Runner(plan, KEEPING, Inline()).outcomes())
@@ -254,7 +251,7 @@ def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
     shutil.copy(layout.fit_path(plan.folder, key), layout.fit_path(results, key))
     found = plan_evaluation(results, request(results / "evaluations"))
     (message,) = found.broken
-    assert "fits/bn_p0.500_seed2.parquet belongs to another protocol" in message
+    assert all(word in message for word in ("fits/bn_p0.500_seed2.parquet", other.id, TINY.id))
     both = plan_evaluation(results.parent, request(results / "evaluations"))
     assert {task.folder.name for task in both.tasks} == {"results", "other"}
 

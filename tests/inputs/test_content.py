@@ -13,12 +13,13 @@ from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.inputs import datasets
 from bnbench.inputs.data import DataError, load_data, load_data_of
 from bnbench.inputs.datasets import digest_of, read_dataset
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.profiles import PROFILES, folder_name, title
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
-from bnbench.protocol.sections import KNOWN_IMAGES
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import check_folder, open_folder, read_protocol
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job
@@ -45,16 +46,16 @@ def settled(folder: Path, protocol: Protocol = SMALL) -> Protocol:
 
 
 def test_known_images_leave_every_hash_as_it_was() -> None:
-    assert read_dataset("digits").digest == KNOWN_IMAGES["digits"]
+    assert read_dataset("digits").digest == DATASETS["digits"].digest
     found = load_data(TINY.data, TINY.measurement)
-    assert (found.content, found.digest) == ("", KNOWN_IMAGES["digits"])
+    assert (found.content, found.digest) == ("", DATASETS["digits"].digest)
     assert "content" not in TINY.as_dict()
     assert Protocol.from_dict(TINY.as_dict()) == TINY
 
 
 @pytest.mark.skipif(not (datasets.DEBIAN / "fashion-mnist").is_dir(), reason="Debian's FashionMNIST is not installed")
 def test_debians_fashion_mnist_is_the_known_one() -> None:
-    assert read_dataset("fashion-mnist", datasets.DEBIAN).digest == KNOWN_IMAGES["fashion-mnist"]
+    assert read_dataset("fashion-mnist", datasets.DEBIAN).digest == DATASETS["fashion-mnist"].digest
 
 
 def test_whatever_differs_in_the_images_differs_in_the_digest() -> None:
@@ -107,10 +108,10 @@ def test_a_folder_refuses_to_mix_images_and_names_both(tmp_path: Path) -> None:
     done = bnbench(*RUN, "--data-folder", "a", "--out", "own", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert first.content in done.stderr
-    stored = store.read_protocol(tmp_path / "own")
+    stored = read_protocol(tmp_path / "own")
     assert stored.content == first.content
-    origin = read_fit(layout.fit_path(tmp_path / "own", KEY)).provenance
-    assert origin["images"] == first.content
+    provenance = read_fit(layout.fit_path(tmp_path / "own", KEY)).provenance
+    assert provenance["images"] == first.content
     for arguments in ((), ("--dry-run",), ("--seeds", "2")):
         mixed = bnbench(*RUN, "--data-folder", "b", "--out", "own", *arguments, cwd=tmp_path)
         assert mixed.returncode == 2
@@ -122,16 +123,16 @@ def test_a_folder_refuses_to_mix_images_and_names_both(tmp_path: Path) -> None:
 
 
 def test_a_folder_from_before_digests_counts_as_the_known_images(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     (tmp_path / "running" / "plain_p0.500_seed1.pt").touch()  # something is begun there
     path = tmp_path / "protocol.json"
     assert "content" not in json.loads(path.read_text())["protocol"]
-    store.check_folder(tmp_path, replace(TINY, content=load_data(TINY.data, TINY.measurement).content))
-    with pytest.raises(store.StoreError, match="the known digits, and here are other images than the known digits"):
-        store.check_folder(tmp_path, replace(TINY, content="0123456789ab"))
-    store.check_folder(tmp_path, replace(TINY, content="0123456789ab"), with_images=False)
+    check_folder(tmp_path, replace(TINY, content=load_data(TINY.data, TINY.measurement).content))
+    with pytest.raises(store.StoreError, match="0123456789ab"):
+        check_folder(tmp_path, replace(TINY, content="0123456789ab"))
+    check_folder(tmp_path, replace(TINY, content="0123456789ab"), with_images=False)
     with pytest.raises(store.StoreError, match="steps 6 there, 7 here"):
-        store.check_folder(tmp_path, TINY.with_knobs(steps=7), with_images=False)
+        check_folder(tmp_path, TINY.with_knobs(steps=7), with_images=False)
 
 
 def test_a_worker_and_an_evaluation_take_no_other_images(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_checkpoint_goes_on_only_with_the_same_images(tmp_path: Path) -> None:
     data = {name: write_idx(tmp_path / name, seed=seed) for seed, name in enumerate("ab")}
     results = tmp_path / "results"
     first = settled(data["a"])
-    store.open_folder(results, first)
+    open_folder(results, first)
     marker = tmp_path / "stop"
     job = Job(first, results, replace(ONE, data_folder=data["a"]), "token")
     under_way = FitUnderWay(KEY, job, ONE.slots[0], 4)
@@ -175,7 +176,7 @@ def test_evaluate_refuses_planes_that_were_fitted_on_other_images(tmp_path: Path
     assert len(plan_evaluation(tmp_path / "own", request).to_run) == 1
     refused = bnbench("evaluate", "own", "--data-folder", "b", "--devices", "cpu", cwd=tmp_path)
     assert refused.returncode == 2
-    assert store.read_protocol(tmp_path / "own").content in refused.stderr
+    assert read_protocol(tmp_path / "own").content in refused.stderr
 
 
 def test_every_profile_says_nothing_of_images_until_they_are_loaded() -> None:

@@ -19,7 +19,9 @@ from sklearn.datasets import load_digits
 from bnbench.inputs import datasets, digits
 from bnbench.inputs.data import DataError, load_data
 from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
-from bnbench.protocol.sections import KNOWN_IMAGES, DataProtocol, MeasurementProtocol
+from bnbench.inputs.formats import FORMATS
+from bnbench.protocol.datasets import DATASETS, KnownDataSet
+from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
 from tests.idx import idx, tiny, write_cifar, write_idx
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
@@ -39,6 +41,18 @@ def test_digits_are_split_and_standardized_by_what_is_trained_on() -> None:
     assert data.train.pixels.std().item() == pytest.approx(1, abs=1e-5)
     slope = (data.measured.pixels[0].max() - data.measured.pixels[0].min()).item()
     assert slope == pytest.approx((images[-500].max() - images[-500].min()) / images[:1097].std(), rel=0.01)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_unit_inputs_are_the_files_bytes_over_255_averaged_over_squares(tmp_path: Path, pool: int) -> None:
+    values = tiny(seed=3)
+    asked = DataProtocol("mnist", pool=pool, inputs="unit", held_out=5)
+    data = load_data(asked, replace(MEASURED, train_images=5), write_idx(tmp_path, seed=3))
+    for found, name in ((data.train, "train-images-idx3-ubyte"), (data.measured, "t10k-images-idx3-ubyte")):
+        for image, pixels in zip(found.pixels[:, 0].tolist(), values[name].tolist(), strict=False):
+            for row, column in np.ndindex(len(image), len(image[0])):
+                square = [line[pool * column : pool * (column + 1)] for line in pixels[pool * row : pool * (row + 1)]]
+                assert image[row][column] == pytest.approx(sum(map(sum, square)) / pool**2 / 255, abs=1e-6)
 
 
 def test_held_out_images_are_the_last_training_images() -> None:
@@ -338,7 +352,7 @@ def test_a_download_appears_whole_and_only_where_nothing_is(tmp_path: Path, monk
 
 def test_images_of_another_known_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = read_dataset("mnist", write_idx(tmp_path)).digest
-    monkeypatch.setitem(KNOWN_IMAGES, "fashion-mnist", digest)
+    monkeypatch.setitem(DATASETS, "fashion-mnist", replace(DATASETS["fashion-mnist"], digest=digest))
     with pytest.raises(DataError, match="are those of fashion-mnist; give --dataset fashion-mnist"):
         read_dataset("mnist", tmp_path)
     assert read_dataset("fashion-mnist", tmp_path).digest == digest
@@ -358,7 +372,24 @@ def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pyte
         read_dataset("mnist", tmp_path)
 
 
-@pytest.mark.parametrize("dataset", ["fashion-mnist", "mnist", "cifar10"])
+def test_every_data_set_has_a_format_and_a_way_to_get_it() -> None:
+    for known in DATASETS.values():
+        assert bool(FORMATS[known.format].files) == bool(known.torchvision)
+
+
+def test_a_new_data_set_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, refused and named in a protocol as those that are there, and only this line knows of it."""
+    write_idx(tmp_path / "KMNIST" / "raw", seed=5)
+    digest = read_dataset("mnist", tmp_path / "KMNIST").digest
+    monkeypatch.setitem(DATASETS, "k-mnist", KnownDataSet(20, "idx", "KMNIST", digest, "dataset-kmnist"))
+    assert read_dataset("k-mnist", tmp_path).digest == digest
+    with pytest.raises(DataError, match="--dataset k-mnist"):
+        read_dataset("mnist", tmp_path / "KMNIST")
+    with pytest.raises(DataError, match="dataset-kmnist"):
+        read_dataset("k-mnist", tmp_path / "no")
+
+
+@pytest.mark.parametrize("dataset", [name for name, known in DATASETS.items() if known.torchvision])
 def test_a_missing_data_set_names_the_ways_to_get_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,7 +399,7 @@ def test_a_missing_data_set_names_the_ways_to_get_it(
     message = str(caught.value)
     assert "--download" in message
     assert f"--data-folder, the folder that torchvision keeps it in (now {tmp_path})" in message
-    assert ("dataset-fashion-mnist" in message) == (dataset == "fashion-mnist")
+    assert DATASETS[dataset].debian in message
     assert len(message.splitlines()) == 1
 
 

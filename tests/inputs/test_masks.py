@@ -135,9 +135,9 @@ def test_refused_masks(arguments: tuple[float, int, tuple[int, ...]], message: s
 
 
 def test_a_mask_of_one_colour_names_p_and_seed() -> None:
-    with pytest.raises(OneColourError, match=r"the mask of p=1, seed 4 came out all black at 5×6; use a larger mask\."):
+    with pytest.raises(OneColourError, match=r"p=1, seed 4 .*black.*5×6"):
         draw_mask(1.0, 4, (5, 6))
-    with pytest.raises(OneColourError, match=r"the mask of p=0, seed 4 came out all white at 5×6; use a larger mask\."):
+    with pytest.raises(OneColourError, match=r"p=0, seed 4 .*white.*5×6"):
         draw_mask(0.0, 4, (5, 6))
 
 
@@ -307,7 +307,7 @@ def test_a_palette_that_was_saved_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mask", [LIGHT, LETTER.astype(np.uint8), LIGHT.astype(np.float32) * 0.3])
 def test_what_is_no_mask_is_not_taken_for_one(mask: np.ndarray) -> None:
     """A picture of numbers below 1 trained nothing, without a word."""
-    with pytest.raises(ValueError, match=r"a mask holds truth values, not .*: picture_to_mask makes one"):
+    with pytest.raises(ValueError, match="picture_to_mask"):
         is_trained(mask)
     assert np.array_equal(is_trained(torch.from_numpy(LETTER)), is_trained(LETTER))  # type: ignore[arg-type]  # tensors are taken too
 
@@ -373,7 +373,7 @@ def test_every_thousandth_survives_single_precision(permille: int) -> None:
     ],
 )
 def test_what_is_no_number_is_no_probability(p: Any) -> None:
-    with pytest.raises(ValueError, match="is not a fill probability; give a multiple of"):
+    with pytest.raises(ValueError, match="fill probability"):
         draw_mask(p, 1, (9, 9))
 
 

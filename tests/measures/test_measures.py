@@ -19,7 +19,8 @@ from bnbench.measures.measure import FittedPlane, Measure, Pixels
 from bnbench.protocol.protocol import FitKey
 from bnbench.report import tables
 from bnbench.results.fits import check_fit, content_of, read_fit
-from bnbench.results.store import open_folder, write_fit
+from bnbench.results.folder_protocol import open_folder
+from bnbench.results.store import write_fit
 from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.measure import measure_fit
@@ -84,7 +85,9 @@ def test_the_measures_of_a_landscape_worked_out_by_hand() -> None:
     counted = np.array([[True, True], [True, False]])
     pixels = Pixels(black, counted, np.array([[1.0, 2.0], [3.0, 9.0]]), np.array([[0.9, 0.2], [0.5, 0.0]]), 2.5)
     found = registry.pixel_values(pixels)
-    assert found == pytest.approx({"black": 0.7, "white": 0.2, "difference": 0.5, "black_loss": 2.0, "white_loss": 2.0})
+    accuracies = {"black": 0.7, "white": 0.2, "difference": 0.5}
+    losses = {"black_loss": 2.0, "white_loss": 2.0, "objective": 0.0, "right": 0.75}
+    assert found == pytest.approx({**accuracies, **losses})
 
 
 @pytest.mark.usefixtures("later")

@@ -16,7 +16,7 @@ import bnbench
 from bnbench.errors import RequestError
 from bnbench.inputs.masks import Mask
 from bnbench.mpo.fit import Fit
-from bnbench.protocol.parsing import parse_size
+from bnbench.protocol.mask_sizes import parse_size
 from tests.cases import make_images, make_plane
 
 SMOKE = bnbench.PROFILES["smoke"]

@@ -17,11 +17,12 @@ from torch import Tensor
 from bnbench.inputs.data import Images
 from bnbench.mpo.fit import DivergedError, Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
+from bnbench.mpo.optimizers import OPTIMIZERS
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.training import Training
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
-from tests.slow import step_loss
+from tests.slow import frame_by_hand, frame_from_origin_by_hand, step_loss
 
 PRECISE = ("float32", "bfloat16")
 TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=8, learning_rate=1e-2, clip=1e9)
@@ -62,8 +63,15 @@ def test_one_step_on_a_line_or_in_a_space_equals_a_plain_loop(arm: str, shape: t
     check_one_step(make_mask().view(shape), arm, "strided", "own", skips=False)
 
 
-def check_one_step(mask: Tensor, arm: str, network: str, minibatch: str, skips: bool) -> None:
-    plane = partial(make_plane, arm, network, directions=mask.dim())
+@pytest.mark.parametrize("arm", ["plain", "bn"])
+def test_one_step_with_right_from_the_origin_equals_a_plain_loop(arm: str) -> None:
+    check_one_step(make_mask(), arm, "strided", "shared", skips=False, from_origin=True)
+
+
+def check_one_step(
+    mask: Tensor, arm: str, network: str, minibatch: str, skips: bool, *, from_origin: bool = False
+) -> None:
+    plane = partial(make_plane, arm, network, directions=mask.dim(), from_origin=from_origin)
     drawn = start(plane(), replace(TRAINING, minibatch=minibatch), mask=mask)
     pixels = drawn._draw_pixels()
     chosen = drawn._draw_images(len(pixels))
@@ -74,6 +82,7 @@ def check_one_step(mask: Tensor, arm: str, network: str, minibatch: str, skips: 
     ]
     twin = plane()
     slow = partial(step_loss, twin.module, twin.vectors, twin.scale, mask.shape, pixels.tolist(), is_black, minibatches)
+    slow = partial(slow, frame_of=frame_from_origin_by_hand if from_origin else frame_by_hand)
     _, losses = slow(threshold=100.0)
     white = sorted(loss for loss, black in zip(losses, is_black, strict=True) if not black)
     threshold = (white[1] + white[2]) / 2  # two white pixels live, two clamped
@@ -210,7 +219,7 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     assert under_way.rows[0].gradient_norm == pytest.approx(sum(norms[:2]) / 2)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path: Path, optimizer: str) -> None:
     training = replace(TRAINING, steps=12, optimizer=optimizer)
     whole = start(make_plane("bn"), training)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 
 import pytest
 import torch
 
 from bnbench.errors import RequestError
-from bnbench.mpo.optimizers import build_optimizer
+from bnbench.mpo.optimizers import OPTIMIZERS, build_optimizer
+from bnbench.protocol.sections import TrainingProtocol
 
 RATES = (0.1, 0.1, 0.05, 0.02)  # a schedule: the loop sets the rate of each step
 
@@ -47,6 +49,11 @@ def test_an_optimizer_takes_the_steps_of_its_rule(name: str, rule: Callable[[lis
         assert found == pytest.approx([column[step] for column in wanted], rel=1e-12)
 
 
+def test_every_optimizer_can_be_asked_for() -> None:
+    (choices,) = [one.metadata["choices"] for one in fields(TrainingProtocol) if one.name == "optimizer"]
+    assert set(choices) == set(OPTIMIZERS)
+
+
 def test_an_unknown_optimizer_is_refused_by_its_name() -> None:
-    with pytest.raises(RequestError, match=r"adagrad.*adam.*sgd"):
+    with pytest.raises(RequestError, match=f"adagrad.*{'.*'.join(OPTIMIZERS)}"):
         build_optimizer("adagrad", [], 0.1)

@@ -16,7 +16,7 @@ from bnbench.mpo.fit import fit
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
 from tests.cases import ARMS, make_images, make_plane
-from tests.slow import frame_by_hand, position
+from tests.slow import frame_by_hand, frame_from_origin_by_hand, position
 
 
 class Weights(nn.Module):
@@ -28,9 +28,9 @@ class Weights(nn.Module):
         self.second = nn.Parameter(torch.zeros(2))
 
 
-def random_plane(directions: int, seed: int, count: int = 7, scale: float = 0.3) -> Plane:
+def random_plane(directions: int, seed: int, count: int = 7, scale: float = 0.3, *, from_origin: bool = False) -> Plane:
     vectors = torch.randn(1 + directions, count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return Plane(Weights(count), vectors, scale)
+    return Plane(Weights(count), vectors, scale, from_origin=from_origin)
 
 
 @given(directions=st.integers(1, 3), seed=st.integers(0, 10_000))
@@ -60,6 +60,27 @@ def test_directions_follow_the_paper(directions: int, seed: int) -> None:
     origin, *others = frame_by_hand(plane.vectors)
     expected = torch.stack([origin, *(plane.scale * direction for direction in others)])
     assert torch.allclose(plane.frame(), expected, rtol=1e-12, atol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_right_from_the_origin_follows_the_authors_code(seed: int) -> None:
+    plane = random_plane(2, seed, from_origin=True)
+    origin, *others = frame_from_origin_by_hand(plane.vectors)
+    expected = torch.stack([origin, *(plane.scale * direction for direction in others)])
+    assert torch.allclose(plane.frame(), expected, rtol=1e-12, atol=1e-12)
+
+
+@given(directions=st.integers(1, 3), seed=st.integers(0, 10_000))
+def test_directions_from_the_origin_are_orthogonal_as_long_as_right_and_reach_its_end(
+    directions: int, seed: int
+) -> None:
+    plane = random_plane(directions, seed, from_origin=True)
+    right = plane.vectors[1] - plane.vectors[0]
+    inner = plane.frame()[1:] @ plane.frame()[1:].T
+    length = (plane.scale * right.norm()).item() ** 2
+    assert torch.allclose(inner, length * torch.eye(directions, dtype=torch.float64), rtol=1e-9, atol=1e-9 * length)
+    end = torch.tensor([[1 / plane.scale.item(), *[0.0] * (directions - 1)]], dtype=torch.float64)
+    assert torch.allclose(plane.weights_at(end)[0], plane.vectors[1], rtol=1e-9, atol=1e-9)
 
 
 @given(
@@ -102,6 +123,13 @@ def test_the_grid_is_centred_and_up_is_up(rows: int, columns: int) -> None:
     assert torch.equal(corner - corner[0], coordinates - coordinates[0])
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(30, 30), (7, 7), (6, 9), (1, 4)])
+def test_the_origin_may_be_the_middle_pixel_as_in_the_authors_code(rows: int, columns: int) -> None:
+    found = grid_coordinates((rows, columns), "middle-pixel").tolist()
+    for row, column in product(range(rows), range(columns)):
+        assert found[row * columns + column] == [column - columns // 2, rows // 2 - row]
+
+
 @given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_a_grid_of_any_number_of_axes_is_that_of_plain_loops(shape: list[int]) -> None:
     coordinates = grid_coordinates(shape)
@@ -122,7 +150,7 @@ def test_a_space_is_a_pile_of_pictures() -> None:
 
 
 def test_an_unknown_origin_is_refused() -> None:
-    with pytest.raises(ValueError, match="'middle' is unknown; use 'centre' or 'corner'"):
+    with pytest.raises(ValueError, match="'middle' is unknown; use 'centre', 'corner' or 'middle-pixel'"):
         grid_coordinates((3, 3), "middle")
     with pytest.raises(ValueError, match="no axis"):
         grid_coordinates(())

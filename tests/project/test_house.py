@@ -127,7 +127,7 @@ def test_imports_go_down(module: str) -> None:
     ("module", "line"),
     [
         ("bnbench.inputs.seeds", "from bnbench.cli.options import ARMS"),
-        ("bnbench.protocol.knobs", "def inside() -> None:\n    from bnbench.results.store import open_folder"),
+        ("bnbench.protocol.knobs", "def inside() -> None:\n    from bnbench.results.store import write_fit"),
         ("bnbench.sweep.plan", "from bnbench.report import style"),
         ("bnbench.report.figures.style", "import bnbench.sweep.runner"),
         ("bnbench.stats.settling", "from bnbench.protocol.protocol import FitKey"),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bnbench.protocol.mask_sizes import parse_size, parse_sizes
 from bnbench.protocol.parsing import (
     FORMATS,
     parse_counts,
@@ -16,7 +17,6 @@ from bnbench.protocol.parsing import (
     parse_pair,
     parse_probs,
     parse_seeds,
-    parse_size,
 )
 
 thousandths = st.integers(min_value=1, max_value=999)
@@ -98,6 +98,34 @@ def test_seeds(text: str, values: tuple[int, ...]) -> None:
 )
 def test_size(text: str, size: tuple[int, int]) -> None:
     assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [("30", ((30, 30),)), ("30x20", ((30, 20),)), ("14,20, 30x20", ((14, 14), (20, 20), (30, 20)))],
+)
+def test_a_comma_separates_sizes(text: str, sizes: tuple[tuple[int, int], ...]) -> None:
+    assert parse_sizes(text) == sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("14,,20", "empty"),
+        ("14,", "empty"),
+        (",", "empty"),
+        ("", "no|not"),
+        ("14,2", "--mask-size 2 "),
+        ("14,20,14x14", "14x14 twice"),
+        ("14x20x28", "14x20x28"),
+        ("14 20", "14 20"),
+        (",".join(map(str, range(3, 104))), "101 sizes"),
+    ],
+)
+def test_sizes_refuse_the_rest(text: str, named: str) -> None:
+    with pytest.raises(ValueError, match=r"^--mask-size .*\.$") as refusal:
+        parse_sizes(text)
+    assert re.search(named, str(refusal.value))
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=10))
@@ -214,7 +242,7 @@ def test_formats_come_once_and_in_order(names: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["htm", "html,docx", "", "html,"])
 def test_an_unknown_format_names_those_there_are(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^--format .* give one or more of html,pdf,png,svg,csv,md,json\.$"):
+    with pytest.raises(ValueError, match=f"^--format .*{','.join(FORMATS)}"):
         parse_formats(text)
 
 

@@ -42,12 +42,12 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
 @pytest.mark.parametrize(
     ("fits", "words"),
     [
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "plain bends its landscape further than bn"),
-        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "bn bends its landscape further than plain"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "these fits cannot say which bends further"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "ccuracy contrast is larger for plain"),
+        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "ccuracy contrast is larger for bn"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "it cannot be said yet, by accuracy contrast or"),
         (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "it cannot be said yet"),
         (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "skip alone, nothing to compare it with"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "bn bends its landscape further than"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "ccuracy contrast is larger for bn"),
         (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "No pair to compare yet"),
         (fits_of({}), "No fit to report"),
     ],

@@ -21,6 +21,7 @@ from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
 from bnbench import wording
+from bnbench.measures.registry import compared_columns
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import FitKey, Grid
@@ -32,21 +33,22 @@ from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_caption
 from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table, fits_table
-from bnbench.results import layout, store, sweeps
+from bnbench.results import layout, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.failures import Failure, write_failure
+from bnbench.results.folder_protocol import open_folder
 from bnbench.stats import settling
 from tests import synthetic
 from tests.synthetic import SMALL, write_sweep
 
 FIGURES = [
     *("figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
-    *("difference_over_steps", "paired", "policies"),
+    *("difference_over_steps", "paired", "policies", "objective", "objective_right", "objective_j", "figure4_all"),
 ]
-WIDE = ["figure3", "learning_curves", "difference_over_steps"]  # drawn again for a narrow screen
+WIDE = ["figure3", "learning_curves", "difference_over_steps", "figure4_all"]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
-    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors"),
+    *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective", "readings"),
 ]
 
 
@@ -149,7 +151,9 @@ def test_the_page_stands_alone(whole: Whole) -> None:
     assert page.tags.count("script") == 2  # the explorer and its data, both inline
     assert "@import" not in page.text
     assert "url(http" not in page.text
-    assert page.tags.count("svg") == len(FIGURES) - 1 + len(WIDE)  # figure 4 stands there as its two panels
+    assert page.tags.count("svg") == len(FIGURES) - 2 + len(
+        WIDE
+    )  # figure 4 and the objective stand there as two panels
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -286,11 +290,14 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole: Whole) -
 def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole: Whole) -> None:
     results, out, _ = whole
     table = pd.read_csv(out / "tables" / "quantities_per_p.csv").set_index(["quantity", "p"])
-    assert len(table) == 6 * 2
+    assert len(table) == len(compared_columns()) * 2
     pixels = sweeps.load(results)
     white = pixels[~pixels["black"]].groupby(["arm", "p", "seed"])["test_loss"].mean()
     trained = pixels[pixels["trained"]].groupby(["arm", "p", "seed", "black"])["test_accuracy"].mean().unstack()
+    counted = pixels[pixels["trained"]].assign(most=lambda rows: rows["test_loss"].clip(upper=2.5))
+    losses = counted.groupby(["arm", "p", "seed", "black"])[["test_loss", "most"]].mean().unstack()
     for name, values in (
+        ("objective J, trained pixels only", losses["test_loss", True] - losses["most", False]),
         ("loss, white pixels", white),
         ("difference, trained pixels only", trained[True] - trained[False]),
     ):
@@ -464,7 +471,7 @@ def test_broken_files_are_named_and_the_rest_is_reported(tmp_path: Path) -> None
 
 
 def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path: Path) -> None:
-    store.open_folder(tmp_path / "results", SMALL)
+    open_folder(tmp_path / "results", SMALL)
     write_failure(tmp_path / "results", failure(FitKey("bn", 0.5, 1), "one-colour mask", "all pixels have one colour"))
     report = build_report(tmp_path / "results", tmp_path / "report")
     assert [path.name for path in report.paths] == ["index.html", "report.json", manifest.NAME]
@@ -639,7 +646,7 @@ def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -
             ((0.3, 1), (0.3, 2), (0.5, 1), (0.5, 2), (0.5, 3))]  # fmt: skip
     fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference"])
     none = pd.DataFrame(columns=["arm", "p", "seed"])
-    assert any("2 to 3 pairs: those with more weigh more" in note for note in headline.answer(fits, none).notes)
+    assert any("2 to 3 pairs" in note and "same" in note for note in headline.answer(fits, none).notes)
     one = headline.answer(fits[fits["p"] == 0.3], none)
     assert "1 degree of freedom)" in one.sentence
     assert not any("weigh more" in note for note in one.notes)

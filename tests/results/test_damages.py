@@ -20,19 +20,21 @@ import pytest
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report.page import manifest
-from bnbench.results import chunks, claims, layout, store, sweeps
+from bnbench.results import chunks, claims, layout, sweeps
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.evaluations import find_evaluations
 from bnbench.results.failures import failure_of
 from bnbench.results.fits import content_of, read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.planes import read_plane_details
 from bnbench.results.store import StoreError
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.status import read_status
+from bnbench.sweep.status import read_statuses
 from tests.cli.test_cli import bnbench
+from tests.fits import status_of
 from tests.synthetic import SMALL, write_sweep
 
 SHORT = SMALL.with_knobs(steps=30)  # its traces are short, too
@@ -60,7 +62,7 @@ def assert_named_and_left_out(sweep: Path, path: Path, count: int = 1) -> None:
     """What every reader makes of a folder whose one fit is damaged."""
     with pytest.raises(StoreError, match="own/fits/") as refusal:
         sweeps.load(sweep)
-    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SHORT, GRID)
+    read, status, plan = sweeps.read_sweep(sweep), status_of(sweep), plan_sweep(sweep, SHORT, GRID)
     evaluation = plan_evaluation(sweep, EvaluationRequest(sweep / "evaluations", Execution(make_slots(("cpu",), 1, 1))))
     said = {
         "load": [str(refusal.value)],
@@ -421,7 +423,7 @@ def test_what_is_in_place_of_a_fit_is_named(sweep: Path, name: str) -> None:
 def test_what_is_in_place_of_a_protocol_is_named_and_nothing_else_is_read(sweep: Path, name: str) -> None:
     path = sweep / "protocol.json"
     replaced(path, name)
-    for read in (sweeps.read_sweep, sweeps.load, read_status, lambda folder: store.open_folder(folder, SHORT)):
+    for read in (sweeps.read_sweep, sweeps.load, lambda folder: open_folder(folder, SHORT)):
         with pytest.raises(StoreError) as refusal:
             read(sweep)
         assert str(path) in str(refusal.value)
@@ -430,9 +432,9 @@ def test_what_is_in_place_of_a_protocol_is_named_and_nothing_else_is_read(sweep:
     (sweep.parent / "other" / "protocol.json").write_text(
         json.dumps({"hash": SHORT.hash, "protocol": SHORT.as_dict(), "format": 1})
     )
-    found, broken = sweeps.read_sweeps(sweep.parent)
-    assert len(found) == len(broken) == 1
-    assert str(path) in broken[0]
+    for found, broken in (sweeps.read_sweeps(sweep.parent), read_statuses(sweep.parent, {})):
+        assert len(found) == len(broken) == 1
+        assert str(path) in broken[0]
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
@@ -442,7 +444,7 @@ def test_what_is_in_place_of_another_file_is_no_traceback_and_costs_no_fit(sweep
         replaced(path_of(sweep, VICTIM), name)
     replaced(layout.config_path(sweep), name)
     replaced(layout.execution_path(sweep), name)
-    read, status, plan = sweeps.read_sweep(sweep), read_status(sweep), plan_sweep(sweep, SHORT, GRID)
+    read, status, plan = sweeps.read_sweep(sweep), status_of(sweep), plan_sweep(sweep, SHORT, GRID)
     for broken in (read.broken, status.broken):
         for path in (layout.failure_path(sweep, VICTIM), layout.config_path(sweep)):
             assert len([sentence for sentence in broken if str(path) in sentence]) == 1, broken

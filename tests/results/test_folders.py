@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,21 @@ from bnbench.results import chunks, layout, store, sweeps
 from bnbench.results.asked import effective_config, folder_of, write_config
 from bnbench.results.failures import Failure, write_failure
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import check_folder, open_folder, read_protocol
 from bnbench.results.folders import find_sweeps
 from bnbench.results.store import StoreError
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.status import SweepStatus, read_status, read_statuses
+from bnbench.sweep.status import SweepStatus, read_statuses
 from tests.cli.test_cli import bnbench
-from tests.fits import KEY, SMOKE, TINY, make_result
+from tests.fits import KEY, SMOKE, TINY, make_result, status_of
 
 OTHER = FitKey("bn", 0.3, 1)
 
 
 def made(folder: Path, *keys: FitKey, protocol: Protocol = SMOKE) -> Path:
-    store.open_folder(folder, protocol)
+    open_folder(folder, protocol)
     for key in keys:
         store.write_fit(folder, make_result(key, protocol=protocol))
     return folder
@@ -40,9 +42,8 @@ def made(folder: Path, *keys: FitKey, protocol: Protocol = SMOKE) -> Path:
 def only(root: Path) -> tuple[sweeps.Sweep, SweepStatus]:
     """The one sweep that report and status find below a root."""
     (sweep,), broken = sweeps.read_sweeps(root)
-    (status,), more = read_statuses(root, {})
-    assert broken == more == []
-    return sweep, status
+    assert broken == []
+    return sweep, status_of(root)
 
 
 # Copies and halves.
@@ -64,7 +65,7 @@ def test_a_backup_counts_once_and_it_is_said(tmp_path: Path) -> None:
 def test_a_fit_computed_twice_with_equal_numbers_counts_once(tmp_path: Path) -> None:
     made(tmp_path / "one", KEY)
     there = make_result()
-    store.open_folder(tmp_path / "two", SMOKE)
+    open_folder(tmp_path / "two", SMOKE)
     store.write_fit(tmp_path / "two", make_result(provenance={**there.provenance, "device_name": "another"}))
     sweep, status = only(tmp_path)
     assert len(sweep.identities) == status.counts["done"] == 1
@@ -73,7 +74,7 @@ def test_a_fit_computed_twice_with_equal_numbers_counts_once(tmp_path: Path) -> 
 
 def test_different_results_of_one_fit_are_refused_with_both_paths(tmp_path: Path) -> None:
     made(tmp_path / "one", KEY, OTHER)
-    store.open_folder(tmp_path / "two", SMOKE)
+    open_folder(tmp_path / "two", SMOKE)
     there = make_result()
     trace = there.trace.assign(black_loss=1.0)
     store.write_fit(tmp_path / "two", make_result(trace=trace))
@@ -118,7 +119,7 @@ def test_a_failure_of_another_protocol_is_in_no_report(tmp_path: Path) -> None:
     folder = made(tmp_path / "own", OTHER)
     write_failure(folder, Failure(KEY, identity_of(KEY, SMOKE.with_knobs(steps=9)), "diverged", "why"))
     assert sweeps.read_sweep(folder).failures == []
-    assert read_status(folder).of("failed") == []
+    assert status_of(folder).of("failed") == []
     write_failure(folder, Failure(KEY, identity_of(KEY, SMOKE), "diverged", "why"))
     assert [failure.key for failure in sweeps.read_sweep(folder).failures] == [KEY]
 
@@ -179,7 +180,7 @@ def test_fits_on_a_disk_that_is_not_there_are_not_taken_for_none(tmp_path: Path,
     folder = made(tmp_path / "own", KEY)
     shutil.rmtree(folder / "fits")
     (folder / "fits").symlink_to(target if target != "own/protocol.json" else folder / "protocol.json")
-    sweep, broken = sweeps.read_sweep(folder), read_status(folder).broken
+    sweep, broken = sweeps.read_sweep(folder), status_of(folder).broken
     for sentences in (sweep.broken, broken):
         assert [str(folder / "fits") in sentence for sentence in sentences] == [True]
     with pytest.raises(StoreError, match="own/fits cannot be listed"):
@@ -206,7 +207,7 @@ def test_a_plan_promises_no_folder_that_cannot_be_made(tmp_path: Path, out: str)
     (tmp_path / "a file").touch()
     (tmp_path / "a dead link").symlink_to("nowhere")
     with pytest.raises(StoreError, match="is no folder"):
-        store.check_folder(tmp_path / out, SMOKE)
+        check_folder(tmp_path / out, SMOKE)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +242,7 @@ def test_a_fit_written_between_two_looks_is_not_unreadable(tmp_path: Path, monke
         return found
 
     monkeypatch.setattr(layout, "fit_paths", listed)
-    status = read_status(folder)
+    status = status_of(folder)
     assert status.of("unreadable") == []
     assert status.broken == []
 
@@ -252,31 +253,33 @@ def test_a_fit_moved_aside_between_two_looks_is_no_damage(tmp_path: Path, monkey
     monkeypatch.setattr(layout, "fit_paths", lambda there: gone)
     plan = plan_sweep(folder, SMOKE, Grid(("plain", "bn"), (0.3,), (1,)))
     assert (list(plan.done), plan.to_run, plan.broken) == ([OTHER], [KEY], [])
-    assert sweeps.read_sweep(folder).broken == read_status(folder).broken == []
+    assert sweeps.read_sweep(folder).broken == status_of(folder).broken == []
 
 
 def test_a_missing_protocol_is_told(tmp_path: Path) -> None:
     folder = made(tmp_path / "own", KEY)
     (folder / "protocol.json").unlink()
-    for read in (sweeps.load, sweeps.read_sweep, read_status):
-        with pytest.raises(StoreError) as refusal:
+    for read in (sweeps.load, sweeps.read_sweep):
+        with pytest.raises(StoreError, match=re.escape(str(folder / "protocol.json"))):
             read(folder)
-        assert f"{folder / 'protocol.json'} is not there" in str(refusal.value)
+    found, (sentence,) = read_statuses(folder, {})
+    assert found == []
+    assert str(folder / "protocol.json") in sentence
     for name in ("status", "report", "evaluate"):
         answer = bnbench(name, str(folder), cwd=tmp_path)
         assert answer.returncode in (1, 2)
         assert "protocol.json is not there" in answer.stdout + answer.stderr
     with pytest.raises(StoreError, match="steps 300 there, 7 here"):
-        store.open_folder(folder, SMOKE.with_knobs(steps=7))
-    store.open_folder(folder, SMOKE)
+        open_folder(folder, SMOKE.with_knobs(steps=7))
+    open_folder(folder, SMOKE)
     assert len(sweeps.load(folder)) == 49
 
 
 def test_a_folder_in_a_fits_place_makes_no_folder_of_results(tmp_path: Path) -> None:
     layout.fit_path(tmp_path / "own", KEY).mkdir(parents=True)
     assert find_sweeps(tmp_path) == ([], [])
-    store.open_folder(tmp_path / "own", TINY)
-    assert store.read_protocol(tmp_path / "own") == TINY
+    open_folder(tmp_path / "own", TINY)
+    assert read_protocol(tmp_path / "own") == TINY
 
 
 # The folder's own files.
@@ -313,10 +316,10 @@ def test_a_configuration_belongs_to_the_folder_that_it_lies_in(tmp_path: Path) -
 @pytest.mark.parametrize("damage", ["{", '{"chunk": 0}', "[]"])
 def test_a_damaged_chunk_is_said_and_that_of_the_fits_is_kept(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "own"
-    store.open_folder(folder, SMOKE)
-    origin = make_result().provenance
+    open_folder(folder, SMOKE)
+    provenance = make_result().provenance
     for seed in (1, 2):
-        store.write_fit(folder, make_result(FitKey("plain", 0.3, seed), provenance={**origin, "chunk": 7}))
+        store.write_fit(folder, make_result(FitKey("plain", 0.3, seed), provenance={**provenance, "chunk": 7}))
     layout.execution_path(folder).write_text(damage)
     command = ("run", "--profile", "smoke", "--probs", "0.3", "--seeds", "3", "--arms", "plain", "--out", "own")
     answer = bnbench(*command, "--dry-run", "--json", cwd=tmp_path)
@@ -338,7 +341,7 @@ def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypa
         return table.assign(test_loss=table["test_loss"].where(table.index != 3, float("inf"))), summary
 
     monkeypatch.setattr(fit_under_way, "measure_fit", infinite)
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     (outcome,) = Runner(plan, Execution(make_slots(("cpu",), 1, 1), chunk=4), Inline()).outcomes()
     assert outcome.state == "failed"

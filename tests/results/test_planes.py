@@ -18,6 +18,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.results import layout, store
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.planes import read_plane_details, save_plane
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
@@ -38,7 +39,7 @@ KEEPING = Execution(make_slots(("cpu",), 1, 1), keep_planes=True)
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("planes")
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     outcomes = list(Runner(plan_sweep(folder, TINY, GRID), KEEPING, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * 3
     return folder
@@ -79,6 +80,17 @@ def test_a_plane_read_back_has_the_landscape_that_its_fit_has(swept: Path, arm: 
     assert torch.equal(found.accuracy.float().flatten(), torch.tensor(stored["test_accuracy"].to_numpy()))
 
 
+def test_a_plane_of_directions_from_the_origin_is_read_back_as_one(tmp_path: Path) -> None:
+    protocol = TINY.with_knobs(directions="from-origin")
+    open_folder(tmp_path, protocol)
+    list(Runner(plan_sweep(tmp_path, protocol, Grid(("plain",), (0.5,), (1,))), KEEPING, Inline()).outcomes())
+    plane = bnbench.load_plane(layout.plane_path(tmp_path, KEYS["plain"]))
+    assert plane.from_origin
+    found = bnbench.measure_landscape(plane, (4, 4), load_data(TINY.data, TINY.measurement).measured)
+    stored = read_fit(layout.fit_path(tmp_path, KEYS["plain"])).landscape
+    assert torch.equal(found.loss.float().flatten(), torch.tensor(stored["test_loss"].to_numpy()))
+
+
 def test_saving_again_gives_the_same_bytes(swept: Path, tmp_path: Path) -> None:
     path, key = layout.plane_path(swept, KEYS["bn"]), KEYS["bn"]
     data = load_data(TINY.data, TINY.measurement)
@@ -87,7 +99,7 @@ def test_saving_again_gives_the_same_bytes(swept: Path, tmp_path: Path) -> None:
 
 
 def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     list(Runner(plan, Execution(KEEPING.slots), Inline()).outcomes())
     assert not (tmp_path / "planes").exists()
@@ -103,7 +115,7 @@ def test_planes_are_kept_only_when_asked_and_before_the_fit(tmp_path: Path, monk
 
 
 def test_keeping_planes_changes_no_number(swept: Path, tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     plan = plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,)))
     list(Runner(plan, Execution(KEEPING.slots), Inline()).outcomes())
     ours, theirs = (read_fit(layout.fit_path(folder, KEYS["bn"])) for folder in (tmp_path, swept))

@@ -20,6 +20,7 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout, schemas, store, sweeps
 from bnbench.results.failures import Failure, write_failure
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import check_folder, open_folder, read_protocol
 from bnbench.results.store import FitResult, StoreError
 from tests.fits import IDENTITY, KEY, SMOKE, make_result
 
@@ -187,9 +188,9 @@ def test_a_failure_is_recorded_replaced_and_gone_after_success(folder: Path) -> 
 
 def test_a_folder_is_opened_again_by_the_same_protocol(folder: Path) -> None:
     before = (folder / "protocol.json").read_bytes()
-    store.open_folder(folder, SMOKE)
+    open_folder(folder, SMOKE)
     assert (folder / "protocol.json").read_bytes() == before
-    assert store.read_protocol(folder) == SMOKE
+    assert read_protocol(folder) == SMOKE
     assert sorted(path.name for path in folder.iterdir()) == ["fits", "protocol.json", "running"]
 
 
@@ -201,24 +202,24 @@ def test_a_folder_of_another_protocol_says_what_differs(folder: Path) -> None:
         f"both are kept apart: give another folder, such as --out {folder.parent / asked.id}."
     )
     with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-        store.open_folder(folder, asked)
-    assert store.read_protocol(folder) == SMOKE
+        open_folder(folder, asked)
+    assert read_protocol(folder) == SMOKE
 
 
 def test_a_folder_without_fits_is_free_for_any_protocol(folder: Path) -> None:
     asked = SMOKE.with_knobs(steps=7)
-    store.check_folder(folder, asked)
-    assert store.read_protocol(folder) == SMOKE, "checking writes nothing"
-    store.open_folder(folder, asked)
-    assert store.read_protocol(folder) == asked
+    check_folder(folder, asked)
+    assert read_protocol(folder) == SMOKE, "checking writes nothing"
+    open_folder(folder, asked)
+    assert read_protocol(folder) == asked
 
 
 def test_a_folder_of_an_earlier_revision_says_so(tmp_path: Path) -> None:
     earlier = replace(SMOKE, revision=0)
-    store.open_folder(tmp_path, earlier)
+    open_folder(tmp_path, earlier)
     store.write_fit(tmp_path, make_result(protocol=earlier))
     with pytest.raises(StoreError, match=r"holds fits of another protocol \(another revision of bnbench\)"):
-        store.open_folder(tmp_path, SMOKE)
+        open_folder(tmp_path, SMOKE)
 
 
 @pytest.mark.parametrize("way", ["", "deeper", "deeper/still"])
@@ -226,5 +227,5 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, way: str) -> None:
     (tmp_path / "file").write_text("in the way")
     folder = tmp_path / "file" / way
     with pytest.raises(StoreError, match=f"^--out {re.escape(str(folder))} cannot be written") as refusal:
-        store.open_folder(folder, SMOKE)
+        open_folder(folder, SMOKE)
     assert str(refusal.value).endswith("give a folder that you may write to.")

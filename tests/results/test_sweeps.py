@@ -11,6 +11,7 @@ import pytest
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import schemas, store, sweeps
 from bnbench.results.failures import Failure, write_failure
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.store import StoreError
 from tests.fits import KEY, SMOKE, make_result
 
@@ -28,7 +29,7 @@ def test_a_broken_record_of_a_failure_is_named(folder: Path) -> None:
 def test_a_folder_whose_protocol_cannot_be_read(folder: Path, content: str) -> None:
     store.write_fit(folder, make_result())
     (folder / "protocol.json").write_text(content)
-    for use in (sweeps.read_sweep, sweeps.load, lambda path: store.open_folder(path, SMOKE)):
+    for use in (sweeps.read_sweep, sweeps.load, lambda path: open_folder(path, SMOKE)):
         with pytest.raises(
             StoreError, match=r"protocol\.json is not a protocol that this version reads .*move the folder"
         ):
@@ -102,9 +103,9 @@ def test_an_unstarted_sweep_has_empty_tables(folder: Path) -> None:
 
 def test_load_joins_the_folders_below(tmp_path: Path) -> None:
     other = SMOKE.with_knobs(steps=7)
-    store.open_folder(tmp_path / "unstarted", SMOKE.with_knobs(steps=8))
-    store.open_folder(tmp_path / "first", SMOKE)
-    store.open_folder(tmp_path / "deeper" / "second", other)
+    open_folder(tmp_path / "unstarted", SMOKE.with_knobs(steps=8))
+    open_folder(tmp_path / "first", SMOKE)
+    open_folder(tmp_path / "deeper" / "second", other)
     store.write_fit(tmp_path / "first", make_result())
     store.write_fit(tmp_path / "deeper" / "second", make_result(FitKey("bn", 0.7, 2), protocol=other))
 

@@ -152,7 +152,7 @@ def test_many_samples_at_once_have_the_intervals_of_each_alone() -> None:
         assert_allclose([ends[place] for ends in together], differences.stratified_interval(values[place], strata))
 
 
-def test_overall_weighs_the_variance_of_each_p_as_its_pairs_weigh_in_the_mean() -> None:
+def test_every_p_weighs_the_same_however_many_pairs_it_has() -> None:
     fits = make_fits()
     fits = fits[~((fits["arm"] == "bn") & (fits["p"] == 0.2) & (fits["seed"] > 2))]
     whole = differences.overall(differences.paired(fits))
@@ -161,14 +161,34 @@ def test_overall_weighs_the_variance_of_each_p_as_its_pairs_weigh_in_the_mean() 
         if second := values_of(fits, arm="bn", p=p, seed=seed):
             gaps.setdefault(p, []).append(values_of(fits, arm="plain", p=p, seed=seed)[0] - second[0])
     every = [gap for values in gaps.values() for gap in values]
-    variances = {p: sum((gap - sum(own) / len(own)) ** 2 for gap in own) / (len(own) - 1) for p, own in gaps.items()}
-    df = sum(len(values) - 1 for values in gaps.values())
-    mean, se = sum(every) / len(every), math.sqrt(sum(len(gaps[p]) * variances[p] for p in gaps)) / len(every)
+    means = {p: sum(own) / len(own) for p, own in gaps.items()}
+    squares = {p: sum((gap - means[p]) ** 2 for gap in own) / (len(own) - 1) / len(own) for p, own in gaps.items()}
+    mean, se = sum(means.values()) / 9, math.sqrt(sum(squares.values())) / 9
+    shares = [1 / len(own) for own in gaps.values()]
+    df = sum(shares) ** 2 / sum(share**2 / (len(own) - 1) for share, own in zip(shares, gaps.values(), strict=True))
     half = scipy_stats.t.ppf(0.975, df) * se
-    assert (whole.pairs, whole.probabilities, whole.df) == (42, 9, 33)
-    assert_allclose([whole.mean, whole.se, whole.low, whole.high], [mean, se, mean - half, mean + half])
+    assert (whole.pairs, whole.probabilities) == (42, 9)
+    assert 9 < df < 33
+    assert_allclose([whole.df, whole.mean, whole.se, whole.low, whole.high], [df, mean, se, mean - half, mean + half])
     assert_allclose(whole.d_z, mean / np.std(every, ddof=1))
     assert (whole.wins, whole.losses) == (sum(gap > 0 for gap in every), sum(gap < 0 for gap in every))
+    weighted = [gap / len(own) for own in gaps.values() for gap in own]
+    assert whole.sign_flip == sign_flip(weighted)
+
+
+@given(st.lists(st.integers(2, 5), min_size=1, max_size=9), st.integers(0, 99))
+def test_a_whole_sweep_has_the_mean_of_all_pairs_and_the_pooled_variance(sizes: list[int], seed: int) -> None:
+    whole = len(set(sizes)) == 1
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.random.default_rng(seed).normal(size=len(strata))
+    mean, se, df = differences.stratified(values, strata)
+    pooled = sum(
+        (values[strata == place] - values[strata == place].mean()) @ values[strata == place] for place in set(strata)
+    )
+    freedom = len(strata) - len(sizes)
+    assert df == pytest.approx(freedom) if whole else df < freedom
+    if whole:
+        assert_allclose([mean, se], [values.mean(), math.sqrt(pooled / freedom / len(strata))])
 
 
 def test_no_interval_while_a_single_p_lacks_a_second_pair() -> None:

@@ -46,9 +46,17 @@ def per_p(gaps: np.ndarray) -> pd.DataFrame:
 def test_the_headline_covers_the_truth_as_often_as_it_says_however_far_the_sweep_is(sd: np.ndarray, n: int) -> None:
     kept = np.argsort(np.tile(np.arange(5), 9), kind="stable")[:n]  # as the runner goes: seed outermost
     gaps = gaps_of(4 * DRAWS, sd)[:, kept]
-    truth = np.linspace(-0.04, 0.04, 9)[STRATA[kept]].mean()  # the mean over the pairs that are there
     low, high = differences.stratified_interval(gaps, STRATA[kept])
-    assert 0.93 < np.mean((low <= truth) & (truth <= high)) < 0.97
+    assert 0.93 < np.mean((low <= 0) & (high >= 0)) < 0.97, "the truth is that of the whole sweep, whatever is there"
+
+
+@pytest.mark.parametrize("sizes", [[2] * 8 + [5], [2, 2, 2, 3, 3, 3, 5, 5, 5], [5, 5, 5, 3, 3, 3, 2, 2, 2]])
+@pytest.mark.parametrize("sd", [EVEN, UNEVEN], ids=["even", "rising"])
+def test_it_does_so_for_p_of_very_unequal_numbers_of_pairs_too(sd: np.ndarray, sizes: list[int]) -> None:
+    strata = np.repeat(np.arange(9), sizes)
+    gaps = np.random.default_rng(14).normal(size=(DRAWS, len(strata))) * sd[strata]
+    low, high = differences.stratified_interval(gaps, strata)
+    assert 0.92 < np.mean((low <= 0) & (high >= 0)) < 0.97
 
 
 def test_the_headline_finds_a_true_gap_as_often_as_the_noncentral_t_says() -> None:

@@ -20,7 +20,8 @@ from distributed import KilledWorker
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
-from bnbench.results import claims, layout, store, sweeps
+from bnbench.results import claims, layout, sweeps
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends import dask_cluster
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.backends.dask_backend import Dask
@@ -90,7 +91,7 @@ def connected(address: str) -> Iterator[Dask]:
 
 
 def make_runner(folder: Path, backend: Backend, protocol: Protocol = TINY, grid: Grid = GRID) -> Runner:
-    store.open_folder(folder, protocol)
+    open_folder(folder, protocol)
     plan = plan_sweep(folder, protocol, grid, retry_failed=True)
     return Runner(plan, ONE, backend)
 

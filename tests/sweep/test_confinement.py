@@ -21,6 +21,7 @@ from bnbench.results import layout, store
 from bnbench.results.claims import is_claimed
 from bnbench.results.failures import failure_of
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
@@ -43,7 +44,7 @@ def key_of(name: str) -> FitKey:
 
 def sweep(folder: Path, *keys: FitKey, execution: Execution = ONE, in_workers: bool = False) -> list[Outcome]:
     """One fit after another; ``plain`` comes last, in the process that the others have used."""
-    store.open_folder(folder, PROTOCOL)
+    open_folder(folder, PROTOCOL)
     plan = plan_sweep(folder, PROTOCOL, Grid(tuple(key.arm for key in keys), (0.5,), (1,)))
     return list(Runner(plan, execution, Processes() if in_workers else Inline()).outcomes())
 
@@ -73,10 +74,10 @@ def check_failures(folder: Path, names: list[str]) -> None:
 
 def check_settings(folder: Path) -> None:
     """What was in force in a fit's last step is what its provenance says, and that its arm had changed it."""
-    origin = read_fit(layout.fit_path(folder, key_of("changes_settings"))).provenance
-    assert "threads 2," in origin["settings"]
-    assert "float32_matmul_precision medium," in origin["settings"]
-    assert "threads from 1" in origin["note"]
+    provenance = read_fit(layout.fit_path(folder, key_of("changes_settings"))).provenance
+    assert "threads 2," in provenance["settings"]
+    assert "float32_matmul_precision medium," in provenance["settings"]
+    assert "threads from 1" in provenance["note"]
 
 
 MILD = ("prints", "changes_settings")
@@ -154,7 +155,7 @@ def test_an_arm_that_changes_in_mid_sweep_fails_and_is_not_mislabelled(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "changing_arm.py").write_text("from tests.foreign_arms import layer_norm as make\n")
     key, folder = FitKey("changing_arm:make", 0.5, 1), tmp_path / "results"
-    store.open_folder(folder, PROTOCOL)
+    open_folder(folder, PROTOCOL)
     grid = Grid((key.arm,), (0.5,), (1,))
     runner = Runner(plan_sweep(folder, PROTOCOL, grid), ONE, Inline())
     (tmp_path / "changing_arm.py").write_text("from tests.foreign_arms import group_norm as make\n")

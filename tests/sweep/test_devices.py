@@ -20,17 +20,17 @@ from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import load_inputs, plan_sweep
-from bnbench.sweep.provenance import provenance
+from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.runner import Runner
-from bnbench.sweep.status import read_status
-from tests.fits import TINY
+from tests.fits import TINY, status_of
 
 PACKAGE = Path(__file__).parents[2] / "bnbench"
 
@@ -189,21 +189,21 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
     """Planned, timed, fitted, resumed, looked at, evaluated: each of them may be the first to use the GPU."""
     execution = Execution(make_slots(parse_devices("cuda:0"), None, 1), keep_planes=True)
     grid, key = Grid(("plain",), (0.5,), (1,)), FitKey("plain", 0.5, 1)
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     steps: list[Callable[[], object]] = [
         lambda: choose_chunk(plan_sweep(tmp_path, TINY, grid), execution, load_inputs(grid, TINY, execution)),
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, grid), execution, None),
         lambda: list(Runner(plan_sweep(tmp_path, TINY, grid), execution, Inline()).outcomes()),
-        lambda: provenance(execution.slots[0], 1, 1),  # of bnbench check
+        lambda: read_provenance(execution.slots[0], 1, 1),  # of bnbench check
         lambda: estimate_seconds(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2))), execution, None),
-        lambda: read_status(tmp_path),
+        lambda: status_of(tmp_path),
         lambda: evaluated(tmp_path, execution),
     ]
     for step in steps:
         fresh_cuda.is_initialized = False
         step()
-    origin = read_fit(layout.fit_path(tmp_path, key)).provenance
-    assert (origin["device"], origin["device_name"], origin["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
+    provenance = read_fit(layout.fit_path(tmp_path, key)).provenance
+    assert (provenance["device"], provenance["device_name"], provenance["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
     assert fresh_cuda.called >= STANDS_IN_FOR - {"synchronize"}
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
@@ -38,7 +39,7 @@ COMMAND += ["--backend", "inline", "--widths", "2", "--strides", "2"]
 
 
 def sweep(folder: Path, execution: Execution = OFTEN) -> dict[FitKey, Outcome]:
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, GRID)
     return {outcome.key: outcome for outcome in Runner(plan, execution, Inline()).outcomes()}
 

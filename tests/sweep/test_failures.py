@@ -12,8 +12,9 @@ import pytest
 
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.results import claims, layout, store
+from bnbench.results import claims, layout
 from bnbench.results.failures import Failure, read_failure
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.inline import Inline
@@ -61,7 +62,7 @@ COMMAND += ["--backend", "inline", "--out", "results"]
 def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bool = False) -> list[Outcome]:
     """One fit of each arm, one after another; a name without a colon that is no built-in arm is a fake one."""
     names = tuple(arm if arm in ("plain", "bn") else f"tests.foreign_arms:{arm}" for arm in arms)
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
     return list(Runner(plan, execution, Inline()).outcomes())
 
@@ -102,9 +103,9 @@ def test_an_arm_that_fails_leaves_one_record_and_the_others_go_on(
 def test_memory_that_suffices_for_half_as_many_pixels_gives_a_fit_that_says_so(tmp_path: Path) -> None:
     (outcome,) = sweep(tmp_path, "allocates_too_much_for_many_pixels")
     assert outcome.state == "done"
-    origin = read_sweep(tmp_path).provenance.iloc[0]
-    assert origin["note"] == "out of memory with 4 pixels at once, computed with 2"
-    assert origin["chunk"] == 2
+    provenance = read_sweep(tmp_path).provenance.iloc[0]
+    assert provenance["note"] == "out of memory with 4 pixels at once, computed with 2"
+    assert provenance["chunk"] == 2
     assert records(tmp_path) == []
 
 
@@ -209,7 +210,7 @@ def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None
 def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -> None:
     """Killed for another reason than the fit, such as by hand: every time there is a newer checkpoint."""
     key = FitKey("plain", 0.5, 1)
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     batches = []
 
     def dies(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
@@ -231,7 +232,7 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
 def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_after_the_second(
     tmp_path: Path,
 ) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     batches: list[int] = []
 
     def dies(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:

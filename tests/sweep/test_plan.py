@@ -12,6 +12,7 @@ from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder, read_protocol
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.cost import estimate_seconds
@@ -29,7 +30,7 @@ GRID = Grid(("plain",), (0.5,), (1,))
 
 
 def sweep(folder: Path, grid: Grid = GRID) -> list[Outcome]:
-    store.open_folder(folder, TINY)
+    open_folder(folder, TINY)
     return list(Runner(plan_sweep(folder, TINY, grid), ONE, Inline()).outcomes())
 
 
@@ -50,9 +51,9 @@ def test_a_copy_under_another_name_is_not_taken_for_another_fit(finished: Path, 
 
 
 def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
-    (origin,) = plan_sweep(finished, TINY, GRID).done.values()
+    (provenance,) = plan_sweep(finished, TINY, GRID).done.values()
     beside = plan_sweep(finished, TINY, replace(GRID, seeds=(7, 8)))
-    assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * origin["wall_seconds"])
+    assert estimate_seconds(beside, ONE, None) == pytest.approx(2 * provenance["wall_seconds"])
     for other in (replace(GRID, arms=("bn",)), replace(GRID, seeds=(7,))):
         threads = replace(ONE, devices=DeviceRequest(threads=1 if other.arms == ("bn",) else 2))
         assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
@@ -66,19 +67,19 @@ def test_fits_of_another_processor_do_not_tell_how_long_it_takes(
 
 
 def test_a_folder_in_which_another_protocol_has_begun_is_refused(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     other = TINY.with_knobs(steps=7)
-    store.open_folder(tmp_path, other)  # nothing had begun
+    open_folder(tmp_path, other)  # nothing had begun
     layout.checkpoint_path(tmp_path, KEY).touch()
     with pytest.raises(store.StoreError, match="steps 7 there, 6 here"):
-        store.open_folder(tmp_path, TINY)
-    assert store.read_protocol(tmp_path) == other
+        open_folder(tmp_path, TINY)
+    assert read_protocol(tmp_path) == other
 
 
 def test_a_runner_whose_folder_was_opened_for_another_protocol_writes_nothing_into_it(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     runner = Runner(plan_sweep(tmp_path, TINY, GRID), ONE, Inline())
-    store.open_folder(tmp_path, TINY.with_knobs(steps=7))
+    open_folder(tmp_path, TINY.with_knobs(steps=7))
     (outcome,) = runner.outcomes()
     assert "holds fits of another protocol (steps 7 there, 6 here)" in outcome.message
     assert layout.fit_paths(tmp_path) == []
@@ -88,7 +89,7 @@ def test_a_file_of_another_protocol_is_never_reported_as_the_fit_that_was_asked_
     finished: Path, tmp_path: Path
 ) -> None:
     other = TINY.with_knobs(steps=7)
-    store.open_folder(tmp_path, other)
+    open_folder(tmp_path, other)
     runner = Runner(plan_sweep(tmp_path, other, GRID), ONE, Inline())
     shutil.copy(layout.fit_path(finished, KEY), layout.fit_path(tmp_path, KEY))
     (outcome,) = runner.outcomes()
@@ -105,7 +106,7 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
             self.looks += 1
             return self.looks == 4
 
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     job = Job(TINY, tmp_path, ONE, "token")
     confinement = Confinement(False, None, tmp_path / "over")
     first = FitUnderWay(KEY, job, ONE.slots[0], 4)
@@ -116,7 +117,7 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     assert checkpoint is not None
     assert checkpoint.provenance["chunk"] == 4
     FitUnderWay(KEY, job, ONE.slots[0], 2).run(WorkerStop([]), confinement)
-    origin = read_fit(layout.fit_path(tmp_path, KEY)).provenance
-    assert origin["note"] == "something that happened; its first 3 steps were computed with chunk 4"
-    assert (origin["chunk"], origin["parts"]) == (2, 2)
-    assert origin["begun"] == checkpoint.provenance["begun"] <= origin["started"]
+    provenance = read_fit(layout.fit_path(tmp_path, KEY)).provenance
+    assert provenance["note"] == "something that happened; its first 3 steps were computed with chunk 4"
+    assert (provenance["chunk"], provenance["parts"]) == (2, 2)
+    assert provenance["begun"] == checkpoint.provenance["begun"] <= provenance["started"]

@@ -18,6 +18,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store, sweeps
 from bnbench.results.fits import read_fit
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
@@ -41,7 +42,7 @@ def run(plan: Plan, execution: Execution = ONE) -> list[Outcome]:
 
 
 def sweep(folder: Path, grid: Grid = GRID, execution: Execution = ONE, protocol: Protocol = TINY) -> list[Outcome]:
-    store.open_folder(folder, protocol)
+    open_folder(folder, protocol)
     return run(plan_sweep(folder, protocol, grid), execution)
 
 
@@ -148,7 +149,7 @@ def test_divergence_is_recorded(tmp_path: Path) -> None:
 
 
 def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     keys = [FitKey("plain", 0.5, 1), FitKey("tests.foreign_arms:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
     plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=keys)
     outcomes = {outcome.key: outcome for outcome in call(run, plan, TWO)}
@@ -163,7 +164,7 @@ def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Pat
 
 
 def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) -> None:
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     (tmp_path / "failures").write_text("in the way")
     outcomes = sweep(tmp_path, Grid(("plain",), (0.5,), (1, 2)), protocol=TINY.with_knobs(learning_rate=1e30))
     assert len(outcomes) == 2

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.results import layout, store
+from bnbench.results import layout
 from bnbench.results.claims import claim
+from bnbench.results.folder_protocol import open_folder
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
@@ -36,7 +37,7 @@ ONE = Execution(make_slots(("cpu",), 1, 1), chunk=CHUNK)
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep of ``SWEEP``, one fit after another in this process."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    store.open_folder(folder, PROTOCOL)
+    open_folder(folder, PROTOCOL)
     outcomes = list(Runner(plan_sweep(folder, PROTOCOL, GRID), ONE, Inline()).outcomes())
     assert [outcome.state for outcome in outcomes] == ["done"] * FITS
     assert_tidy(folder)
@@ -160,7 +161,7 @@ def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, 
 
 
 def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(undisturbed: Path, tmp_path: Path) -> None:
-    store.open_folder(tmp_path, PROTOCOL)
+    open_folder(tmp_path, PROTOCOL)
     runner = Runner(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, Inline())
     held, others = runner.left[0], runner.left[1:]
     with claim(tmp_path, held):

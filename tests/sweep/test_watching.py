@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.results import store
 from bnbench.results.claims import Progress
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import watching
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Outcome
@@ -63,7 +63,7 @@ def test_a_line_is_neither_markup_nor_emoji(
 ) -> None:
     failed = Outcome(FitKey("plain", 0.5, 1), "failed", message="my layer said [red]:bug:[/]")
     monkeypatch.setattr(Runner, "outcomes", lambda self: iter([failed]))
-    store.open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TINY)
     watching.run_and_show(Runner(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, Inline()))
     assert "FAILED, my layer said [red]:bug:[/]" in capsys.readouterr().err
 
@@ -73,7 +73,7 @@ def test_a_log_has_a_line_per_start_and_end(
 ) -> None:
     monkeypatch.setattr(watching, "_LOOK_EVERY", 0.01)
     protocol = TINY.with_knobs(steps=20)
-    store.open_folder(tmp_path, protocol)
+    open_folder(tmp_path, protocol)
     plan = plan_sweep(tmp_path, protocol, Grid(("plain", "tests.foreign_arms:group_norm"), (0.5,), (1, 2)))
     outcomes = watching.run_and_show(Runner(plan, ONE, Inline()))
     said = capsys.readouterr()

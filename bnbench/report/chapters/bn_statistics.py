@@ -25,7 +25,7 @@ _WHY = (
 
 
 def chapter(sweep: Sweep, evaluated: pd.DataFrame) -> Chapter | None:
-    """What these fits allow of the chapter: sentences, the gap under every policy, a table; None without BN.
+    """Return what these fits allow of the chapter: sentences, the gap under every policy, a table; None without BN.
 
     Args:
         sweep: what was read, at least one fit.
@@ -43,7 +43,7 @@ def chapter(sweep: Sweep, evaluated: pd.DataFrame) -> Chapter | None:
 
 
 def gap_words(table: pd.DataFrame, reference: str | None) -> list[str]:
-    """For each arm with batch normalization its gap under every policy, and whether the order of the arms holds."""
+    """Say each normalized arm's gap under every policy, and whether the order of the arms holds."""
     if reference is None:
         return []
     compared = table[(table["policy"] != str(NO_BN))].dropna(subset=["gap"])
@@ -74,7 +74,7 @@ def _order_words(rows: list[dict[Any, Any]], reference: str, arm: str) -> str:
 
 
 def evaluated_words(current: pd.DataFrame, stale: int) -> str:
-    """How many planes were measured again, and what was left out."""
+    """Say how many planes were measured again, and what was left out."""
     texts = []
     if len(current):
         planes = len(current.drop_duplicates(["arm", "p", "seed"]))

@@ -44,7 +44,7 @@ def compare(sweeps: Sequence[Sweep], names: Sequence[str]) -> Comparison:
 
 
 def _labels(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[str]:
-    """What a legend calls each sweep: its profile and what was changed in it; its name where two share that."""
+    """Return what a legend calls each sweep: its profile and what was changed in it; its name where two share that."""
     titles = [title(sweep.protocol).replace(", changed: ", ": ") for sweep in sweeps]
     labels = [text if titles.count(text) == 1 else name for text, name in zip(titles, names, strict=True)]
     splits = [sweep.protocol.measurement.split for sweep in sweeps]

@@ -9,6 +9,7 @@ import pandas as pd
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, arm_order
 from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.chapters.readings import readings_table
 from bnbench.report.figures.paired import paired, paired_table
 from bnbench.report.tables import Table
 from bnbench.stats import agreement, differences, sensitivity
@@ -26,8 +27,8 @@ _SENSITIVITY_NOTE = (
     "The first row is the headline; columns as in the table of all quantities; each set is summed up alone"
 )
 _AGREEMENT_NOTE = (
-    "Means over the p that both have; level: ours − theirs; lowest, highest: its extremes over p; rho: Spearman's "
-    "rank correlation of the two curves over p"
+    "Over trained pixels, as theirs. Means over the p that both have; level: ours − theirs; lowest, highest: its "
+    "extremes over p; rho: Spearman's rank correlation of the two curves over p"
 )
 
 
@@ -44,8 +45,8 @@ def chapter(
     """
     sentences, shown = [], []
     if compared:
-        shown.append(paired_table(compared))
-        sentences += [seeds_words(compared), exploratory_words(shown[0].frame), _WHY]
+        shown += [readings_table(fits, compared), paired_table(compared)]
+        sentences += [seeds_words(compared), exploratory_words(shown[1].frame), _WHY]
         frame = sensitivity_table(fits, diverged, compared)
         title = f"The gap {compared.gap_name}, counted otherwise"
         shown.append(Table("sensitivity", title, _SENSITIVITY_NOTE, frame))
@@ -54,7 +55,7 @@ def chapter(
         frame = agreement_table(fits, authors, compared)
         shown.append(Table("agreement", "Against the authors' own figure 4", _AGREEMENT_NOTE, frame))
         sentences.append(agreement_words(frame))
-    figures = [paired(compared, authors)] if compared and len(compared.pairs) > 1 else []
+    figures = [paired(compared)] if compared and len(compared.pairs) > 1 else []
     return Chapter(NAME, TITLE, [text for text in sentences if text], figures, shown)
 
 
@@ -113,12 +114,17 @@ def diverged_words(counts: pd.DataFrame, compared: ComparedArms | None) -> str:
 
 
 def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, compared: ComparedArms | None) -> pd.DataFrame:
-    """Compare each arm's curves, and the gap of two, with the authors': see :func:`bnbench.stats.agreement.against`."""
+    """Compare each arm's curves, and the gap of two, with the authors': see :func:`bnbench.stats.agreement.against`.
+
+    Ours are over trained pixels, as theirs are.
+    """
+    fits = tables.over_trained(fits)
     arms = [arm for arm in arm_order(fits["arm"]) if arm in set(authors["arm"])]
     table = agreement.against(fits, authors, arms, ["difference", "black", "white"])
     if compared is None or not {compared.first, compared.second} <= set(arms):
         return table
-    gap = agreement.gap_against(compared.pairs, authors, compared.first, compared.second, "difference")
+    pairs = differences.paired(fits, compared.first, compared.second)
+    gap = agreement.gap_against(pairs, authors, compared.first, compared.second, "difference")
     row = {"arm": f"gap {compared.gap_name}", "value": "difference", **gap}
     return pd.concat([table, pd.DataFrame([row])], ignore_index=True)
 
@@ -136,9 +142,10 @@ def agreement_words(table: pd.DataFrame) -> str:
     course = "" if rows["rho"].isna().all() else " and Spearman's ρ"
     shared = counted(int(rows["probabilities"].iloc[0]), "p") if same else "the p that both have"
     return (
-        f"Against the authors' figure 4, mean level of the difference (ours − theirs){course} over {shared}: "
+        "Against the authors' figure 4, over trained pixels as theirs, mean level of the difference (ours − theirs)"
+        f"{course} over {shared}: "
         f"{'; '.join(texts)}. "
-        "Theirs is one sweep read off a plot (± 0.005), on 30×30 masks, by their code on trained pixels only, under "
+        "Theirs is one sweep read off a plot (± 0.005), on 30×30 masks, by their code under "
         "another protocol: levels need not agree, neighbouring p are not independent, and so no test is made. "
         "This sets two curves side by side; it is no replication."
     )

@@ -38,7 +38,7 @@ _END_NOTE = (
 
 
 def chapter(sweep: Sweep, fits: pd.DataFrame, compared: ComparedArms | None) -> Chapter:
-    """What these fits allow of the chapter: sentences, the difference against steps, two tables.
+    """Return what these fits allow of the chapter: sentences, the difference against steps, two tables.
 
     Args:
         sweep: what was read, at least one fit.
@@ -62,7 +62,7 @@ def chapter(sweep: Sweep, fits: pd.DataFrame, compared: ComparedArms | None) -> 
 
 
 def caution(sweep: Sweep) -> str:
-    """A sentence for the first screen where nearly all white pixels of all arms were past the threshold; else empty."""
+    """Write a sentence where nearly all white pixels of all arms were past the threshold; else an empty one."""
     if "step" not in sweep.traces:
         return ""
     end = settling.settled(settling.ends(sweep.traces)).set_index("arm")
@@ -77,12 +77,12 @@ def caution(sweep: Sweep) -> str:
 
 
 def is_nearly_satisfied(end: pd.DataFrame) -> bool:
-    """Whether several arms were trained and each had at least 90 % of its sampled white pixels clamped at the end."""
+    """Say whether there are several arms, each with at least 90 % of its sampled white pixels clamped at the end."""
     return len(end) > 1 and bool((end["clamped"] >= _NEARLY_ALL).all())
 
 
 def end_table(sweep: Sweep, compared: ComparedArms | None) -> pd.DataFrame:
-    """Where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, then the gap's."""
+    """Return where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, then the gap's."""
     ends = settling.ends(sweep.traces)
     table = settling.settled(ends).set_index("arm")
     white = sweep.landscapes[~sweep.landscapes["black"].astype(bool)]
@@ -96,7 +96,7 @@ def end_table(sweep: Sweep, compared: ComparedArms | None) -> pd.DataFrame:
 
 
 def clamped_words(end: pd.DataFrame, threshold: float) -> str:
-    """How many white pixels had all the loss that the objective asks for."""
+    """Say how many white pixels had all the loss that the objective asks for."""
     rows = end.dropna(subset=["clamped"])
     if rows.empty:
         return ""
@@ -117,7 +117,7 @@ def clamped_words(end: pd.DataFrame, threshold: float) -> str:
 
 
 def moved_words(end: pd.DataFrame, schedule: str) -> str:
-    """How far the last quarter of the steps still moved every arm."""
+    """Say how far the last quarter of the steps still moved every arm."""
     rows = end.dropna(subset=["moved"])
     if rows.empty:
         return "The traces are too short to say how far the fits still moved when training stopped."

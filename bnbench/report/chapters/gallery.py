@@ -14,7 +14,7 @@ from bnbench.results.sweeps import Sweep
 
 
 def gallery(sweep: Sweep, fits: pd.DataFrame, pair: tuple[float, int]) -> list[Figure]:
-    """What is neither figure 4 nor in a chapter, in the order of the page; landscapes are those of one (p, seed)."""
+    """Return what is neither figure 4 nor in a chapter, as the page orders it; landscapes are of one (p, seed)."""
     split, threshold = sweep.protocol.measurement.split, sweep.protocol.training.threshold
     return drawable(
         [

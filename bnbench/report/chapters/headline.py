@@ -1,4 +1,4 @@
-"""The answer in a sentence: which arm bends further, by how much, how sure, and what the sweep still lacks."""
+"""The answer in a sentence: what both readings say of two arms, by how much, how sure, and what the sweep lacks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnbench.report.arms import ComparedArms, arm_order, compared_arms
+from bnbench.report.chapters.verdict import verdict
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
 
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
-_MEANING = "A larger difference is a landscape bent closer to its mask; a smaller one, a landscape that gave way less."
+_MEANING = (
+    "Accuracy contrast is figure 4's difference; how far a landscape is bent is what the objective says: past the "
+    "threshold it asks no white pixel for a lower accuracy."
+)
 _NAMED = 10  # fill probabilities that a sentence names; more are counted
 
 
@@ -24,18 +28,24 @@ class Answer:
         headline: a few words.
         sentence: the same with its numbers.
         notes: what limits it, a sentence each.
+        case: how both readings stand to each other, see :class:`bnbench.report.chapters.verdict.Verdict`; empty
+            without pairs.
+        objective: what the objective says, with its numbers; empty where the fits do not tell.
     """
 
     headline: str
     sentence: str
     notes: list[str]
+    case: str = ""
+    objective: str = ""
 
 
 def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_colour: bool = False) -> Answer:
-    """Which arm bends further, by how much and how sure.
+    """What both readings say of two arms, by how much and how sure.
 
     Args:
-        fits: a row per fit: ``arm, p, seed, difference``; with ``by_colour`` also ``black, white``.
+        fits: a row per fit: ``arm, p, seed, difference``; for the objective also ``objective_trained`` and
+            ``right_trained``; with ``by_colour`` also ``black, white``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
         per_arm: how many fits of each arm the whole sweep has.
         by_colour: whether the sentence must say which colour the gap comes from.
@@ -47,15 +57,18 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     if compared is None:
         return _without_pairs(fits, diverged, per_arm)
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
+    both = verdict(fits, compared, is_whole=len(compared.pairs) >= per_arm)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
-    gap = f"the difference in accuracy, black − white, is {abs(whole.mean):.3f} larger for {more} than for {less}"
+    gap = (
+        f"accuracy contrast, black − white over all pixels, is {abs(whole.mean):.3f} larger for {more} than for {less}"
+    )
     colours = f" {colours_words(fits, compared)}" if by_colour else ""
-    wins = f"{first} has the larger difference in {whole.wins} of {counted(whole.pairs, 'pair')}"
+    wins = f"{first} has the larger contrast in {whole.wins} of {counted(whole.pairs, 'pair')}"
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
         notes = [f"{wins}.", _MEANING, "An interval needs two pairs at every p: run a second seed."]
-        return Answer(f"{first} or {second}: it cannot be said yet", sentence, notes)
+        return Answer(both.headline, sentence, notes, both.case, both.sentence)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         _MEANING,
@@ -63,17 +76,15 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     ]
     low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
     interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
-    freedom = f"{whole.df} {'degree' if whole.df == 1 else 'degrees'} of freedom"
+    freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
     sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}).{colours}"
-    if whole.low > 0 or whole.high < 0:
-        return Answer(f"{more} bends its landscape further than {less}", sentence, notes)
-    return Answer(f"{first} or {second}: these fits cannot say which bends further", sentence, notes)
+    return Answer(both.headline, sentence, notes, both.case, both.sentence)
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
     """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
     gap, black, white = (
-        differences.paired(fits, compared.first, compared.second, value)["gap"].mean()
+        differences.mean_over_p(differences.paired(fits, compared.first, compared.second, value), "gap")
         for value in ("difference", "black", "white")
     )
     return (
@@ -100,7 +111,7 @@ def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
     counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
     notes = []
     if counts.nunique() > 1:
-        notes.append(f"The p have {counts.min()} to {counts.max()} pairs: those with more weigh more in the mean.")
+        notes.append(f"The p have {counts.min()} to {counts.max()} pairs; every p weighs the same in the mean.")
     if seeds < _FEW_SEEDS:
         notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
     return notes
@@ -111,7 +122,8 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     arms = arm_order(fits["arm"])
     mine = {arm: fits[fits["arm"] == arm] for arm in arms}
     parts = [
-        f"{arm} {table['difference'].mean():.3f} over {counted(len(table), 'fit')} at p {_listed(table['p'].unique())}"
+        f"{arm} {differences.mean_over_p(table, 'difference'):.3f} over {counted(len(table), 'fit')} "
+        f"at p {_listed(table['p'].unique())}"
         for arm, table in mine.items()
     ]
     sentence = f"Mean difference in accuracy, black − white: {'; '.join(parts)}."

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bnbench.bn_policy import BnPolicy
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import FitKey
-from bnbench.protocol.sections import DATASETS
 from bnbench.report.figures.policies import OWN_IMAGES
 from bnbench.results import layout
 from bnbench.results.evaluations import plane_hash
@@ -18,7 +18,7 @@ _KEYS = ["arm", "p", "seed"]
 
 
 def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The evaluations that say something new of this sweep's fits, and how many others its protocol has.
+    """Return the evaluations that say something new of this sweep's fits, and how many others its protocol has.
 
     An evaluation belongs to a fit if it is of the fit's identity and, where the plane is still there, of that very
     plane. What the fits' own summaries hold already is neither. Two planes of one fit of which none is there: left out.
@@ -36,16 +36,16 @@ def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame,
 
 
 def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
-    """Which evaluations are on the images that the fits themselves were measured on."""
+    """Say which evaluations are on the images that the fits themselves were measured on."""
     own, data = sweep.protocol.measurement, sweep.protocol.data
-    available = DATASETS[data.dataset] if own.split == "test" else data.held_out
+    available = DATASETS[data.dataset].test_images if own.split == "test" else data.held_out
     if sweep.protocol.content and own.split == "test":  # how many such a set has, whole evaluations alone tell
         available = evaluated.loc[evaluated["split"] == "test", "images"].max()
     return (evaluated["split"] == own.split) & (evaluated["images"] == (own.test_images or available))  # 0: all of them
 
 
 def _is_of_a_fit(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[FitKey, str]) -> bool:
-    """Whether a plane is that of a fit; ``planes`` keeps the hashes that were computed."""
+    """Say whether a plane is that of a fit; ``planes`` keeps the hashes that were computed."""
     path = layout.plane_path(sweep.places.get(key, sweep.folder), key)
     if key not in planes and path.exists():
         planes[key] = plane_hash(path)
@@ -53,7 +53,7 @@ def _is_of_a_fit(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: d
 
 
 def measurements(sweep: Sweep, evaluated: pd.DataFrame) -> pd.DataFrame:
-    """All pixels under every policy: ``arm, p, seed, on, policy, headline, black, white, difference``."""
+    """Return all pixels under every policy: ``arm, p, seed, on, policy, headline, black, white, difference``."""
     columns = [*_KEYS, "on", "policy", "headline", "black", "white", "difference"]
     if sweep.summaries.empty:
         return pd.DataFrame(columns=columns)

@@ -18,7 +18,7 @@ from bnbench.wording import counted, duration
 
 
 def whole_grid(sweep: Sweep) -> Grid:
-    """What a finished sweep has: the grid that its last run was asked for, widened to whatever else was fitted."""
+    """Return what a finished sweep has: the grid that its last run asked for, and whatever else was fitted."""
     found = [*sweep.identities, *(failure.key for failure in sweep.failures)]
     found += sweep.asked.fits() if sweep.asked else []
     arms, probs, seeds = ({getattr(key, name) for key in found} for name in ("arm", "p", "seed"))
@@ -26,7 +26,7 @@ def whole_grid(sweep: Sweep) -> Grid:
 
 
 def missing_note(sweep: Sweep) -> str:
-    """What a sweep lacks of its whole grid; empty when it lacks nothing."""
+    """Say what a sweep lacks of its whole grid; empty when it lacks nothing."""
     done, failed, expected = len(sweep.identities), len(sweep.failures), len(whole_grid(sweep).fits())
     if done == expected:
         return ""
@@ -34,7 +34,7 @@ def missing_note(sweep: Sweep) -> str:
 
 
 def command(protocol: Protocol, fits: pd.DataFrame) -> str:
-    """The command that runs the same fits again."""
+    """Return the command that runs the same fits again."""
     parts = ["bnbench", "run", "--profile", protocol.profile]
     if not fits.empty:
         parts += [
@@ -51,7 +51,7 @@ def command(protocol: Protocol, fits: pd.DataFrame) -> str:
 
 
 def departures(protocol: Protocol) -> list[tuple[str, str, str, str]]:
-    """Where a protocol departs from ``paper``: knob, what it is, here, there."""
+    """Say where a protocol departs from ``paper``: knob, what it is, here, there."""
     helps = {knob.name: str(knob.metadata["help"]) for section in SECTIONS.values() for knob in fields(section)}
     found = protocol.differences(PROFILES["paper"]).items()
     return [
@@ -60,7 +60,7 @@ def departures(protocol: Protocol) -> list[tuple[str, str, str, str]]:
 
 
 def shown(name: str, value: Any) -> str:
-    """A knob's value for reading: √2 needs no 16 digits."""
+    """Write a knob's value for reading: √2 needs no 16 digits."""
     return f"{value:.5g}" if isinstance(value, float) else knob_text(name, value)
 
 
@@ -82,7 +82,7 @@ def seeds_text(values: pd.Series) -> str:
 
 
 def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
-    """What was run, as pairs of a word and its value."""
+    """Return what was run, as pairs of a word and its value."""
     protocol, grid, done = sweep.protocol, whole_grid(sweep), len(sweep.identities)
     data, training, measurement = protocol.data, protocol.training, protocol.measurement
     pooled = f", average-pooled by {data.pool}" if data.pool > 1 else ""
@@ -107,7 +107,7 @@ def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def cost(provenance: pd.DataFrame) -> str:
-    """What all fits took: on a CPU wall time × threads, which no clock of the cores confirms; else wall time."""
+    """Say what all fits took: on a CPU wall time × threads, which no clock of the cores confirms; else wall time."""
     if "wall_seconds" not in provenance:
         return "not recorded"
     blank = pd.Series("cpu", index=provenance.index)
@@ -121,6 +121,6 @@ def cost(provenance: pd.DataFrame) -> str:
 
 
 def commands(protocol: Protocol, fits: pd.DataFrame, wanted: tuple[float, int] | None = None) -> list[str]:
-    """The commands that run the same fits and write this report again, with the (p, seed) wanted for figure 3."""
+    """Return the commands that run the same fits and write this report again, with (p, seed) of figure 3."""
     figure3 = f" --figure3 {wanted[0]:g},{wanted[1]}" if wanted else ""
     return [command(protocol, fits), f"bnbench report results/{folder_name(protocol)}{figure3}"]

@@ -11,14 +11,15 @@ import pandas as pd
 from bnbench.protocol.profiles import title
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, compared_arms
-from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce
+from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce, speed
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.gallery import gallery
 from bnbench.report.chapters.headline import Answer
 from bnbench.report.figures.authors import authors_of, authors_table
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.figure4 import figure4
+from bnbench.report.figures.figure4 import figure4, figure4_all_pixels
 from bnbench.report.figures.landscapes import choose_pair
+from bnbench.report.figures.objective import objective
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
 
@@ -37,6 +38,8 @@ class Section:
         facts: what was run, as pairs of a word and its value.
         pair: the (p, seed) whose landscapes are shown; NaN and 0 without fits.
         lead: figure 4, then its panels; nothing without fits, as all that follows up to the tables.
+        objective: right and J, then each by itself, to stand beside figure 4; nothing where the fits do not tell.
+        behind_switch: figure 4 over all pixels, where ``lead`` is over trained ones.
         gallery: the figures outside the chapters.
         chapters: questions, and what the fits say to them.
         tables: the tables outside the chapters.
@@ -57,6 +60,8 @@ class Section:
     facts: list[tuple[str, str]]
     pair: tuple[float, int]
     lead: list[Figure]
+    objective: list[Figure]
+    behind_switch: list[Figure]
     gallery: list[Figure]
     chapters: list[Chapter]
     tables: list[Table]
@@ -69,19 +74,19 @@ class Section:
 
     @property
     def all_figures(self) -> list[Figure]:
-        """Every figure, figure 4 first."""
+        """Return every figure, figure 4 first."""
         in_chapters = [figure for chapter in self.chapters for figure in chapter.figures]
-        return [*self.lead, *self.gallery, *in_chapters]
+        return [*self.lead, *self.objective, *self.behind_switch, *self.gallery, *in_chapters]
 
     @property
     def all_tables(self) -> list[Table]:
-        """Every table of numbers that the page holds, in its order."""
+        """Return every table of numbers that the page holds, in its order."""
         in_chapters = [table for chapter in self.chapters for table in chapter.tables]
         return [*in_chapters, *self.tables, *self.long_tables]
 
     @property
     def tables_shown(self) -> set[str]:
-        """Names of the tables that the page itself holds."""
+        """Return the names of the tables that the page itself holds."""
         return {table.name for table in self.all_tables}
 
 
@@ -97,10 +102,12 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     compared, has_fits = compared_arms(fits), len(fits) > 0
     pair = choose_pair(sweep.landscapes, wanted) if has_fits else (math.nan, 0)
     authors = authors_of(protocol, fits)
-    lead = figure4(fits, authors, protocol.measurement.split) if has_fits else []
+    split = protocol.measurement.split
+    lead = figure4(fits, authors, split) if has_fits else []
+    read = objective(fits, protocol.training.threshold) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
     chapters = _chapters(sweep, fits, evaluated, compared, authors) if has_fits else []
-    shown = _shown_tables(fits, lead) if has_fits else []
+    shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
     long_tables = _long_tables(fits, compared) if has_fits else []
     drawn = [*pictures, *(figure for chapter in chapters for figure in chapter.figures)]
     placed = [*shown, *long_tables, *(table for chapter in chapters for table in chapter.tables)]
@@ -117,6 +124,8 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
         facts=reproduce.run_facts(sweep),
         pair=pair,
         lead=lead,
+        objective=read,
+        behind_switch=[figure4_all_pixels(fits, split)] if lead and authors is not None else [],
         gallery=pictures,
         chapters=chapters,
         tables=shown,
@@ -136,9 +145,10 @@ def _chapters(
     compared: ComparedArms | None,
     authors: pd.DataFrame | None,
 ) -> list[Chapter]:
-    """What the answer rests on, and what else it could be."""
+    """Return what the answer rests on, and what else it could be."""
     chapters = [
         fitted.chapter(sweep, fits, compared),
+        speed.chapter(sweep, compared),
         bn_statistics.chapter(sweep, evaluated),
         evidence.chapter(fits, tables.diverged_fits(sweep), authors, compared),
     ]
@@ -146,7 +156,7 @@ def _chapters(
 
 
 def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
-    """The short tables that these fits allow and no chapter has."""
+    """Return the short tables that these fits allow and no chapter has."""
     per_p = [lead[0].table]
     if fits["arm"].nunique() <= 2:
         return per_p
@@ -156,7 +166,7 @@ def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
 
 
 def _long_tables(fits: pd.DataFrame, compared: ComparedArms | None) -> list[Table]:
-    """The tables with a row per fit, or per p and quantity."""
+    """Return the tables with a row per fit, or per p and quantity."""
     if compared is None:
         return [tables.every_fit(fits)]
     note = (
@@ -169,7 +179,7 @@ def _long_tables(fits: pd.DataFrame, compared: ComparedArms | None) -> list[Tabl
 
 
 def _unplaced(figures: Iterable[Figure], placed: Iterable[Table]) -> list[Table]:
-    """The tables of figures that stand nowhere on the page yet, each once."""
+    """Return the tables of figures that stand nowhere on the page yet, each once."""
     names = {table.name for table in placed}
     tables = {figure.table.name: figure.table for figure in figures}
     return [table for name, table in tables.items() if name not in names and table.on_page]

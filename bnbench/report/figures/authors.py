@@ -47,13 +47,13 @@ def has_their_images(protocol: Protocol) -> bool:
 
 
 def authors_of(protocol: Protocol, fits: pd.DataFrame) -> pd.DataFrame | None:
-    """The authors' curves, where they are of the same images and of an arm that was fitted."""
+    """Return the authors' curves, where they are of the same images and of an arm that was fitted."""
     authors = authors_figure4()
     return authors if has_their_images(protocol) and set(authors["arm"]) & set(fits["arm"]) else None
 
 
 def authors_table(authors: pd.DataFrame) -> Table:
-    """The numbers of their curves, for the report."""
+    """Return the numbers of their curves, for the report."""
     return Table("authors", "The authors' figure 4", "Read off their published plot (± 0.005)", authors)
 
 
@@ -74,18 +74,18 @@ def draw_authors_curve(axes: Axes, p: ArrayLike, values: ArrayLike, colour: str)
 
 
 def authors_handle() -> Line2D:
-    """What a legend shows for their curves."""
+    """Return what a legend shows for their curves."""
     return Line2D([], [], color=INK, label=_NAME, **_LINE)
 
 
 def authors_handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Line2D]:
-    """The same, where a curve of theirs is shown beside these fits."""
+    """Return the same, where a curve of theirs is shown beside these fits."""
     shown = authors is not None and bool(set(fits["arm"]) & set(authors["arm"]))
     return [authors_handle()] if shown else []
 
 
 def shown_probabilities(fits: pd.DataFrame, authors: pd.DataFrame | None) -> pd.Series:
-    """Every p that a panel shows, the authors' included."""
+    """Return every p that a panel shows, the authors' included."""
     theirs = [] if authors is None else [authors.loc[authors["arm"].isin(set(fits["arm"])), "p"]]
     places: pd.Series = pd.concat([fits["p"], *theirs])
     return places

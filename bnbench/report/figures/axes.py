@@ -32,7 +32,7 @@ def legend_above(drawing: Drawing, handles: list[Any], rows: int = 1) -> None:
 
 
 def legend_rows(drawing: Drawing, handles: list[Any]) -> int:
-    """How many rows :func:`legend_above` needs for these handles."""
+    """Return how many rows :func:`legend_above` needs for these handles."""
     return -(-len(handles) // _columns(drawing, handles))
 
 
@@ -48,7 +48,7 @@ def _columns(drawing: Drawing, handles: list[Any]) -> int:
 
 
 def dodge_unit(p: pd.Series) -> float:
-    """What dodging is measured in: the smallest distance between fill probabilities, or less where that is wide."""
+    """Return the unit of dodging: the smallest distance between fill probabilities, or less where that is wide."""
     values = np.unique(p)
     return float(min(np.diff(values).min(), (values[-1] - values[0]) / 8)) if len(values) > 1 else 0.1
 

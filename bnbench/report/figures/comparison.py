@@ -16,7 +16,7 @@ from bnbench.report.figures.axes import WHISKER, dodge_unit, legend_above, proba
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.figure4 import per_p_table, seeds_words
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_drawing
-from bnbench.report.tables import Table
+from bnbench.report.tables import Table, over_trained
 from bnbench.stats import differences
 from bnbench.wording import counted
 
@@ -31,13 +31,16 @@ def comparison(
 ) -> Figure:
     """Overlay figure 4a of several sweeps: an arm keeps its colour, a sweep has its kind of line and marker.
 
+    Beside the authors' curves it is over trained pixels, which alone they measure; else over all pixels.
+
     Args:
         sweeps: name and fits of each sweep.
         elsewhere: the names of those that were not measured on test images.
         authors: their curves, or None.
     """
-    draw: NarrowDrawing = partial(_draw, sweeps, authors)
-    caption = _caption(sweeps, elsewhere, authors=authors is not None)
+    shown = sweeps if authors is None else [(name, over_trained(fits)) for name, fits in sweeps]
+    draw: NarrowDrawing = partial(_draw, shown, authors)
+    caption = _caption(shown, elsewhere, authors=authors is not None)
     return Figure("comparison", draw, caption, _table(sweeps), draw)
 
 
@@ -84,5 +87,6 @@ def _caption(sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str
     if elsewhere:
         text += f" On held-out training images, not on test images: {'; '.join(elsewhere)}."
     if authors:
+        text += " Over trained pixels, which alone the authors measure."
         text += f" {AUTHORS_NOTE}{', on test images' if elsewhere else ''}."
     return text

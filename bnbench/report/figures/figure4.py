@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,29 +16,33 @@ from bnbench.report.figures.authors import AUTHORS_NOTE, authors_handles, draw_a
 from bnbench.report.figures.axes import WHISKER, dodge_unit, legend_above, legend_rows, probability_axis
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_markers, new_drawing
-from bnbench.report.tables import Table, sorted_by_arm
+from bnbench.report.tables import Table, over_trained, sorted_by_arm
 from bnbench.stats import differences
 from bnbench.wording import counted
 
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
-_PANEL = 7.2 / 2.54  # height of a panel by itself
+PANEL = 7.2 / 2.54  # height of a panel by itself
 
 
 def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str = "test") -> list[Figure]:
     """Return figure 4 across two columns for print, then its panels a and b, which a narrow screen can stack.
 
+    Beside the authors' curves it is over trained pixels, which alone they measure; else over all pixels.
+
     Args:
-        fits: a row per fit: ``arm, p, seed, black, white, difference``.
+        fits: a row per fit: ``arm, p, seed, black, white, difference``; beside the authors' curves also those three
+            over trained pixels, such as ``difference_trained``.
         authors: their curves, or None to leave them out.
         split: the images that were measured on, for the labels.
     """
+    shown = fits if authors is None else over_trained(fits)
     table = per_p_table(fits)
     draws = {"ab": _draw_both, "a": _draw_panel_a, "b": _draw_panel_b}
     return [
         Figure(
             name=f"figure4{panels if len(panels) == 1 else ''}",
-            draw=partial(draw, fits, authors, split),
-            caption=figure4_caption(fits, split, panels, authors=authors is not None),
+            draw=partial(draw, shown, authors, split),
+            caption=figure4_caption(shown, split, panels, authors=authors is not None),
             table=table,
             on_page=len(panels) == 1,
         )
@@ -45,18 +50,40 @@ def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str 
     ]
 
 
+def figure4_all_pixels(fits: pd.DataFrame, split: str = "test") -> Figure:
+    """Return figure 4 over all pixels, without the authors' curves: what a switch on the page shows."""
+    whole, _, _ = figure4(fits, None, split)
+    caption = whole.caption.replace("Figure 4.", "Figure 4 over all pixels.", 1)
+    return replace(whole, name="figure4_all", caption=caption, narrow=partial(_draw_stacked, fits, split), on_page=True)
+
+
 def per_p_table(fits: pd.DataFrame) -> Table:
-    """Return mean and deviation over seeds of black, white and their difference: a row per arm and p."""
+    """Return mean and deviation over seeds of black, white and their difference: a row per arm and p.
+
+    All pixels come first, then trained pixels alone where the table of fits has them.
+    """
+    values = ("black", "white", "difference", "black_trained", "white_trained", "difference_trained")
     parts = []
-    for value in ("black", "white", "difference"):
+    for value in (value for value in values if value in fits):
         table = differences.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
         parts.append(table.set_index(["arm", "p", "n"]))
     frame = sorted_by_arm(pd.concat(parts, axis=1).reset_index())
-    return Table("per_p", "Every fill probability", "Means over n seeds; sd: standard deviation (ddof = 1)", frame)
+    note = "Means over n seeds, over all pixels and over trained pixels alone; sd: standard deviation (ddof = 1)"
+    return Table("per_p", "Every fill probability", note, frame)
+
+
+def _draw_stacked(fits: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
+    """Draw both panels below each other, for a narrow screen."""
+    drawing = new_drawing(SINGLE, 2 * PANEL)
+    top, bottom = drawing.subplots(2, 1)
+    _draw_difference(top, fits, None, split)
+    _draw_colours(bottom, fits, None, split)
+    legend_above(drawing, _handles(fits, None))
+    return drawing
 
 
 def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
-    drawing = new_drawing(DOUBLE, _PANEL)
+    drawing = new_drawing(DOUBLE, PANEL)
     left, right = drawing.subplots(1, 2)
     _draw_difference(left, fits, authors, split)
     _draw_colours(right, fits, authors, split)
@@ -67,8 +94,8 @@ def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> 
 
 
 def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
-    drawing = new_drawing(SINGLE, _PANEL)
-    handles = [*_arm_handles(fits), *authors_handles(fits, authors)]
+    drawing = new_drawing(SINGLE, PANEL)
+    handles = [*arm_handles(fits), *authors_handles(fits, authors)]
     rows = legend_rows(drawing, _handles(fits, authors))  # as panel b has: beside each other, both axes begin at once
     _draw_difference(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("a", loc="left", fontweight="bold")
@@ -77,7 +104,7 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 
 
 def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
-    drawing = new_drawing(SINGLE, _PANEL)
+    drawing = new_drawing(SINGLE, PANEL)
     _draw_colours(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("b", loc="left", fontweight="bold")
     legend_above(drawing, _handles(fits, authors))
@@ -87,21 +114,22 @@ def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel a: mean ± standard deviation over seeds of black − white, every seed as a point."""
     draw_authors(axes, fits, authors, ("difference",))
-    _draw_arms(axes, fits, "difference", "-")
+    draw_arms(axes, fits, "difference", "-")
     axes.set_ylabel(f"{split} accuracy, black − white")
-    probability_axis(axes, _counts(fits), shown_probabilities(fits, authors), "seed")
+    probability_axis(axes, seed_counts(fits), shown_probabilities(fits, authors), "seed")
 
 
 def _draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel b: the mean accuracy over black pixels (solid) and over white pixels (dotted)."""
     draw_authors(axes, fits, authors, ("black", "white"))
-    _draw_arms(axes, fits, "black", "-")
-    _draw_arms(axes, fits, "white", (0, (1, 1.3)))
+    draw_arms(axes, fits, "black", "-")
+    draw_arms(axes, fits, "white", (0, (1, 1.3)))
     axes.set_ylabel(f"{split} accuracy")
-    probability_axis(axes, _counts(fits), shown_probabilities(fits, authors), "seed")
+    probability_axis(axes, seed_counts(fits), shown_probabilities(fits, authors), "seed")
 
 
-def _draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
+def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
+    """Draw each arm's mean of a value at every p, its deviation over seeds, and every seed as a point."""
     order = arm_order(fits["arm"])
     unit, colours, markers = dodge_unit(fits["p"]), arm_colours(order), arm_markers(order)
     apart = min(_DODGE, 0.7 / len(order)) * unit
@@ -122,10 +150,11 @@ def _draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
 
 def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
     """Return the legend of figure 4, and of its panel b."""
-    return [*_arm_handles(fits), *_colour_handles(), *authors_handles(fits, authors)]
+    return [*arm_handles(fits), *_colour_handles(), *authors_handles(fits, authors)]
 
 
-def _arm_handles(fits: pd.DataFrame) -> list[Any]:
+def arm_handles(fits: pd.DataFrame) -> list[Any]:
+    """Return what a legend shows for each arm."""
     order = arm_order(fits["arm"])
     colours, markers, labels = arm_colours(order), arm_markers(order), arm_labels(order)
     style: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.4}
@@ -139,7 +168,7 @@ def _colour_handles() -> list[Any]:
     ]
 
 
-def _counts(fits: pd.DataFrame) -> dict[str, pd.Series]:
+def seed_counts(fits: pd.DataFrame) -> dict[str, pd.Series]:
     """Return the number of seeds at each p, for each arm's label."""
     labels = arm_labels(fits["arm"])
     return {labels[arm].strip(): fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
@@ -158,12 +187,14 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool
     text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
     if "b" in panel:
         text += "Solid: black pixels, dotted: white pixels. "
-    text += f"{_whisker_words(fits)} "
+    text += "Over trained pixels, which alone the authors measure. " if authors else ""
+    text += f"{whisker_words(fits)} "
     text += " ".join(_mean_sentences(fits, panel))
     return text + (f" {AUTHORS_NOTE}." if authors else "")
 
 
-def _whisker_words(fits: pd.DataFrame) -> str:
+def whisker_words(fits: pd.DataFrame) -> str:
+    """Say what lines, whiskers and points are, and how many seeds there are."""
     n = seeds_words(fits)
     if fits.groupby(["arm", "p"]).size().max() == 1:
         return f"Points: single fits, {n}, so there is no deviation."
@@ -189,7 +220,7 @@ def _seed_count_words(counts: pd.Series) -> str:
 
 
 def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
-    """Say each arm's means over the (p, seed) that all arms have: others would not compare."""
+    """Say each arm's means over the (p, seed) that all arms have, every p weighing the same: others do not compare."""
     arms = arm_order(fits["arm"])
     pairs = fits.groupby(["p", "seed"])["arm"].transform("nunique")
     shared = fits[pairs == len(arms)] if (pairs == len(arms)).any() else fits
@@ -199,7 +230,7 @@ def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
     texts = []
     for arm in arms:
         mine = shared[shared["arm"] == arm]
-        values = f"difference {mine['difference'].mean():.3f}" if panel != "b" else ""
-        both = f"black {mine['black'].mean():.3f}, white {mine['white'].mean():.3f}" if "b" in panel else ""
-        texts.append(f"Mean of {arm}{over}: {', '.join(text for text in (values, both) if text)}.")
+        values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
+        means = [f"{value} {differences.mean_over_p(mine, value):.3f}" for value in values]
+        texts.append(f"Mean of {arm}{over}: {', '.join(means)}.")
     return texts

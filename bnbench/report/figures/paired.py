@@ -12,7 +12,6 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from bnbench.report.arms import ComparedArms, arm_labels
-from bnbench.report.figures.authors import AUTHORS_NOTE, authors_handle, draw_authors_curve
 from bnbench.report.figures.axes import dodge_unit, legend_above, probability_axis
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import INK, SINGLE, new_drawing
@@ -32,20 +31,16 @@ _PAIR: dict[str, Any] = {
 _MEAN: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (4, 2))}
 
 
-def paired(compared: ComparedArms, authors: pd.DataFrame | None = None) -> Figure:
-    """Show the gap of two arms over p with its 95 % t intervals, and the mean over all pairs as a band.
+def paired(compared: ComparedArms) -> Figure:
+    """Show the gap of two arms over p with its 95 % t intervals, and the mean over all p as a band.
 
-    Args:
-        compared: the two arms and their pairs.
-        authors: their curves, of which the same gap is drawn behind; None leaves it out.
+    It is over all pixels, so the authors' gap, which is over trained ones, is not drawn.
     """
-    has_theirs = authors is not None and {compared.first, compared.second} <= set(authors["arm"])
-    caption = _caption(*compared, authors=has_theirs)
-    return Figure("paired", partial(_draw, *compared, authors), caption, paired_table(compared))
+    return Figure("paired", partial(_draw, *compared), _caption(*compared), paired_table(compared))
 
 
 def paired_table(compared: ComparedArms) -> Table:
-    """The paired difference at every p, with its test."""
+    """Draw the paired difference at every p, with its test."""
     note = (
         "Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: the same corrected "
         "for all p by Holm's method"
@@ -54,67 +49,53 @@ def paired_table(compared: ComparedArms) -> Table:
     return Table("paired", title, note, differences.paired_per_p(compared.pairs))
 
 
-def _draw(pairs: pd.DataFrame, first: str, second: str, authors: pd.DataFrame | None) -> Drawing:
+def _draw(pairs: pd.DataFrame, first: str, second: str) -> Drawing:
     drawing = new_drawing(SINGLE, 6.4 / 2.54)
     axes = drawing.subplots()
-    theirs = _their_gap(authors, first, second)
     several = bool(pairs.groupby("p").size().max() > 1)
     axes.axhline(0, color=INK, linewidth=0.7)
-    draw_authors_curve(axes, theirs.index, theirs, INK)
     if several:
         axes.plot(pairs["p"] - 0.16 * dodge_unit(pairs["p"]), pairs["gap"], **_PAIR)
-    per_p = _draw_means(axes, pairs, theirs)
+    per_p = _draw_means(axes, pairs)
     labels = arm_labels([first, second])
     axes.set_ylabel(f"{labels[first].strip()} − {labels[second].strip()}, paired difference")
-    places: pd.Series = pd.concat([pairs["p"], theirs.index.to_series()])
-    probability_axis(axes, {"pairs": per_p.set_index("p")["n"]}, places, "pair")
+    probability_axis(axes, {"pairs": per_p.set_index("p")["n"]}, pairs["p"], "pair")
     handles: list[Any] = [Line2D([], [], label="a pair", **_PAIR)] if several else []
     name = "mean, 95 % interval" if several else "a pair"
     handles.append(Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label=name))
     handles.append(Line2D([], [], label="all pairs", **_MEAN))
-    if len(theirs):
-        handles.append(authors_handle())
     legend_above(drawing, handles)
     return drawing
 
 
-def _draw_means(axes: Axes, pairs: pd.DataFrame, theirs: pd.Series) -> pd.DataFrame:
+def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
     """The mean at every p and over all, with their intervals; a frame that shows the pairs whatever those are."""
     per_p, whole = differences.paired_per_p(pairs), differences.overall(pairs)
     if whole.df > 0:
         axes.axhspan(whole.low, whole.high, color=INK, alpha=0.1, linewidth=0)
     axes.axhline(whole.mean, **_MEAN)
     half = (per_p["high"] - per_p["mean"]).to_numpy()
-    shown = [0, *pairs["gap"], *theirs]
+    shown = [0, *pairs["gap"]]
     if np.isfinite(half).any() and np.nanmax(half) > _WIDE * (spread := float(np.ptp(shown))):
         axes.set_ylim(min(shown) - spread, max(shown) + spread)
     axes.errorbar(per_p["p"], per_p["mean"], half, fmt="D", color=INK, capsize=1.6, linewidth=0.9, markersize=3)
     return per_p
 
 
-def _their_gap(authors: pd.DataFrame | None, first: str, second: str) -> pd.Series:
-    """The authors' gap over p; empty where they lack an arm."""
-    if authors is None or not {first, second} <= set(authors["arm"]):
-        return pd.Series(dtype=float)
-    curves = authors.pivot_table(index="p", columns="arm", values="difference")
-    return curves[first] - curves[second]
-
-
-def _caption(pairs: pd.DataFrame, first: str, second: str, *, authors: bool) -> str:
+def _caption(pairs: pd.DataFrame, first: str, second: str) -> str:
     """Caption of the paired difference."""
-    theirs = f" {AUTHORS_NOTE}; one arm minus the other." if authors else ""
     whole = differences.overall(pairs)
     head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
     if pairs.groupby("p").size().max() == 1:
-        return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}.{theirs}"
+        return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
     head += (
         "Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1, where there are two pairs (with few pairs "
         "they may run out of the frame; the table has them whole); small points: every pair. "
     )
     mean = f"mean of all {whole.pairs} pairs, {signed(whole.mean)}"
     if whole.df == 0:
-        return f"{head}Dashed line: {mean}, without an interval while a p has a single pair.{theirs}"
+        return f"{head}Dashed line: {mean}, without an interval while a p has a single pair."
     return (
         f"{head}Dashed line and band: {mean}, and its 95 % interval "
-        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df}).{theirs}"
+        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df:.3g})."
     )

@@ -81,7 +81,7 @@ def new_drawing(width: float, height: float) -> Drawing:
 
 
 def as_files(drawing: Drawing, endings: Collection[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
-    """What PDF, SVG and PNG (300 dpi) files hold, or some of them; equal figures give equal bytes: no date goes in."""
+    """Return what PDF, SVG and PNG (300 dpi) files hold; equal figures give equal bytes, for no date goes in."""
     _lay_out(drawing)
     contents = {}
     for ending, metadata in _METADATA.items():
@@ -112,12 +112,12 @@ def _lay_out(drawing: Drawing) -> None:
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
-    """The colour of each arm; own arms take further ones in order of their names."""
+    """Return the colour of each arm; own arms take further ones in order of their names."""
     return _assign(arms, _COLOURS, _FOREIGN)
 
 
 def arm_markers(arms: Iterable[str]) -> dict[str, str]:
-    """The marker of each arm, chosen as its colour is."""
+    """Return the marker of each arm, chosen as its colour is."""
     return _assign(arms, _MARKERS, _FOREIGN_MARKERS)
 
 

@@ -27,7 +27,7 @@ _THRESHOLDS = 4  # how many the linear scale of the loss shows at least, where l
 def explorer_data(
     landscapes: pd.DataFrame, threshold: float, split: str, start: tuple[float, int] | None = None
 ) -> dict[str, Any]:
-    """What the script needs, as JSON holds it.
+    """Return what the script needs, as JSON holds it.
 
     A fit is four base64 strings of 16-bit codes (little endian, row by row): 10 kB for 30×30 pixels.
 
@@ -105,7 +105,7 @@ def _coded(values: pd.Series, name: str) -> str:
 
 
 def _mask(fit: pd.DataFrame) -> str:
-    """A byte per pixel: 1 if black, plus 2 if trained."""
+    """Return a byte per pixel: 1 if black, plus 2 if trained."""
     return _base64(fit["black"].to_numpy(dtype=np.uint8) + 2 * fit["trained"].to_numpy(dtype=np.uint8))
 
 

@@ -42,7 +42,7 @@ def remove_outdated(out: Path, written: Mapping[Path, str]) -> Path:
 
 
 def _listed(manifest: Path) -> dict[str, str]:
-    """Name and digest of each file in an earlier list; nothing if there is none or it cannot be read."""
+    """Return name and digest of each file in an earlier list; nothing if there is none or it cannot be read."""
     try:
         lines = read_file(manifest).decode().splitlines()
     except (OSError, UnicodeDecodeError):
@@ -52,7 +52,7 @@ def _listed(manifest: Path) -> dict[str, str]:
 
 
 def _is_below(path: Path, out: Path) -> bool:
-    """Whether a listed name leads to a plain file of this folder: no ``..``, no link out of it."""
+    """Say whether a listed name leads to a plain file of this folder: no ``..``, no link out of it."""
     return path.is_file() and not path.is_symlink() and out.resolve() in path.resolve().parents
 
 

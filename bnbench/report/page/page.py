@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
@@ -58,6 +59,8 @@ def render(
     parts: Sequence[Part],
     comparison: Comparison | None,
     overlay: Picture | None,
+    across: Sequence[Chapter],
+    drawn_across: Mapping[str, Picture],
     broken: Sequence[str],
     formats: Collection[str],
 ) -> str:
@@ -67,10 +70,20 @@ def render(
         parts: one for each protocol, at least one.
         comparison: the overlay of all of them, if asked for.
         overlay: its figure, if there is one.
+        across: chapters that go across protocols.
+        drawn_across: their figures by name.
         broken: folders that could not be read at all.
         formats: what is written beside the page.
     """
-    page = _template().render(parts=parts, comparison=comparison, overlay=overlay, broken=broken, formats=formats)
+    page = _template().render(
+        parts=parts,
+        comparison=comparison,
+        overlay=overlay,
+        across=across,
+        drawn_across=drawn_across,
+        broken=broken,
+        formats=formats,
+    )
     return page + "\n"
 
 

@@ -9,22 +9,25 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.section import Section
 
 LAYOUT = 1  # raised when a reader of the file would have to change
 
 
-def render_record(sections: Sequence[Section], broken: Sequence[str]) -> str:
-    """The report as JSON: what has no number is null, every number has all of its digits.
+def render_record(sections: Sequence[Section], across: Sequence[Chapter], broken: Sequence[str]) -> str:
+    """Return the report as JSON: what has no number is null, every number has all of its digits.
 
     Args:
         sections: one for each protocol, at least one.
+        across: chapters that go across protocols; the record names them where there are some.
         broken: a sentence for each folder or file that could not be read.
     """
     record = {
         "bnbench_report": LAYOUT,
         "protocols": [_section(section) for section in sections],
         "unreadable": list(broken),
+        **({"across": [_chapter(chapter) for chapter in across]} if across else {}),
     }
     return json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -45,6 +48,16 @@ def _section(section: Section) -> dict[str, Any]:
         "failures": _rows(section.failures.frame),
         "unreadable_files": section.sweep.broken,
         "commands": section.commands,
+    }
+
+
+def _chapter(chapter: Chapter) -> dict[str, Any]:
+    return {
+        "name": chapter.name,
+        "title": chapter.title,
+        "sentences": chapter.sentences,
+        "tables": {table.name: {"title": table.title, "rows": _rows(table.frame)} for table in chapter.tables},
+        "captions": {figure.name: figure.caption for figure in chapter.figures},
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 
+from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import as_files
@@ -50,6 +51,18 @@ class Writer:
         if section.all_figures:
             self._captions(section.all_figures)
         return {figure.name: self.picture(figure) for figure in section.all_figures}
+
+    def chapters(self, chapters: Sequence[Chapter]) -> dict[str, Picture]:
+        """Write the figures, captions and tables of chapters that go across protocols, and return the pictures by name.
+
+        ``style.print_style`` must hold.
+        """
+        figures = [figure for chapter in chapters for figure in chapter.figures]
+        for table in {table.name: table for chapter in chapters for table in chapter.tables}.values():
+            self.table(table)
+        if figures:
+            self._captions(figures)
+        return {figure.name: self.picture(figure) for figure in figures}
 
     def picture(self, figure: Figure) -> Picture:
         """Draw a figure if a format needs it, save it in every format and make it fit for the page.
@@ -96,5 +109,5 @@ class Writer:
         return inline_svg(svg.decode(), f"{self.folder}-{name}", caption)
 
     def _link(self, kind: str, name: str) -> str:
-        """The address of a file, as the page writes it."""
+        """Return the address of a file, as the page writes it."""
         return (Path(self.folder) / kind / name).as_posix()

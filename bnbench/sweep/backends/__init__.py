@@ -32,7 +32,7 @@ def make_backend(name: str, scheduler: str | None = None) -> Backend:
         RequestError: there is no such backend, its packages are not installed, or it has no scheduler.
     """
     if name not in BACKENDS:
-        raise RequestError(f"--backend {name} is unknown; use {', '.join(BACKENDS)}.")
+        raise RequestError(f"--backend {name!r} is unknown; use {', '.join(BACKENDS)}.")
     if scheduler is not None and name != "dask":
         raise RequestError(f"--scheduler {scheduler} belongs to --backend dask; give both, or neither.")
     module, kind = BACKENDS[name]

@@ -47,7 +47,7 @@ class Dask(Backend):
             that started it, which has to call bnbench below ``if __name__ == "__main__":`` alone.
 
     Raises:
-        RequestError: Dask is not installed.
+        RequestError: Dask is not installed, or the address is empty or no text.
     """
 
     name = "dask"
@@ -55,6 +55,9 @@ class Dask(Backend):
     def __init__(self, scheduler: str | None = None) -> None:
         import bnbench.sweep.backends.dask_cluster  # noqa: F401  # says now whether a package is missing
 
+        given: object = scheduler  # whatever Python was told
+        if scheduler is not None and not (isinstance(given, str) and given.strip()):
+            raise RequestError(f"scheduler {scheduler!r} is no address; give one such as tcp://10.0.0.1:8786, or none.")
         self.scheduler, self.is_remote = scheduler, scheduler is not None
         self._connection: Client | None = None
         self._stack = ExitStack()

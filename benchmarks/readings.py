@@ -1,0 +1,142 @@
+"""Two readings of every sweep: the accuracy contrast of figure 4, and the objective that was optimized.
+
+    python benchmarks/readings.py [--results results] [--settling evidence/settling evidence/settling-gpu]
+
+Reads the committed parquet files alone and prints four Markdown tables: each sweep over all its pairs, on test and on
+training images; how far its curves lie from the authors', over trained and over all pixels; and both readings against
+the steps of a fit. J is the mean black loss minus the mean of min(white loss, threshold), in nats, and lower is
+better; right is the share of pixels on their colour's side of the best cut through the losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.measures.difference import accuracy_contrast
+from bnbench.measures.measure import Pixels
+from bnbench.measures.objective import objective
+from bnbench.measures.right import right
+from bnbench.report.figures.authors import authors_of
+from bnbench.results.sweeps import Sweep, read_sweeps
+from bnbench.stats import differences
+
+ARMS = ("plain", "bn")
+_MEASURES = {"difference": accuracy_contrast, "objective": objective, "right": right}
+
+
+def readings(sweep: Sweep, images: str = "test", pixels: str = "trained") -> pd.DataFrame:
+    """Compute both readings of every fit from its stored pixels.
+
+    Args:
+        sweep: what was read.
+        images: ``test`` for those that the protocol measures on, or ``train``.
+        pixels: ``trained`` or ``all``.
+
+    Returns:
+        A row per fit: ``arm, p, seed, difference, objective, right``.
+    """
+    rows = []
+    for (arm, p, seed), fit in sweep.landscapes.groupby(["arm", "p", "seed"]):
+        black, trained = fit["black"].to_numpy(bool), fit["trained"].to_numpy(bool)
+        loss, accuracy = (fit[f"{images}_{name}"].to_numpy(float) for name in ("loss", "accuracy"))
+        counted = trained if pixels == "trained" else trained | True
+        found = Pixels(black, counted, loss, accuracy, sweep.protocol.training.threshold)
+        rows.append({"arm": arm, "p": p, "seed": seed, **{name: of(found) for name, of in _MEASURES.items()}})
+    return pd.DataFrame(rows)
+
+
+def sweeps_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
+    """A row per sweep, kind of images and set of pixels: both arms' means, and in how many pairs plain is better."""
+    table = [
+        ["sweep", "pixels", "pairs", "difference: plain larger", "J plain / bn", "J: plain better", "right plain / bn"]
+    ]
+    for sweep in sweeps:
+        for images in ("test", "train"):
+            for pixels in ("trained", "all"):
+                fits = readings(sweep, images, pixels)
+                pairs = {name: differences.paired(fits, *ARMS, name) for name in _MEASURES}
+                count, ahead = len(pairs["right"]), (pairs["difference"]["gap"] > 0).sum()
+                lower = (pairs["objective"]["gap"] < 0).sum()
+                name = f"{sweep.protocol.profile}, {'training' if images == 'train' else images} images"
+                both = [_means(pairs[name]) for name in ("objective", "right")]
+                table.append([name, pixels, f"{count}", f"{ahead} of {count}", both[0], f"{lower} of {count}", both[1]])
+    return table
+
+
+def authors_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
+    """A row per sweep and set of pixels: mean over p of the distance of each arm's mean curve to the authors'."""
+    table = [["sweep", "pixels", *ARMS]]
+    for sweep in sweeps:
+        for pixels in ("trained", "all"):
+            fits = readings(sweep, "test", pixels)
+            authors = authors_of(sweep.protocol, fits)
+            if authors is None:
+                continue
+            ours, theirs = (
+                one.groupby(["arm", one["p"].round(3)])["difference"].mean().unstack("arm") for one in (fits, authors)
+            )
+            apart = (ours - theirs).abs().mean()
+            table.append([sweep.protocol.profile, pixels, *(f"{apart[arm]:.3f}" for arm in ARMS)])
+    return table
+
+
+def settling_table(sweeps: Iterable[Sweep], pixels: str = "trained") -> list[list[str]]:
+    """A row per mask size and number of steps, sorted: both readings of either arm, means over its fits."""
+    rows = []
+    for sweep in sweeps:
+        fits, size = readings(sweep, pixels=pixels), sweep.protocol.mask.mask_size
+        pairs = {name: differences.paired(fits, *ARMS, name) for name in _MEASURES}
+        name = "×".join(map(str, size))
+        texts = [_means(one) for one in pairs.values()]
+        rows.append((size, sweep.protocol.training.steps, [name, str(len(pairs["right"])), *texts]))
+    head = ["mask", "steps", "pairs", *(f"{name}, plain / bn" for name in ("difference", "J", "right"))]
+    return [head, *([name, f"{steps:,}", *texts] for _, steps, (name, *texts) in sorted(rows))]
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """A table as GitHub reads it; its first row is the head."""
+    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _means(pairs: pd.DataFrame) -> str:
+    """Either arm's mean over the pairs, with a true minus."""
+    return " / ".join(f"{pairs[side].mean():.3f}".replace("-", "−") for side in ("first", "second"))
+
+
+def read(roots: Iterable[Path]) -> list[Sweep]:
+    """Every sweep at or below some folders that has a fit.
+
+    Raises:
+        SystemExit: a file cannot be read.
+    """
+    found = []
+    for root in roots:
+        sweeps, broken = read_sweeps(root)
+        if broken:
+            raise SystemExit(broken[0])
+        found += [sweep for sweep in sweeps if len(sweep.landscapes)]
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    settling = [Path("evidence/settling"), Path("evidence/settling-gpu")]
+    parser.add_argument("--settling", type=Path, nargs="*", default=settling)
+    asked = parser.parse_args(arguments)
+    sweeps = sorted(read([asked.results]), key=lambda sweep: sweep.protocol.profile, reverse=True)
+    print(f"Every pair\n\n{markdown(sweeps_table(sweeps))}\n")
+    print(f"Mean distance of the difference to the authors' curve\n\n{markdown(authors_table(sweeps))}\n")
+    lengths = read(asked.settling)
+    for pixels in ("trained", "all"):
+        table = settling_table(lengths, pixels)
+        print(f"Against the steps of a fit, {pixels} pixels, images as measured\n\n{markdown(table)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Sweeps of several mask sizes that have been run, as a notebook looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.interactive.naming import Names
+from bnbench.interactive.result import SweepResult
+from bnbench.sweep.request import Swept
+
+
+class SizesResult(SweepResult):
+    """What the folders of several mask sizes hold of the grid that was asked for of each.
+
+    Attributes:
+        sizes: the result of each size that was begun, by its name such as ``30x20``.
+        folder: the folder above theirs, absolute; :meth:`report` writes one report of all sizes.
+        protocol: that of the first size; those of the others differ in ``mask_size`` alone.
+    """
+
+    def __init__(self, folder: Path, swept: Mapping[str, Swept], names: Names) -> None:
+        super().__init__(next(iter(swept.values())), names)
+        self.folder = folder.absolute()
+        self.sizes = {name: SweepResult(one, names) for name, one in swept.items()}
+        self.broken = [message for one in self.sizes.values() for message in one.broken]
+
+    @property
+    def fits(self) -> pd.DataFrame:
+        """Return a row per finished fit of every size, with ``mask_size`` before the columns of a single sweep."""
+        return self._joined({name: one.fits for name, one in self.sizes.items()})
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Return a row per fit that failed, of every size: ``mask_size, arm, p, seed, message``."""
+        return self._joined({name: one.failed for name, one in self.sizes.items()})
+
+    def _joined(self, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        parts = []
+        for name, table in tables.items():
+            table.insert(0, "mask_size", name)
+            parts.append(table)
+        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+
+    def __repr__(self) -> str:
+        return f"<SizesResult {', '.join(f'{name}: {one!r}' for name, one in self.sizes.items())}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<h4>{escape(name)}</h4>{one._repr_html_()}" for name, one in self.sizes.items())

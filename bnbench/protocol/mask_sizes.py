@@ -1,0 +1,48 @@
+"""Mask sizes as text: one, or several with commas between them, and the names of their folders."""
+
+from __future__ import annotations
+
+import re
+
+from bnbench.errors import RequestError
+
+Size = tuple[int, int]  # rows and columns
+_MOST = 100
+
+
+def parse_size(text: str, option: str = "--mask-size") -> Size:
+    """Read rows and columns: ``30`` or ``30x20``.
+
+    Raises:
+        RequestError: not one or two whole numbers of at least 3.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    rows, columns = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if rows < 3 or columns < 3:
+        raise RequestError(
+            f"{option} {text} is not a mask size; give rows and columns of at least 3, such as 30 or 30x20."
+        )
+    return rows, columns
+
+
+def parse_sizes(text: str, option: str = "--mask-size") -> tuple[Size, ...]:
+    """Read one mask size or several: ``30``, ``30x20`` or ``14,20,30x20``; a comma separates sizes.
+
+    Raises:
+        RequestError: a part is no size, a size stands there twice, or there are more than 100.
+    """
+    parts = text.split(",")
+    if len(parts) > _MOST:
+        raise RequestError(f"{option} names {len(parts):,} sizes; give at most {_MOST}, such as 14,20,28.")
+    if len(parts) > 1 and not all(part.strip() for part in parts):
+        raise RequestError(f"{option} {text} has an empty size; give sizes separated by single commas, as 14,20,28.")
+    sizes = tuple(parse_size(part, option) for part in parts)
+    for place, size in enumerate(sizes):
+        if size in sizes[:place]:
+            raise RequestError(f"{option} {text} names {size_name(size)} twice; give each size once.")
+    return sizes
+
+
+def size_name(size: Size) -> str:
+    """Return a size as rows and columns, ``30x20``, which is also the name of its folder."""
+    return f"{size[0]}x{size[1]}"

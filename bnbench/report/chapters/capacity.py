@@ -1,0 +1,138 @@
+"""How large a random mask each arm bends to, where protocols differ in the size of the mask alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from bnbench.protocol.mask_sizes import size_name
+from bnbench.protocol.protocol import Protocol
+from bnbench.protocol.weights import trained_numbers
+from bnbench.report import tables
+from bnbench.report.arms import arm_order
+from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.figures.capacity import capacity_figure
+from bnbench.report.tables import Table, sorted_by_arm
+from bnbench.results.sweeps import Sweep
+from bnbench.stats import capacity
+from bnbench.wording import counted
+
+_APART = 0.05  # of log side: from here on the text says that curve and means disagree
+_READING = "right_trained"
+_ONE_SIZE = (30, 30)
+_INTRODUCTION = (
+    "Right is the share of trained pixels on their side of the best cut through the losses, balanced over the colours. "
+    "Capacity is the size of the largest random mask of which 90 % are right after {steps} steps; it says nothing of "
+    "how far apart the two colours are, and more steps bend to larger masks."
+)
+
+
+def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
+    """Say how large a mask each arm bends to: a chapter for each protocol of which three mask sizes have fits."""
+    groups: dict[str, list[Sweep]] = {}
+    for sweep in sweeps:
+        if len(sweep.identities):
+            groups.setdefault(sweep.protocol.with_knobs(mask_size=_ONE_SIZE).hash, []).append(sweep)
+    found: list[Chapter] = []
+    for group in groups.values():
+        if len(group) < capacity.FEWEST_SIZES:
+            continue
+        fits = _fits(group)
+        if len(fits) and fits["side"].nunique() >= capacity.FEWEST_SIZES:
+            found.append(_chapter(group[0].protocol, fits, f"capacity-{len(found) + 1}" if found else "capacity"))
+    return found
+
+
+def _fits(sweeps: Sequence[Sweep]) -> pd.DataFrame:
+    """A row per fit of all sizes: ``arm, p, seed, size, side, right``."""
+    parts = []
+    for sweep in sweeps:
+        rows, columns = sweep.protocol.mask.mask_size
+        table = tables.fits_table(sweep)
+        if _READING in table:
+            table = table[["arm", "p", "seed", _READING]].rename(columns={_READING: "right"}).dropna()
+            parts.append(table.assign(size=size_name((rows, columns)), side=math.sqrt(rows * columns)))
+    return sorted_by_arm(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
+
+
+def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
+    arms, gaps, sentences = [], [], [_INTRODUCTION.format(steps=f"{protocol.training.steps:,}")]
+    numbers = {arm: count for arm in fits["arm"].unique() if (count := trained_numbers(arm, protocol)) is not None}
+    probs: list[float] = sorted(fits["p"].unique().tolist())
+    for p in probs:
+        there = fits[fits["p"] == p]
+        used = _with_a_curve(there)
+        if used["side"].nunique() < capacity.FEWEST_SIZES:
+            sentences.append(f"At p = {p:g} there is no curve: no seed has its fits at every one of three sizes yet.")
+            continue
+        arms.append(sorted_by_arm(capacity.capacities(used, p, numbers)).assign(p=p))
+        gaps.append(capacity.capacity_gaps(used, arm_order(used["arm"])).assign(p=p))
+        sentences += _sentences(p, there, used, arms[-1], gaps[-1])
+    found = pd.concat(arms, ignore_index=True) if arms else pd.DataFrame()
+    shown = min(probs, key=lambda p: (abs(p - 0.5), p))
+    figure = capacity_figure(name, fits[fits["p"] == shown], found[found["p"] == shown] if arms else found, shown)
+    every = Table(f"{name}_fits", "Right of every fit", "Over trained pixels", fits, on_page=False)
+    return Chapter(name, "How large a mask?", sentences, [figure], [*_tables(name, found, gaps), figure.table, every])
+
+
+def _with_a_curve(fits: pd.DataFrame) -> pd.DataFrame:
+    """The fits that curves are made of: arms that have every size, and the seeds that all of these have there."""
+    sizes = fits.groupby("arm")["side"].nunique()
+    whole = fits[fits["arm"].isin(sizes.index[sizes == fits["side"].nunique()])]
+    means = whole.groupby(["arm", "seed", "side"])["right"].mean()  # 10x20 and 20x10 are one side
+    return capacity.complete_seeds(means.rename("right").reset_index())
+
+
+def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> list[Table]:
+    if found.empty:
+        return []
+    first = ["p", "arm", "seeds", "crossing"]
+    frame = found[[*first, *(column for column in found if column not in first)]]
+    note = (
+        "Side of a square mask of which 90 % are right, by the logistic curve, with its 95 % interval low to high; "
+        "bits: side² · H(p); numbers: 3n + 1 trained ones of a network of n weights; curve side: of the curve, also "
+        "beyond the sizes; misfit: root mean square of the means off the curve; isotonic: the side by straight lines "
+        "between falling means"
+    )
+    shown = [Table(name, "Capacity of each arm", note, frame)]
+    pairs = pd.concat(gaps, ignore_index=True)
+    if len(pairs):
+        note = "Side of the first over that of the second: ratio, 95 % interval, paired over seeds; log: natural"
+        pairs = pairs[["p", *pairs.columns.drop("p")]]
+        shown.append(Table(f"{name}_ratios", "Capacity of every two arms", note, pairs))
+    return shown
+
+
+def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataFrame, gaps: pd.DataFrame) -> list[str]:
+    said = [f"At p = {p:g}, {_crossing_words(row, used)}." for row in found.to_dict("records")]
+    for row in gaps.to_dict("records"):
+        interval = f" (95 % interval {row['low']:.2f} to {row['high']:.2f})" if math.isfinite(row["low"]) else ""
+        holds_one = interval and row["low"] <= 1 <= row["high"]
+        verdict = ", so these seeds do not tell which is larger" if holds_one else ""
+        ratio = f"{row['ratio']:.2f} times that of {row['second']}{interval}{verdict}"
+        said.append(f"The side of {row['first']} is {ratio}.")
+    if lost := fits["seed"].nunique() - used["seed"].nunique():
+        said.append(f"{counted(lost, 'seed')} that an arm lacks at some size {'is' if lost == 1 else 'are'} left out.")
+    if missing := [arm for arm in arm_order(fits["arm"]) if arm not in set(used["arm"])]:
+        said.append(f"Without a curve, for lack of a size: {', '.join(missing)}.")
+    return said
+
+
+def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
+    """What is known of one arm's side, as a clause."""
+    arm, smallest, largest = row["arm"], used["side"].min(), used["side"].max()
+    if row["crossing"] == capacity.ABOVE:
+        return f"the side of {arm} lies above the largest size, {largest:.4g}, where 90 % or more are right"
+    if row["crossing"] == capacity.BELOW:
+        return f"the side of {arm} lies below the smallest size, {smallest:.4g}, where fewer than 90 % are right"
+    low = "below the smallest size" if row["low"] == 0 else f"{row['low']:.1f}"
+    high = "above the largest size" if row["high"] == math.inf else f"{row['high']:.1f}"
+    interval = "" if math.isnan(row["low"]) else f" (95 % interval {low} to {high})"
+    numbers = "" if math.isnan(row["numbers"]) else f", for {row['numbers']:,.0f} trained numbers"
+    text = f"90 % are right at a side of {row['side']:.1f}{interval} for {arm}: {row['bits']:,.0f} bits{numbers}"
+    if abs(math.log(row["isotonic"] / row["side"])) > _APART:
+        text += f"; straight lines between the means say {row['isotonic']:.1f}"
+    return text

@@ -1,0 +1,49 @@
+"""Both readings of two arms in one table: each number's gap, whether it is a tie, and whether it depends on p."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bnbench.measures.registry import compared_columns
+from bnbench.report.arms import ComparedArms
+from bnbench.report.tables import Table
+from bnbench.stats import differences
+from bnbench.stats.equivalence import BOUNDS, two_one_sided
+from bnbench.stats.interaction import interaction
+
+_MEASURES = ("difference", "objective", "right")
+_NOTE = (
+    "Means and gap over p, every p weighing the same, with the 95 % t interval; bound, tie p: two one-sided t tests "
+    "that the gap lies within ± the bound, which was fixed beforehand; F, interaction p: F test of whether the gap "
+    "depends on p"
+)
+
+
+def readings_table(fits: pd.DataFrame, compared: ComparedArms) -> Table:
+    """Return a row for the accuracy contrast, J and right, over all and over trained pixels, as far as fits tell.
+
+    Args:
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
+        compared: the arms to compare.
+    """
+    rows = []
+    for column, title in compared_columns().items():
+        name = column.removesuffix("_trained")
+        if name not in _MEASURES or column not in fits:
+            continue
+        pairs = differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
+        if pairs.empty:
+            continue
+        whole, over_p = differences.overall(pairs), interaction(pairs["gap"], pairs["p"])
+        bound = BOUNDS.get(name, float("nan"))
+        tie = float(two_one_sided(whole.mean, whole.se, whole.df, bound))
+        rows.append(
+            {
+                "reading": title,
+                f"{compared.first} mean": differences.mean_over_p(pairs, "first"),
+                f"{compared.second} mean": differences.mean_over_p(pairs, "second"),
+                **{"pairs": whole.pairs, "gap": whole.mean, "low": whole.low, "high": whole.high},
+                **{"bound": bound, "tie_p": tie, "F": float(over_p.f), "interaction_p": float(over_p.p_value)},
+            }
+        )
+    return Table("readings", f"Both readings of {compared.gap_name}", _NOTE, pd.DataFrame(rows))

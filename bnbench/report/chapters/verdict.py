@@ -1,0 +1,151 @@
+"""What both readings say of two arms: the accuracy contrast of figure 4, and the objective by J and by right.
+
+The rule is fixed before any result is looked at. A reading names an arm where its 95 % interval leaves out zero, and a
+tie where two one-sided t tests find it within its bound (:data:`bnbench.stats.equivalence.BOUNDS`), whichever side of
+zero it lies; else it is open. The contrast has no bound and so no tie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bnbench.report.arms import ComparedArms
+from bnbench.stats import differences
+from bnbench.stats.equivalence import BOUNDS, LEVEL, two_one_sided
+from bnbench.wording import counted, probability, signed
+
+TIE, OPEN = "tie", "open"
+_COLUMNS = {"objective": "objective_trained", "right": "right_trained"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one number says of two arms over all p.
+
+    Attributes:
+        says: the arm that is ahead, ``TIE`` or ``OPEN``.
+        whole: the paired gap over all p.
+        first: the first arm's mean.
+        second: the second arm's mean.
+        equivalence: p-value of the two one-sided tests; NaN where there is no bound or no interval.
+    """
+
+    says: str
+    whole: differences.Overall
+    first: float
+    second: float
+    equivalence: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Both readings together.
+
+    Attributes:
+        case: ``agree``, ``disagree``, ``tie`` (of the objective) or ``unfinished``.
+        headline: a few words that name the metric of each claim.
+        sentence: what the objective says, with its numbers; empty where the fits do not tell.
+    """
+
+    case: str
+    headline: str
+    sentence: str
+
+
+def verdict(fits: pd.DataFrame, compared: ComparedArms, *, is_whole: bool = True) -> Verdict:
+    """Write the headline by rules from both readings.
+
+    Args:
+        fits: a row per fit: ``arm, p, seed``, and ``objective_trained`` and ``right_trained`` where they are known.
+        compared: the two arms and the pairs of their contrast.
+        is_whole: whether the sweep has all of its pairs; else its case is ``unfinished``, whatever those say so far.
+    """
+    first, second = compared.first, compared.second
+    contrast = reading(compared.pairs, first, second)
+    found = {}
+    for name, column in _COLUMNS.items():
+        if column in fits and len(pairs := differences.paired(fits.dropna(subset=[column]), first, second, column)):
+            found[name] = reading(pairs, first, second, name)
+    asked = objective_says(found["objective"].says, found["right"].says) if len(found) == len(_COLUMNS) else OPEN
+    headline, case = headline_of(contrast.says, asked, first, second), case_of(contrast.says, asked)
+    if not is_whole:
+        headline, case = (
+            f"So far: {headline.replace('Accuracy', 'accuracy', 1).replace('The', 'the', 1)}"
+            if case != "unfinished"
+            else headline,
+            "unfinished",
+        )
+    sentence = _sentence(found, compared) if len(found) == len(_COLUMNS) else ""
+    return Verdict(case, headline, sentence)
+
+
+def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Reading:
+    """Read two arms by one number; lower is better of J alone, and a number without a bound has no tie."""
+    whole = differences.overall(pairs)
+    bound = BOUNDS.get(name, 0.0)
+    equal = float(two_one_sided(whole.mean, whole.se, whole.df, bound)) if bound else float("nan")
+    says = OPEN
+    if equal <= LEVEL:
+        says = TIE
+    elif whole.low > 0 or whole.high < 0:
+        says = first if (whole.mean > 0) != (name == "objective") else second
+    means = (differences.mean_over_p(pairs, "first"), differences.mean_over_p(pairs, "second"))
+    return Reading(says, whole, *means, equal)
+
+
+def objective_says(by_j: str, by_right: str) -> str:
+    """What J and right say together: an arm that one of them names and the other does not deny; else a tie in right."""
+    named = {one for one in (by_j, by_right) if one not in (TIE, OPEN)}
+    if named:
+        return named.pop() if len(named) == 1 else OPEN
+    return by_right
+
+
+def case_of(contrast: str, objective: str) -> str:
+    """Which of the four cases two readings are: unfinished where either is open, or contrast names nobody."""
+    if OPEN in (contrast, objective):
+        return "unfinished"
+    if objective == TIE:
+        return "tie"
+    return "agree" if contrast == objective else "disagree"
+
+
+def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
+    """Say both in a few words, each claim with its metric; only the objective says which arm bends further."""
+    if contrast == objective == OPEN:
+        return f"{first} or {second}: it cannot be said yet, by accuracy contrast or by the objective"
+    large = f"accuracy contrast is larger for {contrast}"
+    if contrast == OPEN:
+        large = "accuracy contrast cannot tell the arms apart yet"
+    further = f"{objective} bends its landscape further"
+    if objective == OPEN:
+        further = "it cannot be said yet"
+    if objective == TIE:
+        further = f"{first} and {second} tie"
+    if case_of(contrast, objective) == "agree":
+        return f"{objective} bends its landscape further by the objective, and its accuracy contrast is larger"
+    if case_of(contrast, objective) == "disagree":
+        return f"The readings disagree: {large}, but by the objective {further}"
+    return f"{large[0].upper()}{large[1:]}; by the objective {further}"
+
+
+def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
+    """The objective's two numbers over trained pixels, each with its interval and what it says."""
+    texts = []
+    for name, title, unit in (("right", "pixels right", ""), ("objective", "J (lower is better)", " nats")):
+        one = found[name]
+        interval = "no interval yet"
+        if one.whole.df > 0:
+            interval = f"95 % interval {signed(one.whole.low)} to {signed(one.whole.high)}"
+        said = {
+            TIE: f"a tie within ±{BOUNDS[name]:g}{unit}, two one-sided t tests: p {probability(one.equivalence)}",
+            OPEN: "neither a lead nor a tie",
+        }.get(one.says, f"{one.says} ahead")
+        means = " / ".join(f"{value:.3f}".replace("-", "−") for value in (one.first, one.second))
+        texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}): {said}")
+    pairs = counted(found["right"].whole.pairs, "pair")
+    return (
+        f"By the objective, over trained pixels of {pairs}, {compared.first} / {compared.second}: {'; '.join(texts)}."
+    )

@@ -1,0 +1,131 @@
+"""How large a random mask each arm bends to: right against the bits of the mask, and the crossing of 90 %."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.axes import WHISKER, legend_above
+from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.style import INK, SINGLE, arm_colours, arm_markers, new_drawing
+from bnbench.report.tables import Table, sorted_by_arm
+from bnbench.stats import capacity
+from bnbench.stats.falling_curve import LEVEL, right_at
+from bnbench.wording import counted
+
+_MOST_TICKS = 7
+
+
+def capacity_figure(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float) -> Figure:
+    """Draw right against the bits of the mask for every arm, with its curve and where that crosses 90 %.
+
+    Args:
+        name: of its files.
+        fits: a row per fit at one fill probability: ``arm, seed, size, side, right``.
+        found: what :func:`bnbench.stats.capacity.capacities` says of the arms that have a curve; it may be empty.
+        p: the fill probability.
+    """
+    sizes = _sizes_table(name, fits, found, p)
+    return Figure(name, partial(_draw, fits, found, p), _caption(fits, found, p), sizes)
+
+
+def _sizes_table(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float) -> Table:
+    groups = fits.groupby(["arm", "side", "size"], sort=True)["right"]
+    frame = groups.agg(n="size", mean="mean", sd="std").reset_index()
+    curves = found.set_index("arm")[["curve_side", "slope"]] if len(found) else pd.DataFrame()
+    frame["fitted"] = [
+        float(right_at(side, *curves.loc[arm])) if arm in curves.index else np.nan
+        for arm, side in zip(frame["arm"], frame["side"], strict=True)
+    ]
+    frame.insert(0, "p", p)
+    frame.insert(4, "bits", capacity.mask_bits(frame["side"] ** 2, p))
+    note = (
+        "Right: share of trained pixels on their side of the best cut through the losses, balanced over the colours; "
+        "mean and deviation (ddof = 1) over n seeds; fitted: the arm's logistic curve"
+    )
+    return Table(f"{name}_sizes", "Right at every mask size", note, sorted_by_arm(frame))
+
+
+def _draw(fits: pd.DataFrame, found: pd.DataFrame, p: float) -> Drawing:
+    drawing = new_drawing(SINGLE, 7.0 / 2.54)
+    axes = drawing.subplots()
+    order = arm_order(fits["arm"])
+    colours, markers, labels = arm_colours(order), arm_markers(order), arm_labels(order)
+    _label(axes, fits, p)
+    axes.axhline(LEVEL, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
+    unit = (fits["side"].max() / fits["side"].min()) ** 0.035
+    rows = {row["arm"]: row for row in found.to_dict("records")}
+    for place, arm in enumerate(order):
+        own = fits[fits["arm"] == arm]
+        table = capacity.per_size(own)
+        shift = unit ** (place - (len(order) - 1) / 2)  # whiskers of several arms stand side by side
+        look: dict[str, Any] = {"color": colours[arm], "marker": markers[arm]}
+        bits = capacity.mask_bits(own["side"] ** 2, p) * shift
+        axes.plot(bits, own["right"], linestyle="", alpha=0.35, markersize=2, markeredgewidth=0, **look)
+        bits = capacity.mask_bits(table["side"] ** 2, p) * shift
+        axes.errorbar(bits, table["mean"], table["sd"], linestyle="", **look, **WHISKER)
+        if arm in rows:
+            _draw_curve(axes, rows[arm], fits["side"], p, colours[arm])
+            _draw_crossing(axes, rows[arm], p, LEVEL + 0.011 * ((len(order) - 1) / 2 - place), colours[arm])
+    handles = [Line2D([], [], color=colours[arm], marker=markers[arm], label=labels[arm]) for arm in order]
+    legend_above(drawing, handles)
+    return drawing
+
+
+def _draw_curve(axes: Axes, row: dict[Any, Any], sides: pd.Series, p: float, colour: str) -> None:
+    shown = np.geomspace(sides.min() * 0.93, sides.max() * 1.07, 200)
+    axes.plot(capacity.mask_bits(shown**2, p), right_at(shown, row["curve_side"], row["slope"]), color=colour, zorder=2)
+
+
+def _draw_crossing(axes: Axes, row: dict[Any, Any], p: float, height: float, colour: str) -> None:
+    """Draw where the curve crosses 90 %, with its interval as far as the sizes tell it."""
+    if not np.isfinite(row["bits"]):
+        return
+    edges = np.sort(axes.get_xlim())
+    ends = np.clip([row["bits_low"], row["bits_high"]], *edges) if np.isfinite(row["low"]) else [row["bits"]] * 2
+    axes.plot(ends, [height] * 2, color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt", zorder=3)
+    axes.plot(row["bits"], height, "|", color=colour, markersize=7, markeredgewidth=1.4, zorder=4)
+
+
+def _label(axes: Axes, fits: pd.DataFrame, p: float) -> None:
+    axes.set_xscale("log")
+    sizes = fits.drop_duplicates("size").sort_values("side")
+    bits = capacity.mask_bits(sizes["side"] ** 2, p)
+    span = np.log10(bits[-1] / bits[0])
+    step = max(1, -(-len(bits) // _MOST_TICKS))
+    chosen = list(range(0, len(bits), step))
+    ticks = [f"{bits[place]:,.0f}\n{sizes['size'].iloc[place].replace('x', '×')}" for place in chosen]
+    axes.set_xticks(bits[chosen], ticks)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(bits[0] / 10 ** (0.06 * span), bits[-1] * 10 ** (0.06 * span))
+    axes.set_xlabel(f"bits of the mask, and its size   (p = {p:g})")
+    axes.set_ylim(0.485, 1.015)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axes.set_ylabel("trained pixels right")
+    axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def _caption(fits: pd.DataFrame, found: pd.DataFrame, p: float) -> str:
+    counts = fits.groupby("arm")["seed"].nunique()
+    arms = ", ".join(f"{arm} {counted(int(counts[arm]), 'seed')}" for arm in arm_order(counts.index))
+    text = (
+        "Share of trained pixels on their side of the best cut through the losses, balanced over the colours, against "
+        f"the bits of a random mask of p = {p:g} ({arms}). Marker: mean over seeds ± one standard deviation (ddof = 1) "
+        "and shifted sideways to be told apart; dot: a fit."
+    )
+    if len(found):
+        seeds = counted(int(found["seeds"].iloc[0]), "seed")
+        text += (
+            " Line: logistic curve in the logarithm of the side, from 1 to ½. Tick and bar near 90 %: its crossing "
+            f"and the 95 % interval over {seeds} (bootstrap, t quantiles), shifted up and down to be told apart."
+        )
+    return text

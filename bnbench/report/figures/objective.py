@@ -1,0 +1,99 @@
+"""What the objective says at every fill probability: the share of pixels that are right, and J, over trained pixels."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from bnbench.report.arms import arm_order
+from bnbench.report.figures.axes import legend_above, probability_axis
+from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.figure4 import PANEL, arm_handles, draw_arms, seed_counts, whisker_words
+from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
+from bnbench.report.tables import Table, sorted_by_arm
+from bnbench.stats import differences
+from bnbench.wording import signed
+
+_LABELS = {"right_trained": "pixels right, share", "objective_trained": "objective J (nats, lower is better)"}
+_VALUES = ("right", "objective", "right_trained", "objective_trained")
+
+
+def objective(fits: pd.DataFrame, threshold: float) -> list[Figure]:
+    """Return right and J against p across two columns for print, then each by itself; nothing where fits lack them.
+
+    Args:
+        fits: a row per fit: ``arm, p, seed`` and the two measures over all and over trained pixels.
+        threshold: the protocol's loss from which a white pixel is left alone, nats.
+    """
+    if not set(_VALUES) <= set(fits) or fits[list(_LABELS)].isna().all(axis=None):
+        return []
+    caption, table = _caption(fits, threshold), _table(fits)
+    draws = {"": _draw_both} | {
+        ending: partial(_draw_one, value) for ending, value in zip(("_right", "_j"), _LABELS, strict=True)
+    }
+    return [
+        Figure(f"objective{ending}", partial(draw, fits, threshold), caption, table, on_page=bool(ending))
+        for ending, draw in draws.items()
+    ]
+
+
+def _table(fits: pd.DataFrame) -> Table:
+    parts = []
+    for value in _VALUES:
+        table = differences.per_p(fits, value).rename(columns={"mean": f"{value}_mean", "sd": f"{value}_sd"})
+        parts.append(table.set_index(["arm", "p", "n"]))
+    note = (
+        "Means over n seeds, over all pixels and over trained pixels alone; sd: standard deviation (ddof = 1); "
+        "objective: J, in nats"
+    )
+    frame = sorted_by_arm(pd.concat(parts, axis=1).reset_index())
+    return Table("objective", "The objective at every fill probability", note, frame)
+
+
+def _draw_both(fits: pd.DataFrame, threshold: float) -> Drawing:
+    drawing = new_drawing(DOUBLE, PANEL)
+    for axes, value, letter in zip(drawing.subplots(1, 2), _LABELS, "ab", strict=True):
+        _draw_panel(axes, fits, value, threshold)
+        axes.set_title(letter, loc="left", fontweight="bold")
+    legend_above(drawing, arm_handles(fits))
+    return drawing
+
+
+def _draw_one(value: str, fits: pd.DataFrame, threshold: float) -> Drawing:
+    drawing = new_drawing(SINGLE, PANEL)
+    axes = drawing.subplots()
+    _draw_panel(axes, fits, value, threshold)
+    axes.set_title("a" if value == "right_trained" else "b", loc="left", fontweight="bold")
+    legend_above(drawing, arm_handles(fits))
+    return drawing
+
+
+def _draw_panel(axes: Axes, fits: pd.DataFrame, value: str, threshold: float) -> None:
+    """Mean ± deviation over seeds, every seed as a point; dashed: the best that there is, and what says nothing."""
+    ends = (0.5, 1.0) if value == "right_trained" else (-threshold, 0.0)
+    for end in ends:
+        axes.axhline(end, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), alpha=0.6, zorder=1)
+    draw_arms(axes, fits, value, "-")
+    margin = 0.05 * (ends[1] - ends[0])
+    low, high = fits[value].min(), fits[value].max()
+    axes.set_ylim(min(ends[0], low) - margin, max(ends[1], high) + margin)
+    axes.set_ylabel(_LABELS[value])
+    probability_axis(axes, seed_counts(fits), fits["p"], "seed")
+
+
+def _caption(fits: pd.DataFrame, threshold: float) -> str:
+    means = []
+    for arm in arm_order(fits["arm"]):
+        mine = fits[fits["arm"] == arm]
+        right, j = (differences.mean_over_p(mine, value) for value in _LABELS)
+        means.append(f"{arm} right {right:.3f}, J {signed(j)}")
+    return (
+        "The objective against the fill probability p, over trained pixels. (a) Right: share of pixels on their "
+        "colour's side of the best cut through the losses, both colours weighing the same; dashed: all of them, and "
+        "the half that says nothing. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
+        f"{threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
+        f"Means over p: {'; '.join(means)}."
+    )

@@ -1,0 +1,171 @@
+"""The ladder's script at its smallest: what it runs, goes on with, and says of what is missing."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnbench.protocol.profiles import AUTHORS_CODE, PROFILES
+from bnbench.protocol.protocol import Grid
+from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.tables import fits_table
+from bnbench.results import layout
+from bnbench.results.sweeps import read_sweep
+
+ROOT = Path(__file__).parents[2]
+TINY = PROFILES["smoke"].with_knobs(
+    mask_size=(6, 6), widths=(2,), strides=(2,), hidden=4, steps=3, black_pixels=4, white_pixels=4, images=4
+)
+OPTIONS = [
+    "--base",
+    "smoke",
+    "--seeds",
+    "101,102",
+    "--backend",
+    "inline",
+    "--devices",
+    "cpu",
+    "--jobs",
+    "1",
+    "--chunk",
+    "8",
+]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        return importlib.import_module("ladder")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROFILES, "smoke", TINY)
+
+
+@pytest.fixture(scope="module")
+def climbed(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rungs of ten."""
+    out = tmp_path_factory.mktemp("ladder") / "own"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "smoke", TINY)
+        assert script.main([*OPTIONS, "--out", str(out), "--rungs", "baseline,threshold"]) == 0
+    return out
+
+
+def row_of(out: Path, rung: str, images: str, arm: str) -> dict[str, Any]:
+    """One row of the table that was written."""
+    found = pd.read_csv(out / "ladder.csv", dtype={"images": str})
+    chosen = found[(found["rung"] == rung) & (found["images"] == images) & (found["arm"] == arm)]
+    (row,) = chosen.to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def test_a_rung_is_one_change_and_the_last_one_all_of_them(script: ModuleType) -> None:
+    first, *single, last = script.rungs(PROFILES["compact"].with_knobs(split="held-out"))
+    assert first.protocol.differences(PROFILES["compact"]).keys() == {"split"}
+    changed = [{name: to for name, (to, _) in rung.protocol.differences(first.protocol).items()} for rung in single]
+    fits = {name: to for name, to in AUTHORS_CODE.items() if name != "test_images"}
+    assert changed == [{name: to} for name, to in fits.items()]
+    assert last.protocol.differences(PROFILES["compact-authors"]).keys() == {"split", "test_images"}
+    assert [rung.name for rung in single if rung.arms != ("plain", "bn")] == ["bn-scale"]
+    assert {rung.protocol.measurement.split for rung in (first, *single, last)} == {"held-out"}
+
+
+def test_the_table_is_what_the_reports_own_tables_say(climbed: Path) -> None:
+    fits = {
+        rung: fits_table(read_sweep(climbed / rung)).set_index(["arm", "seed"]) for rung in ("baseline", "threshold")
+    }
+    for arm in ("plain", "bn"):
+        own, first = fits["threshold"].loc[arm], fits["baseline"].loc[arm]
+        row = row_of(climbed, "threshold", "all", arm)
+        assert (row["fits"], row["wanted"], row["pairs"]) == (2, 2, 2)
+        for reading in ("difference", "right"):
+            values, change = own[f"{reading}_trained"], own[f"{reading}_trained"] - first[f"{reading}_trained"]
+            expected = [values.mean(), values.std(), change.mean(), change.std()]
+            columns = [reading, f"{reading}_sd", f"{reading}_change", f"{reading}_change_sd"]
+            np.testing.assert_allclose([row[name] for name in columns], expected, atol=1e-6)
+        expected_objective = first["objective_trained"].mean()  # pixels are stored in 32 bits
+        assert row_of(climbed, "baseline", "all", arm)["objective"] == pytest.approx(expected_objective, abs=1e-6)
+
+
+def test_the_objective_is_read_with_the_first_rungs_threshold_on_every_rung(climbed: Path) -> None:
+    pixels = read_sweep(climbed / "threshold").landscapes
+    trained = pixels[pixels["trained"] & (pixels["arm"] == "plain")]
+    losses = [
+        (fit.loc[fit["black"], "test_loss"].mean(), fit.loc[~fit["black"], "test_loss"].clip(upper=2.5).mean())
+        for _, fit in trained.groupby("seed")
+    ]
+    expected = np.mean([black - white for black, white in losses])
+    assert row_of(climbed, "threshold", "all", "plain")["objective"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_first_rung_is_read_on_the_first_images_too(climbed: Path) -> None:
+    row = row_of(climbed, "baseline", "100", "bn")
+    assert (row["fits"], row["pairs"]) == (2, 2)
+    assert (climbed / "baseline" / "planes").is_dir()
+    assert not (climbed / "threshold" / "planes").exists()
+
+
+def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
+    row = row_of(climbed, "together", "all", "plain")
+    assert row["fits"] == 0
+    assert all(np.isnan(row[name]) for name in ("difference", "objective_change", "right"))
+    text = (climbed / "ladder.md").read_text()
+    assert "0 of 2" in text
+    assert "Unfinished: 34 of 46" in text
+
+
+def test_distances_are_ours_less_the_authors_on_their_images_alone(script: ModuleType, climbed: Path) -> None:
+    assert np.isnan(row_of(climbed, "baseline", "all", "bn")["authors"]), "digits are not their images"
+    grid = Grid(("plain", "bn"), (0.5,), (101,))
+    found = script.ladder_table(climbed / "nothing", script.rungs(PROFILES["compact"]), grid)
+    theirs = authors_figure4()
+    for arm, values in found.groupby("arm")["authors"]:
+        assert (
+            values.unique().tolist() == theirs.loc[(theirs["arm"] == arm) & (theirs["p"] == 0.5), "difference"].tolist()
+        )
+    assert found["distance"].isna().all()
+
+
+def test_the_same_command_computes_only_what_is_left(script: ModuleType, climbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in climbed.rglob("*.parquet")}
+    assert script.main([*OPTIONS, "--out", str(climbed), "--rungs", "baseline"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in climbed.rglob("*.parquet")} == before
+
+
+def test_a_plan_computes_and_writes_nothing(
+    script: ModuleType, climbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script.main([*OPTIONS, "--out", str(climbed), "--rungs", "baseline,bn-scale", "--plan"]) == 0
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert "4 done, 0 to run" in first
+    assert "0 done, 2 to run" in second
+    assert total.startswith("all: ")
+    assert not layout.fit_paths(climbed / "bn-scale")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rungs", "baseline,thresh"], ["--rungs baseline,thresh", "thresh is no rung", "threshold"]),
+        (["--p", "2"], ["--p 2", "between 0 and 1"]),
+        (["--steps", "0"], ["--steps 0", "at least 1"]),
+        (["--steps", "4", "--table"], ["another steps"]),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(
+    script: ModuleType, climbed: Path, options: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        script.main([*OPTIONS, "--out", str(climbed), *options])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words), said

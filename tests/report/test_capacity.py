@@ -1,0 +1,154 @@
+"""The chapter on capacity: which protocols get one, what it says of each arm, and its figure and files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from bnbench.report.build import build_report
+from bnbench.report.chapters import capacity as chapter_of
+from bnbench.report.chapters.capacity import chapters
+from bnbench.report.figures.capacity import capacity_figure
+from bnbench.report.figures.style import arm_colours, print_style
+from bnbench.report.page import writer
+from bnbench.results.sweeps import read_sweeps
+from bnbench.stats import capacity
+from bnbench.stats.falling_curve import right_at
+from tests.stats.test_capacity import made_up
+from tests.synthetic import SMALL, write_sweep
+
+SIZES = ((5, 5), (6, 8), (9, 9))
+
+
+def write_sizes(folder: Path, sizes: Sequence[tuple[int, int]] = SIZES, **more: object) -> None:
+    for rows, columns in sizes:
+        protocol = SMALL.with_knobs(mask_size=(rows, columns))
+        write_sweep(folder / f"{rows}x{columns}", probs=[0.5], protocol=protocol, **more)  # type: ignore[arg-type]  # passed on
+
+
+def with_sizes(fits: pd.DataFrame) -> pd.DataFrame:
+    """Made-up fits as the chapter has them."""
+    return fits.assign(p=0.5, size=[f"{side:.0f}x{side:.0f}" for side in fits["side"]])
+
+
+def said(fits: pd.DataFrame) -> list[str]:
+    return chapter_of._chapter(SMALL, with_sizes(fits), "capacity").sentences
+
+
+def test_three_sizes_of_one_protocol_have_a_chapter_of_every_number(tmp_path: Path) -> None:
+    write_sizes(tmp_path, seeds=[1, 2, 3])
+    sweeps, _ = read_sweeps(tmp_path)
+    (chapter,) = chapters(sweeps)
+    tables = {table.name: table.frame for table in chapter.tables}
+    fits, sizes, arms = (tables[name] for name in ("capacity_fits", "capacity_sizes", "capacity"))
+    assert len(fits) == 3 * 2 * 3
+    assert sorted(set(fits["side"])) == pytest.approx([5, math.sqrt(48), 9])
+    for row in sizes.to_dict("records"):
+        right = fits.loc[(fits["arm"] == row["arm"]) & (fits["size"] == row["size"]), "right"]
+        assert (row["n"], row["mean"], row["sd"]) == pytest.approx((3, right.mean(), right.std()))
+        assert row["bits"] == pytest.approx(row["side"] ** 2)
+        own = arms[arms["arm"] == row["arm"]].to_dict("records")[0]
+        assert row["fitted"] == pytest.approx(float(right_at(row["side"], own["curve_side"], own["slope"])))
+    assert arms["arm"].tolist() == ["plain", "bn"]
+    assert (arms["numbers"] > 0).all()
+    assert chapter.figures[0].table.name == "capacity_sizes"
+
+
+def test_other_differences_and_fewer_sizes_have_none(tmp_path: Path) -> None:
+    write_sizes(tmp_path / "two", SIZES[:2])
+    write_sizes(tmp_path / "same area", [(4, 9), (9, 4), (6, 6)])
+    for steps, size in ((200, (5, 5)), (250, (6, 8)), (290, (9, 9))):
+        write_sweep(tmp_path / "steps" / str(steps), protocol=SMALL.with_knobs(mask_size=size, steps=steps))
+    for name in ("two", "same area", "steps"):
+        assert chapters(read_sweeps(tmp_path / name)[0]) == []
+
+
+def test_two_protocols_have_chapters_of_their_own(tmp_path: Path) -> None:
+    for steps in (200, 300):
+        for size in SIZES:
+            protocol = SMALL.with_knobs(mask_size=size, steps=steps)
+            write_sweep(tmp_path / f"{steps}-{size[0]}", arms=["plain"], probs=[0.5], seeds=[1], protocol=protocol)
+    found = chapters(read_sweeps(tmp_path)[0])
+    assert [chapter.name for chapter in found] == ["capacity", "capacity-2"]
+    names = [table.name for chapter in found for table in chapter.tables]
+    assert len(set(names)) == len(names)
+
+
+def test_a_crossing_is_said_with_its_interval_and_beyond_the_sizes_in_words() -> None:
+    fits = made_up({"plain": 31.0, "bn": 26.0, "skip": 300.0})
+    found = capacity.capacities(fits, 0.5, {}).set_index("arm")
+    sentences = said(fits)
+    (plain,) = [one for one in sentences if "for plain" in one]
+    assert all(f"{found[name]['plain']:.1f}" in plain for name in ("side", "low", "high"))
+    assert sum("above the largest size" in one for one in sentences) == 1
+    (ratio,) = [one for one in sentences if "times that of" in one]
+    assert f"{capacity.capacity_gaps(fits, ['plain', 'bn']).to_dict('records')[0]['ratio']:.2f}" in ratio
+    assert any("below the smallest size" in one for one in said(made_up({"plain": 4.0})))
+
+
+def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:
+    for bn, tells in ((24.0, True), (31.0, False)):
+        (ratio,) = [one for one in said(made_up({"plain": 31.0, "bn": bn})) if "times that of" in one]
+        assert ("do not tell" in ratio) != tells
+
+
+def test_what_is_in_no_curve_is_counted() -> None:
+    fits = made_up({"plain": 31.0, "bn": 26.0, "skip": 30.0})
+    lacking = fits[~((fits["seed"] == 2) & (fits["side"] == 80) & (fits["arm"] == "bn"))]
+    lacking = lacking[~((lacking["arm"] == "skip") & (lacking["side"] > 50))]
+    sentences = said(lacking)
+    assert any("1 seed " in one for one in sentences)
+    assert any("skip" in one and "curve" in one for one in sentences)
+    none = said(fits[(fits["seed"] % 2 == 0) == (fits["side"] > 30)])  # every size has fits, and no seed has all sizes
+    assert any("no curve" in one for one in none)
+
+
+def drawn(fits: pd.DataFrame, found: pd.DataFrame) -> Axes:
+    with print_style():
+        (axes,) = capacity_figure("capacity", with_sizes(fits), found, 0.5).draw().axes
+    return axes
+
+
+def test_the_figure_draws_every_fit_and_the_crossing_where_it_is() -> None:
+    fits = made_up({"plain": 31.0, "bn": 26.0})
+    found = capacity.capacities(fits, 0.5, {})
+    axes = drawn(fits, found)
+    colours = arm_colours(["plain", "bn"])
+    for row in found.to_dict("records"):
+        own = [line for line in axes.lines if line.get_color() == colours[row["arm"]]]
+        assert any(len(np.asarray(line.get_xdata())) == 30 for line in own)  # 5 seeds at 6 sizes
+        (tick,) = [line for line in own if line.get_marker() == "|" and len(np.asarray(line.get_xdata())) == 1]
+        assert np.asarray(tick.get_xdata()) == pytest.approx([row["bits"]])
+    assert {text.get_text().split("\n")[0] for text in axes.get_xticklabels()} >= {"196", "6,400"}
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_figure_is_drawn_without_a_crossing_and_without_a_curve(seeds: int) -> None:
+    fits = made_up({"plain": 1000.0, "own.module:factory": 30.0}, seeds=seeds)
+    assert drawn(fits, capacity.capacities(fits, 0.5, {})).lines
+    assert drawn(fits, pd.DataFrame()).lines
+
+
+def test_the_report_of_a_folder_of_sizes_has_it_on_its_page_and_in_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blank = b'<svg viewBox="0 0 10 10"></svg>'
+    monkeypatch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, blank))
+    write_sizes(tmp_path / "results", arms=["plain"], seeds=[1])
+    report = build_report(tmp_path / "results", tmp_path / "out", formats=("html", "csv", "md", "json"))
+    assert {"capacity.csv", "capacity.md", "capacity_sizes.csv", "capacity_fits.csv", "captions.md"} <= {
+        path.name for path in report.paths if path.parent.parent == tmp_path / "out"
+    }
+    page = (tmp_path / "out/index.html").read_text()
+    assert 'id="capacity"' in page
+    assert 'href="tables/capacity_sizes.csv"' in page
+    (record,) = json.loads((tmp_path / "out/report.json").read_text())["across"]
+    assert record["tables"]["capacity"]["rows"][0]["arm"] == "plain"
+    assert "capacity" in record["captions"]

@@ -1,0 +1,159 @@
+"""The headline's rule: agree, disagree, tie, unfinished, each from a made table, and the metric always named."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bnbench.report.arms import compared_arms
+from bnbench.report.chapters.headline import answer
+from bnbench.report.chapters.readings import readings_table
+from bnbench.report.chapters.verdict import OPEN, TIE, case_of, headline_of, objective_says, reading, verdict
+from bnbench.report.figures import style
+from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.figures.figure4 import figure4
+from bnbench.report.figures.objective import objective
+from bnbench.report.tables import fits_table
+from bnbench.results.sweeps import read_sweep
+from bnbench.stats import differences
+from tests.synthetic import write_sweep
+
+NONE = pd.DataFrame(columns=["arm", "p", "seed"])
+SAID = ("plain", "bn", TIE, OPEN)
+
+
+def fits_of(contrast: float, objective: float, right: float, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
+    """A sweep of nine p whose gaps plain − bn are these, with noise."""
+    random = np.random.default_rng(1)
+    means = {"difference": contrast, "objective_trained": objective, "right_trained": right}
+    rows = [
+        {"arm": arm, "p": p / 10, "seed": seed}
+        | {name: 0.5 + gap * (arm == "plain") + random.normal(0, sd) for name, gap in means.items()}
+        for arm, p, seed in itertools.product(("plain", "bn"), range(1, 10), range(1, seeds + 1))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("fits", "case", "further"),
+    [
+        (fits_of(0.1, -0.1, 0.05), "agree", "plain"),
+        (fits_of(-0.1, 0.1, -0.05), "agree", "bn"),
+        (fits_of(0.1, 0.1, -0.05), "disagree", "bn"),
+        (fits_of(-0.1, -0.1, 0.05), "disagree", "plain"),
+        (fits_of(0.1, 0.0, 0.0), "tie", ""),
+        (fits_of(0.1, 0.005, -0.003), "tie", ""),  # beyond chance, and within the bounds
+        (fits_of(0.1, 0.1, 0.0), "disagree", "bn"),  # J names an arm, and right does not deny it
+        (fits_of(0.1, -0.1, -0.05), "unfinished", ""),  # J and right name different arms
+        (fits_of(0.1, 0.0, 0.0, sd=0.3), "unfinished", ""),
+        (fits_of(0.1, -0.1, 0.05, seeds=1), "unfinished", ""),
+    ],
+)
+def test_each_case_from_a_made_table(fits: pd.DataFrame, case: str, further: str) -> None:
+    found = answer(fits, NONE)
+    assert found.case == case
+    assert ("bends its landscape further" in found.headline) == bool(further)
+    assert f"{further} bends its landscape further" in found.headline or not further
+    assert "right" in found.objective
+    assert "J" in found.objective
+
+
+@pytest.mark.parametrize(("contrast", "objective"), list(itertools.product(("plain", "bn", OPEN), SAID)))
+def test_every_headline_names_its_metrics(contrast: str, objective: str) -> None:
+    text = headline_of(contrast, objective, "plain", "bn")
+    assert "accuracy contrast" in text.lower()
+    assert "the objective" in text
+    assert ("further" in text) == (objective in ("plain", "bn"))
+    assert f"{objective} bends" in text or objective in (TIE, OPEN)
+    assert case_of(contrast, objective) in ("agree", "disagree", "tie", "unfinished")
+
+
+@pytest.mark.parametrize(
+    ("by_j", "by_right", "together"),
+    [
+        ("plain", "plain", "plain"),
+        ("plain", "bn", OPEN),
+        ("plain", TIE, "plain"),
+        (OPEN, "bn", "bn"),
+        (TIE, TIE, TIE),
+        (OPEN, TIE, TIE),
+        (TIE, OPEN, OPEN),
+        (OPEN, OPEN, OPEN),
+    ],
+)
+def test_j_and_right_make_one_reading(by_j: str, by_right: str, together: str) -> None:
+    assert objective_says(by_j, by_right) == together
+
+
+def test_a_lower_j_is_ahead_and_a_larger_right_is() -> None:
+    pairs = differences.paired(fits_of(0.1, 0.1, 0.1))
+    assert reading(pairs, "plain", "bn").says == "plain"
+    assert reading(pairs, "plain", "bn", "right").says == "plain"
+    assert reading(pairs, "plain", "bn", "objective").says == "bn"
+
+
+def test_a_sweep_without_all_of_its_pairs_is_unfinished_whatever_it_says_so_far() -> None:
+    fits = fits_of(0.1, -0.1, 0.05)
+    compared = compared_arms(fits)
+    assert compared is not None
+    assert verdict(fits, compared).case == "agree"
+    assert verdict(fits, compared, is_whole=False).case == "unfinished"
+    assert answer(fits, NONE, per_arm=45).case == "agree"
+    assert answer(fits[fits["seed"] < 5], NONE, per_arm=45).case == "unfinished"
+
+
+def test_fits_that_do_not_tell_the_objective_are_read_by_contrast_alone() -> None:
+    found = answer(fits_of(0.1, -0.1, 0.05)[["arm", "p", "seed", "difference"]], NONE)
+    assert (found.case, found.objective) == ("unfinished", "")
+
+
+def test_beside_the_authors_curve_figure_4_is_over_trained_pixels_and_else_over_all(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    fits = fits_table(read_sweep(tmp_path))
+    for authors, value in ((authors_figure4(), "difference_trained"), (None, "difference")):
+        _, panel, _ = figure4(fits, authors)
+        with style.print_style():
+            drawn = {tuple(np.asarray(line.get_ydata(), float).tolist()) for line in panel.draw().axes[0].get_lines()}
+        for arm in ("plain", "bn"):
+            assert tuple(fits.loc[fits["arm"] == arm, value]) in drawn, "every seed's point"
+        assert {f"{name}_mean" for name in ("difference", "difference_trained")} <= set(panel.table.frame)
+
+
+def test_the_objectives_figure_shows_every_fit_over_trained_pixels(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    fits = fits_table(read_sweep(tmp_path))
+    whole, *panels = objective(fits, 2.5)
+    for panel, value in zip(panels, ("right_trained", "objective_trained"), strict=True):
+        with style.print_style():
+            drawn = {tuple(np.asarray(line.get_ydata(), float).tolist()) for line in panel.draw().axes[0].get_lines()}
+        for arm in ("plain", "bn"):
+            assert tuple(fits.loc[fits["arm"] == arm, value]) in drawn
+    means = whole.table.frame.set_index(["arm", "p"])["right_trained_mean"]
+    expected = fits.groupby(["arm", "p"])["right_trained"].mean()
+    np.testing.assert_allclose(means.loc[expected.index], expected)
+
+
+def test_fits_without_the_measures_have_no_such_figure() -> None:
+    assert objective(fits_of(0.1, 0.1, 0.1), 2.5) == []
+
+
+def test_the_table_of_readings_holds_ties_and_the_interaction() -> None:
+    fits = fits_of(0.1, 0.0, 0.05).assign(objective=0.3)
+    fits.loc[fits["arm"] == "plain", "difference"] += fits["p"]
+    compared = compared_arms(fits)
+    assert compared is not None
+    rows = readings_table(fits, compared).frame.set_index("reading")
+    columns = {"difference": "difference, all pixels", "right_trained": "pixels right, trained pixels only"}
+    for column, title in columns.items():
+        wide = fits.pivot_table(index=["p", "seed"], columns="arm", values=column)
+        gaps = wide["plain"] - wide["bn"]
+        expected = stats.f_oneway(*(group.to_numpy() for _, group in gaps.groupby("p")))
+        np.testing.assert_allclose([rows["gap"][title], rows["F"][title]], [gaps.mean(), expected.statistic])
+    assert rows["interaction_p"]["difference, all pixels"] < 1e-6
+    assert rows["tie_p"]["objective J, trained pixels only"] < 0.05 < rows["tie_p"]["pixels right, trained pixels only"]
+    assert np.isnan(rows["tie_p"]["difference, all pixels"])
