@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "results"
     open_folder(path, SMOKE)
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _undurable() -> Iterator[None]:
+    """Do not wait for the disk: files appear whole all the same. Processes of their own still do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

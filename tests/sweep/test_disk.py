@@ -117,6 +117,7 @@ def mounted(folder: Path, mount: str) -> list[str]:
     return ["unshare", "-rm", "sh", "-c", f'mount {mount} "{folder}" && exec "$@"', "sh"]
 
 
+@pytest.mark.nightly  # like the next one from a cold start; the same in this process is above and below
 @needs_mount
 def test_a_full_file_system_ends_a_sweep_with_exit_1(tmp_path: Path) -> None:
     before = mounted(tmp_path / "results", "-t tmpfs -o size=20k tmpfs")
@@ -125,6 +126,7 @@ def test_a_full_file_system_ends_a_sweep_with_exit_1(tmp_path: Path) -> None:
     assert "No space left on device; nothing that was finished is lost" in said
 
 
+@pytest.mark.nightly
 @needs_mount
 def test_a_read_only_file_system_is_refused_before_anything_is_computed(undisturbed: Path, tmp_path: Path) -> None:
     shutil.copytree(undisturbed, tmp_path / "results")

@@ -58,12 +58,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
         running.end()
 
 
-def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("victims", [("runner",), pytest.param(("runner", "worker"), marks=pytest.mark.nightly)])
+def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(
+    undisturbed: Path, tmp_path: Path, victims: tuple[str, ...]
+) -> None:
     seed = int(os.environ.get("BNBENCH_TORTURE_SEED") or time.time())
     print(f"BNBENCH_TORTURE_SEED={seed} repeats these moments")
     torture = Torture(tmp_path, undisturbed, seed, sweep=SWEEP, cold=False)
-    torture.moment_of_a_checkpoint("runner")
-    torture.moment_of_a_checkpoint("worker")
+    for victim in victims:
+        torture.moment_of_a_checkpoint(victim)
     torture.end()
     assert torture.counts["fits"] >= FITS
     assert torture.counts["resumed"] >= 1
@@ -134,6 +137,7 @@ def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
     assert (read_sweep(results).provenance["parts"] > 1).sum() == len(left)
 
 
+@pytest.mark.nightly
 def test_a_signal_while_workers_are_importing_stops_them_too(tmp_path: Path, start: Start) -> None:
     running = start(cold=True)
     running.wait_until(running.workers)
