@@ -129,7 +129,7 @@ class FitUnderWay:
             "parts": self.parts,
             "fit_seconds": round(trained_seconds, 3),
             "wall_seconds": round(self._seconds(), 3),
-            "gflops": round(gflops, 2),
+            "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
             **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
             "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }

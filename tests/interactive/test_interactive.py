@@ -142,7 +142,7 @@ def test_without_progress_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureF
         # Values of a wrong kind: each is refused, and none is taken for the number that it could pass for.
         ({"mask_size": [4, True]}, "mask_size 4xTrue"),
         ({"mask_size": True}, "mask_size True"),
-        ({"mask_size": "4x4"}, "mask_size '4x4'"),
+        ({"mask_size": "4x"}, "mask_size"),
         ({"mask_size": 4.0}, "mask_size 4.0"),
         ({"mask_size": None}, "mask_size None"),
         ({"widths": [4, True]}, "widths 4,True"),

@@ -17,7 +17,8 @@ import bnbench
 from bnbench.cli.group import cli
 from tests.pages import NOTEBOOK, PAGES, ROOT, Block, Reader, blocks, is_said, markdown
 
-OTHERS = {"--nworkers"}  # options of other programs that a page names by themselves: dask worker's
+# Options of other programs that a page names by themselves: dask worker's, and those of scripts in benchmarks/.
+OTHERS = {"--nworkers", "--table", "--base"}
 
 
 @pytest.fixture
