@@ -18,7 +18,7 @@ class SizesResult(SweepResult):
 
     Attributes:
         sizes: the result of each size that was begun, by its name such as ``30x20``.
-        folder: the folder above theirs, absolute; :meth:`report` writes one report of all sizes.
+        folder: the folder above theirs, absolute; :meth:`bnbench.SweepResult.report` writes one report of all sizes.
         protocol: that of the first size; those of the others differ in ``mask_size`` alone.
     """
 
@@ -35,7 +35,7 @@ class SizesResult(SweepResult):
 
     @property
     def failed(self) -> pd.DataFrame:
-        """Return a row per fit that failed, of every size: ``mask_size, arm, p, seed, message``."""
+        """Return the fits that failed, of every size, with columns ``mask_size, arm, p, seed, message``."""
         return self._joined({name: one.failed for name, one in self.sizes.items()})
 
     def _joined(self, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

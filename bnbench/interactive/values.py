@@ -42,15 +42,16 @@ def sizes_of(knobs: Mapping[str, Knob]) -> tuple[Size, ...]:
     asked = knobs.get("mask_size")
     if isinstance(asked, str):
         return parse_sizes(asked, "mask_size")
-    several = _several(asked)
-    if all(isinstance(size, Integral) for size in several) and len(several) > 2:
-        text = ",".join(map(str, several))
+    if not isinstance(asked, list | tuple):
+        return ()  # a number, or what the knob refuses
+    if all(isinstance(size, Integral) for size in asked) and len(asked) > 2:
+        text = ",".join(map(str, asked))
         raise RequestError(
             f'mask_size {asked}: several sizes are text, mask_size="{text}", or pairs of rows and columns.'
         )
-    if not several or not all(isinstance(size, Iterable) and not isinstance(size, str) for size in several):
+    if not asked or not all(isinstance(size, list | tuple) for size in asked):
         return ()
-    return parse_sizes(",".join("x".join(map(str, size)) for size in several), "mask_size")
+    return parse_sizes(",".join("x".join(map(str, size)) for size in asked), "mask_size")
 
 
 def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:

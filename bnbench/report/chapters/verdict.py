@@ -71,12 +71,7 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, is_whole: bool = True
     asked = objective_says(found["objective"].says, found["right"].says) if len(found) == len(_COLUMNS) else OPEN
     headline, case = headline_of(contrast.says, asked, first, second), case_of(contrast.says, asked)
     if not is_whole:
-        headline, case = (
-            f"So far: {headline.replace('Accuracy', 'accuracy', 1).replace('The', 'the', 1)}"
-            if case != "unfinished"
-            else headline,
-            "unfinished",
-        )
+        headline, case = (headline if case == "unfinished" else f"So far: {_in_mid_sentence(headline)}", "unfinished")
     sentence = _sentence(found, compared) if len(found) == len(_COLUMNS) else ""
     return Verdict(case, headline, sentence)
 
@@ -96,11 +91,8 @@ def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Rea
 
 
 def objective_says(by_j: str, by_right: str) -> str:
-    """What J and right say together: an arm that one of them names and the other does not deny; else a tie in right."""
-    named = {one for one in (by_j, by_right) if one not in (TIE, OPEN)}
-    if named:
-        return named.pop() if len(named) == 1 else OPEN
-    return by_right
+    """Return what J and right say together: the arm that both name, a tie where both tie; else it is open."""
+    return by_j if by_j == by_right else OPEN
 
 
 def case_of(contrast: str, objective: str) -> str:
@@ -131,6 +123,12 @@ def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
     return f"{large[0].upper()}{large[1:]}; by the objective {further}"
 
 
+def _in_mid_sentence(headline: str) -> str:
+    """Return a headline without its capital, unless it begins with an arm's name."""
+    begins = headline.startswith(("Accuracy contrast", "The readings"))
+    return headline[0].lower() + headline[1:] if begins else headline
+
+
 def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
     """The objective's two numbers over trained pixels, each with its interval and what it says."""
     texts = []
@@ -143,6 +141,8 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
             TIE: f"a tie within ±{BOUNDS[name]:g}{unit}, two one-sided t tests: p {probability(one.equivalence)}",
             OPEN: "neither a lead nor a tie",
         }.get(one.says, f"{one.says} ahead")
+        if one.whole.df > 0 and one.whole.se == 0 == one.whole.mean:
+            interval, said = "equal in every pair", "a tie, of which no test is needed"
         means = " / ".join(f"{value:.3f}".replace("-", "−") for value in (one.first, one.second))
         texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}): {said}")
     pairs = counted(found["right"].whole.pairs, "pair")
