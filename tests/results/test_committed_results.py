@@ -70,6 +70,7 @@ def test_a_kept_report_is_of_the_fits_that_are_there(profile: str) -> None:
     assert not fits.duplicated(["arm", "p", "seed"]).any()
 
 
+@pytest.mark.nightly
 def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Series) -> None:
     d, by_p = gaps, gaps.groupby("p")
     df = len(d) - by_p.ngroups
@@ -92,6 +93,7 @@ def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Serie
     assert re.search(numbers, text)
 
 
+@pytest.mark.nightly
 def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     theirs = pd.read_csv(Path(style.__file__).with_name("authors.csv")).pivot(index="p", columns="arm")["difference"]
     alike = gaps_of(SWEEP, trained=True)  # as theirs
@@ -106,6 +108,7 @@ def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     assert_allclose(pd.read_csv(report / "tables" / "quantities.csv")["seed_flip_p"][0], flipped)
 
 
+@pytest.mark.nightly
 def test_the_committed_report_is_one_of_today(report: Path) -> None:
     (here,), (kept,) = (
         json.loads((folder / "report.json").read_text())["protocols"] for folder in (report, REPORTS / "quick")
