@@ -124,9 +124,9 @@ PARTS = {
     "report": Part(
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
-            *("tests/synthetic.py", "tests/report/test_report.py"),
+            *("tests/synthetic.py", "tests/report/test_report.py", "tests/report/test_figures.py"),
         ),
-        tests=("tests/report/test_report.py",),
+        tests=("tests/report/test_report.py", "tests/report/test_figures.py"),
     ),
     "browser": Part(
         ("bnbench/report/**/*", "tests/browser.py", "tests/synthetic.py", "tests/report/test_page.py"),
