@@ -32,7 +32,7 @@ NONE = pd.DataFrame(columns=["arm", "p", "seed"])
 
 def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plain", "bn")) -> pd.DataFrame:
     rows = [
-        {"arm": arm, "p": p, "seed": seed, "difference": 0.4 - (number * gap)}
+        {"arm": arm, "p": p, "seed": seed, "difference_trained": 0.4 - (number * gap)}
         for (p, seed), gap in gaps.items()
         for number, arm in enumerate(arms)
     ]
@@ -53,7 +53,7 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
     ],
 )
 def test_the_headline_claims_no_more_than_the_interval(fits: pd.DataFrame, words: str) -> None:
-    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference"])
+    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference_trained"])
     assert words in headline.answer(fits, NONE).headline
 
 
