@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from inspect import signature
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from bnbench.mpo.side_by_side import normalize_side_by_side
 from bnbench.mpo.windows import Geometry
 
 Pair = tuple[int, int]
@@ -125,10 +127,36 @@ class Convolutions(TorchFunctionMode):
         self.kernels = kernels
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Compute a convolution by the kernels, anything else as it stands."""
-        if func is torch.conv2d and (fitting := _fitting(*args, **(kwargs or {}))):
+        """Compute a convolution by the kernels, normalize maps as they lie, and call anything else."""
+        given = kwargs or {}
+        if func is torch.conv2d and (fitting := _fitting(*args, **given)):
             return _OfOneNetwork.apply(*fitting, self.kernels)
-        return func(*args, **(kwargs or {}))
+        if func is F.batch_norm and (normalized := _own_statistics(*args, **given)):
+            return normalize_side_by_side(*normalized, channels_last=True)
+        if func is normalize_side_by_side:
+            return func(*args, channels_last=True)
+        if func is Tensor.view:
+            return _viewed(*args, **given)
+        return func(*args, **given)
+
+
+def _viewed(maps: Tensor, *shape: Any, **given: Any) -> Tensor:
+    """A view of maps as a module asks for it; a copy where channels come last and it counts on channels first."""
+    try:
+        return maps.view(*shape, **given)
+    except RuntimeError:
+        return maps.reshape(*shape, **given)
+
+
+def _own_statistics(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor, float] | None:
+    """Maps, scale, shift and ε of a batch normalization by its batch alone; None of any other one."""
+    given = signature(F.batch_norm).bind(*args, **kwargs)
+    given.apply_defaults()
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training")
+    maps, mean, variance, scale, shift, training = (given.arguments[name] for name in names)
+    if not training or mean is not None or variance is not None or scale is None or shift is None or maps.dim() != 4:
+        return None
+    return maps, scale, shift, given.arguments["eps"]
 
 
 def _fitting(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bnbench.mpo.batched import batched_logits, losses_and_hits, takes_channels_last
+from bnbench.mpo.convolutions import Kernels
 from bnbench.mpo.flops import count_flops
 from bnbench.mpo.images import Images
 from bnbench.mpo.objective import Targets, is_clamped, weighted_objective
@@ -52,6 +53,7 @@ class ObjectiveGradient:
         self.is_autocast = precision == "bfloat16"
         self.names = [layer.name for layer in plane.layers]
         self.replayed = Replayed() if replays and plane.vectors.is_cuda else None
+        self.kernels: Kernels | None = None  # of convolutions; torch's grouped ones where none are named
         self.channels_last: bool | None = None  # unknown until a chunk of one pixel asks
         self.forward_visits = 0  # (pixel, image) pairs that only a forward pass saw
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
@@ -122,7 +124,7 @@ class ObjectiveGradient:
         module, seen = self.plane.module, self.data.pixels[images]
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=self.is_autocast):
             last = len(weights[0]) == 1 and self._takes_channels_last(weights)
-            logits = batched_logits(module, self.names, weights, seen, channels_last=last)
+            logits = batched_logits(module, self.names, weights, seen, channels_last=last, kernels=self.kernels)
         losses, hits = losses_and_hits(logits.to(weights[0].dtype), self.data.labels[images])
         return losses.mean(1), hits.to(losses.dtype).mean(1)
 

@@ -14,8 +14,14 @@ from torch.func import vmap
 
 from bnbench.mpo import windows
 from bnbench.mpo.convolutions import Convolutions
+from bnbench.mpo.gradient import ObjectiveGradient
+from bnbench.mpo.objective import colour_targets
+from bnbench.mpo.plane import grid_coordinates
 from bnbench.mpo.windows import Geometry, Windows
+from tests.cases import ARMS, make_images, make_plane
+from tests.cases import NETWORKS as SHAPES
 
+FOREIGN_ARMS = ("tests.foreign_arms:group_norm", "tests.foreign_arms:with_batch_norm", "tests.foreign_arms:viewing")
 NETWORKS, IMAGES = 3, 2
 KERNELS = [(3, 3), (1, 1), (2, 4)]
 ARGUMENTS: list[dict[str, Any]] = [
@@ -189,3 +195,53 @@ def test_windows_that_reach_beyond_the_padding_turn_around() -> None:
     """Where a convolution has more padding than its window reaches, its gradient's windows lose an edge."""
     geometry = Geometry((1, 1), (1, 1), (2, 2), (2, 2), (1, 1))
     assert geometry.turned((5, 5)) == Geometry((1, 1), (1, 1), (-2, -2), (-2, -2), (1, 1))
+
+
+@pytest.mark.parametrize("network", SHAPES)
+@pytest.mark.parametrize("arm", [*ARMS, *FOREIGN_ARMS])
+def test_a_steps_gradient_is_that_of_grouped_convolutions(arm: str, network: str) -> None:
+    plane = make_plane(arm, network)
+    pixels = torch.tensor([0, 3, 7, 11, 13])
+    images = torch.randint(40, (5, 6), generator=torch.Generator().manual_seed(2))
+
+    def step(kernels: Windows | None) -> tuple[Tensor, Tensor, Tensor]:
+        engine = ObjectiveGradient(plane, make_images(), grid_coordinates((4, 5)), 1.5, 3)
+        engine.kernels = kernels
+        return engine.step(plane.frame().detach(), pixels, colour_targets(pixels < 8), images)
+
+    kernels = Counted()
+    agree(list(step(kernels)), list(step(None)))
+    assert kernels.calls == 2 * sum(isinstance(layer, nn.Conv2d) for layer in plane.module.modules())
+
+
+def normalized(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return F.batch_norm(maps, None, None, scale, shift, training=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_maps_with_channels_last_are_normalized_as_they_lie(dtype: torch.dtype) -> None:
+    maps, scale, shift = leaf(3, 4, 5, 2, 3, seed=1), leaf(3, 5, seed=2), leaf(3, 5, seed=3)
+    lying = maps.detach().to(dtype).movedim(2, -1).contiguous().movedim(-1, 2).requires_grad_()
+    own = tuple(value.detach().to(dtype).requires_grad_() for value in (scale, shift))
+    actual = together(normalized, Windows(), lying, *own)
+    each = [normalized(*given) for given in zip(maps, scale, shift, strict=True)]
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    upstream = leaf(*maps.shape, seed=4).detach()
+    found = [actual, *torch.autograd.grad(actual, (lying, *own), upstream.to(dtype))]
+    expected = [torch.stack(each), *torch.autograd.grad(torch.stack(each), (maps, scale, shift), upstream)]
+    for mine, slow in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine.double(), slow, rtol=tolerance, atol=tolerance)
+    assert actual.movedim(2, -1).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda maps: F.batch_norm(maps, torch.zeros(5), torch.ones(5)),  # by statistics that are given
+        lambda maps: F.batch_norm(maps, None, None, training=True),  # without scale and shift
+        lambda maps: F.batch_norm(maps.flatten(2), None, None, torch.ones(5), torch.zeros(5), training=True),
+    ],
+)
+def test_another_normalization_goes_its_old_way(way: Callable[[Tensor], Tensor]) -> None:
+    maps = leaf(3, 4, 5, 2, 3, seed=1).detach().float()
+    agree([together(way, Windows(), maps)], [torch.stack([way(own) for own in maps])])
