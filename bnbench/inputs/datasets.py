@@ -179,8 +179,10 @@ _HINTS = (
     (r"\.(npz|npy)$", "NumPy's files, as Keras keeps them, are not read"),
     (r"\.(csv|parquet|arrow)$", "tables are not read"),
     (r"\.pts?$", "torch's own files are not read"),
-    (r"^emnist", "EMNIST is another data set, and none of those that are read"),
-    (r"^cifar-?100", "CIFAR-100 is another data set, and none of those that are read"),
+    (r"^emnist-(?!balanced)", "of EMNIST the split balanced is read, and its name is emnist"),
+    (r"^emnist", "EMNIST is another data set, and its name is emnist"),
+    (r"^cifar-?100", "CIFAR-100 is another data set, and its name is cifar100"),
+    (r"_32x32\.mat$", "SVHN is another data set, and its name is svhn"),
     (r"^cifar-10-batches-bin", "of CIFAR-10 the Python version is read"),
 )
 
@@ -196,12 +198,20 @@ def _fetch(dataset: str, folder: Path) -> None:
     """Let torchvision fetch a data set: beside its place, so that a download cut off leaves nothing half there."""
     import torchvision  # takes two seconds to import
 
+    known = DATASETS[dataset]
+    fetch = getattr(torchvision.datasets, known.torchvision)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bnbench-", dir=folder) as fresh:
-            getattr(torchvision.datasets, DATASETS[dataset].torchvision)(fresh, download=True)
+            for split in known.splits:
+                fetch(fresh, split=split, download=True)
+            if not known.splits:
+                fetch(fresh, download=True)
+            # torchvision lays some files into no folder of their own, and nobody would find them there again
+            into = folder if any(path.is_dir() for path in Path(fresh).iterdir()) else folder / dataset
+            into.mkdir(exist_ok=True)
             for path in sorted(Path(fresh).rglob("*")):
-                target = folder / path.relative_to(fresh)
+                target = into / path.relative_to(fresh)
                 if path.is_dir():
                     target.mkdir(exist_ok=True)
                 elif not target.exists():

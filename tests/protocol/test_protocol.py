@@ -207,7 +207,7 @@ def test_protocols_are_frozen() -> None:
         ({"steps": 1.5}, "--steps 1.5: give a whole number of at least 1."),
         ({"images": 1}, "--images 1: give a whole number of at least 2."),
         ({"held_out": -1}, "--held-out -1: give a whole number of at least 0."),
-        ({"dataset": "svhn"}, f"--dataset svhn: use {', '.join([*DATASETS][:-1])} or {[*DATASETS][-1]}."),
+        ({"dataset": "stl10"}, f"--dataset stl10: use {', '.join([*DATASETS][:-1])} or {[*DATASETS][-1]}."),
         ({"origin": "left"}, "--origin left: use centre, corner or middle-pixel."),
         (
             {"widths": (8, 0)},
