@@ -1,8 +1,9 @@
-"""How files of data sets are laid out: what they are called, and what reads them as a training and a test set."""
+"""How files of data sets are laid out: what they are called, where they are, and what reads them as two sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,3 +98,31 @@ FORMATS = {
         "two files train_32x32.mat and test_32x32.mat",
     ),
 }
+
+
+def find_files(wanted: Mapping[str, tuple[str, ...]], places: Iterable[Path]) -> dict[str, Path]:
+    """Return which files the first place has that has any of them; ``.gz`` may follow each spelling of a name."""
+    for place in places:
+        found = {
+            name: path
+            for name, names in wanted.items()
+            for path in [next(filter(is_meant, _spellings(place, names)), None)]
+            if path
+        }
+        if found:
+            return found
+    return {}
+
+
+def missing_files(layout: Format, found: Mapping[str, Path]) -> list[str]:
+    """Return the usual names of the files that were not found."""
+    return [names[0] for name, names in layout.files.items() if name not in found]
+
+
+def is_meant(path: Path) -> bool:
+    """Say whether anything but a folder has this name, if only a link that leads nowhere: reading it tells why."""
+    return os.path.lexists(path) and not path.is_dir()
+
+
+def _spellings(place: Path, names: tuple[str, ...]) -> list[Path]:
+    return [place / f"{name}{ending}" for ending in ("", ".gz") for name in names]

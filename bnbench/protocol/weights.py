@@ -12,13 +12,14 @@ def weights_of(arm: str, protocol: Protocol) -> int | None:
     """Return the number of weights n of an arm's network, biases and BN's scales and shifts among them.
 
     Returns:
-        None for a user's own arm, which only its code knows.
+        None for a user's own arm or images, which only its code, or their files, know.
     """
-    if arm not in BUILT_IN:
+    known = DATASETS[protocol.data.dataset]
+    if arm not in BUILT_IN or known.shape is None:
         return None
     network = protocol.network
-    known = DATASETS[protocol.data.dataset]
     channels, rows = known.shape
+    channels = 1 if protocol.data.grey else channels
     rows //= protocol.data.pool
     total = 0
     for width, stride in zip(network.widths, network.strides, strict=True):
