@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import BUILT_IN, NORMALIZED, Protocol
 
-_IMAGES = {"digits": (1, 8), "fashion-mnist": (1, 28), "mnist": (1, 28), "cifar10": (3, 32)}  # channels, rows
-_CLASSES = 10  # of every data set
 _VECTORS = 3  # origin and the two directions of a plane
 
 
@@ -17,20 +16,21 @@ def weights_of(arm: str, protocol: Protocol) -> int | None:
     """
     if arm not in BUILT_IN:
         return None
-    network = protocol.network
-    channels, rows = _IMAGES[protocol.data.dataset]
-    rows //= protocol.data.pool
+    network, images = protocol.network, DATASETS[protocol.data.dataset]
+    channels, rows, columns = images.shape
+    rows, columns = rows // protocol.data.pool, columns // protocol.data.pool
     total = 0
     for width, stride in zip(network.widths, network.strides, strict=True):
         total += 9 * channels * width + width
-        channels, rows = width, -(-rows // stride)
-    rows = network.map_size or rows
-    total += channels * rows**2 * network.hidden + network.hidden
-    total += network.hidden * _CLASSES + _CLASSES
+        channels, rows, columns = width, -(-rows // stride), -(-columns // stride)
+    if network.map_size:
+        rows = columns = network.map_size
+    total += channels * rows * columns * network.hidden + network.hidden
+    total += network.hidden * images.classes + images.classes
     return total + (2 * sum(network.widths) if arm in NORMALIZED else 0)
 
 
 def trained_numbers(arm: str, protocol: Protocol) -> int | None:
-    """Return how many numbers a fit trains: 3n + 1, origin, two directions and the scale; None as in the above."""
+    """Return how many numbers a fit trains: 3n + 1, origin, two directions and the scale; else None."""
     weights = weights_of(arm, protocol)
     return None if weights is None else _VECTORS * weights + 1

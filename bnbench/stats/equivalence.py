@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-LEVEL = 0.05
+TEST_LEVEL = 0.05  # a tie is named where the p-value is at or below this
 # Gaps smaller than these are no difference worth a name: one pixel in a hundred, and 0.02 nats.
 BOUNDS = {"right": 0.01, "objective": 0.02}
 

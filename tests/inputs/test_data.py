@@ -385,7 +385,7 @@ def test_a_new_data_set_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Read, refused and named in a protocol as those that are there, and only this line knows of it."""
     write_idx(tmp_path / "KMNIST" / "raw", seed=5)
     digest = read_dataset("mnist", tmp_path / "KMNIST").digest
-    monkeypatch.setitem(DATASETS, "k-mnist", KnownDataSet(20, "idx", "KMNIST", digest, "dataset-kmnist"))
+    monkeypatch.setitem(DATASETS, "k-mnist", KnownDataSet(20, (1, 8, 8), "idx", "KMNIST", digest, "dataset-kmnist"))
     assert read_dataset("k-mnist", tmp_path).digest == digest
     with pytest.raises(DataError, match="--dataset k-mnist"):
         read_dataset("mnist", tmp_path / "KMNIST")

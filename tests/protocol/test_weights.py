@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from bnbench.arms.networks import arm_factory
+from bnbench.inputs.data import load_data
 from bnbench.mpo.plane import Plane
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.protocol.weights import trained_numbers, weights_of
 
-SHAPES = {"digits": (1, 8, 8), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 NETWORKS: list[dict[str, Any]] = [
     {},
     {"dataset": "cifar10", "pool": 4, "strides": (2, 1, 2, 1, 1, 1)},
@@ -26,12 +28,25 @@ NETWORKS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("knobs", NETWORKS, ids=str)
 def test_count_is_that_of_the_network_and_of_its_plane(arm: str, knobs: dict[str, Any]) -> None:
     protocol = PROFILES["compact"].with_knobs(**knobs)
-    channels, rows, columns = SHAPES[protocol.data.dataset]
+    known = DATASETS[protocol.data.dataset]
+    channels, rows, columns = known.shape
     pooled = (channels, rows // protocol.data.pool, columns // protocol.data.pool)
-    factory = arm_factory(arm, pooled, 10, protocol.network)
+    factory = arm_factory(arm, pooled, known.classes, protocol.network)
     assert weights_of(arm, protocol) == sum(one.numel() for one in factory().parameters())
     plane = Plane.from_factory(factory, torch.Generator())
     assert trained_numbers(arm, protocol) == sum(one.numel() for one in plane.parameters())
+
+
+@pytest.mark.parametrize("arm", BUILT_IN)
+def test_a_data_set_is_counted_by_its_line(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], shape=(2, 12, 20), classes=3))
+    test_count_is_that_of_the_network_and_of_its_plane(arm, {"dataset": "mnist"})
+
+
+def test_the_line_of_digits_says_what_its_images_are() -> None:
+    smoke, known = PROFILES["smoke"], DATASETS["digits"]
+    found = load_data(smoke.data, smoke.measurement)
+    assert (found.image_shape, found.classes) == (known.shape, known.classes)
 
 
 def test_an_own_arm_is_not_counted() -> None:

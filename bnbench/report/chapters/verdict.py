@@ -13,7 +13,7 @@ import pandas as pd
 
 from bnbench.report.arms import ComparedArms
 from bnbench.stats import differences
-from bnbench.stats.equivalence import BOUNDS, LEVEL, two_one_sided
+from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
 from bnbench.wording import counted, probability, signed
 
 TIE, OPEN = "tie", "open"
@@ -82,7 +82,7 @@ def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Rea
     bound = BOUNDS.get(name, 0.0)
     equal = float(two_one_sided(whole.mean, whole.se, whole.df, bound)) if bound else float("nan")
     says = OPEN
-    if equal <= LEVEL:
+    if equal <= TEST_LEVEL:
         says = TIE
     elif whole.low > 0 or whole.high < 0:
         says = first if (whole.mean > 0) != (name == "objective") else second
