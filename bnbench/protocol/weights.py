@@ -12,25 +12,26 @@ def weights_of(arm: str, protocol: Protocol) -> int | None:
     """Return the number of weights n of an arm's network, biases and BN's scales and shifts among them.
 
     Returns:
-        None for a user's own arm, which only its code knows.
+        None for a user's own arm or images, which only its code, or their files, know.
     """
-    if arm not in BUILT_IN:
+    known = DATASETS[protocol.data.dataset]
+    if arm not in BUILT_IN or known.shape is None:
         return None
-    network, images = protocol.network, DATASETS[protocol.data.dataset]
-    channels, rows, columns = images.shape
-    rows, columns = rows // protocol.data.pool, columns // protocol.data.pool
+    network = protocol.network
+    channels, rows = known.shape
+    channels = 1 if protocol.data.grey else channels
+    rows //= protocol.data.pool
     total = 0
     for width, stride in zip(network.widths, network.strides, strict=True):
         total += 9 * channels * width + width
-        channels, rows, columns = width, -(-rows // stride), -(-columns // stride)
-    if network.map_size:
-        rows = columns = network.map_size
-    total += channels * rows * columns * network.hidden + network.hidden
-    total += network.hidden * images.classes + images.classes
+        channels, rows = width, -(-rows // stride)
+    rows = network.map_size or rows
+    total += channels * rows**2 * network.hidden + network.hidden
+    total += network.hidden * known.classes + known.classes
     return total + (2 * sum(network.widths) if arm in NORMALIZED else 0)
 
 
 def trained_numbers(arm: str, protocol: Protocol) -> int | None:
-    """Return how many numbers a fit trains: 3n + 1, origin, two directions and the scale; else None."""
+    """Return how many numbers a fit trains: 3n + 1, origin, two directions and the scale; None as in the above."""
     weights = weights_of(arm, protocol)
     return None if weights is None else _VECTORS * weights + 1

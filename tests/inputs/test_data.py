@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import loadmat, savemat
 from sklearn.datasets import load_digits
 
 from bnbench.inputs import datasets, digits
 from bnbench.inputs.data import DataError, load_data
 from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
 from bnbench.inputs.formats import FORMATS
-from bnbench.protocol.datasets import DATASETS, KnownDataSet
+from bnbench.protocol.datasets import DATASETS, OWN, KnownDataSet
 from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
-from tests.idx import idx, tiny, write_cifar, write_idx
+from tests.idx import idx, tiny, write_cifar, write_cifar100, write_emnist, write_idx, write_svhn
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
 TRAIN = "train-images-idx3-ubyte"
@@ -188,6 +189,40 @@ def test_a_folder_of_cifar10_is_read(below: str, tmp_path: Path) -> None:
     assert len(test_labels) == 20
 
 
+@pytest.mark.parametrize("below", ["", "raw", "EMNIST/raw", "emnist"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_emnists_balanced_split_is_read(below: str, packed: bool, tmp_path: Path) -> None:
+    write_emnist(tmp_path / below, packed=packed)
+    assert read_dataset("emnist", tmp_path).digest == read_dataset("mnist", write_idx(tmp_path / "plain")).digest
+
+
+def test_kmnist_is_read_beside_mnist(tmp_path: Path) -> None:
+    write_idx(tmp_path / "MNIST" / "raw", seed=1)
+    write_idx(tmp_path / "KMNIST" / "raw", seed=2)
+    found = {name: read_dataset(name, tmp_path).train[0] for name in ("mnist", "kmnist")}
+    assert found["kmnist"][:, 0].tolist() == tiny(seed=2)[TRAIN].tolist()
+    assert found["mnist"][:, 0].tolist() == tiny(seed=1)[TRAIN].tolist()
+
+
+@pytest.mark.parametrize("below", ["", "cifar-100-python", "CIFAR100/cifar-100-python"])
+def test_a_folder_of_cifar100_is_read_with_its_fine_labels(below: str, tmp_path: Path) -> None:
+    write_cifar100(tmp_path / below)
+    (pixels, labels), (_, test_labels), _ = read_dataset("cifar100", tmp_path)
+    written = pickle.loads((tmp_path / below / "train").read_bytes())
+    assert pixels.reshape(100, -1).tolist() == written["data"].tolist()
+    assert labels.tolist() == test_labels.tolist() == [*range(100)]
+
+
+@pytest.mark.parametrize("below", ["", "SVHN", "svhn"])
+def test_svhn_is_read_and_its_tens_are_zeros(below: str, tmp_path: Path) -> None:
+    write_svhn(tmp_path / below)
+    (pixels, labels), (test_pixels, _), _ = read_dataset("svhn", tmp_path)
+    written = loadmat(tmp_path / below / "train_32x32.mat")["X"]
+    assert (pixels.shape, len(test_pixels)) == ((40, 3, 8, 6), 20)
+    assert pixels[7, 2].tolist() == written[:, :, 2, 7].tolist()
+    assert labels.tolist() == [*range(1, 10), 0] * 4
+
+
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_batch_that_was_pickled_anew_is_read(protocol: int, tmp_path: Path) -> None:
     before = read_dataset("cifar10", write_cifar(tmp_path)).digest
@@ -211,9 +246,14 @@ def cut_archive(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
-def emnist(folder: Path) -> None:
+def letters(folder: Path) -> None:
     for path in write_idx(folder, packed=True).iterdir():
         path.rename(path.with_name(f"emnist-letters-{path.name}"))
+
+
+def svhn(**other: Any) -> Write:
+    """SVHN's files, the one of the training images with other arrays."""
+    return lambda folder: savemat(write_svhn(folder) / "train_32x32.mat", other)
 
 
 class Evil:
@@ -274,13 +314,23 @@ def batch(content: bytes) -> Write:
         ),
         ("mnist", cut_archive, (".gz", "Compressed file ended")),
         ("mnist", lambda folder: (write_idx(folder) / TRAIN).unlink(), (TRAIN, "t10k-images")),
-        ("mnist", emnist, ("EMNIST",)),
-        ("mnist", lambda folder: (folder / "mnist.npz").touch(), ("mnist.npz",)),
+        ("mnist", letters, ("balanced",)),
+        ("emnist", letters, ("balanced",)),
+        ("mnist", write_emnist, ("EMNIST", "emnist")),
+        ("mnist", write_svhn, ("SVHN", "svhn")),
+        ("svhn", lambda folder: (write_svhn(folder) / "test_32x32.mat").unlink(), ("test_32x32.mat",)),
+        ("svhn", lambda folder: (write_svhn(folder) / "train_32x32.mat").write_bytes(b"no"), ("train_32x32.mat",)),
+        ("svhn", svhn(y=np.ones(3)), ("train_32x32.mat", "SVHN")),
+        ("svhn", svhn(X=np.zeros((4, 4, 3, 2), np.uint8), y=np.array([1, 11], np.uint8)), ("SVHN", "1 to 10")),
+        ("svhn", svhn(X=np.zeros((4, 4, 3, 2), np.uint8), y=np.ones(3, np.uint8)), ("2 images", "3 labels")),
+        ("cifar100", lambda folder: (write_cifar100(folder) / "test").unlink(), ("no test",)),
+        ("cifar100", lambda folder: (write_cifar(folder) / "data_batch_1").rename(folder / "train"), ("no test",)),
+        ("mnist", lambda folder: (folder / "mnist.npz").touch(), ("mnist.npz", "--data")),
         ("mnist", lambda folder: (folder / "archive.zip").touch(), ("archive.zip", "unpack")),
         ("mnist", lambda folder: (folder / "train.csv").touch(), ("train.csv",)),
         ("mnist", lambda folder: write_idx(folder / "FashionMNIST" / "raw"), ("FashionMNIST",)),
         ("cifar10", lambda folder: (folder / "cifar-10-python.tar.gz").touch(), ("unpack",)),
-        ("cifar10", lambda folder: (folder / "cifar-100-python").mkdir(), ("CIFAR-100",)),
+        ("cifar10", lambda folder: (folder / "cifar-100-python").mkdir(), ("CIFAR-100", "cifar100")),
         ("cifar10", lambda folder: (folder / "cifar-10-batches-bin").mkdir(), ("Python version",)),
         (
             "mnist",
@@ -354,6 +404,35 @@ def test_a_download_appears_whole_and_only_where_nothing_is(tmp_path: Path, monk
     assert damaged.read_bytes() == b"cut off"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "write", "asked"),
+    [
+        ("emnist", lambda root, split: write_emnist(root / "EMNIST" / "raw"), ["balanced"]),
+        ("svhn", lambda root, split: write_svhn(root), ["train", "test"]),
+    ],
+)
+def test_what_torchvision_fetches_in_parts_is_found_again(
+    dataset: str, write: Callable[[Path, str], Path], asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    splits: list[str] = []
+
+    def download(root: str, *, split: str, download: bool) -> None:
+        assert download
+        splits.append(split)
+        write(Path(root), split)
+
+    monkeypatch.setattr(torchvision.datasets, DATASETS[dataset].torchvision, download)
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path / "unasked"))
+    for folder in (tmp_path / "given", None):
+        splits.clear()
+        fetched = read_dataset(dataset, folder, download=True)
+        assert splits == asked
+        assert read_dataset(dataset, folder).digest == fetched.digest
+        assert read_dataset(dataset, folder, download=True).digest == fetched.digest
+        assert splits == asked
+
+
 def test_images_of_another_known_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = read_dataset("mnist", write_idx(tmp_path)).digest
     monkeypatch.setitem(DATASETS, "fashion-mnist", replace(DATASETS["fashion-mnist"], digest=digest))
@@ -377,20 +456,21 @@ def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_data_set_has_a_format_and_a_way_to_get_it() -> None:
-    for known in DATASETS.values():
+    for known in [known for name, known in DATASETS.items() if name != OWN]:
         assert bool(FORMATS[known.format].files) == bool(known.torchvision)
 
 
 def test_a_new_data_set_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read, refused and named in a protocol as those that are there, and only this line knows of it."""
-    write_idx(tmp_path / "KMNIST" / "raw", seed=5)
-    digest = read_dataset("mnist", tmp_path / "KMNIST").digest
-    monkeypatch.setitem(DATASETS, "k-mnist", KnownDataSet(20, (1, 8, 8), "idx", "KMNIST", digest, "dataset-kmnist"))
-    assert read_dataset("k-mnist", tmp_path).digest == digest
-    with pytest.raises(DataError, match="--dataset k-mnist"):
-        read_dataset("mnist", tmp_path / "KMNIST")
-    with pytest.raises(DataError, match="dataset-kmnist"):
-        read_dataset("k-mnist", tmp_path / "no")
+    write_idx(tmp_path / "QMNIST" / "raw", seed=5)
+    digest = read_dataset("mnist", tmp_path / "QMNIST").digest
+    known = KnownDataSet(20, "idx", "QMNIST", digest=digest, debian="dataset-qmnist")
+    monkeypatch.setitem(DATASETS, "q-mnist", known)
+    assert read_dataset("q-mnist", tmp_path).digest == digest
+    with pytest.raises(DataError, match="--dataset q-mnist"):
+        read_dataset("mnist", tmp_path / "QMNIST")
+    with pytest.raises(DataError, match="dataset-qmnist"):
+        read_dataset("q-mnist", tmp_path / "no")
 
 
 @pytest.mark.parametrize("dataset", [name for name, known in DATASETS.items() if known.torchvision])

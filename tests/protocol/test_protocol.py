@@ -27,6 +27,8 @@ def another_value(name: str) -> Any:
         return next(choice for choice in limits["choices"] if choice != value)
     if "reads" in limits:
         return "recalibrate:64"
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, tuple):
         return (*value[:-1], value[-1] + 1)
     return value + 1
@@ -40,7 +42,7 @@ def test_no_two_sections_have_a_knob_of_the_same_name() -> None:
 def test_every_knob_has_a_sentence_and_a_constraint(name: str) -> None:
     limits = KNOBS[name].metadata
     assert limits["help"].endswith(".")
-    assert {"choices", "minimum", "above", "reads"} & limits.keys()
+    assert isinstance(KNOBS[name].default, bool) or {"choices", "minimum", "above", "reads"} & limits.keys()
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -205,9 +207,10 @@ def test_protocols_are_frozen() -> None:
         ({"threshold": "2.5"}, "threshold '2.5': .*above 0"),
         ({"steps": 0}, "steps 0: .*least 1"),
         ({"steps": 1.5}, "steps 1.5: .*least 1"),
+        ({"grey": 1}, "grey 1: .*true or false"),
         ({"images": 1}, "images 1: .*least 2"),
         ({"held_out": -1}, "held_out -1: .*least 0"),
-        ({"dataset": "svhn"}, f"dataset svhn: .*{'.*'.join(DATASETS)}"),
+        ({"dataset": "stl10"}, f"dataset stl10: .*{'.*'.join(DATASETS)}"),
         ({"origin": "left"}, "origin left: .*centre.*corner.*middle-pixel"),
         ({"widths": (8, 0)}, "widths 8,0: .*least 1 .*8,8,16"),
         ({"strides": ()}, "strides : .*least 1 .*8,8,16"),

@@ -33,7 +33,7 @@ NONE = pd.DataFrame(columns=["arm", "p", "seed"])
 
 def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plain", "bn")) -> pd.DataFrame:
     rows = [
-        {"arm": arm, "p": p, "seed": seed, "difference": 0.4 - (number * gap)}
+        {"arm": arm, "p": p, "seed": seed, "difference_trained": 0.4 - (number * gap)}
         for (p, seed), gap in gaps.items()
         for number, arm in enumerate(arms)
     ]
@@ -54,7 +54,7 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
     ],
 )
 def test_the_headline_names_one_arm_only_where_the_interval_does(fits: pd.DataFrame, case: str, arms: set[str]) -> None:
-    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference"])
+    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference_trained"])
     found = headline.answer(fits, NONE)
     assert (found.case, named(found.headline, ("plain", "bn", "skip", "a:b"))) == (case, arms)
 

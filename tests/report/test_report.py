@@ -289,7 +289,8 @@ def test_figures_on_the_page_take_its_colours(whole: Whole) -> None:
 def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole: Whole) -> None:
     results, out, _ = whole
     pixels = sweeps.load(results)
-    means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
+    whole_means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
+    means = pixels[pixels["trained"]].groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
     wide = (means[True] - means[False]).unstack()
     gaps = wide["plain"] - wide["bn"]
     within = gaps - gaps.groupby("p").transform("mean")
@@ -302,7 +303,8 @@ def test_the_answer_and_the_tables_agree_with_a_hand_computation(whole: Whole) -
     written = pd.read_csv(out / "tables" / "paired.csv", index_col="p")
     np.testing.assert_allclose(written["mean"], gaps.groupby("p").mean(), rtol=1e-5)
     fits = pd.read_csv(out / "tables" / "fits.csv", index_col=["arm", "p", "seed"])
-    np.testing.assert_allclose(fits["black"]["bn", 0.5, 3], means[True][0.5, 3, "bn"], rtol=1e-5)
+    np.testing.assert_allclose(fits["black"]["bn", 0.5, 3], whole_means[True][0.5, 3, "bn"], rtol=1e-5)
+    np.testing.assert_allclose(fits["black_trained"]["bn", 0.5, 3], means[True][0.5, 3, "bn"], rtol=1e-5)
 
 
 def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole: Whole) -> None:
@@ -657,20 +659,20 @@ def test_each_curve_against_the_authors_has_its_own_number_of_p() -> None:
 def test_arms_without_a_common_mask_are_not_compared() -> None:
     fits = pd.DataFrame(
         [("plain", p, seed, 0.4) for p in (0.1, 0.3) for seed in (1, 2)] + [("bn", 0.5, 1, 0.3)],
-        columns=["arm", "p", "seed", "difference"],
+        columns=["arm", "p", "seed", "difference_trained"],
     )
     none = pd.DataFrame(columns=["arm", "p", "seed"])
     found = headline.answer(fits, none)
     assert numbers(found.sentence) == ["0.400", "4", "0.1", "0.3", "0.300", "1", "0.5"]
     assert named(found.headline, ("plain", "bn")) == set()
-    caption = figure4_caption(fits, "test", "a", authors=False)
+    caption = figure4_caption(fits.assign(difference=0.4), "test", "a", pixels="all")
     assert re.search(r"n = 2 at 2 .*\(plain\).*n = 1 .* at 1 .*\(bn\)", caption)
 
 
 def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -> None:
     rows = [(arm, p, seed, 0.4 - (arm == "bn") * 0.01 * seed) for arm in ("plain", "bn") for p, seed in
             ((0.3, 1), (0.3, 2), (0.5, 1), (0.5, 2), (0.5, 3))]  # fmt: skip
-    fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference"])
+    fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference_trained"])
     none = pd.DataFrame(columns=["arm", "p", "seed"])
     assert any("2 to 3 pairs" in note and "same" in note for note in headline.answer(fits, none).notes)
     one = headline.answer(fits[fits["p"] == 0.3], none)
