@@ -51,7 +51,7 @@ class Section:
 
 
 def _wanted(value: Any, default: Any, limits: Mapping[str, Any]) -> str:
-    """What a knob would accept; empty if it accepts this value."""
+    """Return what a knob would accept; empty if it accepts this value."""
     if isinstance(default, bool) and not isinstance(value, bool):
         return "give true or false"
     if "choices" in limits and value not in limits["choices"]:

@@ -236,7 +236,7 @@ def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:
 
 
 def _neutral_values(section: Any) -> dict[str, Any]:
-    """Knobs that were added later: the value at which they change nothing, which a hash leaves out."""
+    """Return knobs that were added later: the value at which they change nothing, which a hash leaves out."""
     return {field.name: field.metadata["neutral"] for field in fields(section) if "neutral" in field.metadata}
 
 

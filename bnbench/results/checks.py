@@ -120,7 +120,7 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
 
 
 def _headline_policies(arm: str, protocol: Protocol) -> set[str]:
-    """Policies that a fit's headline may be kept under; whether an own arm has BN, only its network knows."""
+    """Return policies that a fit's headline may be kept under; whether an own arm has BN, only its network knows."""
     asked, without = protocol.measurement.bn_statistics, str(NO_BN)
     if arm not in BUILT_IN:
         return {asked, without}

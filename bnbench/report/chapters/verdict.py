@@ -96,7 +96,7 @@ def objective_says(by_j: str, by_right: str) -> str:
 
 
 def case_of(contrast: str, objective: str) -> str:
-    """Which of the four cases two readings are: unfinished where either is open, or contrast names nobody."""
+    """Return which of the four cases two readings are: unfinished where either is open, or contrast names nobody."""
     if OPEN in (contrast, objective):
         return "unfinished"
     if objective == TIE:
@@ -130,7 +130,7 @@ def _in_mid_sentence(headline: str) -> str:
 
 
 def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
-    """The objective's two numbers over trained pixels, each with its interval and what it says."""
+    """Say the objective's two numbers over trained pixels, each with its interval and what it says."""
     texts = []
     for name, title, unit in (("right", "pixels right", ""), ("objective", "J (lower is better)", " nats")):
         one = found[name]
