@@ -125,9 +125,9 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
     """Print the mean difference under each policy that was asked for, one block for each protocol."""
-    from bnbench.results.evaluations import mean_differences, read_asked
+    from bnbench.results.evaluations import mean_differences, read_done
 
-    table = read_asked([one for task in plan.tasks for one in task.evaluations], request.out)
+    table = read_done([one for task in plan.tasks for one in task.evaluations], request.out)
     if table.empty:
         return
     for (protocol, split, images), means in mean_differences(table).groupby(["protocol", "split", "images"]):

@@ -111,7 +111,7 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
 
 
 def _pixel_table(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
-    """A landscape as a table, a row per pixel in reading order."""
+    """Return a landscape as a table, a row per pixel in reading order."""
     rows, columns = np.indices(mask.shape)
     return pd.DataFrame(
         {

@@ -221,7 +221,7 @@ def _inclusive_range(start: Decimal, stop: Decimal, step: Decimal, *, option: st
 
 
 def _dividing_step(span: Decimal, count: int, unit: Decimal) -> Decimal:
-    """A step near the one asked for that divides the span, a multiple of the unit where there is one."""
+    """Return a step near the one asked for that divides the span, a multiple of the unit where there is one."""
     candidates = (span / divisor for divisor in range(count + 1, 10 * count + 100))
     short = (step for step in candidates if step % unit == 0)
     return next(short, span).normalize() + 0

@@ -156,7 +156,7 @@ def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     return found.drop_duplicates([*IDENTIFYING, "pixels"], ignore_index=True), broken
 
 
-def read_asked(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
+def read_done(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
     """Return those of some evaluations that are done, as :func:`read_evaluations` gives them.
 
     Raises:

@@ -15,7 +15,7 @@ from bnbench.arms.loading import guest, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
-from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, measured_landscape, policies
@@ -71,7 +71,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
-    at_end = 1 + len(policies(plan.protocol)) if arm == "bn" else _AT_END
+    at_end = 1 + len(policies(plan.protocol)) if arm in NORMALIZED else _AT_END
     share = _landscapes(plan.protocol, execution) / at_end
     for finished in (plan.done, plan.others(arm)):
         times = [

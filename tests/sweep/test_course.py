@@ -21,7 +21,8 @@ from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
-from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.checks import check_fit
+from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.store import FitResult
 from bnbench.results.sweeps import load, read_sweep, read_sweeps
