@@ -44,8 +44,8 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
     [
         (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "ccuracy contrast is larger for plain"),
         (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "ccuracy contrast is larger for bn"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "it cannot be said yet, by accuracy contrast or"),
-        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "it cannot be said yet"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "Neither accuracy contrast nor the objective"),
+        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "Neither accuracy contrast"),
         (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "skip alone, nothing to compare it with"),
         (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "ccuracy contrast is larger for bn"),
         (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "No pair to compare yet"),

@@ -364,7 +364,7 @@ def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path: Path) -> None:
     write_config(tmp_path / "results", effective_config(SMALL, asked, {}))
     build_report(tmp_path / "results", tmp_path / "report")
     text = page_of(tmp_path / "report").text
-    assert "Unfinished: 2 of 30 fits are done." in text
+    assert "Unfinished: 2 of 30 fits are done, 28 still to run." in text
     assert "2 of 30 fits: 2 arms × 3 p × 5 seeds" in text
     layout.config_path(tmp_path / "results").write_text("probs = ")
     assert len(build_report(tmp_path / "results", tmp_path / "report").broken) == 1
@@ -416,11 +416,11 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path: Path) -> None:
     write_failure(tmp_path / "results", failure(FitKey("bn", 0.3, 2), "Diverged", "the loss is <b>nan</b>"))
     build_report(tmp_path / "results", tmp_path / "report")
     page = page_of(tmp_path / "report")
-    assert "Unfinished: 9 of 12 fits are done (1 failed)." in page.text
+    assert "Unfinished: 9 of 12 fits are done, 2 still to run, 1 failed (Diverged: bn p=0.3 seed=2)." in page.text
     assert "n = 1 to 3 at 2 fill probabilities" in page.text
     assert "Over 3 pairs of (p, seed)" in page.text
     assert "there is no interval yet, since p = 0.5 lacks a second pair" in page.text
-    assert "it cannot be said yet" in page.text
+    assert "So far: neither accuracy contrast nor the objective" in page.text
     assert "the loss is <b>nan</b>" in page.text
     assert "b" not in page.tags
 
