@@ -214,7 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam's state shared between arms",
-        Fit.advance,
+        Fit.take,
         "self.optimizer.step()",
         "_shared_step(self.optimizer)",
         "bn: black loss, step 2",
@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam without bias correction",
-        Fit.advance,
+        Fit.take,
         "self.optimizer.step()",
         "_uncorrected_step(self.optimizer)",
         "plain: black loss, step 2",
@@ -230,15 +230,15 @@ MUTANTS = (
     ),
     Mutant(
         "the cosine one step ahead",
-        Fit._set_learning_rate,
-        "self.step / self.training.steps",
-        "(self.step + 1) / self.training.steps",
+        Fit.rates_at,
+        "step / self.training.steps",
+        "(step + 1) / self.training.steps",
         "plain: black loss, step 2",
         _BY_HAND,
     ),
     Mutant(
         "no clipping",
-        Fit.advance,
+        Fit.take,
         "self.training.clip",
         "float('inf')",
         "plain: black loss, step 3, clipped",
@@ -342,7 +342,7 @@ MUTANTS = (
     ),
     Mutant(
         "half the learning rate where it is constant",
-        Fit._set_learning_rate,
+        Fit.rates_at,
         "factor = 1.0",
         "factor = 0.5",
         "plain, other settings: black loss, step 2",
