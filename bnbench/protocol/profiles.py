@@ -59,7 +59,7 @@ PROFILES: dict[str, Protocol] = {
         "picture",
         data=DataProtocol(dataset="digits", pool=1, held_out=200),
         network=NetworkProtocol(widths=(8, 16, 32), strides=(1, 2, 1), hidden=64),
-        training=TrainingProtocol(black_pixels=24, white_pixels=24, images=16, steps=2_000, learning_rate=5e-3),
+        training=TrainingProtocol(black_pixels=24, white_pixels=24, images=8, steps=2_500, learning_rate=3e-3),
         measurement=MeasurementProtocol(test_images=500, train_images=400),
     ),
     "paper-picture": replace(  # appendix B: figures 1, 2, 5 and 6; no number of steps is told for them
