@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bnbench.interactive.run import run
     from bnbench.interactive.sizes import SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
+    from bnbench.mpo.ensemble import Ensemble, measure_ensemble
     from bnbench.mpo.fit import fit
     from bnbench.mpo.images import Images
     from bnbench.mpo.landscape import Landscape, measure_landscape
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchNorm": "bnbench.mpo.batch_norm",
+    "Ensemble": "bnbench.mpo.ensemble",
     "Dask": "bnbench.sweep.backends.dask_backend",
     "Images": "bnbench.mpo.images",
     "Inline": "bnbench.sweep.backends.inline",
@@ -48,6 +50,7 @@ _HOMES = {
     "load": "bnbench.results.sweeps",
     "load_data": "bnbench.inputs.data",
     "load_plane": "bnbench.results.planes",
+    "measure_ensemble": "bnbench.mpo.ensemble",
     "measure_landscape": "bnbench.mpo.landscape",
     "objective": "bnbench.mpo.objective",
     "picture_to_mask": "bnbench.inputs.masks",
@@ -58,6 +61,7 @@ __all__ = [
     "PROFILES",
     "BatchNorm",
     "Dask",
+    "Ensemble",
     "Images",
     "Inline",
     "Landscape",
@@ -73,6 +77,7 @@ __all__ = [
     "load",
     "load_data",
     "load_plane",
+    "measure_ensemble",
     "measure_landscape",
     "objective",
     "picture_to_mask",
