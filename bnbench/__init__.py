@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bnbench.interactive.run import run
     from bnbench.interactive.sizes import SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
+    from bnbench.mpo.ensemble import Ensemble, measure_ensemble
     from bnbench.mpo.fit import fit
     from bnbench.mpo.images import Images
     from bnbench.mpo.landscape import Landscape, measure_landscape
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchNorm": "bnbench.mpo.batch_norm",
+    "Ensemble": "bnbench.mpo.ensemble",
     "Dask": "bnbench.sweep.backends.dask_backend",
     "Images": "bnbench.mpo.images",
     "Inline": "bnbench.sweep.backends.inline",
@@ -50,6 +52,7 @@ _HOMES = {
     "load": "bnbench.results.sweeps",
     "load_data": "bnbench.inputs.data",
     "load_plane": "bnbench.results.planes",
+    "measure_ensemble": "bnbench.mpo.ensemble",
     "measure_landscape": "bnbench.mpo.landscape",
     "objective": "bnbench.mpo.objective",
     "picture_to_mask": "bnbench.inputs.masks",
@@ -68,6 +71,7 @@ __all__ = [
     "PROFILES",
     "BatchNorm",
     "Dask",
+    "Ensemble",
     "Images",
     "Inline",
     "Landscape",
@@ -83,6 +87,7 @@ __all__ = [
     "load",
     "load_data",
     "load_plane",
+    "measure_ensemble",
     "measure_landscape",
     "objective",
     "picture_to_mask",

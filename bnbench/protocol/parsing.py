@@ -185,6 +185,19 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
     return parse_probs(match[1], option)[0], int(match[2])
 
 
+def parse_level(text: str, option: str) -> float | None:
+    """Read a grey from 0 to 1, or ``auto``, for which None stands.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if text.strip() == "auto":
+        return None
+    if not re.fullmatch(r"\s*(0|1|0?\.\d+|1\.0*|0\.)\s*", text):
+        raise RequestError(f"{option} {text}: give a grey from 0 (dark) to 1 (light), or auto.")
+    return float(text)
+
+
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:
     values: list[Decimal] = []
     for part in text.split(","):

@@ -53,7 +53,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
             if data is None:
                 return None
             try:
-                known = _timed(arm, plan.protocol, execution, data)
+                known = timed_fit(arm, plan.protocol, execution, data)
                 known += _landscapes(plan.protocol, execution) * _timed_landscape(arm, plan.protocol, execution, data)
             except Exception:  # an arm that fails: its fits will find out and leave a record
                 return None
@@ -139,7 +139,7 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
     return min(times, key=times.__getitem__, default=execution.chunk)
 
 
-def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
+def timed_fit(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
     """Time a few pixels of a few steps, and return the seconds that a fit of this arm takes."""
     training = protocol.training
     pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
-from bnbench.mpo.fit import TraceRow
+from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
@@ -95,9 +95,11 @@ class FitUnderWay:
         settings = in_force()
         if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
+        if self.fit.whole_refusal:
+            self.add_note(f"its steps were not recorded whole ({self.fit.whole_refusal})")
         for note in self.fit.engine.notes:
             self.add_note(note)
-        self.fit.engine.replayed = None  # its memory is needed for the measurement
+        self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)

@@ -11,7 +11,7 @@ import torch
 
 from bnbench.arms.foreign_errors import is_from_outside, said
 from bnbench.inputs.masks import OneColourError
-from bnbench.mpo.fit import DivergedError
+from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnbench.report.arms import ComparedArms, arm_order, compared_arms
+from bnbench.report.chapters.standing import Standing
 from bnbench.report.chapters.verdict import verdict
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
@@ -40,14 +41,16 @@ class Answer:
     objective: str = ""
 
 
-def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_colour: bool = False) -> Answer:
+def answer(
+    fits: pd.DataFrame, diverged: pd.DataFrame, standing: Standing | None = None, *, by_colour: bool = False
+) -> Answer:
     """Answer by both readings of two arms: who is ahead, by how much and how sure.
 
     Args:
         fits: a row per fit: ``arm, p, seed, difference_trained``; for the objective also ``objective_trained`` and
             ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
-        per_arm: how many fits of each arm the whole sweep has.
+        standing: how far the whole sweep is; None where these fits are all that there is to say.
         by_colour: whether the sentence must say which colour the gap comes from.
     """
     if fits.empty:
@@ -55,9 +58,10 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
         return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
     compared = compared_arms(fits)
     if compared is None:
-        return _without_pairs(fits, diverged, per_arm)
+        return _without_pairs(fits, diverged, standing.per_arm if standing else 0)
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
-    both = verdict(fits, compared, is_whole=len(compared.pairs) >= per_arm)
+    to_come, cost = standing.pairs(first, second) if standing else (0, 0)
+    both = verdict(fits, compared, to_come=to_come, lost=cost)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = (
