@@ -1,0 +1,54 @@
+"""How a number is written on the command line and in a file: in ASCII digits, and no more of them than make sense."""
+
+from __future__ import annotations
+
+import re
+
+from bnbench.errors import RequestError
+from bnbench.wording import shown
+
+LARGEST = 1_000_000_000  # no whole number that anybody wants is greater
+HIGHEST = 1e12  # nor any other number
+_LONGEST = 40  # letters of a number
+_WHOLE = re.compile(r"\s*([0-9]{1,10})\s*")
+_NUMBER = re.compile(r"\s*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?)\s*")
+
+
+def whole_number(text: str) -> int | None:
+    """Read a whole number from 0 to a billion; None for anything else."""
+    match = _WHOLE.fullmatch(text)
+    number = int(match[1]) if match else LARGEST + 1
+    return number if number <= LARGEST else None
+
+
+def decimal_text(text: str) -> str | None:
+    """Return a number's text without blanks, such as ``-0.5`` or ``5e-1``; None for anything else.
+
+    What Python would take beside these is none: digits of other scripts, underscores, infinities.
+    """
+    match = _NUMBER.fullmatch(text)
+    return match[1] if match and len(match[1]) <= _LONGEST else None
+
+
+def parse_whole(text: str, option: str) -> int:
+    """Read a whole number of at least 0: ``300``.
+
+    Raises:
+        RequestError: anything else.
+    """
+    number = whole_number(text)
+    if number is None:
+        raise RequestError(f"{option} {shown(text)}: give a whole number from 0 to {LARGEST:,}, such as 300.")
+    return number
+
+
+def parse_number(text: str, option: str) -> float:
+    """Read a number: ``0.002``, ``2e-3``.
+
+    Raises:
+        RequestError: anything else.
+    """
+    plain = decimal_text(text)
+    if plain is None:
+        raise RequestError(f"{option} {shown(text)}: give a number, such as 0.002 or 2e-3.")
+    return float(plain)
