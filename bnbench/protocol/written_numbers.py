@@ -8,7 +8,7 @@ from bnbench.errors import RequestError
 from bnbench.wording import shown
 
 LARGEST = 1_000_000_000  # no whole number that anybody wants is greater
-HIGHEST = 1e12  # nor any other number
+HIGHEST = 1e300  # nor any other number: beyond, products of it would be infinite
 _LONGEST = 40  # letters of a number
 _WHOLE = re.compile(r"\s*([0-9]{1,10})\s*")
 _NUMBER = re.compile(r"\s*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?)\s*")
