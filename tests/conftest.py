@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import settings
+import xdist
 
-from bnbench.mpo import flops
-from bnbench.results.folder_protocol import open_folder
-from tests.fits import SMOKE
-
-settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("bnbench")
-torch.set_num_threads(1)  # tests run beside each other
-flops._SIZE = 256  # every command measures the peak of the processor when it ends
-
+from tests import warm
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
@@ -27,14 +21,39 @@ FIRST = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """All workers of a run share one process that forks; see tests/warm.py."""
+    if warm.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="bnbench-warm-")
+        os.environ[warm.FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Settings for the process that runs tests; the one that hands them out to workers need not import torch."""
+    if xdist.is_xdist_controller(session):
+        return
+    import torch
+    from hypothesis import settings
+
+    settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
+    settings.load_profile("bnbench")
+    torch.set_num_threads(1)  # tests run beside each other
+    for name, setting, value in warm.QUICKER:
+        vars(importlib.import_module(name))[setting] = value
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What is there now stays until the end: nobody need look through it for garbage."""
+    if xdist.is_xdist_worker(session):
+        pass  # with the first optimizer it comes anyway
     gc.collect()
     gc.freeze()
 
@@ -42,6 +61,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty results folder of the smoke protocol."""
+    from bnbench.results.folder_protocol import open_folder
+    from tests.fits import SMOKE
+
     path = tmp_path / "results"
     open_folder(path, SMOKE)
     return path
@@ -58,4 +80,6 @@ def _undurable() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """The same random numbers in every order of the tests, and on every worker."""
+    import torch
+
     torch.manual_seed(0)

@@ -17,14 +17,17 @@ from bnbench.cli.options import (
     STEPS,
     Text,
     arms_option,
+    chosen_data,
+    data_option,
     image_options,
     knob_options,
     machine_options,
 )
+from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid
+from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends import BACKENDS, make_backend
 
 
@@ -41,6 +44,7 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 @arms_option
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
+@data_option
 @image_options
 @click.option("--chunk", type=COUNT, help="Pixels computed at once.  [default: measured, once per results folder]")
 @click.option(
@@ -87,6 +91,7 @@ def run(
     per_device: int | None,
     jobs: int | None,
     threads: int,
+    data: tuple[str, Path | None] | None,
     data_folder: Path | None,
     download: bool,
     chunk: int | None,
@@ -119,6 +124,7 @@ def run(
     from bnbench.sweep.sizes import run_sizes
     from bnbench.sweep.sweep import run_sweep
 
+    knobs["dataset"], data_folder = chosen_data(data, knobs["dataset"], data_folder)
     execution = Execution(
         data_folder=data_folder,
         download=download,
@@ -132,7 +138,7 @@ def run(
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
     request = SweepRequest(
-        PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
+        _protocol_of(profile, {name: value for name, value in knobs.items() if value is not None}),
         Grid(arms, probs, seeds),
         out,
         execution,
@@ -152,3 +158,11 @@ def run(
     is_lost = isinstance(listener, JsonLines) and listener.is_lost
     if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
         sys.exit(1)
+
+
+def _protocol_of(profile: str, knobs: dict[str, Any]) -> Protocol:
+    """Return a profile with some knobs changed; what is wrong with one names its option."""
+    try:
+        return PROFILES[profile].with_knobs(**knobs)
+    except KnobError as error:
+        raise RequestError(error.args[0]) from error

@@ -15,7 +15,7 @@ from bnbench.inputs.seeds import seed_sequence
 
 Mask = NDArray[np.bool_]
 _SINGLE_PRECISION = 1e-3  # thousandths by which a p in 32 bits, or a step of linspace, may be off
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 
 
 class OneColourError(ValueError):
@@ -62,7 +62,7 @@ def draw_mask(p: float, seed: int, shape: Sequence[int], kind: str = "random") -
 
 
 def _permille(p: object) -> int:
-    """A fill probability in thousandths, from any kind of number; truth values and what has several are none."""
+    """Return a fill probability in thousandths, from any kind of number; truth values and what has several are none."""
     number = math.nan
     kind = str(getattr(p, "dtype", type(p).__name__))
     if "bool" not in kind and "complex" not in kind and not getattr(p, "ndim", 0):
@@ -76,7 +76,7 @@ def _permille(p: object) -> int:
 
 
 def _whole(seed: object) -> int:
-    """A seed as Python's own whole number."""
+    """Return a seed as Python's own whole number."""
     number = 0
     if not isinstance(seed, bool | np.bool_):
         with suppress(TypeError):
@@ -101,7 +101,7 @@ def _check_size(shape: Sequence[int], least: int, what: str) -> None:
 
 
 def _times(shape: Sequence[int]) -> str:
-    """A shape as it is read: 30×20."""
+    """Return a shape as it is read: 30×20."""
     return "×".join(map(str, shape)) or "none"
 
 
@@ -142,7 +142,7 @@ def picture_to_mask(picture: Any, level: float = 0.5) -> Mask:
 
 
 def _values(picture: Any) -> NDArray[Any]:
-    """A picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
+    """Return a picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
     if hasattr(picture, "convert") and hasattr(picture, "mode"):
         if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
             return np.asarray(picture) / 65_535
@@ -173,7 +173,7 @@ def _range(values: NDArray[Any]) -> str:
 def _grey(channels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Grey of channels (rows, columns, 2 to 4) by ITU-R BT.601, on white paper."""
     opacity = channels[..., -1] if channels.shape[2] in (2, 4) else np.ones(channels.shape[:2])
-    colours = channels[..., :3] @ _LUMINANCE if channels.shape[2] > 2 else channels[..., 0]
+    colours = channels[..., :3] @ LUMINANCE if channels.shape[2] > 2 else channels[..., 0]
     grey: NDArray[np.float64] = colours * opacity + 1 - opacity
     return grey
 

@@ -13,7 +13,8 @@ import torch
 
 from bnbench.interactive import values
 from bnbench.interactive.knobs import Knob, protocol_of
-from bnbench.interactive.naming import MessagesOfACall, errors_name_arguments, names_of
+from bnbench.interactive.messages import MessagesOfACall
+from bnbench.interactive.naming import errors_name_arguments, names_of
 from bnbench.interactive.result import SweepResult
 from bnbench.interactive.sizes import SizesResult
 from bnbench.process.surroundings import as_it_was
@@ -43,6 +44,7 @@ def run(
     per_device: int | None = None,
     jobs: int | None = None,
     threads: int = 1,
+    data: str | Path | None = None,
     data_folder: str | Path | None = None,
     download: bool = False,
     chunk: int | None = None,
@@ -75,6 +77,7 @@ def run(
         per_device: fits at once on each device; by default one, and on the CPU one a core.
         jobs: fits at once, all devices together.
         threads: processor threads of each fit.
+        data: images to fit: a data set's name, or your own: a folder of images or IDX files, or a ``.npz`` file.
         data_folder: folder of the data set's files, or the one above it.
         download: whether torchvision may download a missing data set.
         chunk: pixels computed at once; by default measured, once per folder.
@@ -99,8 +102,9 @@ def run(
         RequestError: the request cannot be met; the message names the argument, the value and the way out.
         KeyboardInterrupt: it was stopped; all that was computed is kept.
     """
-    names = names_of(run, out="folder")
+    names = names_of(run, out="folder", scheduler="scheduler")
     with errors_name_arguments(names):
+        knobs, data_folder = values.data_of(data, knobs, data_folder)
         where = DeviceRequest(
             values.devices_of(devices),
             values.count_of(jobs, "jobs"),

@@ -5,6 +5,8 @@ They are for a GPU, where Triton is installed; its interpreter runs them on a CP
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -76,7 +78,9 @@ class Fused:
         result = maps.new_empty(networks, maps.shape[1], *size, outputs)
         positions = maps.shape[1] * size[0] * size[1]
         blocks = _block(positions), _block(outputs), min(_DEPTH, _block(window))
-        self._convolve[-(-positions // blocks[0]), -(-outputs // blocks[1]), networks](
+        grid = -(-positions // blocks[0]), -(-outputs // blocks[1]), networks
+        _launch(
+            self._convolve[grid],
             maps,
             maps if gate is None else gate,
             matrices,
@@ -108,7 +112,9 @@ class Fused:
         matrices = maps.new_empty(networks, window, outputs)
         of_bias = maps.new_empty(networks, outputs) if has_bias else None
         blocks = min(_DEPTH, _block(positions)), _block(outputs), _block(window)
-        self._weigh[-(-window // blocks[2]), -(-outputs // blocks[1]), networks](
+        grid = -(-window // blocks[2]), -(-outputs // blocks[1]), networks
+        _launch(
+            self._weigh[grid],
             maps,
             upstream if gate is None else gate,
             upstream,
@@ -139,6 +145,12 @@ class Fused:
             "PRECISION": "ieee" if is_exact else "tf32",
             **dict(zip(("BLOCK_POSITIONS", "BLOCK_OUTPUTS", "BLOCK_WINDOW"), blocks, strict=True)),
         }
+
+
+def _launch(kernel: Callable[..., object], maps: Tensor, *others: Any, **constants: Any) -> None:
+    """Launch a kernel where its maps are: Triton itself takes the current device."""
+    with torch.cuda.device(maps.device) if maps.is_cuda else nullcontext():
+        kernel(maps, *others, **constants)
 
 
 def _block(size: int) -> int:

@@ -43,6 +43,11 @@ def parse_sizes(text: str, option: str = "--mask-size") -> tuple[Size, ...]:
     return sizes
 
 
+def frame_of(kind: str) -> int:
+    """Return how many pixels at each edge of a mask hold no random bit: of a framed one two."""
+    return 2 if kind == "framed" else 0
+
+
 def size_name(size: Size) -> str:
     """Return a size as rows and columns, ``30x20``, which is also the name of its folder."""
     return f"{size[0]}x{size[1]}"

@@ -17,7 +17,7 @@ from bnbench.results.sweeps import Sweep
 from tests.browser import MISSING, Browser, find_chromium
 from tests.synthetic import SMALL, write_sweep
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
+pytestmark = [pytest.mark.nightly, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 
 HOSTILE = "pkg.nets:make</script><script>document.title='taken'</script>"
 PROTOCOL = SMALL.with_knobs(mask_size=(8, 11), steps=300)
@@ -95,7 +95,7 @@ def test_p_seed_and_arm_choose_what_is_drawn(page: Browser, sweep: Sweep) -> Non
     np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 1, "black"))
     choose(page, "seed", 1)
     np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 2, "black"))
-    assert page.text(".landscapes figure:nth-of-type(3) .nothing") == "no fit at p = 0.8, seed 2"
+    assert page.text(".landscapes figure:nth-of-type(3) .nothing").endswith("p = 0.8, seed 2")
     choose(page, "arm", 1)
     assert page.run("document.querySelectorAll('.landscapes figure').length") == 2
     black = fit_of(sweep, "plain", 0.8, 2, "black")
