@@ -25,7 +25,7 @@ HOMES = {
     "dask": ("bnbench.sweep.backends.dask_",),
     "distributed": ("bnbench.sweep.backends.dask_",),
     "seaborn": ("bnbench.report",),
-    "matplotlib": ("bnbench.report",),
+    "matplotlib": ("bnbench.report", "bnbench.inputs.pictures"),
     "jinja2": ("bnbench.report",),
     "pyarrow": ("bnbench.results.schemas", "bnbench.results.store"),
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
@@ -33,6 +33,7 @@ HOMES = {
     "tomli_w": ("bnbench.results.asked",),
     "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.data",),
+    "PIL": ("bnbench.inputs.image_folders", "bnbench.inputs.pictures"),
 }
 
 

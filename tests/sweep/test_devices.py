@@ -58,10 +58,10 @@ def test_devices_of_a_machine_with_two_gpus(text: str, expected: tuple[str, ...]
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cuda:0", r"--devices cuda:0: this machine has no device cuda:0; use one of cpu\."),
-        ("cuda:*", r"no device cuda:\*"),
-        ("cpu,gpu", r"--devices cpu,gpu: 'gpu' is not a device; use auto, cuda:\* or one of cpu\."),
-        ("", "'' is not a device"),
+        ("cuda:0", r"--devices cuda:0: .*\bcpu\b"),
+        ("cuda:*", r"cuda:\*"),
+        ("cpu,gpu", r"--devices cpu,gpu: .*'gpu' .*auto, cuda:\* .*cpu"),
+        ("", "''"),
     ],
 )
 def test_devices_that_do_not_exist(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

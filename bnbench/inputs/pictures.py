@@ -1,0 +1,192 @@
+"""Pictures from files, and text, as masks: scaled, made grey on white paper, and cut into black and white."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.ft2font import FT2Font
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from bnbench.errors import RequestError
+from bnbench.inputs.masks import Mask, OneColourError, picture_to_mask
+from bnbench.process.reading import read_file, reason_of
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP")  # as Pillow calls them
+SIZE = 50  # pixels of the longer side, as the paper's icons have
+_LARGEST_FILE = 2**28  # bytes
+_LARGEST = 64_000_000  # pixels that are decoded at once, of four bytes each
+_FONT = "DejaVuSans-Bold.ttf"  # matplotlib brings it along
+_LETTER = 256  # pixels, the height that text is drawn in before it is scaled
+_MARGIN = 0.08  # of the text's longer side, white around it
+
+
+class PictureError(RequestError):
+    """A picture that cannot be bent to; the message names it, says why, and what would do."""
+
+
+def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, invert: bool = False) -> Mask:
+    """Read a picture's file as a mask.
+
+    The picture is turned as its camera says, scaled down so that its longer side has ``size`` pixels (a smaller one
+    stays as it is), and laid on white paper where it is transparent; what is darker than ``level`` is black. A JPEG is
+    scaled while it is decoded, so that its memory is bounded however large it is.
+
+    Args:
+        path: a PNG, JPEG, GIF or WebP in any colours.
+        size: largest number of rows and columns.
+        level: the grey between 0 (dark) and 1 (light) from which a pixel is white; None for :func:`otsu_level`.
+        invert: whether dark pixels are white and light ones black.
+
+    Returns:
+        True where black, shape (rows, columns).
+
+    Raises:
+        PictureError: the file is no such picture, damaged, animated or too large, or the picture has fewer than three
+            rows or columns, or one colour.
+    """
+    try:
+        content = read_file(path, _LARGEST_FILE)
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read ({reason_of(error)}); give a picture's file.") from error
+    if not content:
+        raise PictureError(f"{path} is empty; give a PNG, JPEG, GIF or WebP.")
+    try:
+        with _any_size(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check(path, image, size)
+            picture = _scaled(_turned(image), size)
+    except PictureError:
+        raise
+    except Exception as error:  # a decoder may raise anything over damaged bytes
+        raise PictureError(f"{path} {_why_unread(content, error)}") from error
+    return _mask(str(path), picture, level, invert=invert)
+
+
+def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
+    """Draw text as a mask, in black on white with a margin.
+
+    Args:
+        text: letters of DejaVu Sans, which comes with matplotlib; a line break begins a new line.
+        size: number of pixels of the longer side.
+        invert: whether the letters are white, on black.
+
+    Returns:
+        True where black, shape (rows, columns).
+
+    Raises:
+        PictureError: there is nothing to be seen, or the font lacks a letter.
+    """
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FONT
+    known = FT2Font(str(path)).get_charmap()
+    if lacking := sorted({letter for letter in text if letter != "\n" and ord(letter) not in known}):
+        raise PictureError(
+            f"--text {text!r}: the font DejaVu Sans has no {lacking[0]!r}; give other letters, or draw them as a PNG."
+        )
+    canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
+    font = ImageFont.truetype(str(path), _LETTER)
+    left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font))
+    if not text.strip() or right <= left or bottom <= top:
+        raise PictureError(f"--text {text!r} shows nothing; give letters, such as --text BN.")
+    margin = round(_MARGIN * max(right - left, bottom - top))
+    shape = right - left + 2 * margin, bottom - top + 2 * margin
+    if shape[0] * shape[1] > _LARGEST:
+        raise PictureError(f"--text of {len(text):,} letters is too long; give a few.")
+    image = Image.new("L", shape, 255)
+    ImageDraw.Draw(image).text((margin - left, margin - top), text, 0, font)
+    return _mask(f"--text {text!r}", _scaled(image, size), 0.5, invert=invert)
+
+
+def otsu_level(grey: NDArray[np.uint8]) -> float:
+    """Return the grey that parts a picture best by Otsu's rule (IEEE Trans. SMC 9, 62, 1979).
+
+    It maximizes the variance between the two classes, w₀·w₁·(μ₀ − μ₁)², with w the share of their pixels and μ their
+    mean greys; where several cuts do so alike, such as all those between two colours, it is the middle one.
+
+    Args:
+        grey: 0 (dark) to 255 (light), of any shape, with at least two different values.
+
+    Returns:
+        Between 0 and 1; darker pixels belong to the black class.
+    """
+    shares = np.bincount(grey.ravel(), minlength=256) / grey.size
+    dark = shares.cumsum()[:-1]  # share of pixels up to each grey
+    sums = (shares * np.arange(256)).cumsum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = (sums[-1] * dark - sums[:-1]) ** 2 / (dark * (1 - dark))
+    between[(dark <= 0) | (dark >= 1)] = -1
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
+    return float(best.mean() + 0.5) / 255
+
+
+def _check(path: Path, image: Image.Image, size: int) -> None:
+    """Refuse what would not give a picture, and let a JPEG be decoded no larger than is needed."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise PictureError(f"{path} is animated ({frames:,} pictures); save one of them, and give that.")
+    columns, rows = image.size
+    image.draft(None, (4 * size, 4 * size))  # of JPEG alone: by a power of two, and never below what is asked for
+    if image.size[0] * image.size[1] > _LARGEST:
+        raise PictureError(
+            f"{path} has {columns:,}×{rows:,} pixels, and more than {_LARGEST:,} are read of a JPEG alone; scale it "
+            "down, or save it as a JPEG."
+        )
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """The picture as its camera was held, in 8 bits, with its opacity."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits, or 32 that hold 16
+        return Image.fromarray((np.asarray(image).clip(0, 65_535) / 257).round().astype(np.uint8))
+    if image.mode == "CMYK":
+        image = image.convert("RGB")
+    return image.convert("RGBA")
+
+
+def _scaled(image: Image.Image, size: int) -> Image.Image:
+    """The picture with a longer side of ``size`` pixels at most, each the mean of those that it covers."""
+    scale = min(1.0, size / max(image.size))
+    columns, rows = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((columns, rows), Image.Resampling.BOX)
+
+
+def _mask(name: str, picture: Image.Image, level: float | None, *, invert: bool) -> Mask:
+    columns, rows = picture.size
+    if min(rows, columns) < 3:
+        raise PictureError(f"{name} comes out with {rows}×{columns} pixels; a mask needs at least 3×3.")
+    paper = Image.new("RGBA", picture.size, "white")
+    paper.alpha_composite(picture.convert("RGBA"))
+    grey = np.asarray(paper.convert("L"))
+    if (grey == grey[0, 0]).all():
+        raise PictureError(f"{name} has one colour at {rows}×{columns} pixels; give a picture of dark and light.")
+    try:
+        mask = picture_to_mask(grey / 255, otsu_level(grey) if level is None else level)
+    except OneColourError as error:
+        raise PictureError(
+            f"{name} has one colour at the threshold {level:g}: its greys run from {grey.min() / 255:.2f} to "
+            f"{grey.max() / 255:.2f}; give one between them, or auto."
+        ) from error
+    return ~mask if invert else mask
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Let Pillow open pictures of any size: it would refuse a JPEG that is scaled while it is decoded."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _why_unread(content: bytes, error: Exception) -> str:
+    if b"<svg" in content[:4096]:
+        return "is an SVG drawing, which is not read; export it as a PNG."
+    if isinstance(error, UnidentifiedImageError):
+        return "is none of PNG, JPEG, GIF and WebP, or its head is damaged; save the picture as one of them."
+    return f"is damaged ({reason_of(error)}); save the picture anew."
