@@ -24,6 +24,7 @@ class Processes(Backend):
     """Fits in processes of this machine, one for each slot of a processor and one for each GPU."""
 
     name = "process"
+    shares_devices = True
 
     def __init__(self) -> None:
         self._has_workers = False
@@ -52,8 +53,8 @@ class Processes(Backend):
         With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
         sweep: a single slot gets two workers, of which one waits.
         """
-        groups = groups_of(job.execution.slots)
-        if any(len(group) > 1 for group in groups) and may_share(job, batch):
+        groups, arms = groups_of(job.execution.slots), {key.arm for key in batch}
+        if any(len(group) > 1 for group in groups) and may_share(job.protocol, job.execution, arms):
             yield from compute_on_groups(groups, batch, job, stop)
             return
         slots = len(job.execution.slots)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bnbench.protocol.protocol import FitKey, is_own_arm
+from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.devices import Slot
-from bnbench.sweep.execution import Job, Outcome
+from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.side_by_side_fits import exchange
 
@@ -28,14 +28,14 @@ def groups_of(slots: Sequence[Slot]) -> Groups:
     return [tuple(group) for group in by_device.values()]
 
 
-def may_share(job: Job, batch: Sequence[FitKey]) -> bool:
-    """Say whether a batch's fits may share the process of their GPU.
+def may_share(protocol: Protocol, execution: Execution, arms: Iterable[str]) -> bool:
+    """Say whether fits of some arms may share the process of their GPU.
 
     A process for each fit keeps what concerns the whole process apart: a user's arm may do anything to it, a limit of
     time ends it, and ``tf32`` is a setting of all of it that a fit's measurement takes back.
     """
-    is_alone = any(is_own_arm(key.arm) for key in batch) or job.execution.fit_timeout is not None
-    return not is_alone and job.protocol.training.precision != "tf32"
+    is_alone = any(map(is_own_arm, arms)) or execution.fit_timeout is not None
+    return not is_alone and protocol.training.precision != "tf32"
 
 
 def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
