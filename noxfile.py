@@ -24,6 +24,7 @@ SITE = Path("docs/_build")  # the same
 WORKERS = 4  # tests at once, at most; each works on one thread
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py, the longest first
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}  # else each worker rewrites every test's asserts anew, for five seconds
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "none"  # one environment for all sessions: the one nox runs in
@@ -43,7 +44,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite; arguments after -- go to pytest, such as: nox -s tests -- -k masks."""
     install(session)
-    python(session, "pytest", "-n", str(test_workers()), *BY_FILE, *session.posargs, env=ONE_THREAD)
+    python(session, "pytest", "-n", str(test_workers()), *BY_FILE, *session.posargs, env=ONE_THREAD | COMPILED_ONCE)
 
 
 @nox.session

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import settings
+import xdist
 
-from bnbench.mpo import flops
-from bnbench.results.folder_protocol import open_folder
-from tests.fits import SMOKE
-
-settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("bnbench")
-torch.set_num_threads(1)  # tests run beside each other
-flops._SIZE = 256  # every command measures the peak of the processor when it ends
-
+from tests import warm
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
     *("test_report", "test_torture", "test_pages", "test_cli", "test_arms", "test_damages", "test_check", "test_disk"),
     *("test_fit", "test_confinement", "test_cluster", "test_failures", "test_mutants", "test_bn_statistics"),
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All workers of a run share one process that forks; see tests/warm.py."""
+    if warm.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="bnbench-warm-")
+        os.environ[warm.FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Settings for the process that runs tests; the one that hands them out to workers need not import torch."""
+    if xdist.is_xdist_controller(session):
+        return
+    import torch
+    from hypothesis import settings
+
+    from bnbench.mpo import flops
+
+    settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
+    settings.load_profile("bnbench")
+    torch.set_num_threads(1)  # tests run beside each other
+    flops._SIZE = 256  # every command measures the peak of the processor when it ends
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,6 +59,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """An empty results folder of the smoke protocol."""
+    from bnbench.results.folder_protocol import open_folder
+    from tests.fits import SMOKE
+
     path = tmp_path / "results"
     open_folder(path, SMOKE)
     return path
@@ -58,4 +78,6 @@ def _undurable() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """The same random numbers in every order of the tests, and on every worker."""
+    import torch
+
     torch.manual_seed(0)

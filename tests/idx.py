@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import savemat
 
 PARTS = {"train": 40, "t10k": 20}
 
@@ -33,6 +34,35 @@ def write_idx(folder: Path, *, packed: bool = False, seed: int = 0, size: int = 
     for name, values in tiny(seed, size, classes).items():
         content = idx(values)
         (folder / f"{name}{'.gz' if packed else ''}").write_bytes(gzip.compress(content) if packed else content)
+    return folder
+
+
+def write_emnist(folder: Path, *, packed: bool = False) -> Path:
+    """A tiny set in the format of EMNIST's split balanced, which calls its test set so."""
+    for path in sorted(write_idx(folder, packed=packed).iterdir()):
+        path.rename(path.with_name(f"emnist-balanced-{path.name.replace('t10k', 'test')}"))
+    return folder
+
+
+def write_cifar100(folder: Path, classes: int = 100) -> Path:
+    """A tiny set in the format of CIFAR-100's Python version, as many images as classes in each part."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for name in ("train", "test"):
+        pixels = random.integers(256, size=(classes, 3072), dtype=np.uint8)
+        batch = {"data": pixels, "fine_labels": [*range(classes)], "coarse_labels": [0] * classes, "filenames": []}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return folder
+
+
+def write_svhn(folder: Path) -> Path:
+    """A tiny set in the format of SVHN's cropped digits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for part, count in (("train", 40), ("test", 20)):
+        pixels = random.integers(256, size=(8, 6, 3, count), dtype=np.uint8)
+        labels = (np.arange(count) % 10 + 1).astype(np.uint8)[:, None]
+        savemat(folder / f"{part}_32x32.mat", {"X": pixels, "y": labels})
     return folder
 
 

@@ -21,7 +21,7 @@ import torch
 
 from bnbench.arms.networks import ConvolutionalNetwork
 from bnbench.inputs import data, masks
-from bnbench.mpo import batch_norm, gradient, landscape, objective, plane
+from bnbench.mpo import gradient, landscape, objective, plane, side_by_side
 from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.mpo.fit import Fit
 from bnbench.sweep import measure, start
@@ -126,9 +126,9 @@ MUTANTS = (
     ),
     Mutant(
         "BN with running statistics 0 and 1",
-        batch_norm._normalize,
-        "F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)",
-        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=_EPSILON)",
+        side_by_side.normalize,
+        "F.batch_norm(maps, None, None, scale, shift, training=True, eps=epsilon)",
+        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=epsilon)",
         "bn: loss at the start",
         _BN,
     ),

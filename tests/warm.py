@@ -7,12 +7,13 @@ way. What a command does while it imports, a test has to look at with a cold sta
 as ``nox -s torture`` and ``nox -s smoke`` do throughout.
 
 A fork has what its process had: so this process imports and does nothing else. It starts no thread, computes no
-gradient and touches no GPU.
+gradient and touches no GPU. All of pytest's workers share it: the first that asks starts it, and it ends with the last.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
 import json
@@ -25,11 +26,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 PACKAGE = Path(__file__).parent.parent
+FOLDER = "BNBENCH_WARM"  # a variable: where those who share a process that forks find it
 IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import sooner or later
     *(
         "bnbench.cli.group",
@@ -147,64 +150,106 @@ def call(function: Callable[..., Answer], *arguments: object, **options: object)
     return answer
 
 
-_started: list[socket.socket] = []  # the connection to the process that forks, once it is there
+_connected: list[socket.socket] = []  # to the process that forks, once it is asked for
 
 
 def _server() -> socket.socket:
-    if not _started:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = os.environ | {"PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
-        server = subprocess.Popen(command, cwd=PACKAGE, env=environment, pass_fds=[theirs.fileno()])
-        theirs.close()
-        atexit.register(server.wait)  # after what follows: the last one registered is the first to run
-        atexit.register(ours.close)
-        _started.append(ours)
-    return _started[0]
+    if not _connected:
+        if FOLDER not in os.environ:  # nobody shares it
+            folder = tempfile.TemporaryDirectory(prefix="bnbench-warm-")
+            atexit.register(folder.cleanup)
+            os.environ[FOLDER] = folder.name
+        _connected.append(_connect(Path(os.environ[FOLDER])))
+        atexit.register(_connected[0].close)
+    return _connected[0]
+
+
+def _connect(folder: Path) -> socket.socket:
+    """A connection to the process that forks, which is started unless it is there."""
+    ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with _locked(folder, fcntl.LOCK_EX):
+        path = str(folder / "socket")
+        if not Path(path).exists():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as theirs:
+                theirs.bind(path)
+                theirs.listen()
+                environment = os.environ | {"PYTHONPATH": str(PACKAGE), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+                command = [sys.executable, "-m", "tests.warm", str(theirs.fileno()), str(folder)]
+                server = subprocess.Popen(command, cwd=PACKAGE, env=environment, pass_fds=[theirs.fileno()])
+                atexit.register(server.wait)  # after ``close``: the last one registered is the first to run
+        ours.connect(path)
+    return ours
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold the lock of those who come to the process that forks, and of that process when it goes."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, how)
+        yield
 
 
 # What follows happens in the process that forks, and in its forks.
 
 
-def _serve(requests: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request until nobody can ask any more: None then, and in a fork what it has to run."""
-    ends: dict[int, int] = {}  # of each process, where its exit code is awaited
+def _serve(listener: socket.socket, folder: Path) -> dict[str, Any] | None:
+    """Fork for each request until nobody is there to ask: None then, and in a fork what it has to run."""
+    ends: dict[int, tuple[int, socket.socket]] = {}  # of each process, where its exit code is awaited, and who asked
+    askers: list[socket.socket] = []
     woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wakes)
-    awaited: tuple[socket.socket | int, ...] = (requests, woken)
     while True:
+        awaited: list[socket.socket | int] = [listener, woken, *askers]
         ready, _, _ = select.select(awaited, [], [])
         if woken in ready:
             os.read(woken, 4096)
             _bury(ends)
-        if requests not in ready:
-            continue
-        content, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 4)
-        if not content:
-            for pid in ends:
-                os.kill(pid, signal.SIGKILL)
-            return None
-        if not (pid := os.fork()):
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            requests.close()
-            for descriptor in (woken, wakes, descriptors[3], *ends.values()):
+        if listener in ready:
+            askers.append(listener.accept()[0])
+        for asker in [one for one in askers if one in ready]:
+            content, descriptors, _, _ = socket.recv_fds(asker, 1 << 20, 4)
+            if not content:
+                askers.remove(asker)
+                for pid in [pid for pid, (_, own) in ends.items() if own is asker]:
+                    os.kill(pid, signal.SIGKILL)
+                if not askers and _is_left(folder):
+                    return None
+                continue
+            if not (pid := os.fork()):
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for one in (listener, *askers):
+                    one.close()
+                for descriptor in (woken, wakes, descriptors[3], *(end for end, _ in ends.values())):
+                    os.close(descriptor)
+                return {**json.loads(content), "streams": descriptors[:3]}
+            ends[pid] = descriptors[3], asker
+            for descriptor in descriptors[:3]:
                 os.close(descriptor)
-            return {**json.loads(content), "streams": descriptors[:3]}
-        ends[pid] = descriptors[3]
-        for descriptor in descriptors[:3]:
-            os.close(descriptor)
-        requests.send(str(pid).encode())
+            asker.send(str(pid).encode())
 
 
-def _bury(ends: dict[int, int]) -> None:
+def _is_left(folder: Path) -> bool:
+    """Take the socket away, unless somebody is about to connect."""
+    try:
+        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            (folder / "socket").unlink()
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:  # the whole folder is gone
+        return True
+    return True
+
+
+def _bury(ends: dict[int, tuple[int, socket.socket]]) -> None:
     while ends:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        descriptor = ends.pop(pid)
-        os.write(descriptor, str(os.waitstatus_to_exitcode(status)).encode())
+        descriptor, _ = ends.pop(pid)
+        with suppress(BrokenPipeError):  # who asked is gone
+            os.write(descriptor, str(os.waitstatus_to_exitcode(status)).encode())
         os.close(descriptor)
 
 
@@ -279,13 +324,13 @@ def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    requests = socket.socket(fileno=int(sys.argv[1]))
+    listener, folder = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
     for name in IMPORTED:
         importlib.import_module(name)
     vars(importlib.import_module("bnbench.mpo.flops"))["_SIZE"] = 256  # as in tests/conftest.py
     gc.collect()
     gc.freeze()  # so that no fork has to look at it, and to copy it
-    if asked := _serve(requests):
+    if asked := _serve(listener, folder):
         _become(**asked)
 
 

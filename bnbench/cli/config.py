@@ -44,7 +44,7 @@ def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> 
 
     if path is not None:
         options = {
-            option.name: option.is_flag
+            option.name: option.is_flag or option.type is click.BOOL
             for option in ctx.command.params
             if isinstance(option, click.Option) and option.name and option.opts[0].strip("-") not in ONE_RUN
         }

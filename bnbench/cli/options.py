@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from bnbench.errors import RequestError
+from bnbench.protocol.data_option import parse_data
 from bnbench.protocol.mask_sizes import parse_sizes
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
@@ -84,6 +87,33 @@ _IMAGES = (
 )
 
 
+def data_option(command: Command) -> Command:
+    """Give a command ``--data``, which stands for ``--dataset`` and, of a user's own images, ``--data-folder``."""
+    return click.option(
+        "--data",
+        type=Text("NAME|PATH", parse_data),
+        help="Images to fit: a data set's name, or your own: a folder of images or IDX files, or a .npz file.",
+    )(command)
+
+
+def chosen_data(
+    data: tuple[str, Path | None] | None, dataset: str | None, folder: Path | None
+) -> tuple[str | None, Path | None]:
+    """Return the data set and its folder that ``--data``, ``--dataset`` and ``--data-folder`` choose together.
+
+    Raises:
+        RequestError: the command line names the images twice.
+    """
+    if data is None:
+        return dataset, folder
+    given = click.get_current_context().get_parameter_source
+    twice = ["dataset"] if given("dataset") is ParameterSource.COMMANDLINE else []
+    twice += ["data_folder"] if data[1] and given("data_folder") is ParameterSource.COMMANDLINE else []
+    if twice:
+        raise RequestError(f"--data {data[1] or data[0]} and --{twice[0].replace('_', '-')}: give one of them.")
+    return data[0], data[1] or folder
+
+
 def machine_options(command: Command) -> Command:
     """Give a command the options that say where fits run."""
     for option in reversed(_MACHINE):
@@ -104,6 +134,7 @@ def knob_options(command: Command) -> Command:
         "int": int,
         "float": float,
         "str": str,
+        "bool": bool,
         "tuple[int, ...]": Text("LIST", parse_counts),
         "tuple[int, int]": Text("SIZES", parse_sizes),
     }
@@ -111,6 +142,10 @@ def knob_options(command: Command) -> Command:
         for knob in reversed(fields(section)):
             choices = knob.metadata.get("choices")
             kind = click.Choice(choices) if choices else kinds[str(knob.type)]
-            option = click.option(f"--{knob.name.replace('_', '-')}", knob.name, type=kind, help=knob.metadata["help"])
-            command = option(command)
+            # a truth value may be left out after its option, and stands there in a command that was written down
+            more: dict[str, Any] = (
+                {"is_flag": False, "flag_value": True, "metavar": "[True|False]"} if kind is bool else {}
+            )
+            name = f"--{knob.name.replace('_', '-')}"
+            command = click.option(name, knob.name, type=kind, help=knob.metadata["help"], **more)(command)
     return command

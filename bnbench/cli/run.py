@@ -17,6 +17,8 @@ from bnbench.cli.options import (
     STEPS,
     Text,
     arms_option,
+    chosen_data,
+    data_option,
     image_options,
     knob_options,
     machine_options,
@@ -41,6 +43,7 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 @arms_option
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
+@data_option
 @image_options
 @click.option("--chunk", type=COUNT, help="Pixels computed at once.  [default: measured, once per results folder]")
 @click.option(
@@ -87,6 +90,7 @@ def run(
     per_device: int | None,
     jobs: int | None,
     threads: int,
+    data: tuple[str, Path | None] | None,
     data_folder: Path | None,
     download: bool,
     chunk: int | None,
@@ -119,6 +123,7 @@ def run(
     from bnbench.sweep.sizes import run_sizes
     from bnbench.sweep.sweep import run_sweep
 
+    knobs["dataset"], data_folder = chosen_data(data, knobs["dataset"], data_folder)
     execution = Execution(
         data_folder=data_folder,
         download=download,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bnbench.inputs.datasets import read_dataset
 from bnbench.inputs.image_files import DataError
+from bnbench.inputs.masks import LUMINANCE
 from bnbench.mpo.images import Images
 from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import Protocol
@@ -62,8 +63,8 @@ def load_data(
 ) -> DataSet:
     """Load, pool, split and scale a data set; once per process.
 
-    Images are average-pooled by ``data.pool``, then standardized by mean and deviation (one number
-    per channel) of the images trained on, or left in [0, 1], as ``data.inputs`` says. The last
+    Images are made grey if ``data.grey`` says so, average-pooled by ``data.pool``, then standardized by mean and
+    deviation (one number per channel) of the images trained on, or left in [0, 1], as ``data.inputs`` says. The last
     ``data.held_out`` training images are held out.
 
     Args:
@@ -82,7 +83,7 @@ def load_data(
         raise DataError(
             f"--held-out {data.held_out} leaves no images to train on: {data.dataset} has {len(train_labels)}."
         )
-    pooled = [_pooled(pixels, data.pool) for pixels in (train_pixels, test_pixels)]
+    pooled = [_pooled(_in_colours(pixels, data), data.pool) for pixels in (train_pixels, test_pixels)]
     exact = pooled[0][:trained].double()  # float32 sums depend on the number of threads
     mean = exact.mean((0, 2, 3), keepdim=True).float()
     deviation = exact.std((0, 2, 3), keepdim=True).float()
@@ -140,7 +141,8 @@ def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
     """Refuse labels that nothing can be learnt from, and a test set that no network could be measured on."""
     train, test, train_labels, test_labels = values
     if train.shape[1:] != test.shape[1:]:
-        shapes = ("×".join(map(str, pixels.shape[2:])) for pixels in (test, train))
+        colours = {1: "", 3: " in colour"} if train.shape[1] != test.shape[1] else {}
+        shapes = ("×".join(map(str, pixels.shape[2:])) + colours.get(pixels.shape[1], "") for pixels in (test, train))
         raise DataError("--dataset {}: its test images are {}, and its training images {}.".format(dataset, *shapes))
     if train_labels.min() == train_labels.max():
         raise DataError(f"--dataset {dataset}: every training image has the label {train_labels[0]}; give two classes.")
@@ -151,8 +153,19 @@ def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
         )
 
 
-def _pooled(pixels: NDArray[np.uint8], factor: int) -> Tensor:
+def _in_colours(pixels: NDArray[np.uint8], data: DataProtocol) -> Tensor:
+    """Pixels in [0, 1], shape (N, C, H, W), grey by ITU-R BT.601 where that is asked for."""
     images = torch.from_numpy(pixels).float() / 255
+    if not data.grey:
+        return images
+    if images.shape[1] != len(LUMINANCE):
+        raise DataError(f"--grey: the images of {data.dataset} are grey already; leave it out.")
+    red, green, blue = (weight * images[:, channel] for channel, weight in enumerate(LUMINANCE.tolist()))
+    grey: Tensor = red + green + blue
+    return grey.unsqueeze(1)
+
+
+def _pooled(images: Tensor, factor: int) -> Tensor:
     rows, columns = images.shape[2:]
     if rows % factor or columns % factor:
         raise DataError(f"--pool {factor} does not divide the {rows}×{columns} images; give a factor that does.")

@@ -6,15 +6,15 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from bnbench.inputs.formats import FORMATS
+from bnbench.inputs.formats import FORMATS, find_files, is_meant, missing_files
 from bnbench.inputs.image_files import Arrays, DataError
-from bnbench.protocol.datasets import DATASETS
+from bnbench.inputs.own_images import read_own_images
+from bnbench.protocol.datasets import DATASETS, OWN
 from bnbench.wording import counted
 
 DATASETS_FOLDER = "BNBENCH_DATASETS"  # names the only folder that is looked into unless --data-folder does
@@ -42,23 +42,27 @@ def read_dataset(dataset: str, folder: Path | None = None, download: bool = Fals
     Args:
         dataset: its name.
         folder: where its files lie: in it, in ``raw/``, or in a folder of the data set's name with or without
-            ``raw/``. By default Debian's packages, then ``~/.cache/bnbench``.
+            ``raw/``. By default Debian's packages, then ``~/.cache/bnbench``. Of ``own``, the images themselves, see
+            :func:`bnbench.inputs.own_images.read_own_images`.
         download: let torchvision fetch it where none of its files is there; what is there is never replaced.
 
     Raises:
         DataError: it is not there, not whole or damaged.
     """
+    if dataset == OWN:
+        parts = read_own_images(folder)
+        return ImageArrays(*parts, digest_of(parts))
     layout = FORMATS[DATASETS[dataset].format]
     if not layout.files:
         parts = layout.read({})
         return ImageArrays(*parts, digest_of(parts))
-    found = _find(layout.files, _places(dataset, folder))
-    if not found and download and not (folder and _is_meant(folder)):
+    found = find_files(layout.files, _places(dataset, folder))
+    if not found and download and not (folder and is_meant(folder)):
         _fetch(dataset, folder or _default_folders(dataset)[-1])
-        found = _find(layout.files, _places(dataset, folder))
+        found = find_files(layout.files, _places(dataset, folder))
     if not found:
         raise DataError(_not_there(dataset, folder))
-    if missing := [names[0] for name, names in layout.files.items() if name not in found]:
+    if missing := missing_files(layout, found):
         here = next(iter(found.values())).parent
         raise DataError(
             f"--dataset {dataset}: {here} has no {missing[0]}, only {_listed(here)}; add it, "
@@ -126,35 +130,12 @@ def _below(folder: Path) -> list[Path]:
         raise DataError(f"--data-folder {folder} cannot be read ({error.strerror}).") from error
 
 
-def _find(wanted: Mapping[str, tuple[str, ...]], places: list[Path]) -> dict[str, Path]:
-    """The first place that has any of the files, and which of them it has."""
-    for place in places:
-        found = {
-            name: path
-            for name, names in wanted.items()
-            for path in [next(filter(_is_meant, _spellings(place, names)), None)]
-            if path
-        }
-        if found:
-            return found
-    return {}
-
-
-def _is_meant(path: Path) -> bool:
-    """Whether anything but a folder has this name, if only a link that leads nowhere: reading it tells why."""
-    return os.path.lexists(path) and not path.is_dir()
-
-
-def _spellings(place: Path, names: tuple[str, ...]) -> list[Path]:
-    return [place / f"{name}{ending}" for ending in ("", ".gz") for name in names]
-
-
 def _not_there(dataset: str, folder: Path | None) -> str:
     """One sentence on why nothing was found: nothing is there, or something that is not read."""
     known = DATASETS[dataset]
     debian = f"install Debian's package {known.debian}; " if known.debian else ""
     elsewhere = "" if known.debian else "use --profile smoke, whose digits come with scikit-learn; "
-    if folder and _is_meant(folder):
+    if folder and is_meant(folder):
         return f"--data-folder {folder} is no folder; give the one that the data set's files lie in."
     if folder and _below(folder):
         return (
@@ -176,11 +157,14 @@ def _listed(folder: Path) -> str:
 
 _HINTS = (
     (r"\.(zip|tar|tgz|tar\.gz|7z|rar)$", "it is packed: unpack it first"),
-    (r"\.(npz|npy)$", "NumPy's files, as Keras keeps them, are not read"),
+    (r"\.npz$", "a NumPy file of images and labels is read as --data FILE"),
+    (r"\.npy$", "NumPy's files are read as one .npz of images and labels, --data FILE"),
     (r"\.(csv|parquet|arrow)$", "tables are not read"),
     (r"\.pts?$", "torch's own files are not read"),
-    (r"^emnist", "EMNIST is another data set, and none of those that are read"),
-    (r"^cifar-?100", "CIFAR-100 is another data set, and none of those that are read"),
+    (r"^emnist-(?!balanced)", "of EMNIST the split balanced is read, and its name is emnist"),
+    (r"^emnist", "EMNIST is another data set, and its name is emnist"),
+    (r"^cifar-?100", "CIFAR-100 is another data set, and its name is cifar100"),
+    (r"_32x32\.mat$", "SVHN is another data set, and its name is svhn"),
     (r"^cifar-10-batches-bin", "of CIFAR-10 the Python version is read"),
 )
 
@@ -196,12 +180,20 @@ def _fetch(dataset: str, folder: Path) -> None:
     """Let torchvision fetch a data set: beside its place, so that a download cut off leaves nothing half there."""
     import torchvision  # takes two seconds to import
 
+    known = DATASETS[dataset]
+    fetch = getattr(torchvision.datasets, known.torchvision)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bnbench-", dir=folder) as fresh:
-            getattr(torchvision.datasets, DATASETS[dataset].torchvision)(fresh, download=True)
+            for split in known.splits:
+                fetch(fresh, split=split, download=True)
+            if not known.splits:
+                fetch(fresh, download=True)
+            # torchvision lays some files into no folder of their own, and nobody would find them there again
+            into = folder if any(path.is_dir() for path in Path(fresh).iterdir()) else folder / dataset
+            into.mkdir(exist_ok=True)
             for path in sorted(Path(fresh).rglob("*")):
-                target = folder / path.relative_to(fresh)
+                target = into / path.relative_to(fresh)
                 if path.is_dir():
                     target.mkdir(exist_ok=True)
                 elif not target.exists():

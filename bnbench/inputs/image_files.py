@@ -1,4 +1,4 @@
-"""Files of images and labels as arrays: IDX as MNIST's, and the batches of CIFAR-10."""
+"""Files of images and labels as arrays: IDX as MNIST's, the batches of CIFAR-10 and CIFAR-100, and SVHN's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bnbench.process.reading import read_file, reason_of
 
 _UNSIGNED_BYTES = 8
 _GZIP = b"\x1f\x8b"
-# What a batch of CIFAR-10 is pickled with; a file that names anything else is not run.
+# What a batch of CIFAR is pickled with; a file that names anything else is not run.
 _PICKLED = {
     *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
     *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
@@ -45,8 +45,12 @@ def read_idx(images: Path, labels: Path) -> Arrays:
     return _matching(images, pixels[:, None], labels, classes.astype(np.int64))
 
 
-def read_cifar_batch(path: Path) -> Arrays:
-    """Return the images and labels of one pickled batch of CIFAR-10; of what a pickle may run, arrays alone are made.
+def read_cifar_batch(path: Path, labels_name: str = "labels") -> Arrays:
+    """Return the images and labels of one pickled batch of CIFAR; of what a pickle may run, arrays alone are made.
+
+    Args:
+        path: which file.
+        labels_name: what its labels are called: ``labels`` in CIFAR-10, ``fine_labels`` in CIFAR-100.
 
     Returns:
         Pixels 0 to 255, shape (N, 3, 32, 32), and labels, shape (N,).
@@ -56,14 +60,38 @@ def read_cifar_batch(path: Path) -> Arrays:
     """
     entry = _read(path, lambda content: _Batch(io.BytesIO(content), encoding="latin1").load())
     try:
-        pixels, labels = np.asarray(entry["data"]), np.asarray(entry["labels"])
+        pixels, labels = np.asarray(entry["data"]), np.asarray(entry[labels_name])
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (3 * 32 * 32,):
             raise ValueError
         if labels.dtype.kind not in "iu" or labels.ndim != 1 or labels.min() < 0:  # of none there is no smallest one
             raise ValueError
     except (KeyError, TypeError, IndexError, ValueError):
-        raise DataError(f"{path} is no batch of CIFAR-10 (bytes of shape (N, 3072) and N labels from 0).") from None
+        name = "CIFAR-10" if labels_name == "labels" else "CIFAR-100"
+        raise DataError(f"{path} is no batch of {name} (bytes of shape (N, 3072) and N {labels_name}).") from None
     return _matching(path, pixels.reshape(-1, 3, 32, 32), path, labels.astype(np.int64))
+
+
+def read_svhn(path: Path) -> Arrays:
+    """Return the images and labels of one of SVHN's two MATLAB files, in which the label of a zero is 10.
+
+    Returns:
+        Pixels 0 to 255, shape (N, 3, H, W), and labels, shape (N,), a zero's 0.
+
+    Raises:
+        DataError: it cannot be read, or is something else.
+    """
+    from scipy.io import loadmat
+
+    def decode(content: bytes) -> Any:
+        file: Any = io.BytesIO(content)  # scipy's stubs know of paths alone
+        return loadmat(file, variable_names=("X", "y"))
+
+    entry = _read(path, decode)
+    pixels, labels = np.asarray(entry.get("X")), np.asarray(entry.get("y")).reshape(-1)
+    is_whole = pixels.dtype == np.uint8 and pixels.ndim == 4 and pixels.shape[2] == 3 and pixels.size
+    if not is_whole or labels.dtype.kind not in "iu" or not ((labels >= 1) & (labels <= 10)).all():
+        raise DataError(f"{path} is no file of SVHN (X, bytes of shape (H, W, 3, N), and y, N labels from 1 to 10).")
+    return _matching(path, pixels.transpose(3, 2, 0, 1), path, labels.astype(np.int64) % 10)
 
 
 def _read(path: Path, decode: Callable[[bytes], Any]) -> Any:

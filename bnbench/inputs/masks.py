@@ -15,7 +15,7 @@ from bnbench.inputs.seeds import seed_sequence
 
 Mask = NDArray[np.bool_]
 _SINGLE_PRECISION = 1e-3  # thousandths by which a p in 32 bits, or a step of linspace, may be off
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 
 
 class OneColourError(ValueError):
@@ -173,7 +173,7 @@ def _range(values: NDArray[Any]) -> str:
 def _grey(channels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Grey of channels (rows, columns, 2 to 4) by ITU-R BT.601, on white paper."""
     opacity = channels[..., -1] if channels.shape[2] in (2, 4) else np.ones(channels.shape[:2])
-    colours = channels[..., :3] @ _LUMINANCE if channels.shape[2] > 2 else channels[..., 0]
+    colours = channels[..., :3] @ LUMINANCE if channels.shape[2] > 2 else channels[..., 0]
     grey: NDArray[np.float64] = colours * opacity + 1 - opacity
     return grey
 

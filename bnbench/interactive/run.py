@@ -43,6 +43,7 @@ def run(
     per_device: int | None = None,
     jobs: int | None = None,
     threads: int = 1,
+    data: str | Path | None = None,
     data_folder: str | Path | None = None,
     download: bool = False,
     chunk: int | None = None,
@@ -75,6 +76,7 @@ def run(
         per_device: fits at once on each device; by default one, and on the CPU one a core.
         jobs: fits at once, all devices together.
         threads: processor threads of each fit.
+        data: images to fit: a data set's name, or your own: a folder of images or IDX files, or a ``.npz`` file.
         data_folder: folder of the data set's files, or the one above it.
         download: whether torchvision may download a missing data set.
         chunk: pixels computed at once; by default measured, once per folder.
@@ -101,6 +103,7 @@ def run(
     """
     names = names_of(run, out="folder")
     with errors_name_arguments(names):
+        knobs, data_folder = values.data_of(data, knobs, data_folder)
         where = DeviceRequest(
             values.devices_of(devices),
             values.count_of(jobs, "jobs"),

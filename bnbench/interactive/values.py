@@ -13,6 +13,7 @@ import torch
 
 from bnbench.errors import RequestError
 from bnbench.interactive.knobs import Knob
+from bnbench.protocol.data_option import parse_data
 from bnbench.protocol.mask_sizes import Size, parse_sizes
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
@@ -173,6 +174,24 @@ def folder_of(folder: str | Path | None, name: str) -> Path | None:
     if not isinstance(folder, str | Path):
         raise RequestError(f"{name} {folder!r} is no folder; give a path, such as results/own.")
     return parse_folder(str(folder), name)
+
+
+def data_of(
+    data: str | Path | None, knobs: Mapping[str, Knob], folder: str | Path | None
+) -> tuple[dict[str, Knob], str | Path | None]:
+    """Return the knobs with the data set that ``data`` names, and the folder of its files.
+
+    Raises:
+        RequestError: there are no such images, or they are named twice.
+    """
+    if data is None:
+        return dict(knobs), folder
+    if not isinstance(data, str | Path):
+        raise RequestError(f"data {data!r} is no path; give a data set's name, a folder or a .npz file.")
+    dataset, place = parse_data(str(data), "data")
+    if "dataset" in knobs or (place and folder is not None):
+        raise RequestError(f"data {data} and {'dataset' if 'dataset' in knobs else 'data_folder'}: give one of them.")
+    return {**knobs, "dataset": dataset}, place or folder
 
 
 def devices_of(devices: Any) -> str:

@@ -184,6 +184,7 @@ class Fit:
             "sums": self.sums,
             "rows": [tuple(row) for row in self.rows],
             "visits": (self.engine.forward_visits, self.engine.gradient_visits),
+            "kernels": self.engine.strategy.name if self.engine.strategy else "",
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -197,6 +198,7 @@ class Fit:
         self.sums.copy_(state["sums"])
         self.rows = [TraceRow(*row) for row in state["rows"]]
         self.engine.forward_visits, self.engine.gradient_visits = state["visits"]
+        self.engine.keep(state.get("kernels", ""))  # a processor's fit has none, nor has one of an earlier version
 
 
 def fit(

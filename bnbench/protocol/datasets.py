@@ -15,8 +15,11 @@ class KnownDataSet:
 
     Attributes:
         test_images: number of images in its test set.
-        format: how its files are laid out, a name in :data:`bnbench.inputs.formats.FORMATS`.
+        format: how its files are laid out, a name in :data:`bnbench.inputs.formats.FORMATS`; empty of a user's own.
         torchvision: class of ``torchvision.datasets`` that fetches it; empty for one that comes with a package.
+        splits: the parts that torchvision fetches one by one, where it does so.
+        shape: channels and rows of its square images; None of a user's own, which their files tell.
+        classes: number of its classes.
         digest: of all its images and labels (:func:`bnbench.inputs.datasets.digest_of`), where they are known here.
             Results on these very images carry no digest; on any others, and where none is known, they do.
         debian: Debian's package of its files, if there is one.
@@ -25,13 +28,23 @@ class KnownDataSet:
     test_images: int
     format: str
     torchvision: str = ""
+    splits: tuple[str, ...] = ()
+    shape: tuple[int, int] | None = (1, 28)
+    classes: int = 10
     digest: str = ""
     debian: str = ""
 
 
+OWN = "own"  # a user's own images, wherever --data or --data-folder says they are
+
 DATASETS = {
-    "digits": KnownDataSet(500, "scikit-learn", digest="5609e85cd69f"),
-    "fashion-mnist": KnownDataSet(10_000, "idx", "FashionMNIST", "27b6bba8f7f0", "dataset-fashion-mnist"),
+    "digits": KnownDataSet(500, "scikit-learn", shape=(1, 8), digest="5609e85cd69f"),
+    "fashion-mnist": KnownDataSet(10_000, "idx", "FashionMNIST", digest="27b6bba8f7f0", debian="dataset-fashion-mnist"),
     "mnist": KnownDataSet(10_000, "idx", "MNIST"),
-    "cifar10": KnownDataSet(10_000, "cifar", "CIFAR10"),
+    "kmnist": KnownDataSet(10_000, "idx", "KMNIST"),
+    "emnist": KnownDataSet(18_800, "emnist", "EMNIST", splits=("balanced",), classes=47),
+    "cifar10": KnownDataSet(10_000, "cifar", "CIFAR10", shape=(3, 32)),
+    "cifar100": KnownDataSet(10_000, "cifar100", "CIFAR100", shape=(3, 32), classes=100),
+    "svhn": KnownDataSet(26_032, "svhn", "SVHN", splits=("train", "test"), shape=(3, 32)),
+    OWN: KnownDataSet(0, "", shape=None),
 }

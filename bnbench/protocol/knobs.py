@@ -32,7 +32,7 @@ class Section:
         for knob_field in fields(self):  # type: ignore[arg-type]  # whoever derives from it is a dataclass
             value, limits = getattr(self, knob_field.name), knob_field.metadata
             option = f"--{knob_field.name.replace('_', '-')}"
-            if wanted := _wanted(value, limits, is_list=isinstance(knob_field.default, tuple)):
+            if wanted := _wanted(value, knob_field.default, limits):
                 is_odd = isinstance(value, str) and not isinstance(knob_field.default, str)
                 shown = repr(value) if is_odd else str(value)  # 300 and "300" look alike
                 text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else shown
@@ -43,14 +43,16 @@ class Section:
                 object.__setattr__(self, knob_field.name, float(value))
 
 
-def _wanted(value: Any, limits: Mapping[str, Any], *, is_list: bool) -> str:
+def _wanted(value: Any, default: Any, limits: Mapping[str, Any]) -> str:
     """What a knob would accept; empty if it accepts this value."""
+    if isinstance(default, bool) and not isinstance(value, bool):
+        return "give true or false"
     if "choices" in limits and value not in limits["choices"]:
         return f"use {', '.join(limits['choices'][:-1])} or {limits['choices'][-1]}"
     if "above" in limits and not (_is_number(value, int, float) and limits["above"] < value < math.inf):
         return f"give a number above {limits['above']:g}"
     if "minimum" in limits:
-        numbers = value if is_list else (value,)
+        numbers = value if isinstance(default, tuple) else (value,)
         is_whole = isinstance(numbers, tuple) and 0 < len(numbers) == limits.get("length", len(numbers))
         if not is_whole or not all(_is_number(number, int) and number >= limits["minimum"] for number in numbers):
             return f"give a whole number of at least {limits['minimum']}"

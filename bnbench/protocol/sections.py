@@ -21,6 +21,7 @@ class DataProtocol(Section):
     """Which images a fit sees and how they are prepared."""
 
     dataset: str = knob("Data set.", "fashion-mnist", choices=tuple(DATASETS))
+    grey: bool = knob("Turn images in colour into grey ones.", False, neutral=False)
     pool: int = knob("Average-pool the images by this factor.", 4, minimum=1)
     inputs: str = knob(
         "What a network sees: images standardized by those trained on, or their pixels in [0, 1].",

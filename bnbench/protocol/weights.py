@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.protocol import BUILT_IN, NORMALIZED, Protocol
 
-_IMAGES = {"digits": (1, 8), "fashion-mnist": (1, 28), "mnist": (1, 28), "cifar10": (3, 32)}  # channels, rows
-_CLASSES = 10  # of every data set
 _VECTORS = 3  # origin and the two directions of a plane
 
 
@@ -13,12 +12,14 @@ def weights_of(arm: str, protocol: Protocol) -> int | None:
     """Return the number of weights n of an arm's network, biases and BN's scales and shifts among them.
 
     Returns:
-        None for a user's own arm, which only its code knows.
+        None for a user's own arm or images, which only its code, or their files, know.
     """
-    if arm not in BUILT_IN:
+    known = DATASETS[protocol.data.dataset]
+    if arm not in BUILT_IN or known.shape is None:
         return None
     network = protocol.network
-    channels, rows = _IMAGES[protocol.data.dataset]
+    channels, rows = known.shape
+    channels = 1 if protocol.data.grey else channels
     rows //= protocol.data.pool
     total = 0
     for width, stride in zip(network.widths, network.strides, strict=True):
@@ -26,7 +27,7 @@ def weights_of(arm: str, protocol: Protocol) -> int | None:
         channels, rows = width, -(-rows // stride)
     rows = network.map_size or rows
     total += channels * rows**2 * network.hidden + network.hidden
-    total += network.hidden * _CLASSES + _CLASSES
+    total += network.hidden * known.classes + known.classes
     return total + (2 * sum(network.widths) if arm in NORMALIZED else 0)
 
 

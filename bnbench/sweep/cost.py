@@ -179,7 +179,7 @@ def _seconds_of_a_step(under_way: Fit) -> float:
         start = time.perf_counter()
         under_way.advance()
         if is_cuda:
-            torch.cuda.synchronize(under_way.plane.vectors.device)
+            torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
         times.append(time.perf_counter() - start)
         if times[0] > _LONG:
             return times[0]

@@ -117,8 +117,8 @@ class FitUnderWay:
         settings = in_force()
         if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
-        if self.fit.engine.refusal:
-            self.add_note(f"its steps were not replayed as one CUDA graph ({self.fit.engine.refusal})")
+        for note in self.fit.engine.notes:
+            self.add_note(note)
         self.fit.engine.replayed = None  # its memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
@@ -131,6 +131,7 @@ class FitUnderWay:
             "wall_seconds": round(self._seconds(), 3),
             "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
             **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
+            **({"convolutions": str(self.fit.engine.strategy)} if self.fit.engine.strategy else {}),
             "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
         confinement.check()

@@ -83,7 +83,7 @@ def test_what_cannot_work_is_refused_with_the_real_cause(name: str) -> None:
     message = str(caught.value)
     assert message.startswith(f"--arms tests.arms_refused:{name}")
     assert len(message.splitlines()) == 1
-    assert ("random numbers" in message) == ("draws random numbers" in REFUSED[name][1])
+    assert ("random numbers" in message) == ("random numbers" in REFUSED[name][1])
 
 
 def arm_plane(name: str) -> Plane:
@@ -118,7 +118,7 @@ def test_a_planes_file_without_buffers_is_of_an_earlier_version(tmp_path: Path) 
     save_file(tensors, path, metadata)
     assert torch.equal(load_plane(path, arm=arm).vectors, plane.vectors)
     save_file({**tensors, "buffer.2.mask": torch.ones(3)}, path, metadata)
-    with pytest.raises(StoreError, match="holds other buffers than its arm has"):
+    with pytest.raises(StoreError, match="buffers"):
         load_plane(path, arm=arm)
 
 

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import loadmat, savemat
 from sklearn.datasets import load_digits
 
 from bnbench.inputs import datasets, digits
 from bnbench.inputs.data import DataError, load_data
 from bnbench.inputs.datasets import DATASETS_FOLDER, read_dataset
 from bnbench.inputs.formats import FORMATS
-from bnbench.protocol.datasets import DATASETS, KnownDataSet
+from bnbench.protocol.datasets import DATASETS, OWN, KnownDataSet
 from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
-from tests.idx import idx, tiny, write_cifar, write_idx
+from tests.idx import idx, tiny, write_cifar, write_cifar100, write_emnist, write_idx, write_svhn
 
 DIGITS = DataProtocol(dataset="digits", pool=1, held_out=200)
 TRAIN = "train-images-idx3-ubyte"
@@ -188,6 +189,40 @@ def test_a_folder_of_cifar10_is_read(below: str, tmp_path: Path) -> None:
     assert len(test_labels) == 20
 
 
+@pytest.mark.parametrize("below", ["", "raw", "EMNIST/raw", "emnist"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_emnists_balanced_split_is_read(below: str, packed: bool, tmp_path: Path) -> None:
+    write_emnist(tmp_path / below, packed=packed)
+    assert read_dataset("emnist", tmp_path).digest == read_dataset("mnist", write_idx(tmp_path / "plain")).digest
+
+
+def test_kmnist_is_read_beside_mnist(tmp_path: Path) -> None:
+    write_idx(tmp_path / "MNIST" / "raw", seed=1)
+    write_idx(tmp_path / "KMNIST" / "raw", seed=2)
+    found = {name: read_dataset(name, tmp_path).train[0] for name in ("mnist", "kmnist")}
+    assert found["kmnist"][:, 0].tolist() == tiny(seed=2)[TRAIN].tolist()
+    assert found["mnist"][:, 0].tolist() == tiny(seed=1)[TRAIN].tolist()
+
+
+@pytest.mark.parametrize("below", ["", "cifar-100-python", "CIFAR100/cifar-100-python"])
+def test_a_folder_of_cifar100_is_read_with_its_fine_labels(below: str, tmp_path: Path) -> None:
+    write_cifar100(tmp_path / below)
+    (pixels, labels), (_, test_labels), _ = read_dataset("cifar100", tmp_path)
+    written = pickle.loads((tmp_path / below / "train").read_bytes())
+    assert pixels.reshape(100, -1).tolist() == written["data"].tolist()
+    assert labels.tolist() == test_labels.tolist() == [*range(100)]
+
+
+@pytest.mark.parametrize("below", ["", "SVHN", "svhn"])
+def test_svhn_is_read_and_its_tens_are_zeros(below: str, tmp_path: Path) -> None:
+    write_svhn(tmp_path / below)
+    (pixels, labels), (test_pixels, _), _ = read_dataset("svhn", tmp_path)
+    written = loadmat(tmp_path / below / "train_32x32.mat")["X"]
+    assert (pixels.shape, len(test_pixels)) == ((40, 3, 8, 6), 20)
+    assert pixels[7, 2].tolist() == written[:, :, 2, 7].tolist()
+    assert labels.tolist() == [*range(1, 10), 0] * 4
+
+
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_batch_that_was_pickled_anew_is_read(protocol: int, tmp_path: Path) -> None:
     before = read_dataset("cifar10", write_cifar(tmp_path)).digest
@@ -211,9 +246,14 @@ def cut_archive(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
-def emnist(folder: Path) -> None:
+def letters(folder: Path) -> None:
     for path in write_idx(folder, packed=True).iterdir():
         path.rename(path.with_name(f"emnist-letters-{path.name}"))
+
+
+def svhn(**other: Any) -> Write:
+    """SVHN's files, the one of the training images with other arrays."""
+    return lambda folder: savemat(write_svhn(folder) / "train_32x32.mat", other)
 
 
 class Evil:
@@ -248,62 +288,76 @@ def batch(content: bytes) -> Write:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "write", "words"),
+    ("dataset", "write", "names"),
     [
-        ("mnist", cut(TRAIN, 1000), f"{TRAIN} is damaged (it holds 984 values, and its head promises 2,560)"),
-        ("mnist", cut(TRAIN, 9), f"{TRAIN} is damaged (its head"),
-        ("mnist", cut(TRAIN, 0), f"{TRAIN} is damaged (it begins with nothing"),
-        ("mnist", holds(TRAIN, b"<!DOCTYPE html>"), f"{TRAIN} is damaged (it begins with 3c 21 44 4f"),
-        ("mnist", holds(TRAIN, idx(np.zeros((0, 8, 8), np.uint8))), f"{TRAIN} is damaged (its head promises 0×8×8"),
-        ("mnist", holds(TRAIN, b"\0\0\x0d\x03" + bytes(12)), "begins with 00 00 0d 03"),
-        ("mnist", holds(TEST_LABELS, idx(np.zeros(7, np.uint8))), "has 20 images and"),
+        ("mnist", cut(TRAIN, 1000), (TRAIN, "984", "2,560")),
+        ("mnist", cut(TRAIN, 9), (TRAIN, "head")),
+        ("mnist", cut(TRAIN, 0), (TRAIN, "nothing")),
+        ("mnist", holds(TRAIN, b"<!DOCTYPE html>"), (TRAIN, "3c 21 44 4f")),
+        ("mnist", holds(TRAIN, idx(np.zeros((0, 8, 8), np.uint8))), (TRAIN, "0×8×8")),
+        ("mnist", holds(TRAIN, b"\0\0\x0d\x03" + bytes(12)), (TRAIN, "00 00 0d 03")),
+        ("mnist", holds(TEST_LABELS, idx(np.zeros(7, np.uint8))), ("20 images", "7")),
         (
             "mnist",
             holds(TEST_LABELS, idx(np.zeros((20, 1, 1), np.uint8))),
-            "an IDX file of bytes in 1 dim",
+            (TEST_LABELS, "1 dim"),
         ),
         (
             "mnist",
             holds(TEST_LABELS, idx(np.full(20, 11, np.uint8))),
-            "the label 11, beyond the training labels",
+            ("label 11",),
         ),
         (
             "mnist",
             holds(TEST, idx(np.zeros((20, 4, 4), np.uint8))),
-            "4×4, and its training images 8×8",
+            ("4×4", "8×8"),
         ),
-        ("mnist", cut_archive, "gz is damaged (Compressed file ended"),
-        ("mnist", lambda folder: (write_idx(folder) / TRAIN).unlink(), f"has no {TRAIN}, only t10k-images"),
-        ("mnist", emnist, "EMNIST is another data set"),
-        ("mnist", lambda folder: (folder / "mnist.npz").touch(), "mnist.npz (NumPy's files"),
-        ("mnist", lambda folder: (folder / "archive.zip").touch(), "archive.zip (it is packed: unpack it first)"),
-        ("mnist", lambda folder: (folder / "train.csv").touch(), "train.csv (tables are not read)"),
-        ("mnist", lambda folder: write_idx(folder / "FashionMNIST" / "raw"), "but FashionMNIST; give the folder of"),
-        ("cifar10", lambda folder: (folder / "cifar-10-python.tar.gz").touch(), "unpack it first"),
-        ("cifar10", lambda folder: (folder / "cifar-100-python").mkdir(), "CIFAR-100 is another data set"),
-        ("cifar10", lambda folder: (folder / "cifar-10-batches-bin").mkdir(), "the Python version is read"),
+        ("mnist", cut_archive, (".gz", "Compressed file ended")),
+        ("mnist", lambda folder: (write_idx(folder) / TRAIN).unlink(), (TRAIN, "t10k-images")),
+        ("mnist", letters, ("balanced",)),
+        ("emnist", letters, ("balanced",)),
+        ("mnist", write_emnist, ("EMNIST", "emnist")),
+        ("mnist", write_svhn, ("SVHN", "svhn")),
+        ("svhn", lambda folder: (write_svhn(folder) / "test_32x32.mat").unlink(), ("test_32x32.mat",)),
+        ("svhn", lambda folder: (write_svhn(folder) / "train_32x32.mat").write_bytes(b"no"), ("train_32x32.mat",)),
+        ("svhn", svhn(y=np.ones(3)), ("train_32x32.mat", "SVHN")),
+        ("svhn", svhn(X=np.zeros((4, 4, 3, 2), np.uint8), y=np.array([1, 11], np.uint8)), ("SVHN", "1 to 10")),
+        ("svhn", svhn(X=np.zeros((4, 4, 3, 2), np.uint8), y=np.ones(3, np.uint8)), ("2 images", "3 labels")),
+        ("cifar100", lambda folder: (write_cifar100(folder) / "test").unlink(), ("no test",)),
+        ("cifar100", lambda folder: (write_cifar(folder) / "data_batch_1").rename(folder / "train"), ("no test",)),
+        ("mnist", lambda folder: (folder / "mnist.npz").touch(), ("mnist.npz", "--data")),
+        ("mnist", lambda folder: (folder / "archive.zip").touch(), ("archive.zip", "unpack")),
+        ("mnist", lambda folder: (folder / "train.csv").touch(), ("train.csv",)),
+        ("mnist", lambda folder: write_idx(folder / "FashionMNIST" / "raw"), ("FashionMNIST",)),
+        ("cifar10", lambda folder: (folder / "cifar-10-python.tar.gz").touch(), ("unpack",)),
+        ("cifar10", lambda folder: (folder / "cifar-100-python").mkdir(), ("CIFAR-100", "cifar100")),
+        ("cifar10", lambda folder: (folder / "cifar-10-batches-bin").mkdir(), ("Python version",)),
         (
             "mnist",
             in_place(lambda path: path.symlink_to("/nowhere/disk")),
-            f"{TRAIN} cannot be read (a link that leads",
+            (TRAIN, "link"),
         ),
-        ("mnist", in_place(lambda path: path.symlink_to(path.name)), f"{TRAIN} cannot be read (Too many levels"),
-        ("mnist", in_place(os.mkfifo), f"{TRAIN} cannot be read (a named pipe"),
-        ("mnist", lambda folder: (folder.rmdir(), folder.touch()), "images is no folder"),
-        ("mnist", lambda folder: write_idx(folder, classes=1), "every training image has the label 0"),
-        ("cifar10", labels(lambda known: [[label] for label in known]), "data_batch_3 is no batch of CIFAR-10"),
-        ("cifar10", labels(lambda known: [-1, *known[1:]]), "data_batch_3 is no batch of CIFAR-10"),
-        ("cifar10", labels(lambda known: np.zeros(0, int)), "data_batch_3 is no batch of CIFAR-10"),
-        ("cifar10", batch(b""), "data_batch_3 is damaged (Ran out of input)"),
-        ("cifar10", batch(b"\x80\x02}q\x00"), "data_batch_3 is damaged"),
-        ("cifar10", batch(b"garbage"), "data_batch_3 is damaged"),
-        ("cifar10", batch(pickle.dumps(Evil())), "which no batch of images needs"),
-        ("cifar10", batch(pickle.dumps([1, 2])), "data_batch_3 is no batch of CIFAR-10"),
-        ("cifar10", batch(pickle.dumps({"data": np.zeros((2, 9), np.uint8), "labels": [1, 2]}, 2)), "is no batch of"),
+        ("mnist", in_place(lambda path: path.symlink_to(path.name)), (TRAIN, "Too many levels")),
+        ("mnist", in_place(os.mkfifo), (TRAIN, "named pipe")),
+        ("mnist", lambda folder: (folder.rmdir(), folder.touch()), ("images", "folder")),
+        ("mnist", lambda folder: write_idx(folder, classes=1), ("label 0",)),
+        ("cifar10", labels(lambda known: [[label] for label in known]), ("data_batch_3", "CIFAR-10")),
+        ("cifar10", labels(lambda known: [-1, *known[1:]]), ("data_batch_3", "CIFAR-10")),
+        ("cifar10", labels(lambda known: np.zeros(0, int)), ("data_batch_3", "CIFAR-10")),
+        ("cifar10", batch(b""), ("data_batch_3", "Ran out of input")),
+        ("cifar10", batch(b"\x80\x02}q\x00"), ("data_batch_3", "damaged")),
+        ("cifar10", batch(b"garbage"), ("data_batch_3", "damaged")),
+        ("cifar10", batch(pickle.dumps(Evil())), ("data_batch_3", "touch")),
+        ("cifar10", batch(pickle.dumps([1, 2])), ("data_batch_3", "CIFAR-10")),
+        (
+            "cifar10",
+            batch(pickle.dumps({"data": np.zeros((2, 9), np.uint8), "labels": [1, 2]}, 2)),
+            ("data_batch_3", "CIFAR-10"),
+        ),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_named_and_nothing_is_fetched(
-    dataset: str, write: Write, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: str, write: Write, names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With --download, too: what is there is neither fetched again nor written over."""
     monkeypatch.chdir(tmp_path)
@@ -315,9 +369,9 @@ def test_what_is_wrong_with_a_folder_is_named_and_nothing_is_fetched(
     for download in (False, True):
         with pytest.raises(DataError) as refusal:
             load_data(DataProtocol(dataset, pool=1, held_out=0), replace(MEASURED, train_images=5), folder, download)
-        assert words in str(refusal.value)
+        assert all(name in str(refusal.value) for name in names)
         assert len(str(refusal.value).splitlines()) == 1
-        assert "is not on this machine" not in str(refusal.value)
+        assert "this machine" not in str(refusal.value), "it is there"
     assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
     assert not (tmp_path / "evil").exists()
 
@@ -337,7 +391,7 @@ def fetched(folder: Path, *, cut_off: bool = False) -> Callable[..., None]:
 def test_a_download_appears_whole_and_only_where_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torchvision = pytest.importorskip("torchvision")
     monkeypatch.setattr(torchvision.datasets, "MNIST", fetched(tmp_path, cut_off=True))
-    with pytest.raises(DataError, match=f"could not be fetched into {tmp_path / 'new'} .no route to host."):
+    with pytest.raises(DataError, match=f"{tmp_path / 'new'} .*no route to host"):
         read_dataset("mnist", tmp_path / "new", download=True)
     assert list((tmp_path / "new").iterdir()) == []
     monkeypatch.setattr(torchvision.datasets, "MNIST", fetched(tmp_path))
@@ -345,15 +399,44 @@ def test_a_download_appears_whole_and_only_where_nothing_is(tmp_path: Path, monk
     assert found.digest == read_dataset("mnist", tmp_path / "new" / "MNIST").digest
     damaged = tmp_path / "new" / "MNIST" / "raw" / TRAIN
     damaged.write_bytes(b"cut off")
-    with pytest.raises(DataError, match=f"{TRAIN} is damaged"):
+    with pytest.raises(DataError, match=TRAIN):
         read_dataset("mnist", tmp_path / "new", download=True)
     assert damaged.read_bytes() == b"cut off"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write", "asked"),
+    [
+        ("emnist", lambda root, split: write_emnist(root / "EMNIST" / "raw"), ["balanced"]),
+        ("svhn", lambda root, split: write_svhn(root), ["train", "test"]),
+    ],
+)
+def test_what_torchvision_fetches_in_parts_is_found_again(
+    dataset: str, write: Callable[[Path, str], Path], asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    splits: list[str] = []
+
+    def download(root: str, *, split: str, download: bool) -> None:
+        assert download
+        splits.append(split)
+        write(Path(root), split)
+
+    monkeypatch.setattr(torchvision.datasets, DATASETS[dataset].torchvision, download)
+    monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path / "unasked"))
+    for folder in (tmp_path / "given", None):
+        splits.clear()
+        fetched = read_dataset(dataset, folder, download=True)
+        assert splits == asked
+        assert read_dataset(dataset, folder).digest == fetched.digest
+        assert read_dataset(dataset, folder, download=True).digest == fetched.digest
+        assert splits == asked
 
 
 def test_images_of_another_known_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = read_dataset("mnist", write_idx(tmp_path)).digest
     monkeypatch.setitem(DATASETS, "fashion-mnist", replace(DATASETS["fashion-mnist"], digest=digest))
-    with pytest.raises(DataError, match="are those of fashion-mnist; give --dataset fashion-mnist"):
+    with pytest.raises(DataError, match="--dataset fashion-mnist"):
         read_dataset("mnist", tmp_path)
     assert read_dataset("fashion-mnist", tmp_path).digest == digest
 
@@ -368,25 +451,26 @@ def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pyte
         return real(path, *arguments, **more)
 
     monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(DataError, match=rf"{TRAIN} cannot be read \(Permission denied\)\."):
+    with pytest.raises(DataError, match=rf"{TRAIN} .*\(Permission denied\)"):
         read_dataset("mnist", tmp_path)
 
 
 def test_every_data_set_has_a_format_and_a_way_to_get_it() -> None:
-    for known in DATASETS.values():
+    for known in [known for name, known in DATASETS.items() if name != OWN]:
         assert bool(FORMATS[known.format].files) == bool(known.torchvision)
 
 
 def test_a_new_data_set_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read, refused and named in a protocol as those that are there, and only this line knows of it."""
-    write_idx(tmp_path / "KMNIST" / "raw", seed=5)
-    digest = read_dataset("mnist", tmp_path / "KMNIST").digest
-    monkeypatch.setitem(DATASETS, "k-mnist", KnownDataSet(20, "idx", "KMNIST", digest, "dataset-kmnist"))
-    assert read_dataset("k-mnist", tmp_path).digest == digest
-    with pytest.raises(DataError, match="--dataset k-mnist"):
-        read_dataset("mnist", tmp_path / "KMNIST")
-    with pytest.raises(DataError, match="dataset-kmnist"):
-        read_dataset("k-mnist", tmp_path / "no")
+    write_idx(tmp_path / "QMNIST" / "raw", seed=5)
+    digest = read_dataset("mnist", tmp_path / "QMNIST").digest
+    known = KnownDataSet(20, "idx", "QMNIST", digest=digest, debian="dataset-qmnist")
+    monkeypatch.setitem(DATASETS, "q-mnist", known)
+    assert read_dataset("q-mnist", tmp_path).digest == digest
+    with pytest.raises(DataError, match="--dataset q-mnist"):
+        read_dataset("mnist", tmp_path / "QMNIST")
+    with pytest.raises(DataError, match="dataset-qmnist"):
+        read_dataset("q-mnist", tmp_path / "no")
 
 
 @pytest.mark.parametrize("dataset", [name for name, known in DATASETS.items() if known.torchvision])
@@ -394,11 +478,12 @@ def test_a_missing_data_set_names_the_ways_to_get_it(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DATASETS_FOLDER, str(tmp_path / "no"))
-    with pytest.raises(DataError, match=f"--dataset {dataset} is not on this machine") as caught:
+    with pytest.raises(DataError, match=f"--dataset {dataset} ") as caught:
         load_data(DataProtocol(dataset=dataset), MEASURED, tmp_path)
     message = str(caught.value)
     assert "--download" in message
-    assert f"--data-folder, the folder that torchvision keeps it in (now {tmp_path})" in message
+    assert "--data-folder" in message
+    assert str(tmp_path) in message, "where it was looked for"
     assert DATASETS[dataset].debian in message
     assert len(message.splitlines()) == 1
 
@@ -406,12 +491,12 @@ def test_a_missing_data_set_names_the_ways_to_get_it(
 @pytest.mark.parametrize(
     ("data", "measurement", "message"),
     [
-        ({"held_out": 1296}, {}, "--held-out 1296 leaves no images to train on: digits has 1297"),
-        ({"pool": 3}, {}, "--pool 3 does not divide the 8×8 images"),
-        ({"pool": 16}, {}, "--pool 16 does not divide the 8×8 images"),
-        ({}, {"test_images": 501}, "--test-images 501 is more than the 500 test images"),
-        ({}, {"train_images": 1098}, "--train-images 1098 is more than the 1097 training images"),
-        ({"held_out": 0}, {"split": "held-out"}, "0 held-out images that there are"),
+        ({"held_out": 1296}, {}, "--held-out 1296 .*1297"),
+        ({"pool": 3}, {}, "--pool 3 .*8×8"),
+        ({"pool": 16}, {}, "--pool 16 .*8×8"),
+        ({}, {"test_images": 501}, "--test-images 501 .*500"),
+        ({}, {"train_images": 1098}, "--train-images 1098 .*1097"),
+        ({"held_out": 0}, {"split": "held-out"}, "0 held-out"),
     ],
 )
 def test_what_the_data_cannot_give_is_refused(data: dict[str, Any], measurement: dict[str, Any], message: str) -> None:

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bnbench.mpo.cuda_graph import Recording, Work
 from bnbench.mpo.fit import Fit
-from bnbench.mpo.replayed import Recording, Replayed, Work
+from bnbench.mpo.replayed import Replayed
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 

@@ -26,7 +26,6 @@ HOMES = {
     "distributed": ("bnbench.sweep.backends.dask_",),
     "seaborn": ("bnbench.report", "bnbench.bend"),
     "matplotlib": ("bnbench.report", "bnbench.bend", "bnbench.inputs.pictures"),
-    "PIL": ("bnbench.inputs.pictures",),
     "jinja2": ("bnbench.report", "bnbench.bend"),
     "pyarrow": ("bnbench.results.schemas", "bnbench.results.store"),
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
@@ -34,6 +33,7 @@ HOMES = {
     "tomli_w": ("bnbench.results.asked",),
     "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.data",),
+    "PIL": ("bnbench.inputs.image_folders", "bnbench.inputs.pictures"),
 }
 
 

@@ -27,6 +27,8 @@ def another_value(name: str) -> Any:
         return next(choice for choice in limits["choices"] if choice != value)
     if "reads" in limits:
         return "recalibrate:64"
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, tuple):
         return (*value[:-1], value[-1] + 1)
     return value + 1
@@ -40,7 +42,7 @@ def test_no_two_sections_have_a_knob_of_the_same_name() -> None:
 def test_every_knob_has_a_sentence_and_a_constraint(name: str) -> None:
     limits = KNOBS[name].metadata
     assert limits["help"].endswith(".")
-    assert {"choices", "minimum", "above", "reads"} & limits.keys()
+    assert isinstance(KNOBS[name].default, bool) or {"choices", "minimum", "above", "reads"} & limits.keys()
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -156,7 +158,7 @@ def test_round_trip_through_json(name: str) -> None:
 def test_from_dict_refuses_a_missing_section(section: str) -> None:
     stored = BASE.as_dict()
     del stored[section]
-    with pytest.raises(ValueError, match=f"not a protocol of this version of bnbench .*{section}"):
+    with pytest.raises(ValueError, match=section):
         Protocol.from_dict(stored)
 
 
@@ -165,7 +167,7 @@ def test_from_dict_refuses_a_missing_knob(name: str) -> None:
     stored = BASE.as_dict()
     for section in SECTIONS:
         stored[section].pop(name, None)
-    with pytest.raises(ValueError, match=f"not a protocol of this version of bnbench .*{name}"):
+    with pytest.raises(ValueError, match=name):
         Protocol.from_dict(stored)
 
 
@@ -175,7 +177,7 @@ def test_from_dict_refuses_a_missing_knob(name: str) -> None:
     ids=["empty", "name only", "unknown knob", "no section"],
 )
 def test_from_dict_refuses_what_is_no_protocol(stored: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="not a protocol of this version of bnbench"):
+    with pytest.raises(ValueError, match="not a protocol"):
         Protocol.from_dict(stored)
 
 
@@ -198,46 +200,35 @@ def test_protocols_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "names"),
     [
-        ({"learning_rate": -1}, "--learning-rate -1: give a number above 0."),
-        ({"learning_rate": float("nan")}, "--learning-rate nan: give a number above 0."),
-        ({"threshold": "2.5"}, "--threshold '2.5': give a number above 0."),
-        ({"steps": 0}, "--steps 0: give a whole number of at least 1."),
-        ({"steps": 1.5}, "--steps 1.5: give a whole number of at least 1."),
-        ({"images": 1}, "--images 1: give a whole number of at least 2."),
-        ({"held_out": -1}, "--held-out -1: give a whole number of at least 0."),
-        ({"dataset": "svhn"}, f"--dataset svhn: use {', '.join([*DATASETS][:-1])} or {[*DATASETS][-1]}."),
-        ({"origin": "left"}, "--origin left: use centre, corner or middle-pixel."),
-        (
-            {"widths": (8, 0)},
-            "--widths 8,0: give whole numbers of at least 1 separated by commas, such as 8,8,16.",
-        ),
-        ({"strides": ()}, "--strides : give whole numbers of at least 1 separated by commas, such as 8,8,16."),
-        ({"mask_size": (2, 30)}, "--mask-size 2x30: give rows and columns of at least 3, such as 30 or 30x20."),
-        ({"mask_size": (9,)}, "--mask-size 9: give rows and columns of at least 3, such as 30 or 30x20."),
-        ({"mask_size": 9}, "--mask-size 9: give rows and columns of at least 3, such as 30 or 30x20."),
-        (
-            {"bn_statistics": "batch"},
-            "--bn-statistics batch: give batch:N or recalibrate:N with N images, such as batch:512.",
-        ),
-        (
-            {"bn_statistics": "running:0"},
-            "--bn-statistics running:0: give batch:N or recalibrate:N with N images, such as batch:512.",
-        ),
-        (
-            {"widths": (8, 16)},
-            "--widths 8,16 names 2 convolutions but --strides 1,1,2,1,1,1 names 6: give one stride for each.",
-        ),
+        ({"learning_rate": -1}, "--learning-rate -1: .*above 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate nan: .*above 0"),
+        ({"threshold": "2.5"}, "--threshold '2.5': .*above 0"),
+        ({"steps": 0}, "--steps 0: .*least 1"),
+        ({"steps": 1.5}, "--steps 1.5: .*least 1"),
+        ({"grey": 1}, "--grey 1: .*true or false"),
+        ({"images": 1}, "--images 1: .*least 2"),
+        ({"held_out": -1}, "--held-out -1: .*least 0"),
+        ({"dataset": "stl10"}, f"--dataset stl10: .*{'.*'.join(DATASETS)}"),
+        ({"origin": "left"}, "--origin left: .*centre.*corner.*middle-pixel"),
+        ({"widths": (8, 0)}, "--widths 8,0: .*least 1 .*8,8,16"),
+        ({"strides": ()}, "--strides : .*least 1 .*8,8,16"),
+        ({"mask_size": (2, 30)}, "--mask-size 2x30: .*least 3.*30x20"),
+        ({"mask_size": (9,)}, "--mask-size 9: .*least 3.*30x20"),
+        ({"mask_size": 9}, "--mask-size 9: .*least 3.*30x20"),
+        ({"bn_statistics": "batch"}, "--bn-statistics batch: .*batch:N .*recalibrate:N .*batch:512"),
+        ({"bn_statistics": "running:0"}, "--bn-statistics running:0: .*batch:N .*recalibrate:N .*batch:512"),
+        ({"widths": (8, 16)}, "--widths 8,16 .*2 .*--strides 1,1,2,1,1,1 .*6"),
     ],
 )
-def test_a_refused_knob_names_option_value_and_way_out(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+def test_a_refused_knob_names_option_value_and_way_out(changes: dict[str, Any], names: str) -> None:
+    with pytest.raises(ValueError, match=f"^{names}"):
         BASE.with_knobs(**changes)
 
 
 def test_a_section_on_its_own_is_checked_too() -> None:
-    with pytest.raises(ValueError, match="--clip 0: give a number above 0"):
+    with pytest.raises(ValueError, match=r"--clip 0: .*above 0"):
         TrainingProtocol(clip=0)
 
 

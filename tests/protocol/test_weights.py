@@ -13,10 +13,11 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.protocol.weights import trained_numbers, weights_of
 
-SHAPES = {"digits": (1, 8, 8), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+SHAPES = {"digits": (1, 8, 8), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
 NETWORKS: list[dict[str, Any]] = [
     {},
     {"dataset": "cifar10", "pool": 4, "strides": (2, 1, 2, 1, 1, 1)},
+    {"dataset": "cifar100"},
     {"dataset": "digits", "pool": 1, "widths": (3,), "strides": (3,), "hidden": 5},
     {"map_size": 2, "pool": 3},
 ]
@@ -28,7 +29,8 @@ def test_count_is_that_of_the_network_and_of_its_plane(arm: str, knobs: dict[str
     protocol = PROFILES["compact"].with_knobs(**knobs)
     channels, rows, columns = SHAPES[protocol.data.dataset]
     pooled = (channels, rows // protocol.data.pool, columns // protocol.data.pool)
-    factory = arm_factory(arm, pooled, 10, protocol.network)
+    classes = 100 if protocol.data.dataset == "cifar100" else 10
+    factory = arm_factory(arm, pooled, classes, protocol.network)
     assert weights_of(arm, protocol) == sum(one.numel() for one in factory().parameters())
     plane = Plane.from_factory(factory, torch.Generator())
     assert trained_numbers(arm, protocol) == sum(one.numel() for one in plane.parameters())

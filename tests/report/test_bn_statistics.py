@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +26,7 @@ from bnbench.results.evaluations import Evaluation, find_evaluations, plane_hash
 from bnbench.results.layout import evaluation_paths, plane_path
 from bnbench.stats.differences import overall, paired
 from tests.cli.test_cli import bnbench as command
+from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
 
 SEEDS = (1, 2, 3)
@@ -144,7 +147,7 @@ def test_evaluations_of_other_fits_are_left_out_and_counted(sweep: sweeps.Sweep,
     evaluated, _ = find_evaluations([tmp_path / "out"])
     current, stale = evaluations_of(sweep, evaluated)
     assert (len(current), stale) == (0, len(sweep.identities))
-    assert bn_statistics.evaluated_words(current, stale).startswith(f"Left out: {stale} evaluations")
+    assert numbers(bn_statistics.evaluated_words(current, stale)) == [str(stale)]
     other = replace(sweep, protocol=SMALL.with_knobs(steps=7))
     assert evaluations_of(other, evaluated)[1] == 0
 
@@ -170,14 +173,16 @@ def test_of_two_planes_the_one_that_is_there_counts(own_sweep: sweeps.Sweep, tmp
 
 
 @pytest.mark.parametrize(
-    ("gap", "words"),
-    [(0.25, "plain is ahead under all of them, and no interval contains 0."), (-0.25, "Which arm is ahead depends on")],
+    ("gap", "ahead"),
+    [(0.25, {"plain"}), (-0.25, set())],
 )
-def test_the_words_say_whether_the_order_holds(sweep: sweeps.Sweep, tmp_path: Path, gap: float, words: str) -> None:
+def test_the_last_sentence_names_who_is_ahead_where_the_order_holds(
+    sweep: sweeps.Sweep, tmp_path: Path, gap: float, ahead: set[str]
+) -> None:
     evaluate(sweep, tmp_path / "out", gap)
     (text,) = bn_statistics.gap_words(table_of(sweep, tmp_path / "out"), "plain")
-    assert words in text
-    assert "under batch:64 on test, 10,000 images (6 pairs" in text
+    assert named(text.split(". ")[-1], ("plain", "bn")) == ahead
+    assert re.search(r"batch:64 [^;]*10,000 [^;]*6 pairs", text)
 
 
 @pytest.fixture
@@ -196,10 +201,10 @@ def test_the_report_finds_evaluations_and_names_damaged_ones(own_sweep: sweeps.S
     (sentence,) = report.broken
     assert str(damaged) in sentence
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "A folder or file could not be read" in page
+    assert str(damaged) in unescape(page)
     (section,) = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
-    assert any("11 planes measured again" in text for text in section["chapters"][bn_statistics.TITLE])
-    assert section["captions"]["policies"].startswith("Mean paired gap plain − arm")
+    assert any(numbers(text) == ["11"] for text in section["chapters"][bn_statistics.TITLE])
+    assert "plain" in section["captions"]["policies"]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -221,4 +226,5 @@ def test_a_folder_without_evaluations_is_refused(tmp_path: Path) -> None:
     for name in ("elsewhere", "results"):
         answer = command("report", "results", "--evaluations", name, cwd=tmp_path)
         assert answer.returncode == 2
-        assert f"--evaluations {name} holds none of these sweeps; give a folder that bnbench" in answer.stderr
+        assert f"--evaluations {name}" in answer.stderr
+        assert "bnbench evaluate" in answer.stderr

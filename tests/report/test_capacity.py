@@ -21,6 +21,7 @@ from bnbench.report.page import writer
 from bnbench.results.sweeps import read_sweeps
 from bnbench.stats import capacity
 from bnbench.stats.falling_curve import right_at
+from tests.sentences import numbers
 from tests.stats.test_capacity import made_up
 from tests.synthetic import SMALL, write_sweep
 
@@ -87,16 +88,17 @@ def test_a_crossing_is_said_with_its_interval_and_beyond_the_sizes_in_words() ->
     sentences = said(fits)
     (plain,) = [one for one in sentences if "for plain" in one]
     assert all(f"{found[name]['plain']:.1f}" in plain for name in ("side", "low", "high"))
-    assert sum("above the largest size" in one for one in sentences) == 1
-    (ratio,) = [one for one in sentences if "times that of" in one]
+    (skip,) = [one for one in sentences if "for skip" in one or "of skip" in one]
+    assert numbers(skip) == ["0.5", "80", "90"], "p, the largest size and the level, and no side"
+    (ratio,) = [one for one in sentences if "times" in one]
     assert f"{capacity.capacity_gaps(fits, ['plain', 'bn']).to_dict('records')[0]['ratio']:.2f}" in ratio
-    assert any("below the smallest size" in one for one in said(made_up({"plain": 4.0})))
+    assert any(numbers(one) == ["0.5", "14", "90"] for one in said(made_up({"plain": 4.0}))), "the smallest size"
 
 
 def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:
     for bn, tells in ((24.0, True), (31.0, False)):
-        (ratio,) = [one for one in said(made_up({"plain": 31.0, "bn": bn})) if "times that of" in one]
-        assert ("do not tell" in ratio) != tells
+        (ratio,) = [one for one in said(made_up({"plain": 31.0, "bn": bn})) if "times" in one]
+        assert ("seeds" in ratio) != tells
 
 
 def test_what_is_in_no_curve_is_counted() -> None:

@@ -25,6 +25,7 @@ from bnbench.report.figures.figure4 import figure4
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
 from bnbench.results import sweeps
+from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
 
 NONE = pd.DataFrame(columns=["arm", "p", "seed"])
@@ -32,7 +33,7 @@ NONE = pd.DataFrame(columns=["arm", "p", "seed"])
 
 def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plain", "bn")) -> pd.DataFrame:
     rows = [
-        {"arm": arm, "p": p, "seed": seed, "difference": 0.4 - (number * gap)}
+        {"arm": arm, "p": p, "seed": seed, "difference_trained": 0.4 - (number * gap)}
         for (p, seed), gap in gaps.items()
         for number, arm in enumerate(arms)
     ]
@@ -40,21 +41,22 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
 
 
 @pytest.mark.parametrize(
-    ("fits", "words"),
+    ("fits", "case", "arms"),
     [
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "ccuracy contrast is larger for plain"),
-        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "ccuracy contrast is larger for bn"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "it cannot be said yet, by accuracy contrast or"),
-        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "it cannot be said yet"),
-        (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "skip alone, nothing to compare it with"),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "ccuracy contrast is larger for bn"),
-        (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "No pair to compare yet"),
-        (fits_of({}), "No fit to report"),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "unfinished", {"plain"}),
+        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "unfinished", {"bn"}),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "unfinished", {"plain", "bn"}),
+        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "unfinished", {"plain", "bn"}),
+        (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "", {"skip"}),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "unfinished", {"bn"}),
+        (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "", set()),
+        (fits_of({}), "", set()),
     ],
 )
-def test_the_headline_claims_no_more_than_the_interval(fits: pd.DataFrame, words: str) -> None:
-    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference"])
-    assert words in headline.answer(fits, NONE).headline
+def test_the_headline_names_one_arm_only_where_the_interval_does(fits: pd.DataFrame, case: str, arms: set[str]) -> None:
+    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference_trained"])
+    found = headline.answer(fits, NONE)
+    assert (found.case, named(found.headline, ("plain", "bn", "skip", "a:b"))) == (case, arms)
 
 
 def test_figure_3_shows_the_fit_nearest_one_half_with_most_arms() -> None:
@@ -77,7 +79,7 @@ def test_figure_3_has_row_0_on_top_and_one_scale_for_all_arms(tmp_path: Path) ->
     assert plain.norm is bn.norm
     low, high = plain.get_clim()
     assert low <= 2.5 <= high
-    with pytest.raises(ValueError, match=r"no fit has p=0\.5 and seed 9"):
+    with pytest.raises(ValueError, match=r"p=0\.5 .*\b9\b"):
         figure3(table, 0.5, 9, 2.5)
 
 
@@ -182,7 +184,7 @@ def test_the_learning_curves_of_plain_alone_speak_of_no_batch_normalization(tmp_
     both, alone = (learning_curves(sweep.traces, some) for some in (fits, fits[fits["arm"] == "plain"]))
     assert both is not None
     assert alone is not None
-    assert "bn under the minibatch's own statistics" in both.caption
+    assert "statistics" in both.caption
     assert "statistics" not in alone.caption
 
 
@@ -191,14 +193,14 @@ def test_provenance_adds_up_times_alone_and_leaves_out_what_says_nothing(tmp_pat
     sweep = sweeps.read_sweep(tmp_path)
     sweep.provenance["gflops"] = [1.0, 2.0, 3.5, 4.0]
     text = tables.provenance_table(sweep).set_index("what")["value"]
-    assert text["gflops"] == "median 2.75, max 4"
+    assert numbers(text["gflops"]) == ["2.75", "4"]
     assert "sum" in text["wall_seconds"]
     assert "note" not in text
 
 
 def test_the_cost_counts_threads() -> None:
     table = pd.DataFrame({"wall_seconds": [1800.0, 1800.0], "threads": [2, 1], "device": ["cpu", "cuda:0"]})
-    assert reproduce.cost(table) == "60 min of wall time × threads and 30 min of wall time on devices"
+    assert numbers(reproduce.cost(table)) == ["60", "30"]
 
 
 def test_the_page_defines_a_colour_for_every_arm_and_no_two_arms_share_one() -> None:

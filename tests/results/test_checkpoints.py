@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def test_a_checkpoint_of_another_format_is_not_used(tmp_path: Path) -> None:
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path)
     torch.save({"format": 1, "state": Path("code")}, path)
-    with pytest.raises(store.StoreError, match="is not a whole checkpoint"):
+    with pytest.raises(store.StoreError, match=re.escape(str(path))):
         load_checkpoint(tmp_path, KEY, "identity")
 
 
@@ -156,12 +157,12 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     damaged += [b"rubbish", bytes(1000), b"\x80\x02.", b"[]", whole[:middle] + flipped + whole[middle + 1 :]]
     for content in damaged:
         path.write_bytes(content)
-        with pytest.raises(store.StoreError, match="the fit starts from its first step") as raised:
+        with pytest.raises(store.StoreError, match=re.escape(str(path))) as raised:
             load_checkpoint(tmp_path, KEY, "identity")
         assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_folder_in_place_of_a_checkpoint_is_named(tmp_path: Path) -> None:
     layout.checkpoint_path(tmp_path, KEY).mkdir(parents=True)
-    with pytest.raises(store.StoreError, match=r"plain_p0\.500_seed1\.pt is not a whole checkpoint"):
+    with pytest.raises(store.StoreError, match=r"plain_p0\.500_seed1\.pt"):
         load_checkpoint(tmp_path, KEY, "identity")

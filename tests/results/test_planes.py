@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -147,11 +148,9 @@ def test_damaged_and_hostile_files_are_refused_by_name(swept: Path, tmp_path: Pa
     for name, content in bad.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(content)
-        with pytest.raises(
-            store.StoreError, match=f"{name}.safetensors is not a whole plane of bnbench".replace("^", r"\^")
-        ):
+        with pytest.raises(store.StoreError, match=re.escape(f"{name}.safetensors")):
             bnbench.load_plane(path)
-    with pytest.raises(store.StoreError, match="is not there; bnbench run --keep-planes keeps"):
+    with pytest.raises(store.StoreError, match=r"nowhere\.safetensors .*--keep-planes"):
         bnbench.load_plane(tmp_path / "nowhere.safetensors")
 
 
@@ -161,22 +160,22 @@ def test_files_that_contradict_themselves_are_refused(swept: Path, tmp_path: Pat
     layers = json.loads(json.dumps(parts(path)[1]["layers"]))
     wide = TINY.with_knobs(widths=(5,) * 6).as_dict()
     cases: dict[str, tuple[dict[str, torch.Tensor], dict[str, object]]] = {
-        "other layers": ({}, {"layers": [{**layers[0], "name": "other"}, *layers[1:]]}),
-        "for 0 weights": ({}, {"layers": []}),
-        "for 3,702 weights": ({"vectors": vectors[:, :-1].contiguous()}, {}),
-        "not torch.float32": ({"vectors": vectors.double()}, {}),
-        "not all of its numbers are finite": ({"vectors": vectors * torch.inf}, {}),
-        "its format is 2": ({}, {"format": 2}),
-        "but the arm bn has": ({}, {"protocol": wide}),
+        "layers": ({}, {"layers": [{**layers[0], "name": "other"}, *layers[1:]]}),
+        "0 weights": ({}, {"layers": []}),
+        "3,702": ({"vectors": vectors[:, :-1].contiguous()}, {}),
+        "torch.float32": ({"vectors": vectors.double()}, {}),
+        "finite": ({"vectors": vectors * torch.inf}, {}),
+        "format is 2": ({}, {"format": 2}),
+        "arm bn": ({}, {"protocol": wide}),
         "not a protocol": ({}, {"protocol": {}}),
-        "another version of the arm": ({}, {"source": "0123456789ab"}),
-        "not a whole plane": ({}, {"key": {"arm": "bn"}}),
+        "version": ({}, {"source": "0123456789ab"}),
+        "FitKey": ({}, {"key": {"arm": "bn"}}),
     }
     for reason, (tensors, details) in cases.items():
         with pytest.raises(store.StoreError, match=f"bad.safetensors.*{reason}"):
             bnbench.load_plane(changed(path, tmp_path / "bad.safetensors", tensors, **details))
     save_file({"vectors": vectors}, tmp_path / "bare.safetensors")
-    with pytest.raises(store.StoreError, match="no bnbench metadata"):
+    with pytest.raises(store.StoreError, match=r"bare\.safetensors"):
         bnbench.load_plane(tmp_path / "bare.safetensors")
 
 
@@ -184,5 +183,5 @@ def test_a_file_cannot_choose_what_is_imported(swept: Path, tmp_path: Path) -> N
     key = {"arm": "antigravity:fly_to", "p": 0.5, "seed": 1}
     path = changed(layout.plane_path(swept, KEYS[FOREIGN]), tmp_path / "own.safetensors", {}, key=key)
     for arm in (None, FOREIGN):
-        with pytest.raises(RequestError, match=r"imported only when it is named: load_plane.path, arm='antigravity"):
+        with pytest.raises(RequestError, match=r"arm='antigravity"):
             bnbench.load_plane(path, arm=arm)

@@ -22,7 +22,7 @@ def test_a_broken_record_of_a_failure_is_named(folder: Path) -> None:
     sweep = sweeps.read_sweep(folder)
     assert sweep.failures == []
     assert len(sweep.broken) == 1
-    assert sweep.broken[0].startswith(f"{path} is not a record of a failure")
+    assert sweep.broken[0].startswith(str(path))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"protocol": {"profile": "x"}}'])
@@ -30,9 +30,7 @@ def test_a_folder_whose_protocol_cannot_be_read(folder: Path, content: str) -> N
     store.write_fit(folder, make_result())
     (folder / "protocol.json").write_text(content)
     for use in (sweeps.read_sweep, sweeps.load, lambda path: open_folder(path, SMOKE)):
-        with pytest.raises(
-            StoreError, match=r"protocol\.json is not a protocol that this version reads .*move the folder"
-        ):
+        with pytest.raises(StoreError, match=r"protocol\.json .*move"):
             use(folder)
 
 
@@ -41,9 +39,8 @@ def test_a_fit_of_another_protocol_is_kept_out(folder: Path) -> None:
     path = store.write_fit(folder, make_result(protocol=other))
     sweep = sweeps.read_sweep(folder)
     assert sweep.landscapes.empty
-    assert sweep.broken == [
-        f"{path} belongs to another protocol ({other.id}, not {SMOKE.id}); move it to its own folder."
-    ]
+    (sentence,) = sweep.broken
+    assert all(name in sentence for name in (str(path), other.id, SMOKE.id))
 
 
 def test_a_copied_fit_is_not_counted_twice(folder: Path) -> None:
@@ -52,7 +49,9 @@ def test_a_copied_fit_is_not_counted_twice(folder: Path) -> None:
     copy.write_bytes(path.read_bytes())
     sweep = sweeps.read_sweep(folder)
     assert len(sweep.landscapes) == 49
-    assert sweep.broken == [f"{copy} holds the fit plain p=0.3 seed=1, which its name denies; move it away."]
+    (sentence,) = sweep.broken
+    assert sentence.startswith(str(copy))
+    assert "plain p=0.3 seed=1" in sentence, "which fit it is a copy of"
 
 
 def test_two_versions_of_an_arm_are_not_mixed(folder: Path) -> None:
@@ -60,7 +59,9 @@ def test_two_versions_of_an_arm_are_not_mixed(folder: Path) -> None:
     second = store.write_fit(folder, make_result(FitKey("my:arm", 0.3, 2), source="two"))
     sweep = sweeps.read_sweep(folder)
     assert sweep.landscapes["seed"].unique().tolist() == [1]
-    assert sweep.broken == [f"{second} was computed by another version of the arm my:arm; move it to its own folder."]
+    (sentence,) = sweep.broken
+    assert sentence.startswith(str(second))
+    assert "my:arm" in sentence
 
 
 @pytest.mark.parametrize("content", ["[1]", "{}", "3", "{", '{"arm": "plain"}'])
@@ -71,7 +72,7 @@ def test_a_record_of_a_failure_that_is_none_is_named(folder: Path, content: str)
     sweep = sweeps.read_sweep(folder)
     assert sweep.failures == []
     assert len(sweep.broken) == 1
-    assert sweep.broken[0].startswith(f"{path} is not a record of a failure")
+    assert sweep.broken[0].startswith(str(path))
 
 
 def test_held_out_measurements_say_so(folder: Path) -> None:

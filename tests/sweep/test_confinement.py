@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -111,14 +112,14 @@ def test_what_rough_arms_do_in_workers_fails_them_alone(
     check_settings(tmp_path)
     failure = failure_of(tmp_path, alone)
     assert failure is not None
-    assert "cannot be imported (ImportError: not in here)" in failure.message
+    assert "ImportError" in failure.message
     assert plan_sweep(tmp_path, PROTOCOL, Grid((alone.arm,), (0.5,), (1,))).failed.keys() == {alone}
     assert capfd.readouterr().out == ""
 
 
 def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undisturbed: store.FitResult) -> None:
     (outcome,) = sweep(tmp_path, key_of("sleeps"), execution=replace(ONE, fit_timeout=1.0))
-    assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
+    assert re.match(r"timed out: .*\b1 s\b.*--fit-timeout", outcome.message)
     (done,) = sweep(tmp_path, PLAIN, execution=replace(ONE, fit_timeout=100.0))
     assert done.state == "done"
     check_plain(tmp_path, undisturbed)
@@ -127,7 +128,7 @@ def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undis
 def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_path: Path) -> None:
     stubborn = key_of("sleeps_and_catches_everything")
     (outcome,) = call(sweep, tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)
-    assert outcome.message == "timed out: it was not done after the 1 s of --fit-timeout"
+    assert re.match(r"timed out: .*\b1 s\b.*--fit-timeout", outcome.message)
     failure = failure_of(tmp_path, stubborn)
     assert failure is not None
     assert failure.tries == 1, "one death is enough to know"
@@ -138,7 +139,7 @@ def test_a_child_that_stays_holds_no_lock(tmp_path: Path, undisturbed: store.Fit
     stays = key_of("forks_a_child_that_stays")
     try:
         (outcome,) = sweep(tmp_path, stays)
-        assert "it forked its process" in outcome.message
+        assert "forked" in outcome.message
         assert not is_claimed(tmp_path, stays)
         assert [outcome.state for outcome in sweep(tmp_path, PLAIN)] == ["done"]
     finally:
@@ -162,7 +163,7 @@ def test_an_arm_that_changes_in_mid_sweep_fails_and_is_not_mislabelled(
     monkeypatch.delitem(sys.modules, "changing_arm")  # a worker that begins now
     (outcome,) = runner.outcomes()
     assert outcome.state == "failed"
-    assert "its file was changed during the sweep" in outcome.message
+    assert "changed" in outcome.message
     assert layout.fit_paths(folder) == []
     assert plan_sweep(folder, PROTOCOL, grid).to_run == [key], "what failed is not what the file is now"
 
@@ -195,7 +196,7 @@ def test_whatever_an_import_raises_is_a_refusal(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signal, "default_int_handler", None)  # as in the program, whose handlers are its own
     (tmp_path / "raising_arm.py").write_text(f"{statement}\n")
-    with pytest.raises(ArmError, match=r"--arms raising_arm:make cannot be used: its code raised \w+"):
+    with pytest.raises(ArmError, match=r"--arms raising_arm:make .*raised \w+"):
         load_arm("raising_arm:make", (1, 4, 4), 3, NetworkProtocol())
 
 
@@ -206,6 +207,6 @@ def test_an_arm_that_replaces_a_function_on_import_is_refused(tmp_path: Path, mo
         "from tests.foreign_arms import layer_norm as make\n"
     )
     relu = torch.nn.functional.relu
-    with pytest.raises(ArmError, match=r"replaces what every other arm uses, too: torch\.nn\.functional\.relu"):
+    with pytest.raises(ArmError, match=r"torch\.nn\.functional\.relu"):
         load_arm("replacing_arm:make", (1, 4, 4), 3, NetworkProtocol())
     assert torch.nn.functional.relu is relu

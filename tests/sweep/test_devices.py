@@ -58,10 +58,10 @@ def test_devices_of_a_machine_with_two_gpus(text: str, expected: tuple[str, ...]
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cuda:0", r"--devices cuda:0: this machine has no device cuda:0; use one of cpu\."),
-        ("cuda:*", r"no device cuda:\*"),
-        ("cpu,gpu", r"--devices cpu,gpu: 'gpu' is not a device; use auto, cuda:\* or one of cpu\."),
-        ("", "'' is not a device"),
+        ("cuda:0", r"--devices cuda:0: .*\bcpu\b"),
+        ("cuda:*", r"cuda:\*"),
+        ("cpu,gpu", r"--devices cpu,gpu: .*'gpu' .*auto, cuda:\* .*cpu"),
+        ("", "''"),
     ],
 )
 def test_devices_that_do_not_exist(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +139,6 @@ class FreshCuda:
         self.is_initialized = True  # torch does so by itself here, and in the next one
         return "a GPU"
 
-    def synchronize(self, device: torch.device) -> None:
-        self.called.add("synchronize")
-        self.is_initialized = True
-
     def reset_peak_memory_stats(self, device: str) -> None:
         self.called.add("reset_peak_memory_stats")
         if not self.is_initialized:
@@ -159,12 +155,14 @@ class FreshCuda:
 STANDS_IN_FOR = {name for name in vars(FreshCuda) if not name.startswith("_")}
 ON_TENSORS = {
     "CUDAGraph",
+    "Event",
     "Stream",
+    "current_device",
     "current_stream",
     "device",
     "graph",
+    "graph_pool_handle",
     "stream",
-    "synchronize",
 }  # of a GPU: it is used
 
 
@@ -204,7 +202,7 @@ def test_fits_in_a_process_whose_gpu_nobody_has_used(
         step()
     provenance = read_fit(layout.fit_path(tmp_path, key)).provenance
     assert (provenance["device"], provenance["device_name"], provenance["peak_memory_mib"]) == ("cuda:0", "a GPU", 1.0)
-    assert fresh_cuda.called >= STANDS_IN_FOR - {"synchronize"}
+    assert fresh_cuda.called >= STANDS_IN_FOR
 
 
 def evaluated(folder: Path, execution: Execution) -> None:

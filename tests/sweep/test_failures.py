@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import bnbench
 from tests.foreign_arms import TRAINED_ON
+from tests.sentences import numbers
 from tests.shell import SWEEP, Running
 
 KNOBS = {"mask_size": (4, 4), "steps": 6, "black_pixels": 4, "white_pixels": 4, "images": TRAINED_ON}
@@ -81,11 +83,11 @@ def records(folder: Path) -> list[Failure]:
 @pytest.mark.parametrize(
     ("arm", "kind", "message"),
     [
-        ("raises_in_training", "error", "ValueError: this layer gave up"),
-        ("lacks_permission", "error", "PermissionError: [Errno 13] Permission denied: '/data/secret'"),
+        ("raises_in_training", "error", "ValueError: "),
+        ("lacks_permission", "error", "/data/secret"),
         ("exits", "error", "SystemExit: 3"),
-        ("not_a_number", "diverged", "the loss or its gradient was not a finite number at step 1"),
-        ("allocates_too_much", "out of memory", "can't allocate memory"),
+        ("not_a_number", "diverged", "step 1"),
+        ("allocates_too_much", "out of memory", "allocate"),
     ],
 )
 def test_an_arm_that_fails_leaves_one_record_and_the_others_go_on(
@@ -104,7 +106,7 @@ def test_memory_that_suffices_for_half_as_many_pixels_gives_a_fit_that_says_so(t
     (outcome,) = sweep(tmp_path, "allocates_too_much_for_many_pixels")
     assert outcome.state == "done"
     provenance = read_sweep(tmp_path).provenance.iloc[0]
-    assert provenance["note"] == "out of memory with 4 pixels at once, computed with 2"
+    assert numbers(provenance["note"]) == ["4", "2"], "pixels at once, before and then"
     assert provenance["chunk"] == 2
     assert records(tmp_path) == []
 
@@ -122,7 +124,7 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None
     layout.failure_path(tmp_path, key).parent.mkdir(parents=True)
     layout.failure_path(tmp_path, key).write_bytes(content)
     (outcome,) = sweep(tmp_path, "raises_in_training")
-    assert "this layer gave up" in outcome.message
+    assert "ValueError" in outcome.message
     assert [record.tries for record in records(tmp_path)] == [1]
 
 
@@ -132,12 +134,10 @@ def test_the_command_line_plans_and_runs_past_arms_that_cannot_be_timed(tmp_path
     ran = bnbench(*COMMAND, "--arms", ",".join(["plain", *foreign]), cwd=tmp_path)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
-    assert "how long it takes is measured when it runs" in ran.stderr
-    assert (
-        "failed: tests.foreign_arms:raises_in_training p=0.5 seed=1: error: ValueError: this layer gave up"
-        in ran.stderr
-    )
-    assert "4 fits failed; the same command with --retry-failed runs them again." in ran.stderr.splitlines()[-1]
+    assert re.search(r"raises_in_training p=0\.5 seed=1: error: ValueError", ran.stderr)
+    *_, last = ran.stderr.splitlines()
+    assert numbers(last)[0] == "4", "fits that failed"
+    assert "--retry-failed" in last
     assert len(layout.fit_paths(tmp_path / "results")) == 1
     assert len(records(tmp_path / "results")) == 4
 
@@ -163,7 +163,7 @@ def test_force_moves_aside_and_deletes_nothing(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in there} == before
     assert not (folder / "superseded").exists()
     forced = bnbench(*COMMAND, *arms, "--force", cwd=tmp_path)
-    assert "what was there is in results/superseded/" in forced.stderr
+    assert "results/superseded/" in forced.stderr
     (aside,) = (folder / "superseded").iterdir()
     assert {path: (aside / path.parent.name / path.name).read_bytes() for path in there} == before
     assert records(folder)[0].tries == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,8 @@ def test_a_mask_of_one_colour_names_its_seed_and_the_sweep_goes_on(tmp_path: Pat
     protocol = TINY.with_knobs(mask_size=(3, 3))
     grid = Grid(("plain",), (0.001, 0.5), (1,))
     outcomes = sweep(tmp_path, grid, protocol=protocol)
-    assert outcomes[0].message.startswith("one-colour mask: the mask of p=0.001, seed 1 came out all white at 3×3")
+    assert outcomes[0].message.startswith("one-colour mask: ")
+    assert all(name in outcomes[0].message for name in ("p=0.001", "seed 1", "3×3"))
     assert outcomes[1].state == "done"
     (record,) = sweeps.read_sweep(tmp_path).failures
     assert record.kind == "one-colour mask"
@@ -144,7 +146,7 @@ def test_a_mask_of_one_colour_names_its_seed_and_the_sweep_goes_on(tmp_path: Pat
 
 def test_divergence_is_recorded(tmp_path: Path) -> None:
     (outcome,) = sweep(tmp_path, Grid(("plain",), (0.5,), (1,)), protocol=TINY.with_knobs(learning_rate=1e30))
-    assert outcome.message.startswith("diverged: the loss or its gradient was not a finite number at step")
+    assert re.match(r"diverged: .*step \d", outcome.message)
     assert not layout.fit_path(tmp_path, outcome.key).exists()
 
 
@@ -159,7 +161,7 @@ def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Pat
             assert outcome.state == "done"
             assert layout.fit_path(tmp_path, key).exists()
         else:
-            assert outcome.message.startswith("killed worker: its worker was killed 3 times")
+            assert re.match(r"killed worker: .*\b3\b", outcome.message)
     assert {record.key.arm for record in sweeps.read_sweep(tmp_path).failures} == {"tests.foreign_arms:deadly"}
 
 
@@ -168,7 +170,7 @@ def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) 
     (tmp_path / "failures").write_text("in the way")
     outcomes = sweep(tmp_path, Grid(("plain",), (0.5,), (1, 2)), protocol=TINY.with_knobs(learning_rate=1e30))
     assert len(outcomes) == 2
-    assert all("no record of it could be written" in outcome.message for outcome in outcomes)
+    assert all("no record" in outcome.message for outcome in outcomes)
 
 
 def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +181,7 @@ def test_another_version_of_a_foreign_arm_is_refused(tmp_path: Path, monkeypatch
     assert sweep(tmp_path / "results", grid)[0].state == "done"
     module.write_text("from tests.foreign_arms import group_norm as make\n")
     monkeypatch.delitem(sys.modules, "versioned_arm")  # as another process begins
-    with pytest.raises(store.StoreError, match="was computed by another version of the arm versioned_arm:make"):
+    with pytest.raises(store.StoreError, match=r"version .*versioned_arm:make"):
         plan_sweep(tmp_path / "results", TINY, Grid(("versioned_arm:make",), (0.5,), (2,)))
 
 
@@ -201,12 +203,12 @@ def test_identity_hangs_on_what_changes_numbers() -> None:
 
 
 def test_a_wrong_request_ends_before_any_worker_starts() -> None:
-    with pytest.raises(ValueError, match="--arms blan is unknown"):
+    with pytest.raises(ValueError, match=r"--arms blan .*plain"):
         load_inputs(Grid(("blan",), (0.5,), (1,)), TINY, ONE)
     for knobs, message in (
-        ({"mask_kind": "framed"}, "--mask-kind framed needs --mask-size 5"),
-        ({"images": 1098}, "--images 1098: there are 1,097 training images; give fewer"),
-        ({"bn_statistics": "batch:2000"}, "--bn-statistics batch:2000 is also measured as recalibrate:2000, but there"),
+        ({"mask_kind": "framed"}, "--mask-kind framed .*--mask-size 5"),
+        ({"images": 1098}, "--images 1098: .*1,097"),
+        ({"bn_statistics": "batch:2000"}, "--bn-statistics batch:2000 .*recalibrate:2000"),
     ):
         with pytest.raises(RequestError, match=message):
             load_inputs(GRID, TINY.with_knobs(**knobs), ONE)
@@ -215,10 +217,10 @@ def test_a_wrong_request_ends_before_any_worker_starts() -> None:
 @pytest.mark.parametrize(
     ("arm", "knobs", "message"),
     [
-        ("plane", {}, "--arms plane is unknown"),
-        ("no.such.package:net", {}, "--arms no.such.package:net cannot be imported"),
-        ("plain", {"mask_kind": "framed", "mask_size": (4, 9)}, "--mask-kind framed needs --mask-size 5"),
-        ("plain", {}, "--dataset fashion-mnist is not on this machine"),
+        ("plane", {}, "--arms plane "),
+        ("no.such.package:net", {}, "--arms no.such.package:net "),
+        ("plain", {"mask_kind": "framed", "mask_size": (4, 9)}, "--mask-kind framed .*--mask-size 5"),
+        ("plain", {}, "--dataset fashion-mnist .*--download"),
     ],
 )
 def test_a_request_is_judged_before_data_are_looked_for(

@@ -13,6 +13,7 @@ from bnbench.results import chunks, sweeps
 from bnbench.sweep.plan import plan_sweep
 from tests.cli.test_cli import TINY as COMMAND
 from tests.fits import TINY
+from tests.sentences import numbers
 from tests.shell import Running
 
 
@@ -30,7 +31,8 @@ def test_shards_are_disjoint_even_and_cover_the_grid(seeds: int, probs: list[flo
 
 def test_the_plan_line_of_a_shard(tmp_path: Path) -> None:
     plan = plan_sweep(tmp_path, TINY, Grid(("plain", "bn"), (0.5,), (1, 2, 3)), shard=(2, 4))
-    assert str(plan) == "6 fits = 2 arms × 1 probability × 3 seeds; of these in shard 2/4; 0 done, 2 to run"
+    assert "2/4" in str(plan)
+    assert numbers(str(plan).replace("2/4", "")) == ["6", "2", "1", "3", "0", "2"], "fits, arms, p, seeds, done, to run"
 
 
 def test_two_shards_at_once_share_a_folder_and_its_chunk(tmp_path: Path) -> None:
@@ -42,11 +44,11 @@ def test_two_shards_at_once_share_a_folder_and_its_chunk(tmp_path: Path) -> None
             runner.end()
     said = [runner.said for runner in runners]
     assert codes == [0, 0], said
-    assert "4 fits = 2 arms × 1 probability × 2 seeds; of these in shard 1/2; 0 done, 2 to run" in said[0]
+    assert "1/2" in said[0]
     found = sweeps.read_sweep(tmp_path / "results" / "smoke").provenance
     assert len(found) == 4
     assert set(found["chunk"]) == {chunks.read_chunk(tmp_path / "results" / "smoke")}
-    assert all(f"{found['chunk'].iloc[0]} pixels at once" in text or found["chunk"].iloc[0] == 1 for text in said)
+    assert all(f"{found['chunk'].iloc[0]} pixels" in text or found["chunk"].iloc[0] == 1 for text in said)
 
 
 def test_of_many_choices_of_a_chunk_at_once_one_holds(tmp_path: Path) -> None:

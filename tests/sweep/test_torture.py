@@ -125,7 +125,7 @@ def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
     lasted = time.monotonic() - told
     print(f"stopped in {lasted:.2f} s")
     assert "Traceback" not in running.said
-    assert running.said.splitlines()[-1].endswith("the same command goes on from there.")
+    assert running.said.splitlines()[-1].count("same command") == 1
     results = tmp_path / "results"
     left = {path.stem for path in (results / "running").iterdir()}
     assert left, "a checkpoint was written on the signal"

@@ -44,8 +44,8 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     """What both readings say of two arms, by how much and how sure.
 
     Args:
-        fits: a row per fit: ``arm, p, seed, difference``; for the objective also ``objective_trained`` and
-            ``right_trained``; with ``by_colour`` also ``black, white``.
+        fits: a row per fit: ``arm, p, seed, difference_trained``; for the objective also ``objective_trained`` and
+            ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
         per_arm: how many fits of each arm the whole sweep has.
         by_colour: whether the sentence must say which colour the gap comes from.
@@ -61,7 +61,8 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = (
-        f"accuracy contrast, black − white over all pixels, is {abs(whole.mean):.3f} larger for {more} than for {less}"
+        f"accuracy contrast, black − white over trained pixels, is {abs(whole.mean):.3f} larger for {more} "
+        f"than for {less}"
     )
     colours = f" {colours_words(fits, compared)}" if by_colour else ""
     wins = f"{first} has the larger contrast in {whole.wins} of {counted(whole.pairs, 'pair')}"
@@ -82,14 +83,14 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
-    """Which colour the gap comes from: it is the gap on black pixels less the gap on white ones."""
+    """Which colour the gap over trained pixels comes from: it is that on black pixels less that on white ones."""
     gap, black, white = (
         differences.mean_over_p(differences.paired(fits, compared.first, compared.second, value), "gap")
-        for value in ("difference", "black", "white")
+        for value in ("difference_trained", "black_trained", "white_trained")
     )
     return (
-        f"The gap {compared.gap_name} of {signed(gap)} is {signed(black)} on black pixels less {signed(white)} "
-        "on white ones."
+        f"The gap {compared.gap_name} over trained pixels is {signed(gap)}: {signed(black)} on black pixels, "
+        f"{signed(white)} on white ones."
     )
 
 
@@ -122,11 +123,11 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     arms = arm_order(fits["arm"])
     mine = {arm: fits[fits["arm"] == arm] for arm in arms}
     parts = [
-        f"{arm} {differences.mean_over_p(table, 'difference'):.3f} over {counted(len(table), 'fit')} "
+        f"{arm} {differences.mean_over_p(table, 'difference_trained'):.3f} over {counted(len(table), 'fit')} "
         f"at p {_listed(table['p'].unique())}"
         for arm, table in mine.items()
     ]
-    sentence = f"Mean difference in accuracy, black − white: {'; '.join(parts)}."
+    sentence = f"Mean difference in accuracy, black − white over trained pixels: {'; '.join(parts)}."
     lost = diverged.loc[~diverged["arm"].isin(arms), "arm"].value_counts()
     why = [_diverged_sentence(arm, int(lost[arm]), per_arm) for arm in arm_order(lost.index)]
     if len(arms) > 1:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bnbench.measures.registry import compared_columns
+from bnbench.measures.registry import READINGS, compared_columns
 from bnbench.report.arms import ComparedArms
 from bnbench.report.tables import Table
 from bnbench.stats import differences
 from bnbench.stats.equivalence import BOUNDS, two_one_sided
 from bnbench.stats.interaction import interaction
 
-_MEASURES = ("difference", "objective", "right")
 _NOTE = (
     "Means and gap over p, every p weighing the same, with the 95 % t interval; bound, tie p: two one-sided t tests "
     "that the gap lies within ± the bound, which was fixed beforehand; F, interaction p: F test of whether the gap "
@@ -29,7 +28,7 @@ def readings_table(fits: pd.DataFrame, compared: ComparedArms) -> Table:
     rows = []
     for column, title in compared_columns().items():
         name = column.removesuffix("_trained")
-        if name not in _MEASURES or column not in fits:
+        if name not in READINGS or column not in fits:
             continue
         pairs = differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
         if pairs.empty:

@@ -39,7 +39,7 @@ class Section:
         pair: the (p, seed) whose landscapes are shown; NaN and 0 without fits.
         lead: figure 4, then its panels; nothing without fits, as all that follows up to the tables.
         objective: right and J, then each by itself, to stand beside figure 4; nothing where the fits do not tell.
-        behind_switch: figure 4 over all pixels, where ``lead`` is over trained ones.
+        behind_switch: figure 4 over all pixels, since ``lead`` is over trained ones.
         gallery: the figures outside the chapters.
         chapters: questions, and what the fits say to them.
         tables: the tables outside the chapters.
@@ -125,7 +125,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
         pair=pair,
         lead=lead,
         objective=read,
-        behind_switch=[figure4_all_pixels(fits, split)] if lead and authors is not None else [],
+        behind_switch=[figure4_all_pixels(fits, split)] if lead else [],
         gallery=pictures,
         chapters=chapters,
         tables=shown,
@@ -160,7 +160,7 @@ def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
     per_p = [lead[0].table]
     if fits["arm"].nunique() <= 2:
         return per_p
-    note = "Columns as in the table of all quantities"
+    note = "Of the difference, over trained and over all pixels; other columns as in the table of all quantities"
     comparisons = Table("comparisons", "Every two arms: first − second", note, tables.comparisons_table(fits))
     return [comparisons, *per_p] if len(comparisons.frame) else per_p
 
