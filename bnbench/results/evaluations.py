@@ -178,7 +178,8 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 
     Without rows where no evaluation has them.
     """
-    wanted = table[table["pixels"] == "all"].reindex(columns=[*table.columns.union(ENSEMBLE_COLUMNS, sort=False)])
+    columns = [*table.columns, *(name for name in ENSEMBLE_COLUMNS if name not in table)]
+    wanted = table[table["pixels"] == "all"].reindex(columns=columns)
     wanted = wanted[wanted["ensemble"].notna()]
     means = wanted.groupby(["protocol", "split", "images", "policy", "arm"], sort=False)
     fits = means.size().rename("fits")

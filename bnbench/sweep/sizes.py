@@ -1,12 +1,13 @@
-"""Sweeps of several mask sizes: one for each size, in a results folder of its own below a common one."""
+"""Sweeps of several mask sizes or pictures: one for each, in a results folder of its own below a common one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bnbench.errors import RequestError
+from bnbench.inputs.masks import Mask, black_share, with_picture
 from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.profiles import folder_name
 from bnbench.results.layout import is_there
@@ -38,21 +39,61 @@ def run_sizes(request: SweepRequest, sizes: Sequence[Size], backend: Backend, li
         RequestError: the request cannot be met at one of the sizes; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
-    requests = {size: _of_size(request, size) for size in sizes}
+    swept = _run_each({size_name(size): _of_size(request, size) for size in sizes}, backend, listener, "mask size")
+    return {size: swept[size_name(size)] for size in sizes if size_name(size) in swept}
+
+
+def run_pictures(
+    request: SweepRequest, pictures: Mapping[str, Mask], backend: Backend, listener: Listener
+) -> dict[str, Swept]:
+    """Run a sweep for each picture in place of random masks; else as :func:`run_sizes`.
+
+    Args:
+        request: what is asked for of every picture. Where there are several, its folder is the one above theirs.
+        pictures: name to mask, True where black. A fit's p is its picture's share of black pixels.
+        backend: where fits are computed.
+        listener: hears of every sweep as of a single one, and of all plans together.
+
+    Returns:
+        Name to how the sweep ended.
+
+    Raises:
+        RequestError: as :func:`run_sizes`.
+        Interrupted: as :func:`run_sizes`.
+    """
+    requests = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
+    if len(requests) == 1:
+        return {name: run_sweep(one, backend, listener) for name, one in requests.items()}
+    folder = request.folder or Path("results") / f"{folder_name(request.protocol)}-pictures"
+    _check_above(folder, "picture")
+    below = {name: replace(one, folder=folder / name) for name, one in requests.items()}
+    return _run_each(below, backend, listener, "picture")
+
+
+def _of_picture(request: SweepRequest, name: str, mask: Mask) -> SweepRequest:
+    grid = replace(request.grid, probs=(black_share(mask),))
+    return replace(request, protocol=with_picture(request.protocol, name, mask), grid=grid)
+
+
+def _run_each(
+    requests: Mapping[str, SweepRequest], backend: Backend, listener: Listener, what: str
+) -> dict[str, Swept]:
+    """Run several sweeps in rounds of seeds, all of them planned before the first fit is computed."""
+    request = next(iter(requests.values()))
     silent = listener if request.dry_run else Listener()
-    planned = {size: run_sweep(replace(one, dry_run=True), backend, silent) for size, one in requests.items()}
-    listener.planned_sizes(list(planned.values()), _seconds(planned.values()))
+    planned = {name: run_sweep(replace(one, dry_run=True), backend, silent) for name, one in requests.items()}
+    listener.planned_sizes(list(planned.values()), _seconds(planned.values()), what)
     if request.dry_run:
         return planned
-    swept: dict[Size, Swept] = {}
+    swept: dict[str, Swept] = {}
     for seeds in _rounds(request, planned):
-        for size, one in requests.items():
-            left = [key for key in planned[size].plan.to_run if key.seed in seeds]
-            if size in swept and not left:
+        for name, one in requests.items():
+            left = [key for key in planned[name].plan.to_run if key.seed in seeds]
+            if name in swept and not left:
                 continue
             now = run_sweep(replace(one, seeds_now=seeds), backend, listener)
-            before = swept[size].outcomes if size in swept else []
-            swept[size] = replace(now, outcomes=[*before, *now.outcomes])
+            before = swept[name].outcomes if name in swept else []
+            swept[name] = replace(now, outcomes=[*before, *now.outcomes])
             if any(outcome.state == "failed" and (request.fail_fast or outcome.is_fatal) for outcome in now.outcomes):
                 return swept
     return swept
@@ -65,9 +106,13 @@ def folder_above(request: SweepRequest) -> Path:
 
 def _of_size(request: SweepRequest, size: Size) -> SweepRequest:
     folder = folder_above(request)
-    if is_there(folder / "protocol.json"):
-        raise RequestError(f"--out {folder} holds the results of a single mask size; give another folder for several.")
+    _check_above(folder, "mask size")
     return replace(request, protocol=request.protocol.with_knobs(mask_size=size), folder=folder / size_name(size))
+
+
+def _check_above(folder: Path, what: str) -> None:
+    if is_there(folder / "protocol.json"):
+        raise RequestError(f"--out {folder} holds the results of a single {what}; give another folder for several.")
 
 
 def _seconds(planned: Iterable[Swept]) -> float | None:
@@ -77,7 +122,7 @@ def _seconds(planned: Iterable[Swept]) -> float | None:
     return sum(known) if len(known) == len(times) else None
 
 
-def _rounds(request: SweepRequest, planned: dict[Size, Swept]) -> list[tuple[int, ...]]:
+def _rounds(request: SweepRequest, planned: Mapping[str, Swept]) -> list[tuple[int, ...]]:
     """Share the seeds out into rounds of as few as leave hardly a slot idle at the end of each size."""
     seeds, grid = request.grid.seeds, request.grid
     slots = max((len(one.execution.slots) for one in planned.values()), default=1) or 1
