@@ -95,7 +95,13 @@ def compare(arm: str, ways: dict[str, Callable[..., Tensor]], rounds: int) -> No
 
 
 def written_by_hand(
-    module: Any, names: Sequence[str], weights: Sequence[Tensor], images: Tensor, *, channels_last: bool = False
+    module: Any,
+    names: Sequence[str],
+    weights: Sequence[Tensor],
+    images: Tensor,
+    *,
+    channels_last: bool = False,
+    kernels: None = None,
 ) -> Tensor:
     """What :func:`batched_logits` gives, for compact's plain and bn networks alone, of more than one pixel at once."""
     assert not channels_last, "a chunk of one pixel"

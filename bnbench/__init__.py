@@ -5,6 +5,8 @@ The public names below load on first use, so that importing the package stays fa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,14 @@ _HOMES = {
     "run": "bnbench.interactive.run",
 }
 
+# Functions whose refusals are written for the command, each with the options that its own arguments name otherwise.
+_REFUSE_AS_THE_COMMAND: dict[str, dict[str, str]] = {
+    "build_report": {},
+    "load": {},
+    "load_data": {"data_folder": "folder", "profile": "profile"},
+    "load_plane": {"arms": "arm"},
+}
+
 __all__ = [
     "PROFILES",
     "BatchNorm",
@@ -88,7 +98,24 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bnbench' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    found = getattr(import_module(_HOMES[name]), name)
+    if name in _REFUSE_AS_THE_COMMAND:
+        globals()[name] = found = _naming_arguments(name, found)
+    return found
+
+
+def _naming_arguments(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a public function that names its own arguments where it refuses, in place of the command's options."""
+
+    @wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        from bnbench.interactive.naming import errors_name_arguments, names_of
+
+        with errors_name_arguments(names_of(function, **_REFUSE_AS_THE_COMMAND[name])):
+            return function(*given, **named)
+
+    called.__module__ = __name__  # pickled as the public function that it is
+    return called
 
 
 def __dir__() -> list[str]:

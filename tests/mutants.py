@@ -21,7 +21,7 @@ import torch
 
 from bnbench.arms.networks import ConvolutionalNetwork
 from bnbench.inputs import data, masks
-from bnbench.mpo import batch_norm, gradient, landscape, objective, plane
+from bnbench.mpo import gradient, landscape, objective, plane, side_by_side
 from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.mpo.fit import Fit
 from bnbench.sweep import measure, start
@@ -126,9 +126,9 @@ MUTANTS = (
     ),
     Mutant(
         "BN with running statistics 0 and 1",
-        batch_norm._normalize,
-        "F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)",
-        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=_EPSILON)",
+        side_by_side.normalize,
+        "F.batch_norm(maps, None, None, scale, shift, training=True, eps=epsilon)",
+        "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=epsilon)",
         "bn: loss at the start",
         _BN,
     ),
@@ -214,7 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam's state shared between arms",
-        Fit.advance,
+        Fit.take,
         "self.optimizer.step()",
         "_shared_step(self.optimizer)",
         "bn: black loss, step 2",
@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam without bias correction",
-        Fit.advance,
+        Fit.take,
         "self.optimizer.step()",
         "_uncorrected_step(self.optimizer)",
         "plain: black loss, step 2",
@@ -230,15 +230,15 @@ MUTANTS = (
     ),
     Mutant(
         "the cosine one step ahead",
-        Fit._set_learning_rate,
-        "self.step / self.training.steps",
-        "(self.step + 1) / self.training.steps",
+        Fit.rates_at,
+        "step / self.training.steps",
+        "(step + 1) / self.training.steps",
         "plain: black loss, step 2",
         _BY_HAND,
     ),
     Mutant(
         "no clipping",
-        Fit.advance,
+        Fit.take,
         "self.training.clip",
         "float('inf')",
         "plain: black loss, step 3, clipped",
@@ -342,7 +342,7 @@ MUTANTS = (
     ),
     Mutant(
         "half the learning rate where it is constant",
-        Fit._set_learning_rate,
+        Fit.rates_at,
         "factor = 1.0",
         "factor = 0.5",
         "plain, other settings: black loss, step 2",

@@ -130,7 +130,7 @@ def _ensemble_values(plane: Plane, mask: Mask, data: DataSet, policy: BnPolicy, 
 
 
 def _pixel_table(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
-    """A landscape as a table, a row per pixel in reading order."""
+    """Return a landscape as a table, a row per pixel in reading order."""
     rows, columns = np.indices(mask.shape)
     return pd.DataFrame(
         {

@@ -88,7 +88,7 @@ def black_share(mask: Mask) -> float:
 
 
 def _permille(p: object) -> int:
-    """A fill probability in thousandths, from any kind of number; truth values and what has several are none."""
+    """Return a fill probability in thousandths, from any kind of number; truth values and what has several are none."""
     number = math.nan
     kind = str(getattr(p, "dtype", type(p).__name__))
     if "bool" not in kind and "complex" not in kind and not getattr(p, "ndim", 0):
@@ -102,7 +102,7 @@ def _permille(p: object) -> int:
 
 
 def _whole(seed: object) -> int:
-    """A seed as Python's own whole number."""
+    """Return a seed as Python's own whole number."""
     number = 0
     if not isinstance(seed, bool | np.bool_):
         with suppress(TypeError):
@@ -127,7 +127,7 @@ def _check_size(shape: Sequence[int], least: int, what: str) -> None:
 
 
 def _times(shape: Sequence[int]) -> str:
-    """A shape as it is read: 30×20."""
+    """Return a shape as it is read: 30×20."""
     return "×".join(map(str, shape)) or "none"
 
 
@@ -168,7 +168,7 @@ def picture_to_mask(picture: Any, level: float = 0.5) -> Mask:
 
 
 def _values(picture: Any) -> NDArray[Any]:
-    """A picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
+    """Return a picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
     if hasattr(picture, "convert") and hasattr(picture, "mode"):
         if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
             return np.asarray(picture) / 65_535

@@ -18,4 +18,5 @@ MEASURE = Measure(
     better="higher",
     of_pixels=black_accuracy,
     trained_column=True,
+    trained_title="accuracy, trained black pixels only",
 )

@@ -10,6 +10,8 @@ from bnbench.measures.measure import Measure, Pixels
 
 # The measures that every fit's summary has, in the order of its columns; later ones follow by name.
 ALWAYS_STORED = ("black", "white", "difference", "black_loss", "white_loss")
+# The two readings of a sweep: the accuracy contrast, and the objective by J and by right. Tables name them first.
+READINGS = ("difference", "objective", "right")
 _MACHINERY = ("measure", "registry")
 
 
@@ -38,7 +40,7 @@ def pixel_values(pixels: Pixels) -> dict[str, float]:
 def compared_columns() -> dict[str, str]:
     """Return the columns of the table of fits in which arms are compared, with their titles.
 
-    Those that are also compared over trained pixels alone come first: they sum up both colours.
+    The two readings come first, then what else is also compared over trained pixels alone.
     """
-    ordered = sorted(REGISTERED, key=lambda measure: not measure.trained_title)
+    ordered = sorted(REGISTERED, key=lambda measure: (measure.name not in READINGS, not measure.trained_title))
     return {column: title for measure in ordered for column, title in measure.columns.items()}

@@ -18,4 +18,5 @@ MEASURE = Measure(
     better="lower",
     of_pixels=white_accuracy,
     trained_column=True,
+    trained_title="accuracy, trained white pixels only",
 )

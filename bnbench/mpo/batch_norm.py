@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from bnbench.mpo.side_by_side import normalize, normalize_side_by_side
+
 try:
     from torch._C._functorch import is_batchedtensor as _is_vmapped
 except ImportError:  # another version of torch: its own rule is slower, not wrong
@@ -25,45 +27,6 @@ except ImportError:  # another version of torch: its own rule is slower, not wro
 
 
 _EPSILON = 1e-5
-
-
-def _normalize(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return F.batch_norm(maps, None, None, scale, shift, training=True, eps=_EPSILON)
-
-
-class _SideBySide(torch.autograd.Function):
-    """P networks' normalizations of C channels each as one of P · C channels.
-
-    PyTorch's own rule for ``vmap`` normalizes, then scales and shifts in passes of their own: at compact's
-    shapes a step of the bn arm takes 10 % longer. What the rule computes has a graph of its own; the
-    backward pass is for transforms below ``vmap``.
-    """
-
-    forward = staticmethod(_normalize)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return gradients with respect to maps, scale and shift."""
-        maps, scale, shift = ctx.saved_tensors
-        _, mean, inverse = torch.native_batch_norm(maps, scale, shift, None, None, True, 0.0, _EPSILON)
-        saved = (maps, scale, None, None, mean, inverse, True, _EPSILON)
-        of_maps, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(upstream, *saved, [True] * 3)
-        return of_maps, of_scale, of_shift
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
-        """Maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
-        networks = info.batch_size
-        maps, scale, shift = (
-            value.expand(networks, *value.shape) if axis is None else value.movedim(axis, 0)
-            for value, axis in zip(inputs, in_dims, strict=True)
-        )
-        normalized = _normalize(maps.transpose(0, 1).flatten(1, 2), scale.flatten(), shift.flatten())
-        return normalized.unflatten(1, (networks, -1)), 1
 
 
 class BatchNorm(nn.Module):
@@ -91,8 +54,8 @@ class BatchNorm(nn.Module):
         """Normalize maps of shape (B, C, …)."""
         scale = self.scale + self.offset
         if self.reference == 0:
-            own: Tensor = (_SideBySide.apply if _is_vmapped(scale) else _normalize)(maps, scale, self.shift)
-            return own
+            way = normalize_side_by_side if _is_vmapped(scale) else normalize
+            return way(maps, scale, self.shift, _EPSILON)
         return _normalize_by(self.reference, maps, scale, self.shift, _EPSILON)
 
 
@@ -125,7 +88,7 @@ class _Recalibrated(TorchFunctionMode):
 
 @contextmanager
 def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
-    """Within, BN uses the statistics of a batch's first ``reference`` images; outside, of all."""
+    """Let BN use, within the block, the statistics of a batch's first ``reference`` images; outside, of all."""
     layers = [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
     for layer in layers:
         layer.reference = reference

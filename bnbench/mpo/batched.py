@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bnbench.mpo.convolutions import Convolutions, Kernels
 
 _LOCK = threading.Lock()  # a cluster's worker may run fits in threads, and torch's settings are for all of them
 _ORDINARY = ExitStack()
@@ -70,7 +72,13 @@ def ordinary_attention() -> Iterator[None]:
 
 
 def batched_logits(
-    module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor, *, channels_last: bool = False
+    module: nn.Module,
+    names: Sequence[str],
+    weights: Sequence[Tensor],
+    images: Tensor,
+    *,
+    channels_last: bool = False,
+    kernels: Kernels | None = None,
 ) -> Tensor:
     """Return logits of P networks.
 
@@ -81,13 +89,15 @@ def batched_logits(
         images: one minibatch for each network, shape (P, B, C, H, W), or a shared one, (B, C, H, W).
         channels_last: of one network alone, whether its maps lie with channels last in memory
             (:func:`takes_channels_last`); the order of its convolutions' weights decides that of its maps.
+        kernels: what computes the convolutions of several networks; by default torch's grouped ones.
 
     Returns:
         Shape (P, B, classes).
     """
 
     def logits(own: tuple[Tensor, ...], seen: Tensor) -> Tensor:
-        return call_with(module, names, own, seen)
+        with Convolutions(kernels) if kernels else nullcontext():
+            return call_with(module, names, own, seen)
 
     shared = images.dim() == 4
     if len(weights[0]) == 1:  # One network needs no vmap, which costs up to 10 % at wide layers.

@@ -5,15 +5,19 @@ Letters: P pixels of a step, B images that a pixel sees, n weights, d directions
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from bnbench.mpo.batched import batched_logits, losses_and_hits, takes_channels_last
+from bnbench.mpo.convolutions import Kernels
 from bnbench.mpo.flops import count_flops
 from bnbench.mpo.images import Images
 from bnbench.mpo.objective import Targets, is_clamped, weighted_objective
 from bnbench.mpo.plane import Plane, with_origin
 from bnbench.mpo.replayed import Replayed
+from bnbench.mpo.strategy import Strategy, Trial
 
 CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cache.
 
@@ -21,8 +25,9 @@ CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cac
 class ObjectiveGradient:
     """Computes many pixels' networks a chunk at a time; the gradients of chunks add up.
 
-    So memory does not grow with the number of pixels in a step. A GPU replays a recording of the whole step
-    (:class:`~bnbench.mpo.replayed.Replayed`) once that has proved equal.
+    So memory does not grow with the number of pixels in a step. A GPU tries other kernels for the convolutions of
+    many networks on the first step (:class:`~bnbench.mpo.strategy.Trial`), and replays a recording of the whole
+    step (:class:`~bnbench.mpo.replayed.Replayed`) once that has proved equal.
 
     Args:
         plane: yields the pixels' networks.
@@ -52,6 +57,11 @@ class ObjectiveGradient:
         self.is_autocast = precision == "bfloat16"
         self.names = [layer.name for layer in plane.layers]
         self.replayed = Replayed() if replays and plane.vectors.is_cuda else None
+        self.kernels: Kernels | None = None  # of convolutions; torch's own where none are named
+        self.strategy: Strategy | None = None  # unknown until the first step of a GPU tries them
+        self.trial: Trial | None = None  # of several networks at once; one alone is an ordinary convolution
+        if self.replayed and chunk > 1:
+            self.trial = Trial(precision, record=self.replayed.record)
         self.channels_last: bool | None = None  # unknown until a chunk of one pixel asks
         self.forward_visits = 0  # (pixel, image) pairs that only a forward pass saw
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
@@ -76,6 +86,7 @@ class ObjectiveGradient:
         if not find_clamped:
             self.gradient_visits += len(pixels) * images.shape[-1]
             step = frame, pixels, *targets, images
+            self.settle(*step)
             if not self.replayed:
                 return self._gradient(*step)
             gradient, losses, accuracies = self.replayed(self._gradient, *step)
@@ -91,6 +102,42 @@ class ObjectiveGradient:
         rest = frame, pixels[live], *targets.part(live), _minibatches(images, live)
         gradient, losses[live], accuracies[live] = self._gradient(*rest)
         return gradient, losses, accuracies
+
+    def settle(self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor) -> None:
+        """Choose what computes the convolutions, by one step; it waits for the device. Later calls do nothing.
+
+        No pixel is clamped meanwhile, so that all gradients are compared, and none hangs on a rounding.
+
+        Args:
+            frame: as of :meth:`step`, as are the others.
+            pixels: of the step.
+            factors: of the step's targets.
+            has_threshold: of the step's targets.
+            images: of the step.
+        """
+        if not self.trial or len(pixels) < 2:
+            return
+
+        def compute(kernels: Kernels | None) -> tuple[Tensor, ...]:
+            self.kernels = kernels
+            return self._gradient(frame, pixels, factors, has_threshold, images)
+
+        trial, self.trial = self.trial, None
+        threshold, self.threshold = self.threshold, math.inf
+        try:
+            self._use(trial.chosen(compute))
+        finally:
+            self.threshold = threshold
+
+    def keep(self, name: str) -> None:
+        """Go on with the kernels that an earlier part of the fit has used, if they can be had here."""
+        strategy = self.trial.kept(name) if self.trial and name else None
+        if strategy:
+            self.trial = None
+            self._use(strategy)
+
+    def _use(self, strategy: Strategy) -> None:
+        self.strategy, self.kernels = strategy, strategy.kernels
 
     def _gradient(
         self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor
@@ -110,6 +157,14 @@ class ObjectiveGradient:
         """Why a GPU does not replay its steps; empty where it does, and where there is none."""
         return self.replayed.refusal if self.replayed else ""
 
+    @property
+    def notes(self) -> list[str]:
+        """What a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
+        notes = [f"its steps were not replayed as one CUDA graph ({self.refusal})"] if self.refusal else []
+        if self.strategy and self.strategy.is_refused:
+            notes.append(f"other kernels for its convolutions were refused: {self.strategy}")
+        return notes
+
     def flops(self, image_shape: tuple[int, int, int]) -> float:
         """Return the floating-point operations of all calls so far."""
         one = count_flops(self.plane, image_shape)
@@ -122,7 +177,7 @@ class ObjectiveGradient:
         module, seen = self.plane.module, self.data.pixels[images]
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=self.is_autocast):
             last = len(weights[0]) == 1 and self._takes_channels_last(weights)
-            logits = batched_logits(module, self.names, weights, seen, channels_last=last)
+            logits = batched_logits(module, self.names, weights, seen, channels_last=last, kernels=self.kernels)
         losses, hits = losses_and_hits(logits.to(weights[0].dtype), self.data.labels[images])
         return losses.mean(1), hits.to(losses.dtype).mean(1)
 

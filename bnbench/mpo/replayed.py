@@ -6,21 +6,16 @@ The shapes of a fit's steps never change, so that one launch can stand for all o
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-Function = Callable[..., tuple[Tensor, ...]]
-Work = Callable[[], tuple[Tensor, ...]]
-Recording = tuple[Callable[[], object], tuple[Tensor, ...]]
+from bnbench.mpo.cuda_graph import Recording, Work, record_graph
 
-_FROM = "2.14"  # what an earlier torch leaves behind after a failed recording can make later fits fail
-_RECORDING = threading.Lock()  # a cluster's worker may run fits in threads
-_WARM_UPS = 2  # libraries choose kernels and workspaces in the first calls, which a recording must not hold
-_TOLERANCE = 1e-3  # relative; the same kernels round alike, and inputs that were recorded too are off by far more
+Function = Callable[..., tuple[Tensor, ...]]
+
+TOLERANCE = 1e-3  # relative; the same kernels round alike, and inputs that were recorded too are off by far more
 
 
 class Replayed:
@@ -31,7 +26,7 @@ class Replayed:
     function goes on being computed. From the third on it is replayed alone.
 
     Args:
-        record: see :func:`record_graph`.
+        record: see :func:`~bnbench.mpo.cuda_graph.record_graph`.
 
     Attributes:
         refusal: why it is not replayed; empty while nothing speaks against it.
@@ -64,12 +59,11 @@ class Replayed:
         replay = None
         try:
             replay, self._outputs = self.record(lambda: function(*self._inputs), inputs[0].device)
-            errors = [_relative(*pair) for pair in zip(self._replayed(inputs, replay), values, strict=True)]
+            errors = [relative_error(*pair) for pair in zip(self._replayed(inputs, replay), values, strict=True)]
         except Exception as refused:  # what cannot be recorded, too little memory: the function itself worked
-            cause = refused.__context__ or refused  # of what went wrong first, torch reports the consequence
-            self.refusal = f"{cause}".partition("\n")[0] or type(cause).__name__
+            self.refusal = reason(refused)
         else:
-            if not all(error <= _TOLERANCE for error in errors):  # not-a-number is no proof
+            if not all(error <= TOLERANCE for error in errors):  # not-a-number is no proof
                 self.refusal = f"a replay was off by {', '.join(f'{error:.1e}' for error in errors)}"
         if self.refusal:
             self._inputs = self._outputs = ()  # a recording's memory is given back
@@ -83,37 +77,13 @@ class Replayed:
         return self._outputs
 
 
-def record_graph(work: Work, device: torch.device) -> Recording:
-    """Record what ``work`` launches on a GPU; it may not wait for the device.
-
-    Returns:
-        What launches all of it again, and the tensors that hold its values afterwards.
-
-    Raises:
-        RuntimeError: it waits for the device, or copies from the processor's memory; there is too little
-            memory; or this torch is older than 2.14.
-    """
-    if torch.__version__ < _FROM:  # compared as versions
-        raise RuntimeError(f"torch {torch.__version__} is older than {_FROM}")
-    graph = torch.cuda.CUDAGraph()
-    # The current stream is entered as well, because a recording that fails does not leave its own.
-    with _RECORDING, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
-        beside, current = _stream(device), torch.cuda.current_stream()
-        beside.wait_stream(current)
-        with torch.cuda.stream(beside):
-            for _ in range(_WARM_UPS):
-                work()
-        current.wait_stream(beside)
-        with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
-            values = work()
-    return graph.replay, values
+def reason(refused: Exception) -> str:
+    """Return why something could not be recorded: of what went wrong first, torch reports the consequence."""
+    cause = refused.__context__ or refused
+    return f"{cause}".partition("\n")[0] or type(cause).__name__
 
 
-@lru_cache
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """One for each GPU: libraries keep memory for every stream that they have seen."""
-    return torch.cuda.Stream(device)
-
-
-def _relative(actual: Tensor, expected: Tensor) -> float:
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """Return the norm of the difference as a share of the expected norm."""
+    actual, expected = actual.double(), expected.double()
     return float((actual - expected).norm() / expected.norm().clamp(min=1e-30))

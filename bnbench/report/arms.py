@@ -12,10 +12,14 @@ from bnbench.protocol.protocol import BUILT_IN
 from bnbench.stats import differences
 
 _LONGEST_LABEL = 24
+_CONTRAST = "difference_trained"  # over the pixels that the objective, too, is read over
 
 
 class ComparedArms(NamedTuple):
-    """Two arms and their pairs, as :func:`bnbench.stats.differences.paired` gives them; at least one pair."""
+    """Two arms and their pairs in accuracy contrast over trained pixels; at least one pair.
+
+    The pairs are as :func:`bnbench.stats.differences.paired` gives them.
+    """
 
     pairs: pd.DataFrame
     first: str
@@ -31,22 +35,22 @@ def compared_arms(fits: pd.DataFrame) -> ComparedArms | None:
     """Choose the two arms that the report compares: plain and bn, else the first two that share a pair.
 
     Args:
-        fits: a row per fit: ``arm, p, seed, difference``.
+        fits: a row per fit: ``arm, p, seed, difference_trained``.
     """
     for first, second in combinations(arm_order(fits["arm"]), 2):
-        if len(pairs := differences.paired(fits, first, second)):
+        if len(pairs := differences.paired(fits, first, second, _CONTRAST)):
             return ComparedArms(pairs, first, second)
     return None
 
 
 def arm_order(arms: Iterable[str]) -> list[str]:
-    """Distinct arms: the built-in ones in their order, then foreign ones by name."""
+    """Return the distinct arms: the built-in ones in their order, then foreign ones by name."""
     distinct = set(arms)
     return [arm for arm in BUILT_IN if arm in distinct] + sorted(distinct - set(BUILT_IN))
 
 
 def arm_labels(arms: Iterable[str]) -> dict[str, str]:
-    """Short names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
+    """Return names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
     order = arm_order(arms)
     short = [arm.rpartition(":")[2] for arm in order]
     labels = {}

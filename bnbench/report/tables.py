@@ -92,7 +92,7 @@ def fits_table(sweep: Sweep) -> pd.DataFrame:
     """
     keys = ["arm", "p", "seed"]
     if sweep.summaries.empty:
-        return pd.DataFrame(columns=[*keys, "policy", "black", "white", "difference"])
+        return pd.DataFrame(columns=[*keys, "policy", "black", "white", "difference", "difference_trained"])
     table = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)
     if "wall_seconds" in sweep.provenance:
         table = table.merge(sweep.provenance[[*keys, "wall_seconds"]], on=keys, how="left")
@@ -152,12 +152,13 @@ def _compared(fits: pd.DataFrame, first: str, second: str) -> dict[str, tuple[st
 
 
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
-    """Return the paired difference of every two arms that share a (p, seed): a row per two arms."""
+    """Return the paired difference of every two arms that share a (p, seed): over trained pixels, then over all."""
     rows = []
     for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
-        pairs = differences.paired(fits, first, second)
-        if len(pairs):
-            rows.append({"first": first, "second": second, **pairs_summary(pairs)})
+        for pixels, value in (("trained", "difference_trained"), ("all", "difference")):
+            pairs = differences.paired(fits, first, second, value)
+            if len(pairs):
+                rows.append({"first": first, "second": second, "pixels": pixels, **pairs_summary(pairs)})
     return pd.DataFrame(rows)
 
 

@@ -164,7 +164,7 @@ def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     return found.drop_duplicates([*IDENTIFYING, "pixels"], ignore_index=True), broken
 
 
-def read_asked(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
+def read_done(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
     """Return those of some evaluations that are done, as :func:`read_evaluations` gives them.
 
     Raises:
@@ -178,8 +178,9 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 
     Without rows where no evaluation has them.
     """
-    columns = [*table.columns, *(name for name in ENSEMBLE_COLUMNS if name not in table)]
-    wanted = table[table["pixels"] == "all"].reindex(columns=columns)
+    wanted = table[table["pixels"] == "all"].reindex(
+        columns=[*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
+    )
     wanted = wanted[wanted["ensemble"].notna()]
     means = wanted.groupby(["protocol", "split", "images", "policy", "arm"], sort=False)
     fits = means.size().rename("fits")

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.mpo.cuda_graph import RECORDING
 from bnbench.process.locks import held
 from bnbench.process.surroundings import set_anew
 
@@ -55,7 +56,7 @@ def parse_devices(text: str, option: str = "--devices") -> tuple[str, ...]:
             names += cuda
         elif name == "cpu" or name in cuda:
             names.append(name)
-        elif re.fullmatch(r"cuda(:\d+|:\*)?", name):
+        elif re.fullmatch(r"cuda(:[0-9]{1,4}|:\*)?", name):
             raise RequestError(f"{option} {text}: this machine has no device {name}; use one of {here}.")
         else:
             raise RequestError(f"{option} {text}: {name!r} is not a device; use auto, cuda:* or one of {here}.")
@@ -179,7 +180,8 @@ def free_cached_memory(device: str) -> None:
     """Hand back what an attempt has left, so that the next one, or another process, finds room."""
     gc.collect()
     if device.startswith("cuda"):
-        torch.cuda.empty_cache()
+        with RECORDING:  # of another fit in this process
+            torch.cuda.empty_cache()
 
 
 def device_name(device: str) -> str:

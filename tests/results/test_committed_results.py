@@ -21,6 +21,7 @@ from bnbench.results import layout
 
 RESULTS, REPORTS = (Path(__file__).parents[2] / name for name in ("results", "reports"))
 SWEEP = RESULTS / "quick"
+HEADLINE = "difference, trained pixels only"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def gaps_of(sweep: Path, fits: pd.DataFrame | None = None, *, trained: bool = False) -> pd.Series:
-    """plain − bn of every (p, seed), straight from all or trained pixels; of some fits, or of all that are there."""
+def gaps_of(sweep: Path, fits: pd.DataFrame | None = None, *, trained: bool = True) -> pd.Series:
+    """plain − bn of every (p, seed), straight from trained or all pixels; of some fits, or of all that are there."""
     paths = sorted((sweep / "fits").glob("*.parquet"))
     if fits is not None:
         paths = [layout.fit_path(sweep, FitKey(arm, p, seed)) for arm, p, seed in fits.to_numpy().tolist()]
@@ -43,6 +44,11 @@ def gaps_of(sweep: Path, fits: pd.DataFrame | None = None, *, trained: bool = Fa
     means = pixels.groupby(["p", "seed", "arm", "black"])["test_accuracy"].mean().unstack()
     wide = (means[True] - means[False]).unstack("arm")
     return (wide["plain"] - wide["bn"]).dropna()
+
+
+def quantity_of(report: Path, quantity: str) -> pd.Series:
+    """A row of a report's table of quantities."""
+    return pd.read_csv(report / "tables" / "quantities.csv", index_col="quantity").loc[[quantity]].iloc[0]
 
 
 def interval(gaps: pd.Series) -> list[float]:
@@ -63,13 +69,15 @@ def gaps() -> pd.Series:
 @pytest.mark.parametrize("profile", ["quick", "compact"])
 def test_a_kept_report_is_of_the_fits_that_are_there(profile: str) -> None:
     fits = pd.read_csv(REPORTS / profile / "tables" / "fits.csv")  # a sweep may have gone on since
-    gaps = gaps_of(RESULTS / profile, fits[["arm", "p", "seed"]])
-    row = pd.read_csv(REPORTS / profile / "tables" / "quantities.csv").iloc[0]
-    assert (row["pairs"], row["wins"]) == (len(gaps), (gaps > 0).sum())
-    assert_allclose(row[["gap", "low", "high"]].to_list(), interval(gaps), rtol=1e-5)
+    for pixels, quantity in ((True, HEADLINE), (False, "difference, all pixels")):
+        gaps = gaps_of(RESULTS / profile, fits[["arm", "p", "seed"]], trained=pixels)
+        row = quantity_of(REPORTS / profile, quantity)
+        assert (row["pairs"], row["wins"]) == (len(gaps), (gaps > 0).sum())
+        assert_allclose(row[["gap", "low", "high"]].to_list(), interval(gaps), rtol=1e-5)
     assert not fits.duplicated(["arm", "p", "seed"]).any()
 
 
+@pytest.mark.nightly
 def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Series) -> None:
     d, by_p = gaps, gaps.groupby("p")
     df = len(d) - by_p.ngroups
@@ -77,7 +85,7 @@ def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Serie
     signs = np.random.default_rng(1).choice([-1, 1], (100_000, len(d)))
     flip = np.mean(np.abs(signs @ d.to_numpy()) >= abs(d.sum()) - 1e-12)
     per_p = by_p.apply(lambda x: stats.ttest_1samp(x, 0).pvalue if len(x) > 1 else math.nan)
-    row = pd.read_csv(report / "tables" / "quantities.csv").iloc[0]
+    row = quantity_of(report, HEADLINE)
     assert (row["pairs"], row["df"], row["wins"]) == (len(d), df, (d > 0).sum())
     assert_allclose(row[["gap", "low", "high"]].to_list(), [gap, low, high], rtol=1e-5)
     assert_allclose(row["effect_size"], d.mean() / d.std(), rtol=1e-5)
@@ -92,10 +100,10 @@ def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Serie
     assert re.search(numbers, text)
 
 
+@pytest.mark.nightly
 def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     theirs = pd.read_csv(Path(style.__file__).with_name("authors.csv")).pivot(index="p", columns="arm")["difference"]
-    alike = gaps_of(SWEEP, trained=True)  # as theirs
-    ours, theirs = alike.groupby("p").mean().align(theirs["plain"] - theirs["bn"], join="inner")
+    ours, theirs = gaps.groupby("p").mean().align(theirs["plain"] - theirs["bn"], join="inner")
     row = pd.read_csv(report / "tables" / "agreement.csv").iloc[-1]
     assert_allclose(row["level"], (ours - theirs).mean(), rtol=1e-4)
     rho = stats.spearmanr(ours, theirs).statistic if len(ours) > 2 else math.nan
@@ -103,9 +111,10 @@ def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     seeds = gaps.groupby("seed").sum().to_numpy(float)  # sums of float32 would differ from those of float64
     flips = np.array(np.meshgrid(*[[-1, 1]] * len(seeds))).reshape(len(seeds), -1).T  # every pattern
     flipped = np.mean(np.abs(flips @ seeds) >= abs(seeds.sum()) - 1e-12)
-    assert_allclose(pd.read_csv(report / "tables" / "quantities.csv")["seed_flip_p"][0], flipped)
+    assert_allclose(quantity_of(report, HEADLINE)["seed_flip_p"], flipped)
 
 
+@pytest.mark.nightly
 def test_the_committed_report_is_one_of_today(report: Path) -> None:
     (here,), (kept,) = (
         json.loads((folder / "report.json").read_text())["protocols"] for folder in (report, REPORTS / "quick")

@@ -19,7 +19,8 @@ from bnbench.protocol.picture_text import picture_bits, picture_name, picture_te
 from bnbench.protocol.profiles import PROFILES, title
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
-from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.checks import check_fit
+from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.sweeps import read_sweep
 from tests.cli.test_cli import Answer, bnbench

@@ -24,7 +24,8 @@ _WHY = (
     "and stratified, over 9 × 5 pairs, about 91 times."
 )
 _SENSITIVITY_NOTE = (
-    "The first row is the headline; columns as in the table of all quantities; each set is summed up alone"
+    "Over trained pixels. The first row is the headline; columns as in the table of all quantities; each set is summed "
+    "up alone"
 )
 _AGREEMENT_NOTE = (
     "Over trained pixels, as theirs. Means over the p that both have; level: ours − theirs; lowest, highest: its "
@@ -43,14 +44,14 @@ def chapter(
         authors: their curves, where they are of the same images.
         compared: the arms to compare, or None.
     """
-    sentences, shown = [], []
+    sentences, shown, trained = [], [], tables.over_trained(fits)
     if compared:
         shown += [readings_table(fits, compared), paired_table(compared)]
         sentences += [seeds_words(compared), exploratory_words(shown[1].frame), _WHY]
-        frame = sensitivity_table(fits, diverged, compared)
+        frame = sensitivity_table(trained, diverged, compared)
         title = f"The gap {compared.gap_name}, counted otherwise"
         shown.append(Table("sensitivity", title, _SENSITIVITY_NOTE, frame))
-    sentences.append(diverged_words(sensitivity.counts(fits, diverged), compared))
+    sentences.append(diverged_words(sensitivity.counts(trained, diverged), compared))
     if authors is not None:
         frame = agreement_table(fits, authors, compared)
         shown.append(Table("agreement", "Against the authors' own figure 4", _AGREEMENT_NOTE, frame))

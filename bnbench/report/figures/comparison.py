@@ -31,14 +31,14 @@ def comparison(
 ) -> Figure:
     """Overlay figure 4a of several sweeps: an arm keeps its colour, a sweep has its kind of line and marker.
 
-    Beside the authors' curves it is over trained pixels, which alone they measure; else over all pixels.
+    As figure 4a of each, it is over trained pixels.
 
     Args:
         sweeps: name and fits of each sweep.
         elsewhere: the names of those that were not measured on test images.
         authors: their curves, or None.
     """
-    shown = sweeps if authors is None else [(name, over_trained(fits)) for name, fits in sweeps]
+    shown = [(name, over_trained(fits)) for name, fits in sweeps]
     draw: NarrowDrawing = partial(_draw, shown, authors)
     caption = _caption(shown, elsewhere, authors=authors is not None)
     return Figure("comparison", draw, caption, _table(sweeps), draw)
@@ -82,11 +82,10 @@ def _caption(sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str
     counts = [f"{name}: {counted(len(fits), 'fit')}, {seeds_words(fits)}" for name, fits in sweeps]
     text = (
         "Figure 4a of all protocols. Colour: arm; marker and kind of line: protocol. "
-        f"Mean over seeds ± one standard deviation (ddof = 1). {'; '.join(counts)}."
+        f"Over trained pixels. Mean over seeds ± one standard deviation (ddof = 1). {'; '.join(counts)}."
     )
     if elsewhere:
         text += f" On held-out training images, not on test images: {'; '.join(elsewhere)}."
     if authors:
-        text += " Over trained pixels, which alone the authors measure."
         text += f" {AUTHORS_NOTE}{', on test images' if elsewhere else ''}."
     return text

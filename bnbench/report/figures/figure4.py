@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,22 +26,21 @@ PANEL = 7.2 / 2.54  # height of a panel by itself
 def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str = "test") -> list[Figure]:
     """Return figure 4 across two columns for print, then its panels a and b, which a narrow screen can stack.
 
-    Beside the authors' curves it is over trained pixels, which alone they measure; else over all pixels.
+    It is over trained pixels: the authors measure those alone, and the objective beside it is read over them.
 
     Args:
-        fits: a row per fit: ``arm, p, seed, black, white, difference``; beside the authors' curves also those three
-            over trained pixels, such as ``difference_trained``.
+        fits: a row per fit: ``arm, p, seed, black, white, difference``, and those three over trained pixels, such as
+            ``difference_trained``.
         authors: their curves, or None to leave them out.
         split: the images that were measured on, for the labels.
     """
-    shown = fits if authors is None else over_trained(fits)
-    table = per_p_table(fits)
+    shown, table = over_trained(fits), per_p_table(fits)
     draws = {"ab": _draw_both, "a": _draw_panel_a, "b": _draw_panel_b}
     return [
         Figure(
             name=f"figure4{panels if len(panels) == 1 else ''}",
             draw=partial(draw, shown, authors, split),
-            caption=figure4_caption(shown, split, panels, authors=authors is not None),
+            caption=figure4_caption(shown, split, panels, pixels="trained", authors=authors is not None),
             table=table,
             on_page=len(panels) == 1,
         )
@@ -52,9 +50,13 @@ def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str 
 
 def figure4_all_pixels(fits: pd.DataFrame, split: str = "test") -> Figure:
     """Return figure 4 over all pixels, without the authors' curves: what a switch on the page shows."""
-    whole, _, _ = figure4(fits, None, split)
-    caption = whole.caption.replace("Figure 4.", "Figure 4 over all pixels.", 1)
-    return replace(whole, name="figure4_all", caption=caption, narrow=partial(_draw_stacked, fits, split), on_page=True)
+    return Figure(
+        name="figure4_all",
+        draw=partial(_draw_both, fits, None, split),
+        caption=figure4_caption(fits, split, "ab", pixels="all"),
+        table=per_p_table(fits),
+        narrow=partial(_draw_stacked, fits, split),
+    )
 
 
 def per_p_table(fits: pd.DataFrame) -> Table:
@@ -174,8 +176,8 @@ def seed_counts(fits: pd.DataFrame) -> dict[str, pd.Series]:
     return {labels[arm].strip(): fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
 
 
-def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool) -> str:
-    """Return the caption of figure 4: ``panel`` is ``ab``, ``a`` or ``b``."""
+def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, authors: bool = False) -> str:
+    """Return the caption of figure 4 over ``all`` or over ``trained`` pixels: ``panel`` is ``ab``, ``a`` or ``b``."""
     letters = {
         "a": "Difference of the mean {0} accuracy over black and over white pixels",
         "b": "the two means of {0} accuracy"
@@ -187,7 +189,7 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, authors: bool
     text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
     if "b" in panel:
         text += "Solid: black pixels, dotted: white pixels. "
-    text += "Over trained pixels, which alone the authors measure. " if authors else ""
+    text += f"Over {pixels} pixels{', which alone the authors measure' if authors else ''}. "
     text += f"{whisker_words(fits)} "
     text += " ".join(_mean_sentences(fits, panel))
     return text + (f" {AUTHORS_NOTE}." if authors else "")

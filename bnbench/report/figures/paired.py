@@ -32,18 +32,15 @@ _MEAN: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (4, 2)
 
 
 def paired(compared: ComparedArms) -> Figure:
-    """Show the gap of two arms over p with its 95 % t intervals, and the mean over all p as a band.
-
-    It is over all pixels, so the authors' gap, which is over trained ones, is not drawn.
-    """
+    """Show the gap of two arms over trained pixels at every p with its 95 % t interval, and the mean over all p."""
     return Figure("paired", partial(_draw, *compared), _caption(*compared), paired_table(compared))
 
 
 def paired_table(compared: ComparedArms) -> Table:
     """Draw the paired difference at every p, with its test."""
     note = (
-        "Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: the same corrected "
-        "for all p by Holm's method"
+        "Over trained pixels. Mean over n pairs with the 95 % t interval, df = n − 1; t, p value: paired t test; holm: "
+        "the same corrected for all p by Holm's method"
     )
     title = f"Paired difference {compared.gap_name} at every p (exploratory)"
     return Table("paired", title, note, differences.paired_per_p(compared.pairs))
@@ -69,7 +66,7 @@ def _draw(pairs: pd.DataFrame, first: str, second: str) -> Drawing:
 
 
 def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The mean at every p and over all, with their intervals; a frame that shows the pairs whatever those are."""
+    """Draw the mean at every p and over all, with their intervals; a frame that shows the pairs whatever those are."""
     per_p, whole = differences.paired_per_p(pairs), differences.overall(pairs)
     if whole.df > 0:
         axes.axhspan(whole.low, whole.high, color=INK, alpha=0.1, linewidth=0)
@@ -85,7 +82,10 @@ def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
 def _caption(pairs: pd.DataFrame, first: str, second: str) -> str:
     """Caption of the paired difference."""
     whole = differences.overall(pairs)
-    head = f"Paired difference {first} − {second} of black − white accuracy: both arms on one mask and data order. "
+    head = (
+        f"Paired difference {first} − {second} of black − white accuracy over trained pixels: both arms on one mask "
+        "and data order. "
+    )
     if pairs.groupby("p").size().max() == 1:
         return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
     head += (

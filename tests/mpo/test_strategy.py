@@ -1,0 +1,187 @@
+"""A GPU's kernels: used only where they computed the fit's own first step as torch does, and in less time.
+
+The clock of these tests is made up, and the device is the processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bnbench.mpo.convolutions import Kernels
+from bnbench.mpo.fit import Fit
+from bnbench.mpo.strategy import Strategy, Trial, Work
+from bnbench.mpo.windows import Gradients, Windows
+from bnbench.protocol.sections import TrainingProtocol
+from tests.cases import ARMS, make_images, make_mask, make_plane
+
+TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=4, learning_rate=1e-2, threshold=1.3)
+ROUNDS = 2  # timed for each strategy, the first of them to warm up
+
+
+class Other(Windows):
+    """Kernels that another machine has."""
+
+
+class Wrong(Windows):
+    def gradients(self, *given: Any) -> Gradients:
+        of_maps, of_weights, of_bias = super().gradients(*given)
+        return None if of_maps is None else 1.01 * of_maps, of_weights, of_bias
+
+
+class NotANumber(Windows):
+    def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
+        result, kept = super().forward(*given)
+        return result * float("nan"), kept
+
+
+class Failing(Windows):
+    def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
+        raise RuntimeError("too little memory\nmore of it")
+
+
+def missing() -> Kernels:
+    raise ModuleNotFoundError("No module named 'triton'")
+
+
+def clock(*seconds: float) -> Callable[[], float]:
+    """A clock by which each strategy in turn takes so long."""
+
+    def moments() -> Iterator[float]:
+        now = 0.0
+        for each in seconds:
+            for _ in range(ROUNDS):
+                yield now
+                now += each
+                yield now
+
+    return moments().__next__
+
+
+tried = partial(Trial, candidates={"windows": Windows}, rounds=ROUNDS - 1)
+
+
+def started(trial: Trial | None, arm: str = "bn", training: TrainingProtocol = TRAINING) -> Fit:
+    black = make_mask()
+    under_way = Fit(make_plane(arm), black, torch.ones_like(black), make_images(), training, chunk=4)
+    under_way.engine.trial = trial
+    return under_way
+
+
+def ended(under_way: Fit) -> Fit:
+    while not under_way.is_done:
+        under_way.advance()
+    return under_way
+
+
+@pytest.mark.parametrize(
+    ("candidates", "seconds", "name", "is_refused"),
+    [
+        ({"windows": Windows}, (3.0, 1.0), "windows", False),
+        ({"windows": Windows}, (1.0, 3.0), "grouped", False),
+        ({"windows": Windows, "fused": Other}, (3.0, 2.0, 1.0), "fused", False),
+        ({"windows": Windows, "fused": Other}, (3.0, 1.0, 2.0), "windows", False),
+        ({"windows": Windows, "fused": Other}, (2.0, 3.0, 1.0), "fused", False),
+        ({"windows": Windows, "fused": missing}, (3.0, 2.0), "windows", False),
+        ({"windows": Windows, "fused": Wrong}, (3.0, 2.0), "windows", True),
+        ({"windows": Windows, "fused": Failing}, (3.0, 2.0), "windows", True),
+        ({"windows": Wrong, "fused": Other}, (3.0,), "grouped", True),
+        ({"windows": NotANumber}, (3.0,), "grouped", True),
+    ],
+)
+def test_the_fastest_that_agrees_is_used(
+    candidates: dict[str, Callable[[], Kernels]], seconds: tuple[float, ...], name: str, is_refused: bool
+) -> None:
+    fit = started(tried(candidates=candidates, clock=clock(*seconds)))
+    fit.advance()
+    strategy = fit.engine.strategy
+    assert strategy is not None
+    assert (strategy.name, strategy.is_refused, fit.engine.trial) == (name, is_refused, None)
+    assert fit.engine.kernels is strategy.kernels
+    assert bool(fit.engine.notes) == is_refused
+    assert "\n" not in str(strategy)
+    assert all(each in str(strategy) for each in (*candidates, "grouped") if len(strategy.reasons) > len(candidates))
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_fit_by_windows_is_the_fit(arm: str) -> None:
+    sgd = replace(TRAINING, optimizer="sgd")  # Adam makes steps of the rounding of what BN takes out, a bias before it
+    usual, by_windows = ended(started(None, arm, sgd)), ended(started(tried(clock=clock(2, 1)), arm, sgd))
+    assert by_windows.engine.kernels is not None
+    torch.testing.assert_close(by_windows.plane.vectors, usual.plane.vectors, rtol=1e-9, atol=1e-9)
+    assert usual.engine.strategy is None
+
+
+def test_a_trial_leaves_no_trace_in_the_fit() -> None:
+    """Bit for bit: what is tried and not used moves nothing, and a trial does not clamp less for the steps."""
+    usual, another = ended(started(None)), ended(started(tried(clock=clock(1, 2))))
+    assert another.rows == usual.rows
+    assert torch.equal(another.plane.vectors, usual.plane.vectors)
+
+
+@pytest.mark.parametrize("seconds", [(2, 1), (1, 2)])
+def test_a_resumed_fit_keeps_its_kernels_and_its_bits(seconds: tuple[float, float]) -> None:
+    undisturbed = ended(started(tried(clock=clock(*seconds))))
+    first = started(tried(clock=clock(*seconds)))
+    for _ in range(2):
+        first.advance()
+    second = started(tried(clock=clock(*reversed(seconds))))  # it would choose otherwise
+    second.load_state_dict(first.state_dict())
+    ended(second)
+    assert second.engine.strategy is not None
+    assert undisturbed.engine.strategy is not None
+    assert second.engine.strategy.name == undisturbed.engine.strategy.name
+    assert torch.equal(second.plane.vectors, undisturbed.plane.vectors)
+    assert second.rows == undisturbed.rows
+
+
+def test_kernels_that_are_not_here_are_chosen_anew_and_a_processor_keeps_none() -> None:
+    first = started(tried(candidates={"windows": Windows, "fused": Other}, clock=clock(3, 2, 1)))
+    first.advance()
+    state = first.state_dict()
+    assert state["kernels"] == "fused"
+    elsewhere = started(tried(candidates={"windows": Windows, "fused": missing}, clock=clock(2, 1)))
+    elsewhere.load_state_dict(state)
+    elsewhere.advance()
+    assert elsewhere.engine.strategy is not None
+    assert elsewhere.engine.strategy.name == "windows"
+    processor = started(None)
+    processor.load_state_dict(state)
+    assert (processor.engine.strategy, processor.engine.kernels) == (None, None)
+    del state["kernels"]  # as an earlier version wrote it
+    processor.load_state_dict(state)
+
+
+def test_what_is_timed_is_a_recording_where_there_is_one() -> None:
+    recorded: list[Work] = []
+
+    def record(work: Work, device: torch.device) -> tuple[Callable[[], object], tuple[Tensor, ...]]:
+        recorded.append(work)
+        if len(recorded) == 2:
+            raise RuntimeError("it cannot be recorded")
+        values = work()
+        return lambda: launched.append(1), values
+
+    launched: list[int] = []
+    fit = started(tried(candidates={"windows": Windows, "fused": Other}, record=record, clock=clock(3, 2, 1)))
+    fit.advance()
+    assert len(launched) == 2 * ROUNDS
+    assert fit.engine.strategy is not None
+    assert fit.engine.strategy.name == "fused"
+
+
+def test_one_network_at_a_time_tries_nothing() -> None:
+    fit = started(tried(), training=TrainingProtocol(black_pixels=1, white_pixels=1, images=6, steps=2))
+    fit.engine.settle(*([torch.zeros(1)] * 5))
+    assert fit.engine.strategy is None
+
+
+def test_a_strategy_says_itself_in_one_line() -> None:
+    assert str(Strategy("grouped")) == "grouped"
+    assert str(Strategy("windows", reasons=("grouped 2 ms", "windows 1 ms"))) == "windows (grouped 2 ms; windows 1 ms)"
