@@ -107,7 +107,7 @@ def _timed_landscape(arm: str, protocol: Protocol, execution: Execution, data: D
     with guest(arm):
         plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
         use_module_path(arm)
-        start, few = time.perf_counter(), protocol.with_knobs(mask_size=_FEW)
+        start, few = time.perf_counter(), protocol.with_knobs(mask_size=_FEW, picture="")
         measured_landscape(plane, moved.measured, headline_policy(plane, protocol), moved, few)
     return (time.perf_counter() - start) * math.prod(protocol.mask.mask_size) / math.prod(_FEW)
 

@@ -46,7 +46,7 @@ def test_a_page_can_be_followed(page: Path, sweeps: bool, desk: pytest.MonkeyPat
             error.add_note(f"in the block of {block.kind} at {page.relative_to(ROOT)}:{block.line}")
             raise
     if page == NOTEBOOK and sweeps:
-        assert Path("letter.png").read_bytes().startswith(b"\x89PNG")
+        assert all(Path(name).read_bytes().startswith(b"\x89PNG") for name in ("letter.png", "ball.png"))
         assert reader.names["black"] > reader.names["white"] + 0.2
 
 
