@@ -96,7 +96,8 @@ def run(
             numbers alone are the rows and columns of one mask.
 
     Returns:
-        The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes.
+        The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes,
+        whose tables of fits and failures begin with a column ``mask_size``, such as ``30x20``.
 
     Raises:
         RequestError: the request cannot be met; the message names the argument, the value and the way out.

@@ -190,7 +190,7 @@ WRONG = {
     "--jobs 0": "--jobs 0: give a whole number from 1 to 1,024, such as 2.",
     "--threads x": "--threads x: give a whole number from 1 to 1,024, such as 2.",
     "--steps 0": "--steps 0",
-    "--steps many": "'many' is not a valid integer",
+    "--steps many": "--steps many: give a whole number",
     "--learning-rate -1": "--learning-rate -1",
     "--widths 8,x": "--widths 8,x: give whole numbers",
     "--widths 8,8": "--widths 8,8 names 2 convolutions but --strides",

@@ -154,7 +154,7 @@ SIZE_FORMS = ("3", "30", "30x20")
         (parse_probs, "0.1:0.9:0.15", ("0.85", "0.8", "such as 0.1")),
         (parse_probs, "0.9:0.1:0.1", ("start:stop:step", "stop ≥ start", "step > 0")),
         (parse_probs, "0.1:0.9:0", ("start:stop:step", "stop ≥ start", "step > 0")),
-        (parse_probs, "0.1:0.9:1E-400000", ("million", "step")),
+        (parse_probs, "0.1:0.9:1E-12", ("million", "step")),
         (parse_seeds, "0", (*SEED_FORMS, "at least 1")),
         (parse_seeds, "-3", (*SEED_FORMS, "at least 1")),
         (parse_seeds, "1.5", (*SEED_FORMS, "at least 1")),
