@@ -78,7 +78,7 @@ _MACHINE = (
     click.option(
         "--per-device",
         type=COUNT,
-        help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
+        help="Fits at once on each device.  [default: measured on a GPU; on the CPU, one a core]",
     ),
     click.option("--jobs", type=COUNT, help="Fits at once, all devices together."),
     click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),

@@ -58,7 +58,7 @@ PROFILES: dict[str, Protocol] = {
     "picture": Protocol(
         "picture",
         data=DataProtocol(dataset="digits", pool=1, held_out=200),
-        network=NetworkProtocol(widths=(8, 16, 32), strides=(1, 2, 1), hidden=64),
+        network=NetworkProtocol(widths=(8, 16, 16), strides=(2, 1, 1), hidden=64),
         training=TrainingProtocol(black_pixels=24, white_pixels=24, images=8, steps=2_500, learning_rate=3e-3),
         measurement=MeasurementProtocol(test_images=500, train_images=400),
     ),
