@@ -44,7 +44,7 @@ class Text(click.ParamType[Any]):
         try:
             return self.parse(value, option) if isinstance(value, str) else value
         except RequestError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(error.as_command) from error
 
 
 class Arms(Text):

@@ -24,11 +24,10 @@ from bnbench.cli.options import (
     knob_options,
     machine_options,
 )
-from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_folder, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid, Protocol
+from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends import BACKENDS, make_backend
 
 
@@ -149,7 +148,7 @@ def run(
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
     request = SweepRequest(
-        _protocol_of(profile, {name: value for name, value in knobs.items() if value is not None}),
+        PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
         Grid(arms, probs, seeds),
         out,
         execution,
@@ -175,11 +174,3 @@ def run(
     is_lost = isinstance(listener, JsonLines) and listener.is_lost
     if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
         sys.exit(1)
-
-
-def _protocol_of(profile: str, knobs: dict[str, Any]) -> Protocol:
-    """Return a profile with some knobs changed; what is wrong with one names its option."""
-    try:
-        return PROFILES[profile].with_knobs(**knobs)
-    except KnobError as error:
-        raise RequestError(error.args[0]) from error

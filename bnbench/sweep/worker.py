@@ -9,7 +9,7 @@ import traceback
 
 import torch
 
-from bnbench.arms.foreign_errors import is_from_outside, said
+from bnbench.arms.foreign_errors import error_text, is_from_outside
 from bnbench.inputs.masks import OneColourError
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
@@ -148,7 +148,7 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
             seconds, details = time.perf_counter() - start, traceback.format_exc()
             kind = "out of memory" if _is_out_of_memory(error) else "error"
             details = details if kind == "error" else ""
-            return record_failure(key, job, kind, said(error), seconds=seconds, slot=str(slot), details=details)
+            return record_failure(key, job, kind, error_text(error), seconds=seconds, slot=str(slot), details=details)
         return record_failure(key, job, kind, message, seconds=time.perf_counter() - start, slot=str(slot))
 
 
@@ -169,7 +169,7 @@ def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = said(error).lower()
+    text = error_text(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 

@@ -107,7 +107,7 @@ def test_a_fit_is_measured_on_the_way_where_that_is_asked_and_else_it_is_said(tm
     small = [*TINY, "--arms", "plain", "--out", "own"]
     assert bnbench(*small, cwd=tmp_path).returncode == 0
     late = bnbench(*small, "--measure-at", "1,2", cwd=tmp_path)
-    assert re.search(r"\b1 fit .*on the way.*--force", late.stderr)
+    assert re.search(r"\b1 fit .*measuring .*--force", late.stderr)
     assert read_sweep(tmp_path / "own").courses.empty
     assert bnbench(*small, "--measure-at", "2,", "--force", cwd=tmp_path).returncode == 0
     steps = sorted(read_sweep(tmp_path / "own").courses["step"].unique())
