@@ -89,7 +89,7 @@ def made_up_fit(key: FitKey, protocol: Protocol, provenance: dict[str, Any]) -> 
 
 
 def _landscape(key: FitKey, protocol: Protocol, generator: np.random.Generator) -> pd.DataFrame:
-    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size)
+    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
     black, white, blur = LEVELS.get(key.arm, FRESH)
     low, high = np.quantile(soft := gaussian_filter(mask.astype(float), blur), [0.02, 0.98])
     share = np.clip((soft - low) / (high - low), 0, 1)

@@ -383,7 +383,7 @@ def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path: Path) -> None:
     write_config(tmp_path / "results", effective_config(SMALL, asked, {}))
     build_report(tmp_path / "results", tmp_path / "report")
     record = record_of(tmp_path / "report")
-    assert numbers(record["missing"]) == ["2", "30"]
+    assert numbers(record["missing"]) == ["2", "30", "28"]
     assert record["missing"] in page_of(tmp_path / "report").text
     assert numbers(record["run"]["Fits"]) == ["2", "30", "2", "3", "5"]
     layout.config_path(tmp_path / "results").write_text("probs = ")
@@ -443,7 +443,7 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path: Path) -> None:
     build_report(tmp_path / "results", tmp_path / "report")
     page = page_of(tmp_path / "report")
     record = record_of(tmp_path / "report")
-    assert numbers(record["missing"]) == ["9", "12", "1"]
+    assert numbers(record["missing"]) == ["9", "12", "2", "1", "0.3", "2"]
     assert "n = 1 to 3 at 2" in page.text
     answer = record["answer"]
     assert answer["case"] == "unfinished"

@@ -158,6 +158,7 @@ ON_TENSORS = {
     "device",
     "graph",
     "graph_pool_handle",
+    "is_current_stream_capturing",
     "stream",
 }  # of a GPU: it is used
 
