@@ -13,7 +13,8 @@ import torch
 
 from bnbench.interactive import values
 from bnbench.interactive.knobs import Knob, protocol_of
-from bnbench.interactive.naming import MessagesOfACall, errors_name_arguments, names_of
+from bnbench.interactive.messages import MessagesOfACall
+from bnbench.interactive.naming import errors_name_arguments, names_of
 from bnbench.interactive.result import SweepResult
 from bnbench.interactive.sizes import SizesResult
 from bnbench.process.surroundings import as_it_was
@@ -102,7 +103,7 @@ def run(
         RequestError: the request cannot be met; the message names the argument, the value and the way out.
         KeyboardInterrupt: it was stopped; all that was computed is kept.
     """
-    names = names_of(run, out="folder")
+    names = names_of(run, out="folder", scheduler="scheduler")
     with errors_name_arguments(names):
         knobs, data_folder = values.data_of(data, knobs, data_folder)
         where = DeviceRequest(

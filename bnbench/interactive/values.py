@@ -243,12 +243,12 @@ def _several(values: Any) -> list[Any]:
 
 
 def _text(value: object) -> str:
-    """A value as text, in which nothing can be seen, too."""
+    """Return a value as text, in which nothing can be seen, too."""
     return repr(value) if isinstance(value, str) and not value.strip() else shown(value)
 
 
 def _decimal(number: Any) -> str:
-    """A number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
+    """Return a number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
     try:
         return shown(number) if isinstance(number, bool) or not isinstance(number, Real) else f"{float(number):.12g}"
     except OverflowError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields
 from typing import Any
 
-from bnbench.errors import RequestError
+from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.written_numbers import HIGHEST, LARGEST
 from bnbench.wording import shown
 
@@ -18,7 +18,7 @@ def knob(text: str, default: Any, **constraints: Any) -> Any:
     Args:
         text: that sentence.
         default: its value in the ``compact`` profile.
-        constraints: ``choices``, ``minimum`` and ``maximum`` (whole numbers; up to a billion where it is not given),
+        constraints: ``choices``, ``minimum`` and ``maximum`` (whole numbers; 2³¹ − 1 where it is not given),
             ``above`` (any number) or ``reads`` (a function of a text and of the option's name that refuses what it
             cannot read); for a tuple also ``length`` and ``separator``; ``wanted`` where the error should say it
             better. A knob
@@ -29,7 +29,11 @@ def knob(text: str, default: Any, **constraints: Any) -> Any:
 
 
 class Section:
-    """Knobs that belong together: a frozen dataclass derived from it holds every knob to its constraints."""
+    """Knobs that belong together: a frozen dataclass derived from it holds every knob to its constraints.
+
+    Raises:
+        KnobError: a knob has a value that it does not accept.
+    """
 
     def __post_init__(self) -> None:
         for knob_field in fields(self):  # type: ignore[arg-type]  # whoever derives from it is a dataclass
@@ -40,15 +44,18 @@ class Section:
                 text = repr(value) if is_odd else shown(value)  # 300 and "300" look alike
                 if isinstance(value, tuple):
                     text = limits.get("separator", ",").join(map(shown, value))
-                raise RequestError(f"{option} {shown(text)}: {wanted}.")
+                raise KnobError(f"{option} {shown(text)}: {wanted}.")
             if "reads" in limits:
-                limits["reads"](value, option)
+                try:
+                    limits["reads"](value, option)
+                except RequestError as error:
+                    raise KnobError(str(error)) from error
             if "above" in limits:  # 2 and 2.0 are one protocol and must have one hash
                 object.__setattr__(self, knob_field.name, float(value))
 
 
 def _wanted(value: Any, default: Any, limits: Mapping[str, Any]) -> str:
-    """What a knob would accept; empty if it accepts this value."""
+    """Return what a knob would accept; empty if it accepts this value."""
     if isinstance(default, bool) and not isinstance(value, bool):
         return "give true or false"
     if "choices" in limits and value not in limits["choices"]:

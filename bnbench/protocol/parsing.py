@@ -193,6 +193,21 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
     return parse_probs(match[1], option)[0], seed
 
 
+def parse_level(text: str, option: str) -> float | None:
+    """Read a grey from 0 to 1, or ``auto``, for which None stands.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if text.strip() == "auto":
+        return None
+    plain = decimal_text(text)
+    level = float(plain) if plain else math.nan
+    if not 0 <= level <= 1:
+        raise RequestError(f"{option} {shown(text)}: give a grey from 0 (dark) to 1 (light), or auto.")
+    return level
+
+
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:
     values: list[Decimal] = []
     for part in text.split(","):
@@ -233,7 +248,7 @@ def _inclusive_range(start: Decimal, stop: Decimal, step: Decimal, *, option: st
 
 
 def _dividing_step(span: Decimal, count: int, unit: Decimal) -> Decimal:
-    """A step near the one asked for that divides the span, a multiple of the unit where there is one."""
+    """Return a step near the one asked for that divides the span, a multiple of the unit where there is one."""
     candidates = (span / divisor for divisor in range(count + 1, 10 * count + 100))
     short = (step for step in candidates if step % unit == 0)
     return next(short, span).normalize() + 0

@@ -7,7 +7,7 @@ import re
 from bnbench.errors import RequestError
 from bnbench.wording import shown
 
-LARGEST = 1_000_000_000  # no whole number that anybody wants is greater
+LARGEST = 2**31 - 1  # no whole number that anybody wants is greater, and all of them fit 32 bits
 HIGHEST = 1e300  # nor any other number: beyond, products of it would be infinite
 _LONGEST = 40  # letters of a number
 _WHOLE = re.compile(r"\s*([0-9]{1,10})\s*")
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"\s*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9}
 
 
 def whole_number(text: str) -> int | None:
-    """Read a whole number from 0 to a billion; None for anything else."""
+    """Read a whole number from 0 to 2³¹ − 1; None for anything else."""
     match = _WHOLE.fullmatch(text)
     number = int(match[1]) if match else LARGEST + 1
     return number if number <= LARGEST else None
@@ -30,15 +30,15 @@ def decimal_text(text: str) -> str | None:
     return match[1] if match and len(match[1]) <= _LONGEST else None
 
 
-def parse_whole(text: str, option: str) -> int:
-    """Read a whole number of at least 0: ``300``.
+def parse_whole(text: str, option: str, least: int = 0, most: int = LARGEST) -> int:
+    """Read a whole number within bounds: ``300``.
 
     Raises:
         RequestError: anything else.
     """
     number = whole_number(text)
-    if number is None:
-        raise RequestError(f"{option} {shown(text)}: give a whole number from 0 to {LARGEST:,}, such as 300.")
+    if number is None or not least <= number <= most:
+        raise RequestError(f"{option} {shown(text)}: give a whole number from {least:,} to {most:,}.")
     return number
 
 

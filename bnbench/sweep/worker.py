@@ -11,7 +11,7 @@ import torch
 
 from bnbench.arms.foreign_errors import is_from_outside, said
 from bnbench.inputs.masks import OneColourError
-from bnbench.mpo.fit import DivergedError
+from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths
@@ -20,9 +20,10 @@ from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
-from bnbench.sweep.fit_under_way import FitUnderWay, stored_outcome
+from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.provenance import host_hash, now
+from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}

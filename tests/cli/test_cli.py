@@ -258,6 +258,7 @@ def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     command = ["--profile", "smoke", "--mask-size", "4", "--steps", "60", "--widths", "2", "--strides", "2"]
     command += ["--probs", "0.5", "--seeds", "50", "--jobs", "1", "--arms", "plain", "--chunk", "8", "--out", "own"]
+    command += ["--images", "4", "--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
     running = Running(command, tmp_path)
     try:
         running.wait_until(lambda: "[1/50]" in running.said)

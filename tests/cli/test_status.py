@@ -27,7 +27,7 @@ from tests.cli.test_cli import bnbench
 from tests.fits import status_of
 from tests.synthetic import SMALL, write_sweep
 from tests.terminal import run_in_terminal
-from tests.warm import Process
+from tests.warm import Process, start
 
 GRID = Grid(("plain", "bn"), (0.3, 0.5), (1, 2))
 KEY = FitKey("plain", 0.5, 2)
@@ -263,14 +263,16 @@ def test_it_is_quick_because_it_needs_no_torch(sweep: Path) -> None:
 
 
 def test_watching_in_a_log_says_what_has_changed_and_ends_with_the_sweep(sweep: Path) -> None:
-    command = [sys.executable, "-m", "bnbench", "status", "--watch", str(sweep)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while "nothing runs" not in process.stdout.readline():
+    reader, writer = os.pipe()
+    watch = ["status", "--watch", str(sweep)]
+    process = start("bnbench", watch, cwd=sweep, environment=os.environ, streams=(0, writer, 2))
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        while "nothing runs" not in said.readline():
             pass
         write_sweep(sweep)
-        rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 0
+        rest = said.read()
+    assert process.wait(60) == 0
     assert rest.count("8 fits: ") == 1
     assert "8 done, 0 to do" in rest
 
@@ -289,7 +291,7 @@ def test_a_fit_that_takes_no_step_says_for_how_long(sweep: Path, step: int, ago:
 
 def test_ctrl_c_leaves_a_terminal_clean(sweep: Path) -> None:
     def wait_and_interrupt(process: Process) -> None:
-        time.sleep(3)
+        time.sleep(0.7)  # it has looked again three times
         os.killpg(process.pid, signal.SIGINT)
 
     shown = run_in_terminal(

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from bnbench.inputs.data import Images
-from bnbench.mpo.fit import DivergedError, Fit, fit
+from bnbench.mpo.fit import Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.optimizers import OPTIMIZERS
 from bnbench.mpo.plane import Plane, grid_coordinates
+from bnbench.mpo.trace import DivergedError
 from bnbench.mpo.training import Training
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane

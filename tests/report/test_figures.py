@@ -100,7 +100,14 @@ def test_the_authors_curve_is_theirs() -> None:
     np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
 
 
-@pytest.mark.parametrize("arms", [["plain"], ["plain", "bn"], ["plain", "bn", "skip", "my.nets:a_rather_long_name"]])
+@pytest.mark.parametrize(
+    "arms",
+    [
+        pytest.param(["plain"], marks=pytest.mark.nightly),
+        pytest.param(["plain", "bn"], marks=pytest.mark.nightly),
+        ["plain", "bn", "skip", "my.nets:a_rather_long_name"],
+    ],
+)
 @pytest.mark.parametrize("with_authors", [True, False])
 def test_the_panels_of_figure_4_carry_their_letters_and_begin_at_one_height(
     tmp_path: Path, arms: list[str], with_authors: bool

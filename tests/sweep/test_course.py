@@ -21,7 +21,8 @@ from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
-from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.checks import check_fit
+from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.store import FitResult
 from bnbench.results.sweeps import load, read_sweep, read_sweeps
@@ -335,7 +336,7 @@ def test_the_time_of_a_landscape_is_measured_where_no_fit_tells_it(
 ) -> None:
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     data = load_data(TINY.data, TINY.measurement)
-    monkeypatch.setattr("bnbench.sweep.cost._timed", lambda *_: 10.0)
+    monkeypatch.setattr("bnbench.sweep.cost.timed_fit", lambda *_: 10.0)
     assert estimate_seconds(plan, NOT_MEASURED, data) == 10.0
     monkeypatch.setattr("bnbench.sweep.cost.time.perf_counter", iter([1.0, 1.3]).__next__)
     assert estimate_seconds(plan, MEASURED, data) == pytest.approx(10.0 + (STEPS - 1) * 0.3 * 16 / 12)

@@ -50,7 +50,7 @@ def shown(name: str, value: Any) -> str:
 
 
 def probs_text(values: pd.Series) -> str:
-    """Fill probabilities as the command line takes them: a range where they are one."""
+    """Write fill probabilities as the command line takes them: a range where they are one."""
     found = sorted({Decimal(str(round(value, 3))) for value in values})
     steps = {after - before for before, after in pairwise(found)}
     if len(found) > 2 and len(steps) == 1:
@@ -59,7 +59,7 @@ def probs_text(values: pd.Series) -> str:
 
 
 def seeds_text(values: pd.Series) -> str:
-    """Seeds as the command line takes them: ``5`` for 1 to 5, else their numbers."""
+    """Write seeds as the command line takes them: ``5`` for 1 to 5, else their numbers."""
     found = sorted({int(value) for value in values})
     if found == list(range(1, len(found) + 1)):
         return str(len(found))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bnbench.report.arms import ComparedArms
 from bnbench.stats import differences
-from bnbench.stats.equivalence import BOUNDS, LEVEL, two_one_sided
+from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
 from bnbench.wording import counted, probability, signed
 
 TIE, OPEN = "tie", "open"
@@ -87,7 +87,7 @@ def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Rea
     bound = BOUNDS.get(name, 0.0)
     equal = float(two_one_sided(whole.mean, whole.se, whole.df, bound)) if bound else float("nan")
     says = OPEN
-    if equal <= LEVEL:
+    if equal <= TEST_LEVEL:
         says = TIE
     elif whole.low > 0 or whole.high < 0:
         says = first if (whole.mean > 0) != (name == "objective") else second
@@ -101,7 +101,7 @@ def objective_says(by_j: str, by_right: str) -> str:
 
 
 def case_of(contrast: str, objective: str) -> str:
-    """Which case two readings are where no pair is to come: inconclusive where either is open."""
+    """Return which case two readings are where no pair is to come: inconclusive where either is open."""
     if OPEN in (contrast, objective):
         return "inconclusive"
     if objective == TIE:
@@ -135,7 +135,7 @@ def _in_mid_sentence(headline: str) -> str:
 
 
 def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
-    """The objective's two numbers over trained pixels, each with its interval and what it says."""
+    """Say the objective's two numbers over trained pixels, each with its interval and what it says."""
     texts = []
     for name, title, unit in (("right", "pixels right", ""), ("objective", "J (lower is better)", " nats")):
         one = found[name]
