@@ -25,6 +25,7 @@ from bnbench.check.baseline import (
     tolerance,
 )
 from bnbench.check.exact import exact_quantities
+from bnbench.check.other_settings import LATER, OTHER
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends.inline import Inline
@@ -63,6 +64,13 @@ def test_the_committed_baseline_is_of_the_standard_protocol() -> None:
 
 
 @pytest.mark.nightly
+def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
+    # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour.
+    left = {"dataset", "clip", "precision", "grey"}
+    standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, OTHER, LATER))
+    assert {name for name, value in standard.items() if all(other[name] == value for other in others)} == left
+
+
 def test_exact_quantities_do_not_depend_on_threads() -> None:
     small, threads = Grid(("bn",), (0.3,), (1,)), torch.get_num_threads()
     alone = exact_quantities(STANDARD.protocol, small)
