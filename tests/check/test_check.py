@@ -63,7 +63,6 @@ def test_the_committed_baseline_is_of_the_standard_protocol() -> None:
     assert stored["hash"] == STANDARD.protocol.hash
 
 
-@pytest.mark.nightly
 def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
     # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour.
     left = {"dataset", "clip", "precision", "grey"}
@@ -71,6 +70,7 @@ def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
     assert {name for name, value in standard.items() if all(other[name] == value for other in others)} == left
 
 
+@pytest.mark.nightly
 def test_exact_quantities_do_not_depend_on_threads() -> None:
     small, threads = Grid(("bn",), (0.3,), (1,)), torch.get_num_threads()
     alone = exact_quantities(STANDARD.protocol, small)
