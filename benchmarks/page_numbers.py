@@ -28,8 +28,8 @@ from typing import Any
 import pandas as pd
 from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
+from readings import at_equal_white_loss, read, settling_table
 from readings import markdown as readings_as_markdown
-from readings import read, settling_table
 
 from bnbench.results.sweeps import Sweep, read_sweeps
 from bnbench.wording import duration
@@ -102,6 +102,13 @@ class Numbers:
     def past_threshold(self, arm: str) -> str:
         """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""
         return f"{100 * self._end['clamped'][arm]:.1f} %"
+
+
+def equal_loss_share(profile: str) -> str:
+    """Share of the gap in white accuracy, over trained pixels, that there is between white pixels of equal loss."""
+    (sweep,) = read([ROOT / "results" / profile])
+    gap, equal = at_equal_white_loss(sweep)
+    return f"{100 * equal / gap:.0f} %"
 
 
 def against_steps() -> str:
@@ -187,6 +194,7 @@ def rendered(text: str) -> str:
         "compact": Numbers("compact"),
         "check": CheckNumbers(),
         "against_steps": against_steps,
+        "equal_loss_share": equal_loss_share,
         "evidence": evidence,
         "fit_times": fit_times,
         "sweep_time": sweep_time,

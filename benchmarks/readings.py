@@ -2,10 +2,11 @@
 
     python benchmarks/readings.py [--results results] [--settling evidence/settling evidence/settling-gpu]
 
-Reads the committed parquet files alone and prints four Markdown tables: each sweep over all its pairs, on test and on
-training images; how far its curves lie from the authors', over trained and over all pixels; and both readings against
-the steps of a fit. J is the mean black loss minus the mean of min(white loss, threshold), in nats, and lower is
-better; right is the share of pixels on their colour's side of the best cut through the losses.
+Reads the committed parquet files alone and prints Markdown tables: each sweep over all its pairs, on test and on
+training images; how far its curves lie from the authors', over trained and over all pixels; how much of its gap in
+white accuracy there is at equal white loss; and both readings against the steps of a fit. J is the mean black loss
+minus the mean of min(white loss, threshold), in nats, and lower is better; right is the share of pixels on their
+colour's side of the best cut through the losses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bnbench.measures.difference import accuracy_contrast
@@ -84,6 +86,53 @@ def authors_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
     return table
 
 
+def at_equal_white_loss(sweep: Sweep, bins: int = 20) -> tuple[float, float]:
+    """How much of the gap in white accuracy there is between white pixels of equal loss.
+
+    The losses of the trained white pixels of both arms, over the pairs that both have, are cut into bins of as many
+    pixels each. With w the share of an arm's pixels in a bin, a fit's pixels weighing one together, and a their mean
+    accuracy there,
+
+        gap = Σ_k (w_plain,k + w_bn,k) / 2 · (a_plain,k − a_bn,k) + Σ_k (a_plain,k + a_bn,k) / 2 · (w_plain,k − w_bn,k)
+
+    (Kitagawa, 1955): the first sum is the gap at equal loss, the second what the losses differ in. In a bin that an arm
+    lacks both accuracies count as the other's, so that all of its gap is in the second.
+
+    Returns:
+        The gap plain − bn, and its first sum.
+    """
+    pixels = sweep.landscapes
+    white = pixels[pixels["trained"] & ~pixels["black"] & pixels["arm"].isin(ARMS)]
+    both = white.groupby(["p", "seed"])["arm"].transform("nunique") == len(ARMS)
+    white = white[both].astype({"test_loss": float, "test_accuracy": float})
+    weight = 1 / white.groupby(["arm", "p", "seed"])["test_loss"].transform("size")
+    weight /= white.groupby(["p", "seed"]).ngroups
+    edges = np.quantile(white["test_loss"], np.arange(1, bins) / bins)
+    parts = pd.DataFrame(
+        {
+            "arm": white["arm"],
+            "bin": np.searchsorted(edges, white["test_loss"]),
+            "weight": weight,
+            "sum": weight * white["test_accuracy"],
+        }
+    )
+    sums = parts.groupby(["bin", "arm"]).sum().unstack("arm")
+    shares, totals = (sums[name][list(ARMS)].fillna(0.0).to_numpy() for name in ("weight", "sum"))  # (bins, 2)
+    means = np.divide(totals, shares, out=np.zeros_like(totals), where=shares > 0)
+    apart = np.where((shares > 0).all(axis=1), means[:, 0] - means[:, 1], 0.0)
+    return float(totals[:, 0].sum() - totals[:, 1].sum()), float((shares.mean(axis=1) * apart).sum())
+
+
+def equal_loss_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
+    """A row per sweep: the gap plain − bn on trained white pixels, and how much of it there is at equal loss."""
+    table = [["sweep", "gap on white pixels", "at equal white loss", "share of the gap"]]
+    for sweep in sweeps:
+        gap, equal = at_equal_white_loss(sweep)
+        numbers = [f"{value:.3f}".replace("-", "−") for value in (gap, equal)]
+        table.append([sweep.protocol.profile, *numbers, f"{100 * equal / gap:.0f} %"])
+    return table
+
+
 def settling_table(sweeps: Iterable[Sweep], pixels: str = "trained") -> list[list[str]]:
     """A row per mask size and number of steps, sorted: both readings of either arm, means over its fits."""
     rows = []
@@ -132,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sweeps = sorted(read([asked.results]), key=lambda sweep: sweep.protocol.profile, reverse=True)
     print(f"Every pair\n\n{markdown(sweeps_table(sweeps))}\n")
     print(f"Mean distance of the difference to the authors' curve\n\n{markdown(authors_table(sweeps))}\n")
+    print(f"At equal white loss, 20 bins, trained pixels\n\n{markdown(equal_loss_table(sweeps))}\n")
     lengths = read(asked.settling)
     for pixels in ("trained", "all"):
         table = settling_table(lengths, pixels)

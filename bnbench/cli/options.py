@@ -25,7 +25,7 @@ from bnbench.protocol.parsing import (
     parse_shard,
 )
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
-from bnbench.protocol.written_numbers import parse_number, parse_whole
+from bnbench.protocol.written_numbers import LARGEST, parse_number, parse_whole
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
@@ -59,11 +59,15 @@ class Arms(Text):
 
 ARMS = Arms("LIST", parse_arms)
 COUNT = Text("COUNT", parse_count)
-INTEGER = Text("INTEGER", parse_whole)
 FOLDER = Text("FOLDER", parse_folder)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
 STEPS = Text("LIST", MeasuredSteps.parse)
+
+
+def integer(least: int = 0, most: int = LARGEST) -> Text:
+    """Return the kind of an option that takes a whole number within bounds."""
+    return Text("INTEGER", partial(parse_whole, least=least, most=most))
 
 
 arms_option = click.option(
@@ -133,7 +137,7 @@ def image_options(command: Command) -> Command:
 def knob_options(command: Command) -> Command:
     """Give a command one option for each knob of a protocol, with the knob's own help."""
     kinds: dict[str, Any] = {
-        "int": INTEGER,
+        "int": integer(),
         "float": Text("FLOAT", parse_number),
         "str": str,
         "bool": bool,

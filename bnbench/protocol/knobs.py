@@ -18,7 +18,7 @@ def knob(text: str, default: Any, **constraints: Any) -> Any:
     Args:
         text: that sentence.
         default: its value in the ``compact`` profile.
-        constraints: ``choices``, ``minimum`` and ``maximum`` (whole numbers; up to a billion where it is not given),
+        constraints: ``choices``, ``minimum`` and ``maximum`` (whole numbers; 2³¹ − 1 where it is not given),
             ``above`` (any number) or ``reads`` (a function of a text and of the option's name that refuses what it
             cannot read); for a tuple also ``length`` and ``separator``; ``wanted`` where the error should say it
             better. A knob

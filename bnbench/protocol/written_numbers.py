@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from bnbench.errors import RequestError
 from bnbench.wording import shown
 
-LARGEST = 1_000_000_000  # no whole number that anybody wants is greater
+LARGEST = 2**31 - 1  # no whole number that anybody wants is greater, and all of them fit 32 bits
 HIGHEST = 1e300  # nor any other number: beyond, products of it would be infinite
 _LONGEST = 40  # letters of a number
 _WHOLE = re.compile(r"\s*([0-9]{1,10})\s*")
@@ -16,7 +15,7 @@ _NUMBER = re.compile(r"\s*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9}
 
 
 def whole_number(text: str) -> int | None:
-    """Read a whole number from 0 to a billion; None for anything else."""
+    """Read a whole number from 0 to 2³¹ − 1; None for anything else."""
     match = _WHOLE.fullmatch(text)
     number = int(match[1]) if match else LARGEST + 1
     return number if number <= LARGEST else None
@@ -31,30 +30,16 @@ def decimal_text(text: str) -> str | None:
     return match[1] if match and len(match[1]) <= _LONGEST else None
 
 
-def parse_whole(text: str, option: str) -> int:
-    """Read a whole number of at least 0: ``300``.
+def parse_whole(text: str, option: str, least: int = 0, most: int = LARGEST) -> int:
+    """Read a whole number within bounds: ``300``.
 
     Raises:
         RequestError: anything else.
     """
     number = whole_number(text)
-    if number is None:
-        raise RequestError(f"{option} {shown(text)}: give a whole number from 0 to {LARGEST:,}, such as 300.")
+    if number is None or not least <= number <= most:
+        raise RequestError(f"{option} {shown(text)}: give a whole number from {least:,} to {most:,}.")
     return number
-
-
-def whole_between(lowest: int, highest: int, example: int) -> Callable[[str, str], int]:
-    """Return a reader of whole numbers from ``lowest`` to ``highest``, which refuses others in a sentence."""
-
-    def parse(text: str, option: str) -> int:
-        number = whole_number(text)
-        if number is None or not lowest <= number <= highest:
-            raise RequestError(
-                f"{option} {shown(text)}: give a whole number from {lowest:,} to {highest:,}, such as {example:,}."
-            )
-        return number
-
-    return parse
 
 
 def parse_number(text: str, option: str) -> float:

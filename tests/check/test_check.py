@@ -25,6 +25,7 @@ from bnbench.check.baseline import (
     tolerance,
 )
 from bnbench.check.exact import exact_quantities
+from bnbench.check.other_settings import LATER, OTHER
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends.inline import Inline
@@ -61,6 +62,13 @@ def test_exact_quantities_are_those_of_the_committed_baseline(clean: dict[str, V
 def test_the_committed_baseline_is_of_the_standard_protocol() -> None:
     stored = json.loads(COMMITTED.read_text())
     assert stored["hash"] == STANDARD.protocol.hash
+
+
+def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
+    # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour.
+    left = {"dataset", "clip", "precision", "grey"}
+    standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, OTHER, LATER))
+    assert {name for name, value in standard.items() if all(other[name] == value for other in others)} == left
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import load, read_sweep
 from tests.synthetic import SMALL, write_sweep
 
+KINDS = ("trained", "all")
 ROOT = Path(__file__).parents[2]
 
 
@@ -67,7 +68,11 @@ def test_every_table_is_printed(script: ModuleType, folder: Path, capsys: pytest
     lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     sweeps = [line for line in lines if line[0].startswith("quick, ")]
     assert [line[1:3] for line in sweeps] == [["trained", "4"], ["all", "4"]] * 2
-    assert [line[1] for line in lines if line[0] == "quick"] == ["trained", "all"], "distance to the authors' curve"
+    distances, (equal,) = [
+        [line for line in lines if line[0] == "quick" and (line[1] in KINDS) == is_kind] for is_kind in (True, False)
+    ]
+    assert [line[1] for line in distances] == list(KINDS), "distance to the authors' curve"
+    assert equal[-1].endswith(" %"), "the gap at equal white loss"
     assert [line[:3] for line in lines if line[0] == "6×6"] == [["6×6", "300", "2"], ["6×6", "600", "2"]] * 2
 
 
@@ -79,6 +84,45 @@ def test_the_distance_to_the_authors_is_the_mean_over_p(script: ModuleType, fold
         ours = fits[fits["arm"] == arm].groupby("p")["difference"].mean()
         apart = [abs(ours[p] - theirs[arm, p]) for p in (0.3, 0.5)]
         assert script.authors_table([sweep])[1][column] == f"{sum(apart) / 2:.3f}"
+
+
+def slow_parts(table: pd.DataFrame, bins: int) -> tuple[float, float]:
+    """The gap in white accuracy and its part at equal loss, pixel by pixel."""
+    fits: dict[tuple[str, float, int], list[tuple[float, float]]] = {}
+    for pixel in table.to_dict("records"):
+        if pixel["trained"] and not pixel["black"]:
+            key = (pixel["arm"], pixel["p"], pixel["seed"])
+            fits.setdefault(key, []).append((float(pixel["test_loss"]), float(pixel["test_accuracy"])))
+    pairs = [key[1:] for key in fits if key[0] == "plain" and ("bn", *key[1:]) in fits]
+    losses = sorted(loss for pair in pairs for arm in ("plain", "bn") for loss, _ in fits[arm, *pair])
+    edges = []
+    for k in range(1, bins):  # the linear quantile: between two neighbours in the sorted list
+        place = k / bins * (len(losses) - 1)
+        below = int(place)
+        edges.append(losses[below] + (place - below) * (losses[min(below + 1, len(losses) - 1)] - losses[below]))
+    shares = {arm: [0.0] * bins for arm in ("plain", "bn")}
+    sums = {arm: [0.0] * bins for arm in ("plain", "bn")}
+    for pair in pairs:
+        for arm in ("plain", "bn"):
+            for loss, accuracy in fits[arm, *pair]:
+                place = sum(loss > edge for edge in edges)
+                shares[arm][place] += 1 / len(fits[arm, *pair]) / len(pairs)
+                sums[arm][place] += accuracy / len(fits[arm, *pair]) / len(pairs)
+    equal = 0.0
+    for k in range(bins):
+        if shares["plain"][k] and shares["bn"][k]:
+            apart = sums["plain"][k] / shares["plain"][k] - sums["bn"][k] / shares["bn"][k]
+            equal += (shares["plain"][k] + shares["bn"][k]) / 2 * apart
+    return sum(sums["plain"]) - sum(sums["bn"]), equal
+
+
+@pytest.mark.parametrize("bins", [1, 4, 20])
+def test_the_gap_at_equal_white_loss_is_that_of_a_loop(script: ModuleType, tmp_path: Path, bins: int) -> None:
+    write_sweep(tmp_path, seeds=(1, 2), arms=("plain", "bn", "skip"), skip=[("bn", 0.5, 2)])
+    found = script.at_equal_white_loss(read_sweep(tmp_path), bins)
+    np.testing.assert_allclose(found, slow_parts(load(tmp_path), bins), rtol=1e-9)
+    gap, equal = found
+    assert (bins == 1) == bool(np.isclose(gap, equal)), "one bin knows no loss"
 
 
 def test_a_folder_that_cannot_be_read_ends_it(script: ModuleType, tmp_path: Path) -> None:

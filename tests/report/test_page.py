@@ -52,6 +52,21 @@ def page(chromium: Browser, sweep: Sweep) -> Iterator[Browser]:
     assert chromium.run("document.title").startswith("bnbench")
 
 
+@pytest.mark.parametrize(("width", "beside"), [(1400, True), (1000, True), (400, False)])
+def test_both_readings_begin_beside_each_other_in_one_size(
+    chromium: Browser, sweep: Sweep, width: int, beside: bool
+) -> None:
+    chromium.open(sweep.folder.parent / "report" / "index.html", width=width)
+    boxes = chromium.run(
+        "[...document.querySelectorAll('.readings figure')].map(one => {"
+        "const box = one.querySelector('svg').getBoundingClientRect(); return [box.x, box.y, box.width, box.height]; })"
+    )
+    (x, y, *size), (other_x, other_y, *other_size) = boxes
+    assert size == pytest.approx(other_size, abs=1)
+    assert (other_y == pytest.approx(y, abs=1)) == beside
+    assert (other_x > x + size[0]) == beside
+
+
 def fit_of(sweep: Sweep, arm: str, p: float, seed: int, value: str) -> np.ndarray:
     """One measured value of a fit as a picture."""
     table = sweep.landscapes
