@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+_SHOWN = 60  # letters of a text that an error repeats
+
 
 def counted(number: int, word: str) -> str:
     """Write a number with its word: ``1 arm``, ``2 arms``, ``9 probabilities``; a letter such as p stays as it is."""
@@ -57,3 +59,12 @@ def probability(value: float) -> str:
 def percent(share: float) -> str:
     """Write a share as whole percents, with a decimal where it is near none or all."""
     return f"{100 * share:.0f} %" if 0.05 <= share <= 0.95 or share in (0, 1) else f"{100 * share:.1f} %"
+
+
+def shown(value: object) -> str:
+    """Return a value as an error repeats it: whole, or its beginning where it is long."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes out no whole number of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

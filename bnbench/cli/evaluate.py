@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bnbench.cli.options import FOLDER, Text, image_options, machine_options, say
+from bnbench.cli.options import FOLDER, INTEGER, Text, image_options, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.protocol import BUILT_IN
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(SPLITS), help="Images to measure on.  [default: as the protocol]")
 @click.option(
     "--test-images",
-    type=click.IntRange(0),
+    type=INTEGER,
     help="First images of that split to measure on; 0 takes all.  [default: as the protocol]",
 )
 @click.option("--landscapes", is_flag=True, help="Keep loss and accuracy of every pixel too.")

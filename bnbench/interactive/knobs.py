@@ -63,4 +63,7 @@ def _plain_number(value: Any) -> Any:
         return value
     if isinstance(value, Integral):
         return int(value)
-    return float(value) if isinstance(value, Real) else value
+    try:
+        return float(value) if isinstance(value, Real) else value
+    except OverflowError:  # a fraction beyond what is stored: left for the knob to refuse
+        return value

@@ -8,6 +8,8 @@ from dataclasses import field, fields
 from typing import Any
 
 from bnbench.errors import KnobError, RequestError
+from bnbench.protocol.written_numbers import HIGHEST, LARGEST
+from bnbench.wording import shown
 
 
 def knob(text: str, default: Any, **constraints: Any) -> Any:
@@ -16,9 +18,10 @@ def knob(text: str, default: Any, **constraints: Any) -> Any:
     Args:
         text: that sentence.
         default: its value in the ``compact`` profile.
-        constraints: ``choices``, ``minimum`` (whole numbers), ``above`` (any number) or ``reads`` (a function of a
-            text and of the option's name that refuses what it cannot read); for a tuple also ``length`` and
-            ``separator``; ``wanted`` where the error should say it better. A knob
+        constraints: ``choices``, ``minimum`` and ``maximum`` (whole numbers; up to a billion where it is not given),
+            ``above`` (any number) or ``reads`` (a function of a text and of the option's name that refuses what it
+            cannot read); for a tuple also ``length`` and ``separator``; ``wanted`` where the error should say it
+            better. A knob
             added after results exist gives ``neutral``: the value at which they stay as they are. A protocol
             that was stored without the knob has that value, and the hash leaves it out.
     """
@@ -38,9 +41,10 @@ class Section:
             option = f"--{knob_field.name.replace('_', '-')}"
             if wanted := _wanted(value, knob_field.default, limits):
                 is_odd = isinstance(value, str) and not isinstance(knob_field.default, str)
-                shown = repr(value) if is_odd else str(value)  # 300 and "300" look alike
-                text = list_text(value, limits.get("separator", ",")) if isinstance(value, tuple) else shown
-                raise KnobError(f"{option} {text}: {limits.get('wanted', wanted)}.")
+                text = repr(value) if is_odd else shown(value)  # 300 and "300" look alike
+                if isinstance(value, tuple):
+                    text = limits.get("separator", ",").join(map(shown, value))
+                raise KnobError(f"{option} {shown(text)}: {limits.get('wanted', wanted)}.")
             if "reads" in limits:
                 try:
                     limits["reads"](value, option)
@@ -58,11 +62,15 @@ def _wanted(value: Any, default: Any, limits: Mapping[str, Any]) -> str:
         return f"use {', '.join(limits['choices'][:-1])} or {limits['choices'][-1]}"
     if "above" in limits and not (_is_number(value, int, float) and limits["above"] < value < math.inf):
         return f"give a number above {limits['above']:g}"
+    if "above" in limits and value > HIGHEST:
+        return f"give a number of at most {HIGHEST:g}"
     if "minimum" in limits:
         numbers = value if isinstance(default, tuple) else (value,)
         is_whole = isinstance(numbers, tuple) and 0 < len(numbers) == limits.get("length", len(numbers))
         if not is_whole or not all(_is_number(number, int) and number >= limits["minimum"] for number in numbers):
-            return f"give a whole number of at least {limits['minimum']}"
+            return str(limits.get("wanted", f"give a whole number of at least {limits['minimum']}"))
+        if max(numbers) > (most := limits.get("maximum", LARGEST)):
+            return f"give at most {most:,}"
     return ""
 
 

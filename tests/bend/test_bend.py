@@ -26,7 +26,7 @@ from bnbench.bend.strip import draw_strip
 from bnbench.cli import main
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
-from bnbench.mpo.fit import TraceRow
+from bnbench.mpo.trace import TraceRow
 from bnbench.protocol.profiles import PROFILES
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
