@@ -218,7 +218,7 @@ def resumed(device: str, tell: Callable[..., None], out: Path) -> None:
     commands = [
         [sys.executable, "-m", "bnbench", "run", *grid, "--devices", device, "--out", str(folder)] for folder in folders
     ]
-    subprocess.run(commands[0], check=True, capture_output=True)
+    subprocess.run(commands[0], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     running = subprocess.Popen(commands[1], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while running.poll() is None and not any(step_of(path) for path in folders[1].rglob("running/*.json")):
         time.sleep(0.02)
@@ -228,7 +228,7 @@ def resumed(device: str, tell: Callable[..., None], out: Path) -> None:
     took = time.perf_counter() - start
     said = f"in {took:.1f} s, exit code {code}" if code == STOPPED else f"it had ended, exit code {code}"
     tell(what="stopped by SIGINT", result=said, is_wrong=code not in (0, STOPPED) or took > 5)
-    subprocess.run(commands[1], check=True, capture_output=True)
+    subprocess.run(commands[1], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     whole, stopped = ({path.name: read_fit(path) for path in folder.rglob("*.parquet")} for folder in folders)
     equal = [name for name in whole if name in stopped and whole[name].landscape.equals(stopped[name].landscape)]
     said = f"{len(equal)} of {len(whole)} fits bit for bit those of an undisturbed sweep"
