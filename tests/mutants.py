@@ -286,7 +286,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN recalibrated on one image",
-        landscape._batch_and_reference,
+        landscape.batch_and_reference,
         "reference.pixels[: policy.reference]",
         "reference.pixels[:1]",
         "bn: measured black loss, recalibrate:512",
@@ -294,7 +294,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN statistics of at most 64 images of a batch",
-        landscape._batch_and_reference,
+        landscape.batch_and_reference,
         "return policy.images, nothing",
         "return min(policy.images, 64), nothing",
         "bn: black loss on all test images, policy batch:512",
@@ -302,7 +302,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN recalibrated on at most 64 images",
-        landscape._batch_and_reference,
+        landscape.batch_and_reference,
         "reference.pixels[: policy.reference]",
         "reference.pixels[: min(policy.reference, 64)]",
         "bn: measured black loss, recalibrate:512",
@@ -319,8 +319,8 @@ MUTANTS = (
     Mutant(
         "a landscape over the first 100 images",
         landscape.measure_landscape,
-        "_batches(data, batch)",
-        "_batches(data.first(100), batch)",
+        "batches(data, batch)",
+        "batches(data.first(100), batch)",
         "plain: black loss on all test images, policy none",
         _POLICY,
     ),

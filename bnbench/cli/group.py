@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from bnbench.cli.bend import bend
 from bnbench.cli.check import check
 from bnbench.cli.evaluate import evaluate
 from bnbench.cli.options import say
@@ -28,7 +29,7 @@ def cli() -> None:
     """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
 
 
-for command in (run, status, evaluate, report, check):
+for command in (bend, run, status, evaluate, report, check):
     cli.add_command(command)
 
 

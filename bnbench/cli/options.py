@@ -25,6 +25,7 @@ from bnbench.protocol.parsing import (
     parse_shard,
 )
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
+from bnbench.protocol.written_numbers import parse_number, parse_whole
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
@@ -58,6 +59,7 @@ class Arms(Text):
 
 ARMS = Arms("LIST", parse_arms)
 COUNT = Text("COUNT", parse_count)
+INTEGER = Text("INTEGER", parse_whole)
 FOLDER = Text("FOLDER", parse_folder)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
@@ -131,8 +133,8 @@ def image_options(command: Command) -> Command:
 def knob_options(command: Command) -> Command:
     """Give a command one option for each knob of a protocol, with the knob's own help."""
     kinds: dict[str, Any] = {
-        "int": int,
-        "float": float,
+        "int": INTEGER,
+        "float": Text("FLOAT", parse_number),
         "str": str,
         "bool": bool,
         "tuple[int, ...]": Text("LIST", parse_counts),

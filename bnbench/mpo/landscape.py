@@ -17,8 +17,8 @@ from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
-_VISITS = 2_048
-_VISITS_OF_A_GPU = 16_384  # Enough to fill it; at the paper's shapes their maps take some 10 GB.
+VISITS = 2_048
+VISITS_OF_A_GPU = 16_384  # Enough to fill it; at the paper's shapes their maps take some 10 GB.
 _BATCH = 64  # Images at once where the result does not depend on it.
 _BATCH_OF_A_GPU = 512
 _BATCH_BEHIND_REFERENCE = 1_024
@@ -70,11 +70,11 @@ def measure_landscape(
     check_directions(plane, shape)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
-    batch, seen = _batch_and_reference(plane, bn_statistics, reference)
+    batch, seen = batch_and_reference(plane, bn_statistics, reference)
     coordinates = grid_coordinates(shape, origin).to(plane.vectors)
     frame = plane.frame()
     sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
-    visits = _VISITS_OF_A_GPU if coordinates.is_cuda else _VISITS
+    visits = VISITS_OF_A_GPU if coordinates.is_cuda else VISITS
     pixels_at_once = max(1, visits // (batch + len(seen)))
     with recalibrated(plane.module, len(seen)) if len(seen) else nullcontext():
         left = [*torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once)]
@@ -82,7 +82,7 @@ def measure_landscape(
             part = left.pop(0)
             weights, own = plane.network_weights(frame, coordinates[part]), torch.zeros_like(sums[:, part])
             try:
-                for pixels, labels in _batches(data, batch):
+                for pixels, labels in batches(data, batch):
                     if before_part:
                         before_part()
                     own += _sums(plane, weights, torch.cat([seen, pixels]), labels)
@@ -96,8 +96,8 @@ def measure_landscape(
     return Landscape(loss, accuracy)
 
 
-def _batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Images | None) -> tuple[int, Tensor]:
-    """Images in a batch, and the images that BN statistics are estimated on before each batch, (0,) for none."""
+def batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Images | None) -> tuple[int, Tensor]:
+    """Return the images in a batch, and those that BN statistics are estimated on before each batch, (0,) for none."""
     policy = BnPolicy.parse_stored(statistics) if isinstance(statistics, str) else statistics
     nothing = plane.vectors.new_zeros(0)
     if not uses_bn(plane.module):
@@ -117,7 +117,8 @@ def _batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Im
     return _BATCH_BEHIND_REFERENCE, reference.pixels[: policy.reference].to(plane.vectors)
 
 
-def _batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return images and labels in batches, the last of which may be smaller."""
     return zip(data.pixels.split(batch), data.labels.split(batch), strict=True)
 
 

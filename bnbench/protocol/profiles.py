@@ -55,6 +55,16 @@ PROFILES: dict[str, Protocol] = {
     "paper": _PAPER,
     "authors": replace(_PAPER.with_knobs(**AUTHORS_CODE), profile="authors"),
     "compact-authors": replace(_COMPACT.with_knobs(**AUTHORS_CODE), profile="compact-authors"),
+    "picture": Protocol(
+        "picture",
+        data=DataProtocol(dataset="digits", pool=1, held_out=200),
+        network=NetworkProtocol(widths=(8, 16, 16), strides=(2, 1, 1), hidden=64),
+        training=TrainingProtocol(black_pixels=24, white_pixels=24, images=8, steps=2_500, learning_rate=3e-3),
+        measurement=MeasurementProtocol(test_images=500, train_images=400),
+    ),
+    "paper-picture": replace(  # appendix B: figures 1, 2, 5 and 6; no number of steps is told for them
+        _PAPER.with_knobs(widths=(8, 32, 64), strides=(1, 1, 1), mask_size=(50, 50)), profile="paper-picture"
+    ),
 }
 
 

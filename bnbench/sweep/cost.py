@@ -15,7 +15,7 @@ from bnbench.arms.loading import guest, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
-from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, measured_landscape, policies
@@ -53,7 +53,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
             if data is None:
                 return None
             try:
-                known = _timed(arm, plan.protocol, execution, data)
+                known = timed_fit(arm, plan.protocol, execution, data)
                 known += _landscapes(plan.protocol, execution) * _timed_landscape(arm, plan.protocol, execution, data)
             except Exception:  # an arm that fails: its fits will find out and leave a record
                 return None
@@ -71,7 +71,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
-    at_end = 1 + len(policies(plan.protocol)) if arm == "bn" else _AT_END
+    at_end = 1 + len(policies(plan.protocol)) if arm in NORMALIZED else _AT_END
     share = _landscapes(plan.protocol, execution) / at_end
     for finished in (plan.done, plan.others(arm)):
         times = [
@@ -139,7 +139,7 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
     return min(times, key=times.__getitem__, default=execution.chunk)
 
 
-def _timed(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
+def timed_fit(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
     """Time a few pixels of a few steps, and return the seconds that a fit of this arm takes."""
     training = protocol.training
     pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)
@@ -194,6 +194,6 @@ def _seconds_of_a_step(under_way: Fit) -> float:
         if is_cuda:
             torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
         times.append(time.perf_counter() - start)
-        if times[0] > _LONG:
+        if times[0] > _LONG and not is_cuda:  # a GPU's first step also tries how to compute it
             return times[0]
     return min(times[first:])

@@ -42,13 +42,14 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
     """
     check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
     with backend.opened(listener.note, waits=not request.dry_run):
-        swept = _run(request, backend, listener)
+        swept = run_on_open(request, backend, listener)
     if not request.dry_run:
         listener.ended(swept)
     return swept
 
 
-def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+    """Run a sweep as :func:`run_sweep` does, on a backend that is open already; the end is not told."""
     execution = replace(request.execution, slots=backend.slots(request.execution.devices))
     data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)
@@ -78,7 +79,14 @@ def _run(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
 def _plan(request: SweepRequest, protocol: Protocol) -> Plan:
     """Plan the sweep, of which this go runs its own seeds; with ``force`` every fit of theirs is left to run."""
     folder = request.folder_of(protocol)
-    plan = plan_sweep(folder, protocol, request.grid, shard=request.shard, retry_failed=request.retry_failed)
+    plan = plan_sweep(
+        folder,
+        protocol,
+        request.grid,
+        shard=request.shard,
+        retry_failed=request.retry_failed,
+        measure_at=request.execution.measure_at,
+    )
     if request.force:
         return replace(plan, done={}, failed={}, broken=[], without_course=[], to_run=request.keys_now())
     now = set(request.keys_now())

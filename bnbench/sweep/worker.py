@@ -20,9 +20,10 @@ from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
-from bnbench.sweep.fit_under_way import FitUnderWay, stored_outcome
+from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.provenance import host_hash, now
+from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}

@@ -231,7 +231,7 @@ def test_a_gpu_that_is_full_takes_fewer_pixels_at_once(monkeypatch: pytest.Monke
         return computed(of, weights, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(landscape, "_VISITS", 10_000)
+        patched.setattr(landscape, "VISITS", 10_000)
         patched.setattr(landscape, "_sums", short_of_memory)
         parts = measure_landscape(plane, SHAPE, images, bn_statistics="batch:512")
     assert torch.allclose(parts.loss, whole.loss, atol=1e-12)

@@ -162,7 +162,7 @@ def test_output_has_to_be_what_the_code_before_it_printed(
 
 def test_every_option_that_a_page_names_is_one_of_the_commands_that_it_names() -> None:
     options = {
-        name: {"--help", *(option for parameter in command.params for option in parameter.opts)}
+        name: {"--help", *(option for one in command.params for option in (*one.opts, *one.secondary_opts))}
         for name, command in cli.commands.items()
     }
     for page in PAGES:

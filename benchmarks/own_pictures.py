@@ -1,0 +1,136 @@
+"""Five pictures of bnbench's own, on which the profile ``picture`` was chosen, and how far it bends to each.
+
+    python benchmarks/own_pictures.py --side 20 --knob steps=1500
+    python benchmarks/own_pictures.py --save pictures    # writes them as PNGs, for bnbench bend
+
+Accuracies are those on held-out training images, of the arm ``plain`` alone: nothing here looks at the difference
+between arms, or at the test images.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from bnbench.inputs.data import load_data_of
+from bnbench.inputs.masks import Mask, is_trained
+from bnbench.inputs.pictures import draw_text
+from bnbench.mpo.landscape import measure_landscape
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.sweep.start import make_fit, make_plane
+
+Grid = NDArray[np.float64]
+
+
+def _axes(side: int) -> tuple[Grid, Grid]:
+    """Positions of the pixels, from −1 to 1 to the right and upwards, each of shape (side, side)."""
+    line = (np.arange(side) + 0.5) / side * 2 - 1
+    across, up = np.meshgrid(line, -line)
+    return across, up
+
+
+def heart(side: int) -> Mask:
+    across, up = _axes(side)
+    x, y = 1.25 * across, 1.25 * up + 0.1
+    mask: Mask = (x**2 + y**2 - 1) ** 3 < x**2 * y**3
+    return mask
+
+
+def letter(side: int) -> Mask:
+    """A B, whose two holes the landscape has to leave open."""
+    drawn = draw_text("B", side)
+    mask = np.zeros((side, side), np.bool_)
+    top, left = (side - drawn.shape[0]) // 2, (side - drawn.shape[1]) // 2
+    mask[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    return mask
+
+
+def checkerboard(side: int) -> Mask:
+    """Five fields by five."""
+    field = np.arange(side) * 5 // side
+    mask: Mask = (field[:, None] + field) % 2 == 0
+    return mask
+
+
+def spiral(side: int) -> Mask:
+    """A line two pixels wide or less, in two and a half turns."""
+    across, up = _axes(side)
+    radius, angle = np.hypot(across, up), np.arctan2(up, across)
+    mask: Mask = ((radius * 2.5 - angle / (2 * np.pi)) % 1 < 0.42) & (radius < 0.95)
+    return mask
+
+
+def face(side: int) -> Mask:
+    across, up = _axes(side)
+    radius = np.hypot(across, up)
+    eyes = np.hypot(np.abs(across) - 0.33, up - 0.25) < 0.15
+    mouth = (np.abs(np.hypot(across, up + 0.02) - 0.5) < 0.12) & (up < -0.2)
+    mask: Mask = (np.abs(radius - 0.85) < 0.12) | eyes | mouth
+    return mask
+
+
+PICTURES: dict[str, Callable[[int], Mask]] = {
+    drawn.__name__: drawn for drawn in (heart, letter, checkerboard, spiral, face)
+}
+
+
+def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> tuple[float, float, float]:
+    """Fit ``plain`` to a picture; return its mean held-out accuracy over black and white pixels, and its seconds."""
+    protocol = protocol.with_knobs(mask_size=mask.shape)
+    data = load_data_of(protocol)
+    key = FitKey("plain", 0.5, seed)
+    plane = make_plane(key, protocol, data, "cpu")
+    fit = make_fit(key, protocol, plane, (mask, is_trained(mask)), data.train)
+    start = time.process_time()
+    while not fit.is_done:
+        fit.advance()
+    seconds = time.process_time() - start
+    accuracy = measure_landscape(plane, mask.shape, data.measured).accuracy.numpy()
+    return float(accuracy[mask].mean()), float(accuracy[~mask].mean()), seconds
+
+
+@click.command()
+@click.option("--side", default=24, show_default=True, help="Rows and columns of each picture.")
+@click.option("--profile", type=click.Choice(list(PROFILES)), default="picture", show_default=True)
+@click.option("--pictures", default=",".join(PICTURES), show_default=True)
+@click.option("--knob", "knobs", multiple=True, metavar="NAME=VALUE", help="A knob to change; as often as is wanted.")
+@click.option("--save", type=click.Path(path_type=Path), help="Only write the pictures, as PNGs, into this folder.")
+def main(side: int, profile: str, pictures: str, knobs: Sequence[str], save: Path | None) -> None:
+    """Bend the landscape to each picture, and print the accuracies."""
+    if save:
+        save.mkdir(parents=True, exist_ok=True)
+        for name, draw in PICTURES.items():
+            Image.fromarray(np.where(draw(side), 0, 255).astype(np.uint8)).save(save / f"{name}.png")
+        return
+    torch.set_num_threads(1)
+    changed = {name: _value(text) for name, text in (knob.split("=") for knob in knobs)}
+    protocol = PROFILES[profile].with_knobs(**changed)
+    protocol = replace(protocol, measurement=replace(protocol.measurement, split="held-out", test_images=0))
+    print("picture | black | white | difference | seconds of training")
+    for name in pictures.split(","):
+        black, white, seconds = bend(PICTURES[name](side), protocol)
+        print(f"{name} | {black:.2f} | {white:.2f} | {black - white:.2f} | {seconds:.0f}", flush=True)
+
+
+def _value(text: str) -> int | float | str | tuple[int, ...]:
+    if "," in text:
+        return tuple(map(int, text.split(",")))
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What a bent landscape leaves as tables, written whole and read back: so that a finished one is only drawn anew."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bnbench.bend.request import BendRequest
+from bnbench.errors import RequestError
+from bnbench.process.reading import read_file, reason_of
+from bnbench.results import layout
+
+VALUES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+_COLUMNS = ("row", "column", "black", "trained", *VALUES)
+
+Picture = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bent:
+    """One arm's landscape, bent to a picture.
+
+    Attributes:
+        arm: which network.
+        landscape: a row per pixel, in reading order: ``row, column, black, trained``, and loss and accuracy on
+            training and on test images.
+        frames: test accuracy on the way, shape (frames, rows, columns); no frame where it was not measured.
+        steps: the step of each frame, shape (frames,).
+        details: plain values: ``identity``, ``arm``, ``seed``, ``protocol``, ``seconds``, ``threads``, ``device_name``.
+    """
+
+    arm: str
+    landscape: pd.DataFrame
+    frames: NDArray[np.float32]
+    steps: NDArray[np.int64]
+    details: dict[str, Any]
+
+    def picture(self, name: str) -> Picture:
+        """Return one column of the landscape as a picture, shape (rows, columns)."""
+        shape = int(self.landscape["row"].max()) + 1, int(self.landscape["column"].max()) + 1
+        return self.landscape[name].to_numpy(np.float64).reshape(shape)
+
+    def mean(self, name: str, *, black: bool) -> float:
+        """Return the mean of one column over black or white pixels."""
+        return float(self.landscape.loc[self.landscape["black"] == black, name].mean())
+
+
+def write_bent(request: BendRequest, bent: Bent) -> None:
+    """Write one arm's landscape and its frames; the landscape comes last, and says that the fit is done.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for path, table in (
+        (frames_path(request, bent.arm), _frames_table(bent)),
+        (landscape_path(request, bent.arm), bent.landscape),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = table.copy()
+        table.attrs = {"bnbench": bent.details}
+        content = io.BytesIO()
+        table.to_parquet(content, index=False, compression="zstd")
+        layout.write_atomically(path, content.getvalue())
+
+
+def read_bent(request: BendRequest, arm: str) -> Bent | None:
+    """Return an arm's landscape if it is done; without frames, where they are asked for, it counts as not done.
+
+    Raises:
+        RequestError: the folder holds another picture or protocol, or a file that cannot be read.
+    """
+    path = landscape_path(request, arm)
+    try:
+        landscape = _table(path)
+        frames = _table(frames_path(request, arm))
+    except FileNotFoundError:
+        return None
+    details = landscape.attrs.get("bnbench", {})
+    identity = request.identity(arm)
+    if details.get("identity") != identity:
+        raise RequestError(
+            f"--out {request.folder} holds the landscape of another picture, seed or protocol for {arm}; "
+            "name another folder."
+        )
+    if tuple(landscape.columns) != _COLUMNS or len(landscape) != request.mask.size:
+        raise RequestError(f"{path} is no landscape of this picture; move it away, and it is computed anew.")
+    steps = frames.groupby("step", sort=True).size().index.to_numpy(np.int64)
+    if request.animate and not len(steps):
+        return None
+    pictures = frames["test_accuracy"].to_numpy(np.float32).reshape(len(steps), *request.mask.shape)
+    return Bent(arm, landscape, pictures, steps, details)
+
+
+def landscape_path(request: BendRequest, arm: str) -> Path:
+    """Return where an arm's landscape lies, whether it exists or not."""
+    return request.folder / "landscapes" / f"{layout.fit_name(request.key(arm))}.parquet"
+
+
+def frames_path(request: BendRequest, arm: str) -> Path:
+    """Return where an arm's landscapes on the way lie, whether they exist or not."""
+    return request.folder / "frames" / f"{layout.fit_name(request.key(arm))}.parquet"
+
+
+def _frames_table(bent: Bent) -> pd.DataFrame:
+    count, rows, columns = bent.frames.shape
+    step, row, column = np.meshgrid(bent.steps, np.arange(rows), np.arange(columns), indexing="ij")
+    values = {"step": step.ravel(), "row": row.ravel(), "column": column.ravel()}
+    return pd.DataFrame({**values, "test_accuracy": bent.frames.reshape(count * rows * columns)})
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(io.BytesIO(read_file(path)))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # damaged bytes may raise anything in the library that reads them
+        raise RequestError(
+            f"{path} cannot be read ({reason_of(error)}); move it away, and it is computed anew."
+        ) from error

@@ -1,0 +1,280 @@
+"""``bnbench bend``: what it leaves, how it goes on, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import bnbench
+from bnbench.bend import arm_bending
+from bnbench.bend.animation import shown_frames, write_animations
+from bnbench.bend.arm_bending import frame_steps
+from bnbench.bend.bend import BendListener, bend
+from bnbench.bend.files import Bent, read_bent
+from bnbench.bend.request import BendRequest, fitted_protocol
+from bnbench.bend.strip import draw_strip
+from bnbench.cli import main
+from bnbench.errors import RequestError
+from bnbench.inputs.data import load_data_of
+from bnbench.inputs.datasets import ImageArrays
+from bnbench.mpo.trace import TraceRow
+from bnbench.protocol.profiles import PROFILES
+from bnbench.report.figures.style import print_style
+from bnbench.results import layout
+from bnbench.sweep.interrupts import Interrupted
+
+_PICTURE = np.zeros((6, 8), bool)
+_PICTURE[1:5, 2:6] = True
+_TINY = PROFILES["smoke"].with_knobs(widths=(4, 4), strides=(2, 1), hidden=8, images=4, steps=8, train_images=20)
+
+
+def request(folder: Path, *, arms: tuple[str, ...] = ("plain",), animate: bool = True, steps: int = 8) -> BendRequest:
+    protocol = fitted_protocol(_TINY.with_knobs(steps=steps), _PICTURE)
+    return BendRequest("square.png", _PICTURE, protocol, arms, 1, folder, animate)
+
+
+def bent_to(asked: BendRequest, listener: BendListener | None = None) -> list[Bent]:
+    return bend(asked, load_data_of(asked.protocol), listener or BendListener())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> BendRequest:
+    asked = request(tmp_path_factory.mktemp("bent"), arms=("plain", "bn"))
+    bent_to(asked)
+    return asked
+
+
+def test_everything_that_shows_the_landscape_is_left(finished: BendRequest) -> None:
+    there = {str(path.relative_to(finished.folder)) for path in finished.folder.rglob("*") if path.is_file()}
+    fits = [layout.fit_name(finished.key(arm)) for arm in finished.arms]
+    pictures = {"strip.pdf", "strip.svg", "strip.png", "animation.gif", "index.html"}
+    tables = {f"{folder}/{fit}.parquet" for folder in ("landscapes", "frames") for fit in fits}
+    assert there - {"animation.mp4"} == pictures | tables | {f"planes/{fit}.safetensors" for fit in fits}
+
+
+def test_the_landscape_is_what_the_plane_has(finished: BendRequest) -> None:
+    data = load_data_of(finished.protocol)
+    for arm in finished.arms:
+        name = layout.fit_name(finished.key(arm))
+        table = pd.read_parquet(finished.folder / "landscapes" / f"{name}.parquet")
+        plane = bnbench.load_plane(finished.folder / "planes" / f"{name}.safetensors")
+        found = bnbench.measure_landscape(plane, _PICTURE.shape, data.measured)
+        assert np.array_equal(table["black"], _PICTURE.ravel())
+        assert np.allclose(table["test_accuracy"], found.accuracy.flatten())
+        assert np.allclose(table["test_loss"], found.loss.flatten(), rtol=1e-5)
+
+
+def test_frames_are_measured_from_the_first_step_to_the_last(finished: BendRequest) -> None:
+    bent = read_bent(finished, "plain")
+    assert bent is not None
+    assert bent.steps.tolist() == frame_steps(8).tolist()
+    assert (bent.steps[0], bent.steps[-1]) == (0, 8)
+    data = load_data_of(finished.protocol).measured
+    few = bnbench.Images(data.pixels[: arm_bending.FRAME_IMAGES], data.labels[: arm_bending.FRAME_IMAGES])
+    path = finished.folder / "planes" / f"{layout.fit_name(finished.key('plain'))}.safetensors"
+    last = bnbench.measure_landscape(bnbench.load_plane(path), _PICTURE.shape, few)
+    assert np.allclose(bent.frames[-1], last.accuracy)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 39, 1_000])
+def test_steps_of_frames_are_distinct_and_in_order(steps: int) -> None:
+    found = frame_steps(steps)
+    assert (found[0], found[-1]) == (0, steps)
+    assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 40])
+def test_an_animation_lasts_five_seconds_and_stands_still_at_its_end(frames: int) -> None:
+    shown = shown_frames(frames)
+    assert len(shown) == 50
+    assert shown == sorted(shown)
+    assert set(shown) == set(range(frames))
+    assert shown[-10:] == [frames - 1] * 10
+
+
+def test_the_gif_lasts_five_seconds_and_is_small(finished: BendRequest) -> None:
+    path = finished.folder / "animation.gif"
+    with Image.open(path) as animation:
+        lasts = 0
+        for frame in range(getattr(animation, "n_frames", 1)):
+            animation.seek(frame)
+            lasts += animation.info["duration"]
+    assert lasts == 5_000
+    assert path.stat().st_size < 3_000_000
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="an MP4 is written where ffmpeg is")
+def test_an_mp4_is_written_where_ffmpeg_is(finished: BendRequest) -> None:
+    assert (finished.folder / "animation.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_no_mp4_is_promised_without_ffmpeg(
+    finished: BendRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bents = [bent for arm in finished.arms if (bent := read_bent(finished, arm))]
+    with monkeypatch.context() as patched, print_style():
+        patched.setattr("bnbench.bend.animation._ffmpeg", lambda: None)
+        assert write_animations(tmp_path, _PICTURE, bents) == [tmp_path / "animation.gif"]
+
+
+def test_all_pictures_of_a_strip_have_one_size_and_a_quantity_one_scale(finished: BendRequest) -> None:
+    bents = [bent for arm in finished.arms if (bent := read_bent(finished, arm))]
+    with print_style():
+        drawing = draw_strip(_PICTURE, bents, 2.5)
+    shown = [axes for axes in drawing.axes if axes.images]
+    assert len(shown) == 1 + 3 * len(bents)
+    width, height = drawing.get_size_inches()
+    for axes in shown:
+        place = axes.get_position()
+        assert (place.width * width) / (place.height * height) == pytest.approx(8 / 6)
+        assert place.width == pytest.approx(shown[0].get_position().width)
+    scales = [(axes.images[0].norm.vmin, axes.images[0].norm.vmax) for axes in shown[1:]]
+    assert [scales[0::2][part] == scales[1::2][part] for part in range(3)] == [True] * 3
+
+
+class _Stops(BendListener):
+    """Sends SIGINT after some steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.seen: list[tuple[str, int]] = []
+
+    def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
+        self.seen.append((arm, step))
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_fit_that_was_stopped_goes_on_and_ends_alike(
+    finished: BendRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(tmp_path, arms=("plain", "bn"))
+    monkeypatch.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])  # drawing takes longer than all else here
+    with pytest.raises(Interrupted):
+        bent_to(asked, _Stops(3))
+    assert not (tmp_path / "landscapes").exists()
+    assert layout.checkpoint_path(tmp_path, asked.key("plain")).exists()
+    listener = _Stops(0)
+    bent_to(asked, listener)
+    assert listener.seen[0] == ("plain", 4)
+    for arm in asked.arms:
+        resumed, whole = read_bent(asked, arm), read_bent(finished, arm)
+        assert resumed is not None
+        assert whole is not None
+        assert resumed.landscape.equals(whole.landscape)
+        assert np.array_equal(resumed.frames, whole.frames)
+    assert not list((tmp_path / "running").glob("*.pt"))
+
+
+def test_what_is_done_is_drawn_anew_and_not_fitted(finished: BendRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = _Stops(0)
+    with monkeypatch.context() as patched:
+        patched.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])
+        bents = bent_to(finished, listener)
+    assert listener.seen == []
+    assert [bent.arm for bent in bents] == ["plain", "bn"]
+
+
+def test_a_folder_of_another_picture_or_protocol_is_refused_and_left_alone(finished: BendRequest) -> None:
+    before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
+    with pytest.raises(RequestError, match=re.escape(str(finished.folder))):
+        bent_to(request(finished.folder, steps=9))
+    assert {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_damaged_landscape_is_named(finished: BendRequest, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    (path,) = (tmp_path / "landscapes").glob("plain*")
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(RequestError, match=re.escape(str(path))):
+        bent_to(request(tmp_path))
+
+
+def test_the_identity_depends_on_the_picture_and_not_on_its_name(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    other = _PICTURE.copy()
+    other[0, 0] = True
+    identities = {
+        BendRequest(name, mask, asked.protocol, ("plain",), seed, tmp_path).identity(arm)
+        for name in ("one", "other")
+        for mask, seed, arm in (
+            (_PICTURE, 1, "plain"),
+            (other, 1, "plain"),
+            (_PICTURE, 2, "plain"),
+            (_PICTURE, 1, "bn"),
+        )
+    }
+    assert len(identities) == 4
+
+
+@pytest.mark.parametrize(
+    ("side", "train", "test", "expected"),
+    [(8, 1_000, 600, (1, 200, 500, 400)), (28, 1_000, 600, (4, 200, 500, 400)), (33, 100, 30, (5, 20, 30, 80))],
+)
+def test_the_profile_is_fitted_to_other_images(
+    side: int, train: int, test: int, expected: tuple[int, int, int, int]
+) -> None:
+    parts = [(np.zeros((count, 1, side, side), np.uint8), np.zeros(count, np.int64)) for count in (train, test)]
+    fitted = fitted_protocol(PROFILES["picture"], _PICTURE, ImageArrays(parts[0], parts[1], ""))
+    data, measurement = fitted.data, fitted.measurement
+    assert (data.pool, data.held_out, measurement.test_images, measurement.train_images) == expected
+
+
+def test_the_page_holds_every_number_and_needs_no_network(finished: BendRequest) -> None:
+    text = (finished.folder / "index.html").read_text()
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data = json.loads(found[1])
+    table = pd.read_parquet(finished.folder / "landscapes" / f"{layout.fit_name(finished.key('bn'))}.parquet")
+    assert data["arms"][1]["name"] == "bn"
+    assert np.allclose(data["arms"][1]["values"]["test_loss"], table["test_loss"], rtol=1e-3)
+    assert data["mask"] == table["black"].astype(int).tolist()
+
+
+def test_the_command_bends_to_a_file_and_prints_the_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.where(_PICTURE, 0, 255).astype(np.uint8)).save(tmp_path / "square.png")
+    options = ["--profile", "smoke", "--steps", "2", "--no-animate", "--out", str(tmp_path / "out"), "--arm", "bn"]
+    with pytest.raises(SystemExit) as ended:
+        main(["bend", str(tmp_path / "square.png"), *options])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["bn"]
+    assert not (tmp_path / "out" / "animation.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), "PICTURE"),
+        (("a.png", "--text", "B"), "--text"),
+        (("nowhere.png",), "nowhere.png"),
+        (("--text", "漢"), "漢"),
+        (("--text", "B", "--threshold", "2"), "--threshold"),
+        (("--text", "B", "--size", "2"), "--size"),
+        (("--text", "B", "--arm", "none"), "--arm"),
+        (("--text", "B", "--device", "cuda:99"), "--device"),
+    ],
+)
+def test_what_cannot_be_bent_to_is_one_sentence(
+    arguments: tuple[str, ...], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with chdir(tmp_path), pytest.raises(SystemExit) as ended:
+        main(["bend", *arguments])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert named in said
+    assert "Traceback" not in said
+    assert not [*tmp_path.iterdir()]
