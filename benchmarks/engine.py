@@ -143,9 +143,19 @@ def timed(kind: str, shape: str, arm: str, chunk: int, size: int = 30) -> tuple[
 
 
 class Case:
-    """A step's pixels and images at one of the two shapes, the same on every device."""
+    """A step's pixels and images at one of the two shapes, the same on every device; arm: a name, or what makes it."""
 
-    def __init__(self, shape: str, arm: str, *, size: int = 30, device: str = "cpu", double: bool = False) -> None:
+    def __init__(
+        self,
+        shape: str,
+        arm: Any,
+        *,
+        size: int = 30,
+        device: str = "cpu",
+        double: bool = False,
+        images: int | None = None,
+        seed: int = 0,
+    ) -> None:
         import torch
 
         from bnbench.arms.networks import arm_factory
@@ -154,10 +164,10 @@ class Case:
         from bnbench.mpo.plane import Plane, grid_coordinates
         from bnbench.protocol.profiles import PROFILES
 
-        protocol, generator = PROFILES[shape], torch.Generator().manual_seed(0)
-        image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], protocol.training.images
+        protocol, generator = PROFILES[shape], torch.Generator().manual_seed(seed)
+        image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], images or protocol.training.images
         dtype = torch.float64 if double else torch.float32
-        factory = arm_factory(arm, image_shape, 10, protocol.network)
+        factory = arm_factory(arm, image_shape, 10, protocol.network) if isinstance(arm, str) else arm
         self.plane = Plane.from_factory(factory, generator).to(device, dtype)
         labels = torch.randint(10, (IMAGES,), generator=generator)
         self.data = Images(torch.randn(IMAGES, *image_shape, generator=generator), labels).to(device, dtype)

@@ -1,113 +1,97 @@
-"""The engine on a GPU: is it right, how fast is it, and where does the time go?
+"""The engine on a GPU: is it right, how fast, how near to what the card can do, and does a sweep stop and go on?
 
     python benchmarks/gpu.py --device cuda:0 --out gpu/     (nox -s gpu)
 
-Writes gpu.json (gradient error against float64 on the CPU, milliseconds a pixel for several chunks, each step
-launched anew and replayed, and for a loop over pixels, memory) and trace.json, which chrome://tracing and
-Perfetto open. Any device name will do, so that the same code runs where there is no GPU: --device cpu.
+Five parts in at most four minutes, each in a process of its own with a limit of time; each result is printed as it
+comes. What a part had found when its time was over is kept. Writes gpu.json, and gpu.md, the table that
+benchmarks/README.md includes once it lies beside it. Any device will do: --device cpu takes small sizes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from engine import ARMS, Case
-from torch.profiler import ProfilerActivity, profile
-
-from bnbench.sweep.devices import device_name, prepare_process
-
-CHUNKS = {"compact": (8, 32, 64), "paper": (1, 2)}
-TOLERANCE = 1e-4  # float32 against float64, relative
+# Part, what it asks, and its limit in seconds.
+PARTS = {
+    "right": ("gradient against float64", 45),
+    "steps": ("milliseconds a step", 60),
+    "ceilings": ("what the device can do", 20),
+    "resumed": ("a sweep stopped and resumed", 90),
+    "hour": ("fits an hour", 25),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--shapes", default="compact,paper")
-    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--out", type=Path, default=Path("gpu"))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    prepare_process(threads=1)
+    if options.child:
+        import gpu_parts
+
+        gpu_parts.run(options.child, options.device, options.out)
+        return
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = [
-        row
-        for shape in options.shapes.split(",")
-        for arm in options.arms.split(",")
-        for row in measure(shape, arm, options.device)
-    ]
-    about = {"device": device_name(options.device), "torch": torch.__version__, "rows": rows}
-    (options.out / "gpu.json").write_text(json.dumps(about, indent=2) + "\n")
-    trace(options.shapes.split(",")[0], options.device, options.out / "trace.json")
-    worst = max(row["error"] for row in rows)
-    if worst > TOLERANCE:
-        raise SystemExit(f"the gradient on {options.device} is off by {worst:.1e}, more than {TOLERANCE:g}")
+    for name in (names := options.parts.split(",")):
+        start_part(name, options)
+    found = {name: rows_of(options.out, name) for name in names}
+    (options.out / "gpu.json").write_text(json.dumps(found, indent=2) + "\n")
+    (options.out / "gpu.md").write_text(table(found))
+    print(f"\n{table(found)}")
+    if wrong := [row for rows in found.values() for row in rows if row.get("is_wrong")]:
+        raise SystemExit(f"{len(wrong)} of these are wrong, the first: {wrong[0]['what']}, {wrong[0]['result']}")
 
 
-def measure(shape: str, arm: str, device: str) -> list[dict[str, Any]]:
-    """One row per strategy: its error, its time per pixel, its memory."""
-    expected = Case(shape, arm, double=True).naive()
-    case = Case(shape, arm, device=device)
-    print(f"{shape}, {arm}")
-    replays = (False,) if device == "cpu" else (False, True)
-    ways = [(0, False), *((chunk, way) for chunk in CHUNKS[shape] for way in replays)]
-    return [{"shape": shape, "arm": arm, **strategy(case, expected, *way, device)} for way in ways]
+def start_part(name: str, options: argparse.Namespace) -> None:
+    """Run a part in a process of its own; it ends when its time is over."""
+    question, limit = PARTS[name]
+    path = options.out / f"{name}.jsonl"
+    path.unlink(missing_ok=True)
+    print(f"\n{name}: {question}", flush=True)
+    start = time.perf_counter()
+    command = [sys.executable, __file__, "--child", name, "--device", options.device, "--out", str(options.out)]
+    child = subprocess.Popen(command, start_new_session=True)
+    try:
+        said = f"ended with {ended}" if (ended := child.wait(limit)) else ""
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)  # with the sweeps that it has started
+        child.wait()
+        said = f"cut off after its {limit} s"
+    if said:
+        keep(path, what="this part", result=said, is_wrong=said.startswith("ended"))
+    print(f"({time.perf_counter() - start:.0f} s)", flush=True)
 
 
-def strategy(case: Case, expected: Any, chunk: int, replays: bool, device: str) -> dict[str, Any]:
-    """One way to compute a step, the others' memory given back; chunk 0 is the loop over pixels."""
-    if device != "cpu":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-    engine = case.engine(chunk, replays=replays)
-    step = partial(case.step, engine) if chunk else case.naive
-    name = f"{'replay' if replays else 'vmap'}, chunk {chunk}" if chunk else "loop over pixels"
-    for _ in range(2):  # a GPU's second step also records itself
-        step()
-    if engine.refusal:
-        name += f" REFUSED: {engine.refusal}"
-    error = float((step().cpu().double() - expected).norm() / expected.norm())
-    milliseconds = 1e3 * seconds(step, device) / len(case.pixels)
-    # Reserved, not allocated: a recording's own memory would be left out.
-    memory = torch.cuda.max_memory_reserved(device) / 2**20 if device != "cpu" else float("nan")
-    print(f"{name:24}{milliseconds:9.3f} ms/pixel  error {error:.1e}  {memory:7.0f} MiB", flush=True)
-    return {"strategy": name, "error": error, "ms": milliseconds, "mib": memory}
+def keep(path: Path, **row: Any) -> None:
+    """Print a result, and keep it whatever happens next."""
+    print(f"  {row['what']:44}{row['result']}{'  WRONG' if row.get('is_wrong') else ''}", flush=True)
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
-def seconds(step: Callable[[], Any], device: str) -> float:
-    """Time of one step over as many as fill half a second, the device waited for at both ends."""
-    steps, elapsed = 1, 0.0
-    while True:
-        wait(device)
-        start = time.perf_counter()
-        for _ in range(steps):
-            step()
-        wait(device)
-        elapsed = time.perf_counter() - start
-        if elapsed > 0.5:
-            return elapsed / steps
-        steps *= 2
+def rows_of(out: Path, name: str) -> list[dict[str, Any]]:
+    """Return what a part has found."""
+    path = out / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-
-
-def trace(shape: str, device: str, path: Path) -> None:
-    """A profile of one step, for a trace viewer."""
-    case = Case(shape, "bn", device=device)
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device != "cpu" else [])
-    with profile(activities=activities) as profiler:
-        case.step(case.engine(CHUNKS[shape][-1]))
-        wait(device)
-    profiler.export_chrome_trace(str(path))
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Return all results as a Markdown table."""
+    lines = ["| part | what | result |", "|---|---|---|"]
+    for name, rows in found.items():
+        for row in rows:
+            lines.append(f"| {name} | {row['what']} | {row['result']}{', **wrong**' if row.get('is_wrong') else ''} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
 VISITS = 2_048
+VISITS_OF_A_GPU = 16_384  # Enough to fill it; at the paper's shapes their maps take some 10 GB.
 _BATCH = 64  # Images at once where the result does not depend on it.
+_BATCH_OF_A_GPU = 512
 _BATCH_BEHIND_REFERENCE = 1_024
 
 
@@ -72,14 +74,24 @@ def measure_landscape(
     coordinates = grid_coordinates(shape, origin).to(plane.vectors)
     frame = plane.frame()
     sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
-    pixels_at_once = max(1, VISITS // (batch + len(seen)))
+    visits = VISITS_OF_A_GPU if coordinates.is_cuda else VISITS
+    pixels_at_once = max(1, visits // (batch + len(seen)))
     with recalibrated(plane.module, len(seen)) if len(seen) else nullcontext():
-        for part in torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once):
-            weights = plane.network_weights(frame, coordinates[part])
-            for pixels, labels in batches(data, batch):
-                if before_part:
-                    before_part()
-                sums[:, part] += _sums(plane, weights, torch.cat([seen, pixels]), labels)
+        left = [*torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once)]
+        while left:
+            part = left.pop(0)
+            weights, own = plane.network_weights(frame, coordinates[part]), torch.zeros_like(sums[:, part])
+            try:
+                for pixels, labels in batches(data, batch):
+                    if before_part:
+                        before_part()
+                    own += _sums(plane, weights, torch.cat([seen, pixels]), labels)
+            except torch.OutOfMemoryError:  # of a GPU, which others may use as well
+                if len(part) == 1:
+                    raise
+                left = [half for many in (part, *left) for half in many.split((len(many) + 1) // 2)]
+            else:
+                sums[:, part] = own
     loss, accuracy = (sums / len(data)).cpu().view(2, *shape)
     return Landscape(loss, accuracy)
 
@@ -89,7 +101,7 @@ def batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Ima
     policy = BnPolicy.parse_stored(statistics) if isinstance(statistics, str) else statistics
     nothing = plane.vectors.new_zeros(0)
     if not uses_bn(plane.module):
-        return _BATCH, nothing
+        return _BATCH_OF_A_GPU if nothing.is_cuda else _BATCH, nothing
     if policy == NO_BN:
         raise RequestError("BN statistics none: the network has batch normalization; give batch:512, for example.")
     if policy.kind == "batch":

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bnbench.bn_policy import KINDS, BnPolicy
 from bnbench.inputs.data import DataSet, Images
 from bnbench.inputs.masks import Mask, draw_mask, is_trained
+from bnbench.mpo import landscape
 from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane
@@ -216,3 +217,24 @@ def test_every_bn_policy_that_has_a_name_is_computed() -> None:
     assert all(measure(bn_statistics=BnPolicy(kind, 3)).loss.isfinite().all() for kind in KINDS)
     with pytest.raises(NotImplementedError, match="mixed:3"):
         measure(bn_statistics=BnPolicy("mixed", 3))
+
+
+def test_a_gpu_that_is_full_takes_fewer_pixels_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane, images = make_plane("bn"), make_images()
+    whole = measure_landscape(plane, SHAPE, images)
+    computed, seen = landscape._sums, list[int]()
+
+    def short_of_memory(of: Plane, weights: list[Tensor], *rest: Tensor) -> Tensor:
+        seen.append(len(weights[0]))
+        if len(weights[0]) > 3:
+            raise torch.OutOfMemoryError
+        return computed(of, weights, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(landscape, "VISITS", 10_000)
+        patched.setattr(landscape, "_sums", short_of_memory)
+        parts = measure_landscape(plane, SHAPE, images, bn_statistics="batch:512")
+    assert torch.allclose(parts.loss, whole.loss, atol=1e-12)
+    assert torch.equal(parts.accuracy, whole.accuracy)
+    assert seen[0] == 12
+    assert max(seen[-3:]) <= 3

@@ -1,0 +1,286 @@
+"""What ``benchmarks/gpu.py`` asks of a device, part by part."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from engine import CHUNKS, IMAGE_SHAPE, Case
+from gpu import keep, rows_of
+from torch import nn
+
+from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.mpo.fit import Fit
+from bnbench.mpo.flops import matmul_gflops
+from bnbench.mpo.landscape import measure_landscape
+from bnbench.mpo.replayed import Replayed
+from bnbench.mpo.strategy import Trial
+from bnbench.protocol.profiles import PROFILES
+from bnbench.results.fits import read_fit
+from bnbench.sweep.devices import device_name, prepare_process
+from bnbench.sweep.side_by_side_fits import own_stream
+
+TOLERANCES = {"compact": 2e-5, "paper": 5e-4}  # float32 against float64: bn at paper shapes was 1.3e-4 off on an H100
+STEPS = 3  # that each strategy is held to float64 in
+FEW = {"compact": 4, "paper": 2}  # pixels of each colour, and twice as many images, where no GPU is
+COUNTS = (1, 2, 4, 8)
+LONG = 0.5  # seconds that are timed
+FITS = 90  # of figure 4
+STOPPED = 130  # the exit code of a sweep that Ctrl-C has stopped
+
+
+def group_norm(widths: tuple[int, int] = (8, 16)) -> nn.Module:
+    """A network that is none of bnbench's own."""
+    first, second = widths
+    return nn.Sequential(
+        nn.Conv2d(1, first, 3, padding=1),
+        nn.GroupNorm(2, first),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 3, stride=2, padding=1),
+        nn.GroupNorm(4, second),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4 * second, 10),
+    )
+
+
+ARMS: dict[str, str | Callable[[], nn.Module]] = {"plain": "plain", "bn": "bn", "skip": "skip", "groupnorm": group_norm}
+
+
+def run(part: str, device: str, out: Path) -> None:
+    """Run a part, and keep each of its results in a line of a file."""
+    prepare_process(threads=1)
+    parts[part](device, partial(keep, out / f"{part}.jsonl"), out)
+
+
+def right(device: str, tell: Callable[..., None], out: Path) -> None:
+    """Every strategy's gradient against a loop in float64, at both shapes, in several steps.
+
+    Rounding decides on which side of zero some inputs of a ReLU lie, and a gradient jumps there, the loop's own, too:
+    by 1e-3 in some steps. What a strategy does wrong it does in every step, so the smallest error counts.
+    """
+    for shape, tolerance in TOLERANCES.items():
+        few = 2 * FEW[shape] if device == "cpu" else None
+        for name, arm in ARMS.items():
+            cases = [Case(shape, arm, device=device, images=few, seed=seed) for seed in range(STEPS)]
+            exact = [
+                Case(shape, arm, device=device, images=few, seed=seed, double=True).naive() for seed in range(STEPS)
+            ]
+            ways: dict[str, Callable[[], Any]] = {"loop": lambda: None, "grouped": lambda: None}
+            for way, make in {**ways, **(Trial().candidates if shape == "compact" else {})}.items():
+                try:
+                    errors = [
+                        error_of(case, expected, shape, way, make) for case, expected in zip(cases, exact, strict=True)
+                    ]
+                    result, is_wrong = f"{min(errors):.1e}, at most {max(errors):.1e}", not min(errors) <= tolerance
+                except ImportError as missing:
+                    result, is_wrong = f"not tried: {missing}", False
+                tell(what=f"{shape}, {name}, {way}", result=result, is_wrong=is_wrong)
+
+
+def error_of(case: Case, expected: torch.Tensor, shape: str, way: str, make: Callable[[], Any]) -> float:
+    """Relative error of a step's gradient."""
+    engine = case.engine(CHUNKS[shape])
+    engine.kernels = make()
+    gradient = case.naive() if way == "loop" else case.step(engine)
+    return float((gradient.double() - expected).norm() / expected.norm())
+
+
+def steps(device: str, tell: Callable[..., None], out: Path) -> None:
+    """Milliseconds a step of one fit in each way, and of several at once."""
+    ways = ("whole step", "gradient recorded", "kernel by kernel")
+    for shape in FEW:
+        for arm in ("plain", "bn"):
+            for way in ways if device != "cpu" else ways[2:]:
+                tell_time(tell, shape, arm, 1, way, *timed(shape, arm, 1, device, way))
+    for count in COUNTS[1:]:
+        for arm in ("plain", "bn"):
+            tell_time(tell, "compact", arm, count, ways[0], *timed("compact", arm, count, device, ways[0]))
+
+
+def tell_time(
+    tell: Callable[..., None], shape: str, arm: str, count: int, way: str, seconds: float, share: float, fit: Fit
+) -> None:
+    pixels = len(fit.targets.factors)
+    visits = fit.engine.forward_visits + fit.engine.gradient_visits
+    rate = fit.engine.flops(IMAGE_SHAPE[shape]) / visits * pixels * fit.images_shape[-1] / seconds / 1e12
+    said = f"{1e3 * seconds:.3g} ms a step and fit, {1e3 * seconds / pixels:.3g} a pixel, {rate:.2g} TFLOP/s"
+    said += f", {100 * share:.0f} % of a core"
+    for note in (*fit.notes, *([f"convolutions: {fit.engine.strategy}"] if fit.engine.strategy else [])):
+        said += f"; {note}"
+    about = {"shape": shape, "arm": arm, "count": count, "way": way, "seconds": seconds, "tflops": rate}
+    tell(what=f"{shape}, {arm}, {count} at once, {way}", result=said, **about)
+
+
+def timed(shape: str, arm: str, count: int, device: str, way: str) -> tuple[float, float, Fit]:
+    """Seconds of a step divided by the fits at once, the share of a core that they used, and one of the fits."""
+    begun, fits = threading.Barrier(count, timeout=60), list[Fit]()
+
+    def rate(_: int) -> tuple[float, float]:
+        with own_stream(device):
+            fit = made_fit(shape, arm, device)
+            if way == "kernel by kernel":
+                fit.forget_recordings()
+            elif way == "gradient recorded":
+                fit.whole, fit.engine.replayed = None, Replayed()
+            for _ in range(2 if device == "cpu" else 4):
+                fit.advance()
+            fits.append(fit)
+            wait(device)
+            begun.wait()
+            start, used, taken = time.perf_counter(), time.process_time(), 0
+            while taken == 0 or time.perf_counter() - start < LONG:
+                fit.advance()
+                taken += 1
+            wait(device)
+            elapsed = time.perf_counter() - start
+            return taken / elapsed, (time.process_time() - used) / elapsed
+
+    with ThreadPoolExecutor(count) as threads:
+        rates = list(threads.map(rate, range(count)))
+    return 1 / sum(of_one for of_one, _ in rates), max(share for _, share in rates), fits[0]
+
+
+def made_fit(shape: str, arm: str, device: str) -> Fit:
+    """A fit whose steps change next to nothing, and clamp nothing."""
+    case, training = Case(shape, arm, device=device), PROFILES[shape].training
+    training = replace(training, learning_rate=1e-12, threshold=1e9)
+    if device == "cpu":
+        few = FEW[shape]
+        training = replace(training, black_pixels=few, white_pixels=few, images=2 * few)
+    mask = draw_mask(0.5, 1, (30, 30))
+    masks = torch.from_numpy(mask), torch.from_numpy(is_trained(mask))
+    return Fit(case.plane, *masks, case.data, training, chunk=2 * CHUNKS[shape] if shape == "compact" else 1)
+
+
+def wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.current_stream(device).synchronize()
+
+
+def ceilings(device: str, tell: Callable[..., None], out: Path) -> None:
+    """How fast the device copies and multiplies, and what share of it the best step reaches."""
+    tell(what="device", result=f"{device_name(device)}, torch {torch.__version__}")
+    size = 2**22 if device == "cpu" else 2**28
+    source = torch.zeros(size, device=device)
+    target = torch.empty_like(source)
+    tell(what="copy", result=f"{8 * size / seconds_of(lambda: target.copy_(source), device) / 1e9:.0f} GB/s")
+    product = matmul_gflops(device) / 1e3
+    tell(what="float32 product", result=f"{product:.3g} TFLOP/s")
+    side = 512 if device == "cpu" else 8192
+    halves = torch.zeros(side, side, device=device, dtype=torch.bfloat16)
+    rate = 2 * side**3 / seconds_of(lambda: halves @ halves, device) / 1e12
+    tell(what="bfloat16 product", result=f"{rate:.3g} TFLOP/s")
+    for row in best_of(out):
+        what = f"share of the float32 product, {row['shape']}, {row['arm']}"
+        tell(what=what, result=f"{100 * row['tflops'] / product:.0f} % ({row['way']}, {row['count']} at once)")
+
+
+def best_of(out: Path) -> list[dict[str, Any]]:
+    """The fastest row of each shape and arm."""
+    rows = [row for row in rows_of(out, "steps") if "seconds" in row]
+    kinds = sorted({(row["shape"], row["arm"]) for row in rows})
+    return [
+        min((row for row in rows if (row["shape"], row["arm"]) == kind), key=lambda row: row["seconds"])
+        for kind in kinds
+    ]
+
+
+def seconds_of(work: Callable[[], object], device: str) -> float:
+    """Seconds of some work, the fastest of a few times."""
+    times = []
+    for _ in range(5):
+        wait(device)
+        start = time.perf_counter()
+        work()
+        wait(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def resumed(device: str, tell: Callable[..., None], out: Path) -> None:
+    """A sweep of four fits, stopped by Ctrl-C and resumed, against an undisturbed one."""
+    few = "30" if device == "cpu" else "3000"
+    grid = [
+        "--profile",
+        "smoke",
+        "--probs",
+        "0.5",
+        "--seeds",
+        "2",
+        "--steps",
+        few,
+        "--per-device",
+        "2",
+        "--chunk",
+        "64",
+    ]
+    folders = [out / "sweeps" / f"{name}-{time.time_ns()}" for name in ("whole", "stopped")]
+    commands = [
+        [sys.executable, "-m", "bnbench", "run", *grid, "--devices", device, "--out", str(folder)] for folder in folders
+    ]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    undisturbed, running = (subprocess.Popen(command, **silent) for command in commands)
+    while running.poll() is None and not any(step_of(path) for path in folders[1].rglob("running/*.json")):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    start = time.perf_counter()
+    code = running.wait()
+    took = time.perf_counter() - start
+    said = f"in {took:.1f} s, exit code {code}" if code == STOPPED else f"it had ended, exit code {code}"
+    tell(what="stopped by SIGINT", result=said, is_wrong=code not in (0, STOPPED) or took > 5)
+    subprocess.run(commands[1], check=True, **silent)
+    undisturbed.wait()
+    whole, stopped = ({path.name: read_fit(path) for path in folder.rglob("*.parquet")} for folder in folders)
+    equal = [name for name in whole if name in stopped and whole[name].landscape.equals(stopped[name].landscape)]
+    said = f"{len(equal)} of {len(whole)} fits bit for bit those of an undisturbed sweep"
+    tell(what="resumed", result=said, is_wrong=len(equal) < len(whole) or not whole)
+    notes = {str(fit.provenance["note"]) for fit in whole.values()} - {""}
+    tell(what="what their provenance notes", result="; ".join(sorted(notes)) or "nothing")
+
+
+def step_of(path: Path) -> int:
+    """The step that a fit says it is at; 0 while its file is being written."""
+    try:
+        return int(json.loads(path.read_text()).get("step", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+def hour(device: str, tell: Callable[..., None], out: Path) -> None:
+    """How many fits of compact an hour has: the fastest steps, and the landscape at the end."""
+    protocol, total = PROFILES["compact"], 0.0
+    best = {row["arm"]: row["seconds"] for row in best_of(out) if row["shape"] == "compact"}
+    for arm, seconds in best.items():
+        case = Case("compact", arm, device=device)
+        side, seen = ((4, 4), 512) if device == "cpu" else (protocol.mask.mask_size, len(case.data))
+        start = time.perf_counter()
+        measure_landscape(case.plane, side, case.data.first(seen))
+        measured = time.perf_counter() - start
+        tell(what=f"landscape of {side[0]}×{side[1]} pixels, {arm}", result=f"{measured:.2f} s for {seen:,} images")
+        total += protocol.training.steps * seconds + 2 * measured
+    if best:
+        mean = total / len(best)
+        said = f"{3600 / mean:.1f} fits an hour, {FITS} fits in {FITS * mean / 60:.0f} minutes"
+        tell(what="compact", result=said + (" (of small steps: no estimate)" if device == "cpu" else ""))
+
+
+parts: dict[str, Callable[[str, Callable[..., None], Path], None]] = {
+    "right": right,
+    "steps": steps,
+    "ceilings": ceilings,
+    "resumed": resumed,
+    "hour": hour,
+}
