@@ -5,6 +5,8 @@ The public names below load on first use, so that importing the package stays fa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from bnbench.interactive.run import run
     from bnbench.interactive.sizes import SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
+    from bnbench.mpo.ensemble import Ensemble, measure_ensemble
     from bnbench.mpo.fit import fit
     from bnbench.mpo.images import Images
     from bnbench.mpo.landscape import Landscape, measure_landscape
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchNorm": "bnbench.mpo.batch_norm",
+    "Ensemble": "bnbench.mpo.ensemble",
     "Dask": "bnbench.sweep.backends.dask_backend",
     "Images": "bnbench.mpo.images",
     "Inline": "bnbench.sweep.backends.inline",
@@ -48,16 +52,26 @@ _HOMES = {
     "load": "bnbench.results.sweeps",
     "load_data": "bnbench.inputs.data",
     "load_plane": "bnbench.results.planes",
+    "measure_ensemble": "bnbench.mpo.ensemble",
     "measure_landscape": "bnbench.mpo.landscape",
     "objective": "bnbench.mpo.objective",
     "picture_to_mask": "bnbench.inputs.masks",
     "run": "bnbench.interactive.run",
 }
 
+# Functions whose refusals are written for the command, each with the options that its own arguments name otherwise.
+_REFUSE_AS_THE_COMMAND: dict[str, dict[str, str]] = {
+    "build_report": {},
+    "load": {},
+    "load_data": {"data_folder": "folder", "profile": "profile"},
+    "load_plane": {"arms": "arm"},
+}
+
 __all__ = [
     "PROFILES",
     "BatchNorm",
     "Dask",
+    "Ensemble",
     "Images",
     "Inline",
     "Landscape",
@@ -73,6 +87,7 @@ __all__ = [
     "load",
     "load_data",
     "load_plane",
+    "measure_ensemble",
     "measure_landscape",
     "objective",
     "picture_to_mask",
@@ -83,7 +98,24 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bnbench' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    found = getattr(import_module(_HOMES[name]), name)
+    if name in _REFUSE_AS_THE_COMMAND:
+        globals()[name] = found = _naming_arguments(name, found)
+    return found
+
+
+def _naming_arguments(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a public function that names its own arguments where it refuses, in place of the command's options."""
+
+    @wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        from bnbench.interactive.naming import errors_name_arguments, names_of
+
+        with errors_name_arguments(names_of(function, **_REFUSE_AS_THE_COMMAND[name])):
+            return function(*given, **named)
+
+    called.__module__ = __name__  # pickled as the public function that it is
+    return called
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from bnbench.errors import RequestError
+from bnbench.wording import shown
 
 # Name of a kind, and whether it estimates the statistics on training images beforehand.
 KINDS = {"batch": False, "recalibrate": True}
@@ -52,7 +53,7 @@ class BnPolicy:
         """
         match = _TEXT.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise RequestError(f"{name} {text}: {_WANTED}.")
+            raise RequestError(f"{name} {shown(text)}: {_WANTED}.")
         return cls(match[1], int(match[2]))
 
     @classmethod

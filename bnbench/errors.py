@@ -1,8 +1,20 @@
 """What a user asked for and cannot have."""
 
+import re
+
 
 class RequestError(ValueError):
     """A request that cannot be met: one sentence that names the option, the value and the way out."""
+
+
+class KnobError(RequestError):
+    """A knob that cannot have its value: Python reads ``learning_rate -1``, where the command has its option.
+
+    Its one argument is the sentence of the command.
+    """
+
+    def __str__(self) -> str:
+        return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), str(self.args[0]))
 
 
 class ArmError(RequestError):

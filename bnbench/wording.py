@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+_SHOWN = 60  # letters of a text that an error repeats
+
 
 def counted(number: int, word: str) -> str:
-    """A number with its word: ``1 arm``, ``2 arms``, ``9 probabilities``; a letter such as p stays as it is."""
+    """Write a number with its word: ``1 arm``, ``2 arms``, ``9 probabilities``; a letter such as p stays as it is."""
     if number == 1 or len(word) == 1:
         return f"{number:,} {word}"
     return f"{number:,} {word[:-1]}ies" if word.endswith("y") else f"{number:,} {word}s"
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: ``40 s``, ``12 min``, ``3 h 10 min``, ``5 days 2 h``, ``10 years``."""
+    """Write a duration as people say it: ``40 s``, ``12 min``, ``3 h 10 min``, ``5 days 2 h``, ``10 years``."""
     if not math.isfinite(seconds):
         return "an unknown time"
     if seconds < 90:
@@ -30,7 +32,7 @@ def duration(seconds: float) -> str:
 
 
 def plan_time(seconds: float | None) -> str:
-    """How long a plan will take and until when: ``about 3 h 10 min, until 17:40``; beyond a day with the date."""
+    """Say how long a plan takes and until when: ``about 3 h 10 min, until 17:40``; beyond a day with the date."""
     if seconds is None:
         return "how long it takes is measured when it runs"
     if not seconds < 2 * 365 * 86_400:
@@ -40,20 +42,29 @@ def plan_time(seconds: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """Three decimals with the sign written out."""
+    """Write three decimals, with the sign written out."""
     return f"{value:+.3f}".replace("-", "−")
 
 
 def plain_number(value: float) -> str:
-    """Three decimals with a true minus sign."""
+    """Write three decimals, with a true minus sign."""
     return f"{value:.3f}".replace("-", "−")
 
 
 def probability(value: float) -> str:
-    """A p-value after its p: ``= 0.125``, or ``< 0.0001``."""
+    """Write a p-value after its p: ``= 0.125``, or ``< 0.0001``."""
     return "< 0.0001" if value < 0.0001 else f"= {value:.3g}"
 
 
 def percent(share: float) -> str:
-    """A share as whole percents, with a decimal where it is near none or all."""
+    """Write a share as whole percents, with a decimal where it is near none or all."""
     return f"{100 * share:.0f} %" if 0.05 <= share <= 0.95 or share in (0, 1) else f"{100 * share:.1f} %"
+
+
+def shown(value: object) -> str:
+    """Return a value as an error repeats it: whole, or its beginning where it is long."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes out no whole number of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from tests import warm
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
-    *("test_report", "test_torture", "test_pages", "test_cli", "test_arms", "test_damages", "test_check", "test_disk"),
-    *("test_fit", "test_confinement", "test_cluster", "test_failures", "test_mutants", "test_bn_statistics"),
+    *("test_torture", "test_report", "test_arms", "test_pages", "test_interactive", "test_confinement", "test_damages"),
+    *("test_mutants", "test_cli", "test_evaluate", "test_bn_statistics", "test_fit", "test_failures", "test_status"),
+    *("test_check", "test_disk", "test_own_images", "test_course", "test_strategy", "test_sizes", "test_checkpoints"),
+    *("test_runner", "test_cluster", "test_environment", "test_watching", "test_replayed", "test_capacity"),
 )
 
 
@@ -36,12 +39,11 @@ def pytest_collection(session: pytest.Session) -> None:
     import torch
     from hypothesis import settings
 
-    from bnbench.mpo import flops
-
     settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
     settings.load_profile("bnbench")
     torch.set_num_threads(1)  # tests run beside each other
-    flops._SIZE = 256  # every command measures the peak of the processor when it ends
+    for name, setting, value in warm.QUICKER:
+        vars(importlib.import_module(name))[setting] = value
 
 
 @pytest.hookimpl(trylast=True)
@@ -50,8 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What is there now stays until the end: nobody need look through it for garbage."""
+    if xdist.is_xdist_worker(session):
+        pass  # with the first optimizer it comes anyway
     gc.collect()
     gc.freeze()
 

@@ -214,7 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam's state shared between arms",
-        Fit.advance,
+        Fit.take,
         "self.optimizer.step()",
         "_shared_step(self.optimizer)",
         "bn: black loss, step 2",
@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam without bias correction",
-        Fit.advance,
+        Fit.take,
         "self.optimizer.step()",
         "_uncorrected_step(self.optimizer)",
         "plain: black loss, step 2",
@@ -230,15 +230,15 @@ MUTANTS = (
     ),
     Mutant(
         "the cosine one step ahead",
-        Fit._set_learning_rate,
-        "self.step / self.training.steps",
-        "(self.step + 1) / self.training.steps",
+        Fit.rates_at,
+        "step / self.training.steps",
+        "(step + 1) / self.training.steps",
         "plain: black loss, step 2",
         _BY_HAND,
     ),
     Mutant(
         "no clipping",
-        Fit.advance,
+        Fit.take,
         "self.training.clip",
         "float('inf')",
         "plain: black loss, step 3, clipped",
@@ -286,7 +286,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN recalibrated on one image",
-        landscape._batch_and_reference,
+        landscape.batch_and_reference,
         "reference.pixels[: policy.reference]",
         "reference.pixels[:1]",
         "bn: measured black loss, recalibrate:512",
@@ -294,7 +294,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN statistics of at most 64 images of a batch",
-        landscape._batch_and_reference,
+        landscape.batch_and_reference,
         "return policy.images, nothing",
         "return min(policy.images, 64), nothing",
         "bn: black loss on all test images, policy batch:512",
@@ -302,7 +302,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN recalibrated on at most 64 images",
-        landscape._batch_and_reference,
+        landscape.batch_and_reference,
         "reference.pixels[: policy.reference]",
         "reference.pixels[: min(policy.reference, 64)]",
         "bn: measured black loss, recalibrate:512",
@@ -319,8 +319,8 @@ MUTANTS = (
     Mutant(
         "a landscape over the first 100 images",
         landscape.measure_landscape,
-        "_batches(data, batch)",
-        "_batches(data.first(100), batch)",
+        "batches(data, batch)",
+        "batches(data.first(100), batch)",
         "plain: black loss on all test images, policy none",
         _POLICY,
     ),
@@ -342,7 +342,7 @@ MUTANTS = (
     ),
     Mutant(
         "half the learning rate where it is constant",
-        Fit._set_learning_rate,
+        Fit.rates_at,
         "factor = 1.0",
         "factor = 0.5",
         "plain, other settings: black loss, step 2",

@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.browser import MISSING, find_chromium
+
 ROOT = Path(__file__).parent.parent
 STAMP = ROOT / ".ci" / "nightly"
 EVERY = ("pyproject.toml", "constraints.txt", "tests/conftest.py", "tests/fits.py", "tests/warm.py", "tests/call.py")
@@ -32,11 +34,13 @@ class Part:
         guards: patterns of the files whose change calls for them, the tests' own files included.
         tests: files with tests that are marked ``nightly``.
         command: what runs before them: a module and its arguments.
+        in_browser: whether they need one; on a machine without it the part is left due.
     """
 
     guards: tuple[str, ...]
     tests: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    in_browser: bool = False
 
     @property
     def digest(self) -> str:
@@ -94,6 +98,21 @@ PARTS = {
         tests=("tests/sweep/test_torture.py", "tests/sweep/test_disk.py", "tests/sweep/test_cluster.py"),
         command=("tests.torture",),
     ),
+    "confinement": Part(
+        (
+            *("bnbench/process/*.py", "bnbench/sweep/**/*.py", "bnbench/arms/*.py"),
+            *("tests/rough_arms.py", "tests/foreign_arms.py", "tests/worker_alone.py"),
+            "tests/sweep/test_confinement.py",
+        ),
+        tests=("tests/sweep/test_confinement.py",),
+    ),
+    "arms": Part(
+        (
+            *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
+            *("tests/arms_taken.py", "tests/arms/test_arms.py"),
+        ),
+        tests=("tests/arms/test_arms.py",),
+    ),
     "pages": Part(
         (
             *("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "bnbench/sweep/*.py", "bnbench/evaluate/*.py"),
@@ -105,9 +124,26 @@ PARTS = {
     "report": Part(
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
-            *("tests/synthetic.py", "tests/report/test_report.py"),
+            *("tests/synthetic.py", "tests/report/test_report.py", "tests/report/test_figures.py"),
         ),
-        tests=("tests/report/test_report.py",),
+        tests=("tests/report/test_report.py", "tests/report/test_figures.py"),
+    ),
+    "browser": Part(
+        ("bnbench/report/**/*", "tests/browser.py", "tests/synthetic.py", "tests/report/test_page.py"),
+        tests=("tests/report/test_page.py",),
+        in_browser=True,
+    ),
+    "committed": Part(
+        (
+            *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
+            *("results/**/*", "evidence/**/*", "reports/*/tables/*", "reports/*/report.json"),
+            *("README.md", "docs/*.md", "benchmarks/*.py", "tests/results/test_committed_results.py"),
+            *("tests/results/test_folders.py", "tests/project/test_page_numbers.py"),
+        ),
+        tests=(
+            *("tests/results/test_committed_results.py", "tests/results/test_folders.py"),
+            "tests/project/test_page_numbers.py",
+        ),
     ),
     "check": Part(
         (
@@ -159,6 +195,9 @@ def main() -> None:
     if unknown := set(names) - set(PARTS):
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for name in names:
+        if PARTS[name].in_browser and find_chromium() is None:
+            print(f"nightly {name}: does not run; {MISSING}")
+            continue
         print(f"nightly {name}: runs", flush=True)
         digest = PARTS[name].digest
         if code := run(PARTS[name]):

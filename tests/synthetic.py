@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results.folder_protocol import open_folder
+from bnbench.results.layout import failure_path, fit_path, write_atomically
 from bnbench.results.store import FitResult, write_fit
 
 SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)
@@ -40,8 +42,21 @@ def write_sweep(
     keys = [FitKey(arm, p, seed) for seed in seeds for p in probs for arm in arms]
     for key in keys:
         if (key.arm, key.p, key.seed) not in left_out:
-            write_fit(folder, made_up_fit(key, protocol, provenance or {}))
+            _write(folder, key, protocol, provenance or {})
     return protocol
+
+
+_files: dict[tuple[object, ...], bytes] = {}  # of every fit that was made up before, since many tests ask for the same
+
+
+def _write(folder: Path, key: FitKey, protocol: Protocol, provenance: dict[str, Any]) -> None:
+    asked = (key, protocol, json.dumps(provenance), CLAMPED)
+    if asked in _files:
+        fit_path(folder, key).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(fit_path(folder, key), _files[asked])
+        failure_path(folder, key).unlink(missing_ok=True)
+    else:
+        _files[asked] = write_fit(folder, made_up_fit(key, protocol, provenance)).read_bytes()
 
 
 def made_up_fit(key: FitKey, protocol: Protocol, provenance: dict[str, Any]) -> FitResult:
@@ -74,7 +89,7 @@ def made_up_fit(key: FitKey, protocol: Protocol, provenance: dict[str, Any]) -> 
 
 
 def _landscape(key: FitKey, protocol: Protocol, generator: np.random.Generator) -> pd.DataFrame:
-    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size)
+    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
     black, white, blur = LEVELS.get(key.arm, FRESH)
     low, high = np.quantile(soft := gaussian_filter(mask.astype(float), blur), [0.02, 0.98])
     share = np.clip((soft - low) / (high - low), 0, 1)

@@ -149,7 +149,7 @@ def guest(arm: str) -> Iterator[None]:
 
 @contextmanager
 def at_home(arm: str) -> Iterator[None]:
-    """In the block an arm's modules are found; what it sets is put back, but for its streams of random numbers."""
+    """Let an arm's modules be found in the block; what it sets is put back, but for its streams of random numbers."""
     with stdout_to_stderr():
         before = read_settings(with_streams=False)
         use_module_path(arm)

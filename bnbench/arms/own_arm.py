@@ -56,7 +56,7 @@ def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int,
 
 
 def _takes_two(factory: Callable[..., object]) -> bool:
-    """Whether a factory can be called with two arguments, as far as can be known."""
+    """Return whether a factory can be called with two arguments, as far as can be known."""
     with suppress(ValueError):  # some that are written in C have no signature
         try:
             signature(factory).bind(0, 0)

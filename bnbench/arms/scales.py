@@ -82,7 +82,7 @@ def constants_of(arm: str, first: nn.Module, second: nn.Module) -> Constants:
 
 
 def _is_scale(module: nn.Module, name: str, parameter: Tensor) -> bool:
-    """A parameter of a layer whose class is called a norm, which starts at 1 and is not called a shift."""
+    """Return whether a parameter is of a layer whose class is called a norm, starts at 1 and is not called a shift."""
     path, _, leaf = name.rpartition(".")
     classes = type(module.get_submodule(path)).__mro__
     is_norm = any("norm" in base.__name__.lower() for base in classes)

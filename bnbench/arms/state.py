@@ -51,7 +51,7 @@ def _leaves(name: str, value: Any, seen: set[int], depth: int) -> Iterator[tuple
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """What an object holds, each with what its name goes on with."""
+    """Return what an object holds, each with what its name goes on with."""
     if isinstance(value, dict):
         return [(f"[{key!r}]", part) for key, part in value.items()]
     if isinstance(value, list | tuple | set | frozenset):
@@ -108,7 +108,7 @@ class _Reads(TorchDispatchMode):
 
 
 def _memory(tensor: Tensor) -> int:
-    """Where a tensor's numbers lie; views lie where the whole does."""
+    """Return where a tensor's numbers lie; views lie where the whole does."""
     return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else id(tensor)
 
 

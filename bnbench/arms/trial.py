@@ -68,7 +68,7 @@ class Trial:
         self.logits = self.each = torch.empty(0)  # of the first of them, (B, classes); of all, (P, B, classes)
 
     def of_one_network(self) -> None:
-        """A tensor of logits comes out, a function of weights and images that it leaves alone."""
+        """Check that a tensor of logits comes out, a function of weights and images that it leaves alone."""
         images, weights = self.images.clone(), [weight.clone() for weight in self._weights(0)]
         buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         before = _random_state()
@@ -109,7 +109,7 @@ class Trial:
         self.logits = found
 
     def of_its_state(self) -> None:
-        """Nothing that it remembers, nor what one network has and another has not, is in the logits."""
+        """Check that nothing it remembers, nor what one network has and another has not, is in the logits."""
         before = state.attributes(self.module)
         later = self._alone(self.module, 1)
         name = state.differing(before, state.attributes(self.module))
@@ -136,7 +136,7 @@ class Trial:
             )
 
     def of_many_networks(self) -> None:
-        """Several networks at once give what each gives alone."""
+        """Check that several networks at once give what each gives alone."""
         with torch.no_grad():
             together = self._run(lambda: batched_logits(self.module, self.names, self.many, self.images), many=True)
             self.each = torch.stack([self._alone(self.module, number) for number in range(len(together))])
@@ -179,7 +179,7 @@ class Trial:
             )
 
     def of_the_batch(self) -> None:
-        """An image's logits do not depend on those beside it, but through batch normalization; one may come alone."""
+        """Check that an image's logits do not depend on those beside it, but through BN; one may come alone."""
         three = self.images[:3]
         with recalibrated(self.module, 2) if uses_bn(self.module) else nullcontext():
             few, four = self._alone(self.module, 0, three), self._alone(self.module, 0)
@@ -235,15 +235,15 @@ class Trial:
 
 
 def _agree(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are equal up to rounding, whatever their size."""
+    """Return whether two tensors are equal up to rounding, whatever their size."""
     return bool((one - other).abs().max() <= _ROUNDING * other.abs().max())
 
 
 def _differ(one: Tensor, other: Tensor, cause: str) -> bool:
-    """Whether outputs of the same weights differ in a bit; where nothing could be the cause, by more than rounding."""
+    """Return whether outputs of the same weights differ in a bit; without a cause, by more than rounding."""
     return not torch.equal(one, other) and (bool(cause) or not _agree(one, other))
 
 
 def _random_state() -> bytes:
-    """Where the global random numbers of torch, Python and NumPy are."""
+    """Return where the global random numbers of torch, Python and NumPy are."""
     return pickle.dumps((torch.get_rng_state().numpy(), random.getstate(), np.random.get_state()))

@@ -19,9 +19,9 @@ from bnbench.check.other_settings import other_quantities
 from bnbench.check.precise import STEPS, digest, first_steps, measured, precise_data, precise_fit, precise_plane
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
-from bnbench.mpo.fit import DivergedError, TraceRow
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane
+from bnbench.mpo.trace import DivergedError, TraceRow
 from bnbench.protocol.protocol import FitKey, Grid, Protocol, is_own_arm
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.start import draw_masks

@@ -25,7 +25,7 @@ _CONDITIONS = {
 
 
 def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
-    """Findings as cells of a table, see ``HEADINGS``."""
+    """Return findings as cells of a table, see ``HEADINGS``."""
     return [
         (
             _one_line(finding.name),
@@ -61,7 +61,7 @@ def junit(findings: Sequence[Finding]) -> bytes:
 
 
 def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Findings as plain values."""
+    """Return findings as plain values."""
     return {
         "within": all(finding.is_within for finding in findings),
         "findings": [{**asdict(finding), "within": finding.is_within} for finding in findings],

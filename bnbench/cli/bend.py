@@ -10,9 +10,9 @@ import click
 
 from bnbench.cli.options import ARMS, COUNT, FOLDER, SECONDS, Text, chosen_data, data_option, image_options
 from bnbench.errors import RequestError
-from bnbench.protocol.parsing import parse_level
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.written_numbers import LARGEST, parse_level, whole_between
 
 if TYPE_CHECKING:
     from bnbench.inputs.masks import Mask
@@ -25,7 +25,7 @@ _LARGEST_SIZE = 1_000
 @click.option("--text", help="Letters to bend to, in place of a picture, such as BN.")
 @click.option(
     "--size",
-    type=click.IntRange(3, _LARGEST_SIZE),
+    type=Text("INTEGER", whole_between(3, _LARGEST_SIZE, 30)),
     default=30,
     show_default=True,
     help="Pixels of the longer side; a smaller picture stays as it is.",
@@ -47,8 +47,16 @@ _LARGEST_SIZE = 1_000
     help=f"{', '.join(BUILT_IN)} or package.module:factory; several stand side by side.",
 )
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="picture", show_default=True, help="Protocol.")
-@click.option("--steps", type=click.IntRange(1), help="Training steps.  [default: the profile's]")
-@click.option("--seed", type=click.IntRange(1, 2**31 - 1), default=1, show_default=True, help="Of weights and order.")
+@click.option(
+    "--steps", type=Text("INTEGER", whole_between(1, LARGEST, 2_500)), help="Training steps.  [default: the profile's]"
+)
+@click.option(
+    "--seed",
+    type=Text("INTEGER", whole_between(1, LARGEST, 7)),
+    default=1,
+    show_default=True,
+    help="Of weights and order.",
+)
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: bent/NAME]")
 @click.option(
     "--animate/--no-animate", default=True, show_default=True, help="Measure the landscape on the way, and animate it."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bnbench.cli.options import FOLDER, Text, image_options, machine_options, say
+from bnbench.cli.options import FOLDER, INTEGER, Text, image_options, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.protocol import BUILT_IN
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(SPLITS), help="Images to measure on.  [default: as the protocol]")
 @click.option(
     "--test-images",
-    type=click.IntRange(0),
+    type=INTEGER,
     help="First images of that split to measure on; 0 takes all.  [default: as the protocol]",
 )
 @click.option("--landscapes", is_flag=True, help="Keep loss and accuracy of every pixel too.")
+@click.option("--ensembles", is_flag=True, help="Average the predictions of 1, 2, 5, 10 and all black pixels too.")
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: RESULTS/evaluations]")
 @machine_options
 @image_options
@@ -50,6 +51,7 @@ def evaluate(
     split: str | None,
     test_images: int | None,
     landscapes: bool,
+    ensembles: bool,
     out: Path | None,
     devices: str,
     per_device: int | None,
@@ -76,6 +78,7 @@ def evaluate(
         split=split,
         test_images=test_images,
         with_landscapes=landscapes,
+        with_ensembles=ensembles,
     )
     plan = plan_evaluation(results, request)
     _announce(results, plan, request)
@@ -125,12 +128,18 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
     """Print the mean difference under each policy that was asked for, one block for each protocol."""
-    from bnbench.results.evaluations import mean_differences, read_asked
+    from bnbench.results.evaluations import mean_differences, mean_ensembles, read_done
 
-    table = read_asked([one for task in plan.tasks for one in task.evaluations], request.out)
+    table = read_done([one for task in plan.tasks for one in task.evaluations], request.out)
     if table.empty:
         return
     for (protocol, split, images), means in mean_differences(table).groupby(["protocol", "split", "images"]):
         click.echo(f"{protocol}: mean accuracies over all pixels and fits, {images:,} {split} images")
         shown = means[["policy", "arm", "fits", "black", "white", "difference"]]
+        click.echo(shown.to_string(index=False, float_format="{:.3f}".format))
+    if not request.with_ensembles:
+        return
+    for (protocol, split, images), means in mean_ensembles(table).groupby(["protocol", "split", "images"]):
+        click.echo(f"{protocol}: accuracy of averaged black pixels, {images:,} {split} images")
+        shown = means.drop(columns=["protocol", "split", "images"]).rename(columns=lambda name: name.replace("_", " "))
         click.echo(shown.to_string(index=False, float_format="{:.3f}".format))

@@ -25,6 +25,7 @@ from bnbench.protocol.parsing import (
     parse_shard,
 )
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
+from bnbench.protocol.written_numbers import parse_number, parse_whole
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
@@ -58,6 +59,7 @@ class Arms(Text):
 
 ARMS = Arms("LIST", parse_arms)
 COUNT = Text("COUNT", parse_count)
+INTEGER = Text("INTEGER", parse_whole)
 FOLDER = Text("FOLDER", parse_folder)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
@@ -76,7 +78,7 @@ _MACHINE = (
     click.option(
         "--per-device",
         type=COUNT,
-        help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
+        help="Fits at once on each device.  [default: measured on a GPU; on the CPU, one a core]",
     ),
     click.option("--jobs", type=COUNT, help="Fits at once, all devices together."),
     click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),
@@ -131,8 +133,8 @@ def image_options(command: Command) -> Command:
 def knob_options(command: Command) -> Command:
     """Give a command one option for each knob of a protocol, with the knob's own help."""
     kinds: dict[str, Any] = {
-        "int": int,
-        "float": float,
+        "int": INTEGER,
+        "float": Text("FLOAT", parse_number),
         "str": str,
         "bool": bool,
         "tuple[int, ...]": Text("LIST", parse_counts),

@@ -45,7 +45,7 @@ def report(
     figure3: tuple[float, int] | None,
     compare: bool,
 ) -> None:
-    """Statistics, figures and a page for every sweep below RESULTS, finished or not."""
+    """Write statistics, figures and a page for every sweep below RESULTS, finished or not."""
     if show and "html" not in formats:
         raise RequestError(f"--open shows the page, which --format {','.join(formats)} leaves out; add html to it.")
     from bnbench.report import build_report

@@ -23,10 +23,11 @@ from bnbench.cli.options import (
     knob_options,
     machine_options,
 )
+from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid
+from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends import BACKENDS, make_backend
 
 
@@ -137,7 +138,7 @@ def run(
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
     request = SweepRequest(
-        PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
+        _protocol_of(profile, {name: value for name, value in knobs.items() if value is not None}),
         Grid(arms, probs, seeds),
         out,
         execution,
@@ -157,3 +158,11 @@ def run(
     is_lost = isinstance(listener, JsonLines) and listener.is_lost
     if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
         sys.exit(1)
+
+
+def _protocol_of(profile: str, knobs: dict[str, Any]) -> Protocol:
+    """Return a profile with some knobs changed; what is wrong with one names its option."""
+    try:
+        return PROFILES[profile].with_knobs(**knobs)
+    except KnobError as error:
+        raise RequestError(error.args[0]) from error

@@ -37,7 +37,7 @@ _MANY = 20  # seeds that get a mark each; more are counted
 @click.option("--watch", is_flag=True, help="Show it anew every two seconds, until all is done or Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(results: Path, watch: bool, as_json: bool) -> None:
-    """How far every sweep below RESULTS is: done, running, failed, to do, and when it will be over.
+    """Show how far every sweep below RESULTS is: done, running, failed, to do, and when it will be over.
 
     It only reads: another program may be running the sweep, also on another machine.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -71,7 +72,7 @@ def forget_false_settings(environment: MutableMapping[str, str]) -> None:
     """
     environment.pop("MPLBACKEND", None)
     columns = environment.get("COLUMNS", "")
-    if not (columns.isdecimal() and int(columns) >= _NARROWEST):
+    if not re.fullmatch(r"[0-9]{1,4}", columns) or int(columns) < _NARROWEST:
         environment.pop("COLUMNS", None)
 
 

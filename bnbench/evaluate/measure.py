@@ -11,16 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from bnbench.arms.foreign_errors import first_line
 from bnbench.arms.loading import guest
-from bnbench.bn_policy import NO_BN
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.evaluate.plan import EvaluationRequest, PlaneTask
-from bnbench.inputs.data import load_data_of
+from bnbench.inputs.data import DataSet, load_data_of
 from bnbench.inputs.masks import Mask
+from bnbench.mpo.ensemble import SIZES, measure_ensemble
 from bnbench.mpo.landscape import Landscape, measure_landscape
-from bnbench.protocol.protocol import FitKey
+from bnbench.mpo.plane import Plane
+from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.planes import load_plane
@@ -103,6 +106,8 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
             threshold=protocol.training.threshold,
             headline=headline,
         )
+        if request.with_ensembles:
+            rows[0] |= _ensemble_values(plane, mask, data, one.policy, protocol)
         if request.with_landscapes:  # first: an evaluation is done once its summary is there
             one.write(request.out, _pixel_table(found, mask, trained), "landscapes")
         one.write(request.out, pd.DataFrame(rows).assign(device=device, threads=execution.threads))
@@ -110,8 +115,22 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
     return differences
 
 
+def _ensemble_values(plane: Plane, mask: Mask, data: DataSet, policy: BnPolicy, protocol: Protocol) -> dict[str, float]:
+    """What :data:`bnbench.results.evaluations.ENSEMBLE_COLUMNS` names; a size beyond the black pixels is no number."""
+    found = measure_ensemble(
+        plane,
+        torch.tensor(mask),
+        data.measured,
+        bn_statistics=policy,
+        reference=data.train,
+        origin=protocol.mask.origin,
+    )
+    sizes = {f"ensemble_{count}": found.accuracies.get(count, float("nan")) for count in SIZES}
+    return {**sizes, "ensemble": found.accuracy, "best_single": found.best, "disagreement": found.disagreement}
+
+
 def _pixel_table(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
-    """A landscape as a table, a row per pixel in reading order."""
+    """Return a landscape as a table, a row per pixel in reading order."""
     rows, columns = np.indices(mask.shape)
     return pd.DataFrame(
         {

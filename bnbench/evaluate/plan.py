@@ -37,6 +37,7 @@ class EvaluationRequest:
         split: ``test`` or ``held-out``; None means the protocol's.
         test_images: how many images of it, 0 for all; None means the protocol's number.
         with_landscapes: also keep loss and accuracy of every pixel.
+        with_ensembles: also average the predictions of black pixels (:mod:`bnbench.mpo.ensemble`).
     """
 
     out: Path
@@ -46,6 +47,7 @@ class EvaluationRequest:
     split: str | None = None
     test_images: int | None = None
     with_landscapes: bool = False
+    with_ensembles: bool = False
 
     def measurement(self, protocol: Protocol) -> MeasurementProtocol:
         """Return a protocol's measurement with the images that are asked for."""
@@ -176,6 +178,7 @@ def _plan_sweep(
             Evaluation(protocol, key, identity, plane, asked.split, len(data.measured), policy)
             for policy in (asked_policies if key.arm in bn else (NO_BN,))
         )
-        done = {one for one in evaluations if one.is_done(request.out, with_landscape=request.with_landscapes)}
+        kept = {"with_landscape": request.with_landscapes, "with_ensemble": request.with_ensembles}
+        done = {one for one in evaluations if one.is_done(request.out, **kept)}
         tasks.append(PlaneTask(folder, key, evaluations, tuple(one for one in evaluations if one not in done)))
     return tasks

@@ -92,7 +92,7 @@ def digest_of(parts: tuple[Arrays, Arrays]) -> str:
 
 
 def _default_folders(dataset: str) -> list[Path]:
-    """Where a data set is looked for unasked; the last one is where it is fetched to."""
+    """Return where a data set is looked for unasked; the last one is where it is fetched to."""
     if chosen := os.environ.get(DATASETS_FOLDER):
         return [Path(chosen)]
     try:
@@ -131,7 +131,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _not_there(dataset: str, folder: Path | None) -> str:
-    """One sentence on why nothing was found: nothing is there, or something that is not read."""
+    """Say in one sentence why nothing was found: nothing is there, or something that is not read."""
     known = DATASETS[dataset]
     debian = f"install Debian's package {known.debian}; " if known.debian else ""
     elsewhere = "" if known.debian else "use --profile smoke, whose digits come with scikit-learn; "
@@ -170,7 +170,7 @@ _HINTS = (
 
 
 def _hint(folder: Path) -> str:
-    """What is known of the files that lie there instead."""
+    """Say what is known of the files that lie there instead."""
     there = [path.name.lower() for path in _below(folder)]
     hints = [word for pattern, word in _HINTS if any(re.search(pattern, name) for name in there)]
     return f" ({hints[0]})" if hints else ""

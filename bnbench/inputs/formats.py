@@ -56,7 +56,7 @@ def _read_svhn_files(found: Mapping[str, Path]) -> tuple[Arrays, Arrays]:
 
 
 def _idx_names(prefix: str = "") -> dict[str, tuple[str, ...]]:
-    """The four files of MNIST's format, each with its two spellings."""
+    """Return the four files of MNIST's format, each with its two spellings."""
     return {
         f"{part}-{kind}": tuple(f"{prefix}{part}-{spelt}-ubyte" for spelt in (kind, kind.replace("-idx", ".idx")))
         for part in ("train", "t10k")

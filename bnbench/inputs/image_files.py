@@ -95,7 +95,7 @@ def read_svhn(path: Path) -> Arrays:
 
 
 def _read(path: Path, decode: Callable[[bytes], Any]) -> Any:
-    """A file's content; whatever is wrong with it is named, and nothing is fetched in its place."""
+    """Return a file's content; whatever is wrong with it is named, and nothing is fetched in its place."""
     try:
         content = read_file(path)
     except OSError as error:
@@ -110,7 +110,7 @@ def _read(path: Path, decode: Callable[[bytes], Any]) -> Any:
 
 
 def _idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
-    """Values of an IDX file: two zeros, a type, a number of dimensions, each size in four bytes, then the values."""
+    """Return the values of an IDX file: two zeros, a type, a number of dimensions, each size in four bytes, values."""
     kind, found = (content[2], content[3]) if content[:2] == b"\0\0" and len(content) > 4 else (0, 0)
     if (kind, found) != (_UNSIGNED_BYTES, dimensions):
         raise ValueError(

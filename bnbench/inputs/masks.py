@@ -62,7 +62,7 @@ def draw_mask(p: float, seed: int, shape: Sequence[int], kind: str = "random") -
 
 
 def _permille(p: object) -> int:
-    """A fill probability in thousandths, from any kind of number; truth values and what has several are none."""
+    """Return a fill probability in thousandths, from any kind of number; truth values and what has several are none."""
     number = math.nan
     kind = str(getattr(p, "dtype", type(p).__name__))
     if "bool" not in kind and "complex" not in kind and not getattr(p, "ndim", 0):
@@ -76,7 +76,7 @@ def _permille(p: object) -> int:
 
 
 def _whole(seed: object) -> int:
-    """A seed as Python's own whole number."""
+    """Return a seed as Python's own whole number."""
     number = 0
     if not isinstance(seed, bool | np.bool_):
         with suppress(TypeError):
@@ -101,7 +101,7 @@ def _check_size(shape: Sequence[int], least: int, what: str) -> None:
 
 
 def _times(shape: Sequence[int]) -> str:
-    """A shape as it is read: 30×20."""
+    """Return a shape as it is read: 30×20."""
     return "×".join(map(str, shape)) or "none"
 
 
@@ -142,7 +142,7 @@ def picture_to_mask(picture: Any, level: float = 0.5) -> Mask:
 
 
 def _values(picture: Any) -> NDArray[Any]:
-    """A picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
+    """Return a picture's numbers: of an array, a tensor, nested lists, or an image of Pillow's."""
     if hasattr(picture, "convert") and hasattr(picture, "mode"):
         if picture.mode.startswith("I"):  # 16 bits, or 32 that hold 16
             return np.asarray(picture) / 65_535

@@ -48,7 +48,7 @@ def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Seq
 
 
 def _knob_value(name: str, value: Any) -> Any:
-    """A natural value as the knob holds it; one that it refuses is left for it to refuse."""
+    """Return a natural value as the knob holds it; one that it refuses is left for it to refuse."""
     constraints = {knob.name: knob.metadata for section in SECTIONS.values() for knob in fields(section)}[name]
     if "length" in constraints and not isinstance(value, bool) and isinstance(value, Integral):
         return (int(value),) * constraints["length"]
@@ -58,9 +58,12 @@ def _knob_value(name: str, value: Any) -> Any:
 
 
 def _plain_number(value: Any) -> Any:
-    """A number as Python's own, such as one of NumPy's; a truth value is none."""
+    """Return a number as Python's own, such as one of NumPy's; a truth value is none."""
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):
         return int(value)
-    return float(value) if isinstance(value, Real) else value
+    try:
+        return float(value) if isinstance(value, Real) else value
+    except OverflowError:  # a fraction beyond what is stored: left for the knob to refuse
+        return value

@@ -8,27 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from inspect import Parameter, signature
+from inspect import signature
 from typing import Any
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import SECTIONS
-from bnbench.sweep.messages import Messages
 
 Names = Mapping[str, str]  # an option, spelled as an argument, to what a message calls it
 _OPTION = re.compile(r"(bnbench \w+(?: --[a-z-]+)*)|(?<![\w/-])--([a-z][a-z0-9-]*)")  # a whole command stays one
 
 
 def names_of(function: Callable[..., Any], **called: str) -> Names:
-    """Return what a function's messages call its arguments: a flag is shown as it is set, ``force=True``.
+    """Return what a function's messages call its arguments, and knobs: a flag is shown as it is set, ``force=True``.
 
     Args:
-        function: it takes knobs, too, if it takes any name.
+        function: any that refuses in the command's words.
         called: options of the command that the function calls otherwise, such as ``out="folder"``.
     """
     parameters = signature(function).parameters
-    takes_knobs = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
-    knobs = [name for section in SECTIONS.values() for name in section.__dataclass_fields__] if takes_knobs else []
+    knobs = [name for section in SECTIONS.values() for name in section.__dataclass_fields__]
     own = {name: f"{name}=True" if isinstance(one.default, bool) else name for name, one in parameters.items()}
     return {**dict(zip(knobs, knobs, strict=True)), **own, **called}
 
@@ -50,14 +48,3 @@ def errors_name_arguments(names: Names) -> Iterator[None]:
     except RequestError as error:
         error.args = (in_python(str(error), names), *error.args[1:])
         raise
-
-
-class MessagesOfACall(Messages):
-    """Tells whoever called from Python what the command tells its user."""
-
-    def __init__(self, names: Names) -> None:
-        self._names = names
-
-    def note(self, sentence: str) -> None:
-        """Print a sentence."""
-        super().note(in_python(sentence, self._names))

@@ -13,7 +13,8 @@ import torch
 
 from bnbench.interactive import values
 from bnbench.interactive.knobs import Knob, protocol_of
-from bnbench.interactive.naming import MessagesOfACall, errors_name_arguments, names_of
+from bnbench.interactive.messages import MessagesOfACall
+from bnbench.interactive.naming import errors_name_arguments, names_of
 from bnbench.interactive.result import SweepResult
 from bnbench.interactive.sizes import SizesResult
 from bnbench.process.surroundings import as_it_was
@@ -73,7 +74,7 @@ def run(
         backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
             :class:`Inline`. With ``dask`` a script has to call this below ``if __name__ == "__main__":``.
         devices: ``auto``, ``cpu``, ``cuda:*``, or names of devices, each as often as it has slots.
-        per_device: fits at once on each device; by default one, and on the CPU one a core.
+        per_device: fits at once on each device; by default measured on a GPU, and on the CPU one a core.
         jobs: fits at once, all devices together.
         threads: processor threads of each fit.
         data: images to fit: a data set's name, or your own: a folder of images or IDX files, or a ``.npz`` file.
@@ -95,13 +96,14 @@ def run(
             numbers alone are the rows and columns of one mask.
 
     Returns:
-        The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes.
+        The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes,
+        whose tables of fits and failures begin with a column ``mask_size``, such as ``30x20``.
 
     Raises:
         RequestError: the request cannot be met; the message names the argument, the value and the way out.
         KeyboardInterrupt: it was stopped; all that was computed is kept.
     """
-    names = names_of(run, out="folder")
+    names = names_of(run, out="folder", scheduler="scheduler")
     with errors_name_arguments(names):
         knobs, data_folder = values.data_of(data, knobs, data_folder)
         where = DeviceRequest(

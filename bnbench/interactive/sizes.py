@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
@@ -19,14 +20,21 @@ class SizesResult(SweepResult):
     Attributes:
         sizes: the result of each size that was begun, by its name such as ``30x20``.
         folder: the folder above theirs, absolute; :meth:`bnbench.SweepResult.report` writes one report of all sizes.
-        protocol: that of the first size; those of the others differ in ``mask_size`` alone.
+        grid: which fits were asked for, of each size.
+
+    Each size has a protocol of its own, ``result.sizes["30x20"].protocol``; there is none of them all.
     """
 
     def __init__(self, folder: Path, swept: Mapping[str, Swept], names: Names) -> None:
-        super().__init__(next(iter(swept.values())), names)
         self.folder = folder.absolute()
+        self.grid = next(iter(swept.values())).plan.grid  # one request: it is that of every size
         self.sizes = {name: SweepResult(one, names) for name, one in swept.items()}
         self.broken = [message for one in self.sizes.values() for message in one.broken]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        sizes = list(self.__dict__.get("sizes", ()))
+        way = f"; take that of a size, result.sizes[{sizes[0]!r}].protocol" if name == "protocol" and sizes else ""
+        raise AttributeError(f"the result of several mask sizes has no {name}{way}.")
 
     @property
     def fits(self) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from bnbench.protocol.parsing import (
 )
 from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.backend import Backend
+from bnbench.wording import shown
 
 
 def sizes_of(knobs: Mapping[str, Knob]) -> tuple[Size, ...]:
@@ -46,13 +47,13 @@ def sizes_of(knobs: Mapping[str, Knob]) -> tuple[Size, ...]:
     if not isinstance(asked, list | tuple):
         return ()  # a number, or what the knob refuses
     if all(isinstance(size, Integral) for size in asked) and len(asked) > 2:
-        text = ",".join(map(str, asked))
+        text = ",".join(map(shown, asked))
         raise RequestError(
             f'mask_size {asked}: several sizes are text, mask_size="{text}", or pairs of rows and columns.'
         )
     if not asked or not all(isinstance(size, list | tuple) for size in asked):
         return ()
-    return parse_sizes(",".join("x".join(map(str, size)) for size in asked), "mask_size")
+    return parse_sizes(",".join("x".join(map(shown, size)) for size in asked), "mask_size")
 
 
 def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
@@ -77,7 +78,7 @@ def seeds_of(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
         return parse_seeds(_text(seeds), "seeds")
     if fractions := [seed for seed in several if isinstance(seed, Real) and not isinstance(seed, Integral)]:
         raise RequestError(f"seeds {fractions[0]}: give whole numbers, such as 5 (seeds 1 to 5) or [101, 103].")
-    texts = [str(seed) for seed in several]
+    texts = [shown(seed) for seed in several]
     return parse_seeds(f"{texts[0]}:{texts[0]}:1" if len(texts) == 1 else ",".join(texts), "seeds")
 
 
@@ -106,7 +107,7 @@ def steps_of(steps: str | int | Iterable[int] | None) -> MeasuredSteps | None:
         return None
     if isinstance(steps, str | Integral):
         return MeasuredSteps.parse(_text(steps), "measure_at")
-    return MeasuredSteps.parse(",".join(map(str, [*_several(steps), ""])), "measure_at")
+    return MeasuredSteps.parse(",".join(map(shown, [*_several(steps), ""])), "measure_at")
 
 
 def count_of(count: int | None, name: str) -> int | None:
@@ -213,7 +214,7 @@ def shard_of(shard: str | tuple[int, int]) -> tuple[int, int]:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_shard`.
     """
-    return parse_shard(shard if isinstance(shard, str) else "/".join(map(str, _several(shard))), "shard")
+    return parse_shard(shard if isinstance(shard, str) else "/".join(map(shown, _several(shard))), "shard")
 
 
 def formats_of(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -242,10 +243,13 @@ def _several(values: Any) -> list[Any]:
 
 
 def _text(value: object) -> str:
-    """A value as text, in which nothing can be seen, too."""
-    return repr(value) if isinstance(value, str) and not value.strip() else str(value)
+    """Return a value as text, in which nothing can be seen, too."""
+    return repr(value) if isinstance(value, str) and not value.strip() else shown(value)
 
 
 def _decimal(number: Any) -> str:
-    """A number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
-    return str(number) if isinstance(number, bool) or not isinstance(number, Real) else f"{float(number):.12g}"
+    """Return a number without the noise of its last bits: 0.1 + 0.2 means 0.3."""
+    try:
+        return shown(number) if isinstance(number, bool) or not isinstance(number, Real) else f"{float(number):.12g}"
+    except OverflowError:
+        return shown(number)

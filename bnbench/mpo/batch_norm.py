@@ -88,7 +88,7 @@ class _Recalibrated(TorchFunctionMode):
 
 @contextmanager
 def recalibrated(module: nn.Module, reference: int) -> Iterator[None]:
-    """Within, BN uses the statistics of a batch's first ``reference`` images; outside, of all."""
+    """Let BN use, within the block, the statistics of a batch's first ``reference`` images; outside, of all."""
     layers = [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
     for layer in layers:
         layer.reference = reference

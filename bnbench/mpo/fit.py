@@ -7,49 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from bnbench.mpo.cuda_graph import record_graph
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.objective import colour_targets, is_clamped
-from bnbench.mpo.optimizers import build_optimizer
+from bnbench.mpo.objective import colour_targets
+from bnbench.mpo.optimizers import build_optimizer, plain_state
 from bnbench.mpo.plane import Plane, check_masks, grid_coordinates
 from bnbench.mpo.sampling import Cycle
+from bnbench.mpo.trace import SUMMED, TraceRow, finite_row, step_means
 from bnbench.mpo.training import Training, TrainingSettings
+from bnbench.mpo.whole_step import Recorder, WholeStep
 
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
 _FIND_FROM = 0.4
 _SMOOTHING = 0.1  # how much a step counts in the running mean of that share
-
-
-# What a row holds the means of.
-_SUMMED = ("black_loss", "white_loss", "black_accuracy", "white_accuracy", "clamped", "gradient_norm")
-
-
-class DivergedError(RuntimeError):
-    """A loss or gradient stopped being a finite number."""
-
-
-class TraceRow(NamedTuple):
-    """Means over the steps since the last row; accuracies and shares in [0, 1], losses in nats.
-
-    ``clamped`` is the share of white pixels whose loss has reached the threshold, where they have no gradient.
-    ``step``, ``scale`` and ``learning_rate`` are those of the last of these steps, no means.
-    """
-
-    step: int
-    black_loss: float
-    white_loss: float
-    black_accuracy: float
-    white_accuracy: float
-    clamped: float
-    gradient_norm: float
-    scale: float
-    learning_rate: float
 
 
 class Fit:
@@ -65,6 +42,7 @@ class Fit:
         pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
         images: generator of the images' order, on the CPU; by default a new one with seed 1.
         chunk: pixels computed at once.
+        record: records a step (:class:`~bnbench.mpo.whole_step.WholeStep`); by default a GPU does, a CPU does not.
 
     Raises:
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
@@ -82,6 +60,7 @@ class Fit:
         pixels: torch.Generator | None = None,
         images: torch.Generator | None = None,
         chunk: int = CHUNK,
+        record: Recorder | None = None,
     ) -> None:
         black, trained = torch.as_tensor(black), torch.as_tensor(trained)
         check_masks(plane, black, trained)
@@ -101,13 +80,21 @@ class Fit:
         is_black = torch.arange(self.black_count + self.white_count) < self.black_count
         self.targets = colour_targets(is_black).to(device)  # of each step's pixels: black ones come first
         self.image_cycle = Cycle(len(data), images or torch.Generator().manual_seed(1))
+        self.cycles = self.black_cycle, self.white_cycle, self.image_cycle
+        own = () if training.minibatch == "shared" else (len(is_black),)
+        self.images_shape = *own, training.images  # (B,) or (P, B)
         self.rates = (training.learning_rate, training.learning_rate * training.scale_rate)
         groups = [{"params": [plane.vectors]}, {"params": [plane.scale]}]
         self.optimizer = build_optimizer(training.optimizer, groups, training.learning_rate)
         self.step = 0
         self.clamped_share = 0.0
-        self.sums = torch.zeros(len(_SUMMED), dtype=torch.float64, device=device)
+        self.sums = torch.zeros(len(SUMMED), dtype=torch.float64, device=device)
         self.rows: list[TraceRow] = []
+        self.whole_refusal = ""  # why its steps are not recorded whole; empty where they are, or where no GPU is
+        self._of_gradient = self.engine.replayed
+        self.whole: WholeStep | None = None
+        if record or self.engine.replayed:
+            self.whole, self.engine.replayed = WholeStep(self, record or record_graph), None
 
     @property
     def is_done(self) -> bool:
@@ -116,69 +103,95 @@ class Fit:
 
     def advance(self) -> None:
         """Take one step of the optimizer on eq. 3."""
-        self._set_learning_rate()
-        pixels = self._draw_pixels()
-        images = self._draw_images(len(pixels))
-        frame = self.plane.frame()  # (1 + d, n)
-        finds = self.clamped_share > _FIND_FROM and not frame.is_cuda
-        step = frame.detach(), pixels, self.targets, images
-        gradient, losses, accuracies = self.engine.step(*step, find_clamped=finds)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(frame, gradient)
-        norm = torch.nn.utils.clip_grad_norm_(self.plane.parameters(), self.training.clip)
-        self.optimizer.step()
+        if not (self.whole and self.whole.advance()):
+            self._advance_alone()
         self.step += 1
-        self._record(losses, accuracies, norm)
+        if self.step % max(1, self.training.steps // 100) == 0 or self.is_done:
+            means = (self.sums / (self.step - (self.rows[-1].step if self.rows else 0))).tolist()
+            self.sums.zero_()
+            self.rows.append(finite_row((self.step, *means, self.plane.scale.item(), self.rates_at(self.step - 1)[0])))
 
-    def _set_learning_rate(self) -> None:
+    def _advance_alone(self) -> None:
+        """Take a step that no recording takes."""
+        if self.whole:  # it was refused
+            self.engine.replayed, self.whole_refusal, self.whole = self._of_gradient, self.whole.refusal, None
+        for group, rate in zip(self.optimizer.param_groups, self.rates_at(self.step), strict=True):
+            group["lr"] = rate
+        pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
+        finds = self.clamped_share > _FIND_FROM and not self.sums.is_cuda
+        *_, clamped = self.take(pixels, images, find_clamped=finds)
+        if not self.sums.is_cuda:
+            self.clamped_share += _SMOOTHING * (float(clamped) - self.clamped_share)
+
+    def take(self, pixels: Tensor, images: Tensor, *, find_clamped: bool = False) -> tuple[Tensor, ...]:
+        """Take a step at the optimizer's rates; it waits for no GPU unless clamped pixels are to be found.
+
+        Args:
+            pixels: black ones first, shape (P,).
+            images: of all pixels, shape (B,), or of each, (P, B).
+            find_clamped: see :meth:`~bnbench.mpo.gradient.ObjectiveGradient.step`.
+
+        Returns:
+            Gradient of the frame, (1 + d, n); losses and accuracies, (P,); the gradient's norm before it is clipped;
+            and the share of white pixels that are clamped.
+        """
+        frame = self.plane.frame()  # (1 + d, n)
+        step = frame.detach(), pixels, self.targets, images
+        gradient, losses, accuracies = self.engine.step(*step, find_clamped=find_clamped)
+        parameters = tuple(self.plane.parameters())
+        for parameter, own in zip(parameters, torch.autograd.grad(frame, parameters, gradient), strict=True):
+            parameter.grad = own
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.training.clip)
+        self.optimizer.step()
+        means = step_means(losses, accuracies, self.targets, self.training.threshold, self.black_count)
+        self.sums += torch.stack([*means, norm.double()])
+        return gradient, losses, accuracies, norm, means[-1]
+
+    def rates_at(self, step: int) -> tuple[float, ...]:
+        """Return the learning rates of the plane's vectors and of its scale at a step, counted from 0."""
         factor = 1.0
         if self.training.schedule == "cosine":
-            factor = 0.5 + 0.5 * math.cos(math.pi * self.step / self.training.steps)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
+            factor = 0.5 + 0.5 * math.cos(math.pi * step / self.training.steps)
+        return tuple(rate * factor for rate in self.rates)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Draw the pixels and the images of a step, on the CPU."""
+        pixels = self._draw_pixels()
+        return pixels, self._draw_images(len(pixels))
 
     def _draw_pixels(self) -> Tensor:
         """Draw the pixels of this step, black ones first, shape (P,)."""
         black = self.black_pixels[self.black_cycle.draw(self.black_count)]
         white = self.white_pixels[self.white_cycle.draw(self.white_count)]
-        return torch.cat([black, white]).to(self.coordinates.device)
+        return torch.cat([black, white])
 
     def _draw_images(self, pixels: int) -> Tensor:
         """Images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
         count = self.training.images
         if self.training.minibatch == "shared":
-            return self.image_cycle.draw(count).to(self.coordinates.device)
-        return self.image_cycle.draw(pixels * count).view(pixels, count).to(self.coordinates.device)
+            return self.image_cycle.draw(count)
+        return self.image_cycle.draw(pixels * count).view(pixels, count)
 
-    def _record(self, losses: Tensor, accuracies: Tensor, norm: Tensor) -> None:
-        """Add a step to the means of a row; black pixels come first, so that no mask makes a GPU wait."""
-        colours = slice(None, self.black_count), slice(self.black_count, None)
-        clamped = is_clamped(losses, self.targets, self.training.threshold)[colours[1]].double().mean()
-        if not self.sums.is_cuda:
-            self.clamped_share += _SMOOTHING * (float(clamped) - self.clamped_share)
-        means = [values[colour].double().mean() for values in (losses, accuracies) for colour in colours]
-        self.sums += torch.stack([*means, clamped, norm.double()])
-        every = max(1, self.training.steps // 100)
-        if self.step % every == 0 or self.is_done:
-            self._close_row(self.step - (self.rows[-1].step if self.rows else 0))
+    @property
+    def notes(self) -> list[str]:
+        """What a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
+        refused = [f"its steps were not recorded whole ({self.whole_refusal})"] if self.whole_refusal else []
+        return refused + self.engine.notes
 
-    def _close_row(self, steps: int) -> None:
-        means = (self.sums / steps).tolist()
-        self.sums.zero_()
-        scale = self.plane.scale.item()
-        if not all(map(math.isfinite, (*means, scale))):
-            raise DivergedError(
-                f"the loss or its gradient was not a finite number at step {self.step}; try a lower learning rate."
-            )
-        self.rows.append(TraceRow._make((self.step, *means, scale, self.optimizer.param_groups[0]["lr"])))
+    def forget_recordings(self) -> None:
+        """Give back the memory of what a GPU has recorded; the next step is computed one kernel after another."""
+        if self.whole:
+            self.whole.settle()
+        self.whole = self.engine.replayed = self._of_gradient = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that :meth:`load_state_dict` needs to go on bit for bit."""
-        cycles = (self.black_cycle, self.white_cycle, self.image_cycle)
+        if self.whole:
+            self.whole.settle()
         return {
             "plane": self.plane.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "cycles": [cycle.state_dict() for cycle in cycles],
+            "optimizer": plain_state(self.optimizer),
+            "cycles": [cycle.state_dict() for cycle in self.cycles],
             "step": self.step,
             "clamped_share": self.clamped_share,
             "sums": self.sums,
@@ -191,8 +204,9 @@ class Fit:
         """Go on from where :meth:`state_dict` was taken."""
         self.plane.load_state_dict(state["plane"])
         self.optimizer.load_state_dict(state["optimizer"])
-        cycles = (self.black_cycle, self.white_cycle, self.image_cycle)
-        for cycle, stored in zip(cycles, state["cycles"], strict=True):
+        if self.whole:  # the optimizer's tensors are others now
+            self.whole = WholeStep(self, self.whole.record)
+        for cycle, stored in zip(self.cycles, state["cycles"], strict=True):
             cycle.load_state_dict(stored)
         self.step, self.clamped_share = state["step"], state["clamped_share"]
         self.sums.copy_(state["sums"])

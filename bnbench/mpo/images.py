@@ -95,7 +95,7 @@ def _unchecked(pixels: Tensor, labels: Tensor) -> Images:
 
 
 def _as_tensor(name: str, values: Any) -> Tensor:
-    """A tensor as it is, an array as a tensor of its own."""
+    """Return a tensor as it is, an array as a tensor of its own."""
     if isinstance(values, Tensor):
         if values.is_meta or values.is_nested:
             raise RequestError(f"Images: {name} has no values or no one shape (meta or nested); give a plain tensor.")

@@ -17,7 +17,7 @@ from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 
 # Images times pixels at once: their maps, not the weights, fill the processor's cache here.
-_VISITS = 2_048
+VISITS = 2_048
 _BATCH = 64  # Images at once where the result does not depend on it.
 _BATCH_BEHIND_REFERENCE = 1_024
 
@@ -68,15 +68,15 @@ def measure_landscape(
     check_directions(plane, shape)
     data = data.beside(plane.vectors)
     check_outputs(plane.module, data)
-    batch, seen = _batch_and_reference(plane, bn_statistics, reference)
+    batch, seen = batch_and_reference(plane, bn_statistics, reference)
     coordinates = grid_coordinates(shape, origin).to(plane.vectors)
     frame = plane.frame()
     sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
-    pixels_at_once = max(1, _VISITS // (batch + len(seen)))
+    pixels_at_once = max(1, VISITS // (batch + len(seen)))
     with recalibrated(plane.module, len(seen)) if len(seen) else nullcontext():
         for part in torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once):
             weights = plane.network_weights(frame, coordinates[part])
-            for pixels, labels in _batches(data, batch):
+            for pixels, labels in batches(data, batch):
                 if before_part:
                     before_part()
                 sums[:, part] += _sums(plane, weights, torch.cat([seen, pixels]), labels)
@@ -84,8 +84,8 @@ def measure_landscape(
     return Landscape(loss, accuracy)
 
 
-def _batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Images | None) -> tuple[int, Tensor]:
-    """Images in a batch, and the images that BN statistics are estimated on before each batch, (0,) for none."""
+def batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Images | None) -> tuple[int, Tensor]:
+    """Return the images in a batch, and those that BN statistics are estimated on before each batch, (0,) for none."""
     policy = BnPolicy.parse_stored(statistics) if isinstance(statistics, str) else statistics
     nothing = plane.vectors.new_zeros(0)
     if not uses_bn(plane.module):
@@ -105,7 +105,8 @@ def _batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Im
     return _BATCH_BEHIND_REFERENCE, reference.pixels[: policy.reference].to(plane.vectors)
 
 
-def _batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return images and labels in batches, the last of which may be smaller."""
     return zip(data.pixels.split(batch), data.labels.split(batch), strict=True)
 
 

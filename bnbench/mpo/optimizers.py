@@ -33,3 +33,13 @@ def build_optimizer(name: str, groups: Sequence[dict[str, Any]], learning_rate: 
     if name not in OPTIMIZERS:
         raise RequestError(f"optimizer={name!r} is unknown; use {' or '.join(OPTIMIZERS)}.")
     return OPTIMIZERS[name](groups, lr=learning_rate)
+
+
+def plain_state(optimizer: Optimizer) -> dict[str, Any]:
+    """Return an optimizer's state as any device takes it: rates are numbers, and no recording is spoken of."""
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = False
+    return state

@@ -15,7 +15,7 @@ from bnbench.mpo.cuda_graph import Recording, Work, record_graph
 
 Function = Callable[..., tuple[Tensor, ...]]
 
-_TOLERANCE = 1e-3  # relative; the same kernels round alike, and inputs that were recorded too are off by far more
+TOLERANCE = 1e-3  # relative; the same kernels round alike, and inputs that were recorded too are off by far more
 
 
 class Replayed:
@@ -61,10 +61,9 @@ class Replayed:
             replay, self._outputs = self.record(lambda: function(*self._inputs), inputs[0].device)
             errors = [relative_error(*pair) for pair in zip(self._replayed(inputs, replay), values, strict=True)]
         except Exception as refused:  # what cannot be recorded, too little memory: the function itself worked
-            cause = refused.__context__ or refused  # of what went wrong first, torch reports the consequence
-            self.refusal = f"{cause}".partition("\n")[0] or type(cause).__name__
+            self.refusal = reason(refused)
         else:
-            if not all(error <= _TOLERANCE for error in errors):  # not-a-number is no proof
+            if not all(error <= TOLERANCE for error in errors):  # not-a-number is no proof
                 self.refusal = f"a replay was off by {', '.join(f'{error:.1e}' for error in errors)}"
         if self.refusal:
             self._inputs = self._outputs = ()  # a recording's memory is given back
@@ -78,6 +77,13 @@ class Replayed:
         return self._outputs
 
 
+def reason(refused: Exception) -> str:
+    """Return why something could not be recorded: of what went wrong first, torch reports the consequence."""
+    cause = refused.__context__ or refused
+    return f"{cause}".partition("\n")[0] or type(cause).__name__
+
+
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     """Return the norm of the difference as a share of the expected norm."""
+    actual, expected = actual.double(), expected.double()
     return float((actual - expected).norm() / expected.norm().clamp(min=1e-30))

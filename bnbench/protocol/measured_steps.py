@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from bnbench.errors import RequestError
+from bnbench.protocol.written_numbers import whole_number
+from bnbench.wording import shown
 
 _MOST = 1_000  # landscapes of a fit
 _BEGIN = 100  # spaced steps start at the hundredth part of a fit: before that no landscape shows anything yet
@@ -31,16 +32,18 @@ class MeasuredSteps:
         Raises:
             RequestError: anything but whole numbers from 1 on, a step twice, or too many.
         """
-        if not re.fullmatch(r"\s*[1-9]\d{0,11}\s*(,\s*[1-9]\d{0,11}\s*)*,?\s*", text):
+        read = [whole_number(part) for part in text.rstrip().removesuffix(",").split(",")]
+        values = [step for step in read if step]
+        if len(values) < len(read):
             raise RequestError(
-                f"{option} {text}: give a number of steps, such as 12, or the steps themselves, such as 100,300,1000."
+                f"{option} {shown(text)}: give a number of steps, such as 12, or the steps themselves, such as "
+                "100,300,1000."
             )
-        values = [int(part) for part in text.split(",") if part.strip()]
         count = len(values) if "," in text else values[0]
         if count > _MOST:
-            raise RequestError(f"{option} {text} are {count:,} steps; give at most {_MOST:,}.")
+            raise RequestError(f"{option} {shown(text)} are {count:,} steps; give at most {_MOST:,}.")
         if len(set(values)) < len(values):
-            raise RequestError(f"{option} {text} names a step twice; give each step once.")
+            raise RequestError(f"{option} {shown(text)} names a step twice; give each step once.")
         return cls(named=tuple(sorted(values))) if "," in text else cls(count)
 
     def __str__(self) -> str:
@@ -62,7 +65,8 @@ class MeasuredSteps:
         """
         if self.named and self.named[-1] > steps:
             raise RequestError(
-                f"--measure-at {self}: a fit takes {steps:,} steps; leave out those beyond, such as {self.named[-1]}."
+                f"--measure-at {shown(self)}: a fit takes {steps:,} steps; leave out those beyond, such as "
+                f"{self.named[-1]}."
             )
         first = max(1.0, steps / _BEGIN)
         spaced = (first * (steps / first) ** (k / (self.count - 1)) for k in range(self.count - 1))

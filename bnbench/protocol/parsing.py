@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from bnbench.bn_policy import BnPolicy
 from bnbench.errors import RequestError
+from bnbench.protocol.written_numbers import decimal_text, whole_number
+from bnbench.wording import shown
 
 _THOUSANDTH = Decimal("0.001")
 _MILLION = 1_000_000
 _MOST = 1_024  # fits, threads or pixels at once
 FORMATS = ("html", "pdf", "png", "svg", "csv", "md", "json")  # what a report can be written as
+_LONGEST_WAIT = 1e9  # seconds, some thirty years
+_TWELVE = 12  # decimal places before and after the point beyond which a number is none that anybody wants
 _LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
 
 
@@ -83,10 +87,12 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     Raises:
         RequestError: anything else.
     """
-    parts = text.split(",")
-    if not all(re.fullmatch(r"\s*[1-9]\d*\s*", part) for part in parts):
-        raise RequestError(f"{option} {text}: give whole numbers of at least 1 separated by commas, such as 8,8,16.")
-    return tuple(int(part) for part in parts)
+    counts = [whole_number(part) for part in text.split(",")]
+    if not all(counts):
+        raise RequestError(
+            f"{option} {shown(text)}: give whole numbers of at least 1 separated by commas, such as 8,8,16."
+        )
+    return tuple(count for count in counts if count)
 
 
 def parse_count(text: str, option: str) -> int:
@@ -95,24 +101,22 @@ def parse_count(text: str, option: str) -> int:
     Raises:
         RequestError: not a whole number from 1 to 1,024.
     """
-    match = re.fullmatch(r"\s*(\d{1,9})\s*", text)
-    if not match or not 1 <= int(match[1]) <= _MOST:
-        raise RequestError(f"{option} {text}: give a whole number from 1 to {_MOST:,}, such as 2.")
-    return int(match[1])
+    count = whole_number(text)
+    if count is None or not 1 <= count <= _MOST:
+        raise RequestError(f"{option} {shown(text)}: give a whole number from 1 to {_MOST:,}, such as 2.")
+    return count
 
 
 def parse_seconds(text: str, option: str) -> float:
     """Read a number of seconds: ``120`` or ``0.5``.
 
     Raises:
-        RequestError: not a finite number above 0.
+        RequestError: not a number above 0, or more than thirty years.
     """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise RequestError(f"{option} {text}: give a number of seconds above 0, such as 120.")
+    plain = decimal_text(text)
+    seconds = float(plain) if plain else math.nan
+    if not 0 < seconds <= _LONGEST_WAIT:
+        raise RequestError(f"{option} {shown(text)}: give a number of seconds above 0, such as 120.")
     return seconds
 
 
@@ -122,10 +126,11 @@ def parse_shard(text: str, option: str = "--shard") -> tuple[int, int]:
     Raises:
         RequestError: not two whole numbers, or the first is not one of 1 to the second.
     """
-    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise RequestError(f"{option} {text}: give the shard's number and how many there are, such as 3/10.")
-    return int(found[1]), int(found[2])
+    found = [whole_number(part) for part in text.split("/")]
+    number, of = found if len(found) == 2 else (None, None)
+    if number is None or of is None or not 1 <= number <= of:
+        raise RequestError(f"{option} {shown(text)}: give the shard's number and how many there are, such as 3/10.")
+    return number, of
 
 
 def parse_folder(text: str, option: str) -> Path:
@@ -179,38 +184,32 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
     Raises:
         RequestError: not two numbers, or a probability that is none.
     """
-    match = re.fullmatch(r"\s*(0?\.\d+)\s*,\s*(\d+)\s*", text)
-    if not match:
-        raise RequestError(f"{option} {text}: give a fill probability between 0 and 1 and a seed, such as 0.5,1.")
-    return parse_probs(match[1], option)[0], int(match[2])
-
-
-def parse_level(text: str, option: str) -> float | None:
-    """Read a grey from 0 to 1, or ``auto``, for which None stands.
-
-    Raises:
-        RequestError: it is neither.
-    """
-    if text.strip() == "auto":
-        return None
-    if not re.fullmatch(r"\s*(0|1|0?\.\d+|1\.0*|0\.)\s*", text):
-        raise RequestError(f"{option} {text}: give a grey from 0 (dark) to 1 (light), or auto.")
-    return float(text)
+    match = re.fullmatch(r"\s*(0?\.[0-9]+)\s*,([^,]*)", text)
+    seed = whole_number(match[2]) if match else None
+    if match is None or seed is None:
+        raise RequestError(
+            f"{option} {shown(text)}: give a fill probability between 0 and 1 and a seed, such as 0.5,1."
+        )
+    return parse_probs(match[1], option)[0], seed
 
 
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:
     values: list[Decimal] = []
     for part in text.split(","):
-        try:
-            numbers = [Decimal(number.strip()) for number in part.split(":")]
-        except InvalidOperation:
-            raise RequestError(f"{option} {text}: {part.strip()!r} is not a number; give {wanted}.") from None
-        if not all(number.is_finite() for number in numbers) or len(numbers) not in (1, 3):
+        written = [decimal_text(number) for number in part.split(":")]
+        numbers = [Decimal(number) for number in written if number is not None]
+        if len(numbers) < len(written):
+            raise RequestError(f"{option} {shown(text)}: {shown(part.strip())!r} is not a number; give {wanted}.")
+        if len(numbers) not in (1, 3):
             raise RequestError(
-                f"{option} {text}: {part.strip()!r} is neither a number nor start:stop:step; give {wanted}."
+                f"{option} {shown(text)}: {shown(part.strip())!r} is neither a number nor start:stop:step; "
+                f"give {wanted}."
             )
-        if any(abs(number) >= 10**12 for number in numbers):
+        places = [number.adjusted() for number in numbers if number]  # no arithmetic: it would overflow
+        if max(places, default=0) >= _TWELVE:
             raise RequestError(f"{option} {text}: {part.strip()!r} is too large; give {wanted}.")
+        if min(places, default=0) < -_TWELVE:
+            raise RequestError(f"{option} {text}: {part.strip()!r} is too small; give {wanted}.")
         values += numbers if len(numbers) == 1 else _inclusive_range(*numbers, option=option, unit=unit)
     return values
 
@@ -234,7 +233,7 @@ def _inclusive_range(start: Decimal, stop: Decimal, step: Decimal, *, option: st
 
 
 def _dividing_step(span: Decimal, count: int, unit: Decimal) -> Decimal:
-    """A step near the one asked for that divides the span, a multiple of the unit where there is one."""
+    """Return a step near the one asked for that divides the span, a multiple of the unit where there is one."""
     candidates = (span / divisor for divisor in range(count + 1, 10 * count + 100))
     short = (step for step in candidates if step % unit == 0)
     return next(short, span).normalize() + 0

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from bnbench.errors import RequestError
+from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import list_text
 from bnbench.protocol.sections import (
@@ -72,7 +72,7 @@ class Protocol:
     def __post_init__(self) -> None:
         widths, strides = self.network.widths, self.network.strides
         if len(widths) != len(strides):
-            raise RequestError(
+            raise KnobError(
                 f"--widths {list_text(widths)} names {len(widths)} convolutions but "
                 f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
             )
@@ -236,7 +236,7 @@ def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:
 
 
 def _neutral_values(section: Any) -> dict[str, Any]:
-    """Knobs that were added later: the value at which they change nothing, which a hash leaves out."""
+    """Return knobs that were added later: the value at which they change nothing, which a hash leaves out."""
     return {field.name: field.metadata["neutral"] for field in fields(section) if "neutral" in field.metadata}
 
 

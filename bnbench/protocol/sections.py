@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bnbench.bn_policy import BnPolicy
 from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import Section, knob
+from bnbench.protocol.mask_sizes import LARGEST_SIDE
 
 SPLITS = ("test", "held-out")
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -64,6 +65,7 @@ class MaskProtocol(Section):
         "Rows and columns of the mask, as 30 or 30x20; 14,20,28 runs a sweep for each size.",
         (30, 30),
         minimum=3,
+        maximum=LARGEST_SIDE,
         length=2,
         separator="x",
         wanted="give rows and columns of at least 3, such as 30 or 30x20",

@@ -44,13 +44,13 @@ def compared_arms(fits: pd.DataFrame) -> ComparedArms | None:
 
 
 def arm_order(arms: Iterable[str]) -> list[str]:
-    """Distinct arms: the built-in ones in their order, then foreign ones by name."""
+    """Return the distinct arms: the built-in ones in their order, then foreign ones by name."""
     distinct = set(arms)
     return [arm for arm in BUILT_IN if arm in distinct] + sorted(distinct - set(BUILT_IN))
 
 
 def arm_labels(arms: Iterable[str]) -> dict[str, str]:
-    """Short names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
+    """Return names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
     order = arm_order(arms)
     short = [arm.rpartition(":")[2] for arm in order]
     labels = {}

@@ -137,7 +137,7 @@ def _way_out(name: str, options: Mapping[str, bool]) -> str:
 
 
 def _text(path: Path, key: str, value: Any) -> str:
-    """A value of the file as the command line takes it."""
+    """Return a value of the file as the command line takes it."""
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(part, str | int | float) and not isinstance(part, bool) for part in values):
         raise RequestError(f"{path}: {_as_toml(key, value)}: give text, a number or a list of these.")
@@ -152,14 +152,14 @@ def _as_toml(key: str, value: Any) -> str:
 
 
 def _seeds(seeds: tuple[int, ...]) -> int | str:
-    """Seeds as the command line takes them: 3 counts them, 3:3:1 names one."""
+    """Return seeds as the command line takes them: 3 counts them, 3:3:1 names one."""
     if seeds == tuple(range(1, len(seeds) + 1)):
         return len(seeds)
     return ",".join(str(seed) for seed in seeds) if len(seeds) > 1 else f"{seeds[0]}:{seeds[0]}:1"
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value as TOML stores it; a list as the command line writes it, which keeps it on one line."""
+    """Return a value as TOML stores it; a list as the command line writes it, which keeps it on one line."""
     if isinstance(value, tuple):
         return (
             knob_text(name, value)

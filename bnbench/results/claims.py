@@ -176,7 +176,7 @@ def _has_checkpoint_since(file: IO[bytes], folder: Path, key: FitKey) -> bool:
 
 
 def _read(path: Path) -> Progress | None:
-    """What a fit says of itself; None where it says nothing that can be shown."""
+    """Return what a fit says of itself; None where it says nothing that can be shown."""
     try:
         progress = Progress(**read_json(path))
         check_key(progress.key)
@@ -190,7 +190,7 @@ def _read(path: Path) -> Progress | None:
 
 
 def _opened(path: Path, flags: int) -> IO[bytes]:
-    """A lock's file; a named pipe in its place is refused, not waited for.
+    """Return a lock's file; a named pipe in its place is refused, not waited for.
 
     Raises:
         OSError: it cannot be opened, or is no regular file; it names the path.
@@ -206,7 +206,7 @@ def _opened(path: Path, flags: int) -> IO[bytes]:
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    """The file, open and locked; None if another process holds it."""
+    """Return the file, open and locked; None if another process holds it."""
     for _ in range(_TRIES):
         file = _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:

@@ -29,6 +29,11 @@ COLUMNS = (
     *ALWAYS_STORED,
     *("device", "threads"),
 )
+# What --ensembles adds to the row of all pixels: accuracies of k averaged black pixels, of all of them, and the rest.
+ENSEMBLE_COLUMNS = (
+    *(f"ensemble_{count}" for count in (1, 2, 5, 10)),
+    *("ensemble", "best_single", "disagreement"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,15 @@ class Evaluation:
         name = f"{str(self.policy).replace(':', '-')}_{self.split}-{self.images}_{self.plane[:8]}"
         return layout.evaluation_path(out, self.protocol, self.key, name, kind)
 
-    def is_done(self, out: Path, *, with_landscape: bool = False) -> bool:
-        """Say whether it is there, and of this very plane; a damaged file counts as not there."""
+    def is_done(self, out: Path, *, with_landscape: bool = False, with_ensemble: bool = False) -> bool:
+        """Say whether it is there, with what is asked for, and of this very plane; a damaged file is not there."""
         kinds = ("summaries", "landscapes") if with_landscape else ("summaries",)
         try:
             for kind in kinds:
-                found = _table(self.path(out, kind))[["identity", "plane"]]
+                table = _table(self.path(out, kind))
+                found = table[["identity", "plane"]]
+                if with_ensemble and kind == "summaries" and not {*ENSEMBLE_COLUMNS} <= {*table.columns}:
+                    return False
                 if found.drop_duplicates().to_numpy().tolist() != [[self.identity, self.plane]]:
                     return False
         except Exception:  # as in fits.read_fit
@@ -156,13 +164,27 @@ def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     return found.drop_duplicates([*IDENTIFYING, "pixels"], ignore_index=True), broken
 
 
-def read_asked(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
+def read_done(evaluations: Iterable[Evaluation], out: Path) -> pd.DataFrame:
     """Return those of some evaluations that are done, as :func:`read_evaluations` gives them.
 
     Raises:
         StoreError: a file is no evaluation; the message names it.
     """
     return _joined([one.path(out) for one in evaluations if one.is_done(out)], COLUMNS)
+
+
+def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
+    """Return means over fits of what ensembles of black pixels reach: a row per protocol × images × policy × arm.
+
+    Without rows where no evaluation has them.
+    """
+    wanted = table[table["pixels"] == "all"].reindex(
+        columns=[*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
+    )
+    wanted = wanted[wanted["ensemble"].notna()]
+    means = wanted.groupby(["protocol", "split", "images", "policy", "arm"], sort=False)
+    fits = means.size().rename("fits")
+    return pd.concat([fits, means[[*ENSEMBLE_COLUMNS]].mean()], axis=1).reset_index()
 
 
 def mean_differences(table: pd.DataFrame) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
 
 
 def _protocol_of_fits(folder: Path) -> Protocol | None:
-    """The protocol of a folder's first whole fit: of one that has lost its protocol.json nothing else tells."""
+    """Return the protocol of a folder's first whole fit: of one that has lost its protocol.json nothing else tells."""
     for path in layout.fit_paths(folder):
         with suppress(Exception):  # as in fits.read_fit; what is damaged is named when it is read as a fit
             return parse_fit(read_file(path)).protocol

@@ -87,7 +87,7 @@ def find_sweeps(root: Path) -> tuple[list[Path], list[str]]:
 
 
 def _is_sweep(folder: Path) -> bool:
-    """Whether a folder holds results; one with a mere file or dead link of the name fits, and no protocol, is none."""
+    """Return whether a folder holds results; a mere file or dead link called fits, without a protocol, makes none."""
     if layout.is_there(folder / "protocol.json"):
         return True
     with suppress(FileNotFoundError, NotADirectoryError):

@@ -134,7 +134,7 @@ def failure_paths(folder: Path) -> list[Path]:
 
 
 def _visible(folder: Path, ending: str) -> list[Path]:
-    """What a folder holds of one ending, sorted by name, without what a system or editor has put beside it.
+    """Return what a folder holds of one ending, sorted by name, without what a system or editor has put beside it.
 
     Raises:
         OSError: the folder is there and cannot be listed, or a link stands for it that leads to none.

@@ -143,7 +143,7 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
 
 
 def _stored(buffer: Tensor) -> Tensor:
-    """A copy that shares no memory with itself or others, on the CPU."""
+    """Return a copy that shares no memory with itself or others, on the CPU."""
     own = torch.view_as_real(buffer.resolve_conj()) if buffer.is_complex() else buffer
     return own.detach().cpu().clone(memory_format=torch.contiguous_format)
 
@@ -170,7 +170,7 @@ def _set_buffers(path: Path, network: nn.Module, stored: dict[str, Tensor]) -> N
 
 
 def _network(path: Path, details: PlaneDetails) -> nn.Module:
-    """A network of the plane's arm, of as many weights as the file says; its own weights are not used."""
+    """Return a network of the plane's arm, of as many weights as the file says; its own weights are not used."""
     factory = load_arm(details.key.arm, details.image_shape, details.classes, details.protocol.network)
     try:
         network = fresh_network(factory, 0)
@@ -188,7 +188,7 @@ def _network(path: Path, details: PlaneDetails) -> nn.Module:
 
 
 def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor, dict[str, Tensor]]:
-    """Details, vectors (1 + d, n), scale () and buffers of a file, after every check that needs no network."""
+    """Return details, vectors (1 + d, n), scale () and buffers of a file, after every check that needs no network."""
     try:
         check_regular(path)
         with safe_open(path, framework="pt") as file:

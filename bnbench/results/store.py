@@ -39,7 +39,7 @@ class FitResult:
         summary: rows of BN policy × split × pixels: ``policy, headline, split, pixels`` and every measure
             (``bnbench.measures``): ``black, white, difference, black_loss, white_loss``, and later ones.
         trace: rows of training: ``step, black_loss, white_loss, black_accuracy, white_accuracy,
-            clamped, gradient_norm, scale, learning_rate`` (``TraceRow`` in ``bnbench.mpo.fit``).
+            clamped, gradient_norm, scale, learning_rate`` (``TraceRow`` in ``bnbench.mpo.trace``).
         provenance: versions, device, threads, wall time and the like; changes no number.
         source: hash of an own arm's source file; empty for a built-in arm.
         course: rows of step × pixels: ``step, pixels`` and every measure of the headline's pixels, at the steps of

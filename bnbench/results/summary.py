@@ -79,7 +79,7 @@ def _completed(
 
 
 def _stored_pixels(landscape: pd.DataFrame, protocol: Protocol, *, trained_only: bool) -> Pixels:
-    """One fit's pixels as its file has them, on the images that the protocol measures on."""
+    """Return one fit's pixels as its file has them, on the images that the protocol measures on."""
     shape = protocol.mask.mask_size
     black, trained = (landscape[name].to_numpy(bool).reshape(shape) for name in ("black", "trained"))
     loss, accuracy = (landscape[f"test_{name}"].to_numpy(float).reshape(shape) for name in ("loss", "accuracy"))

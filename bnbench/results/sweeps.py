@@ -109,7 +109,7 @@ def load(folder: str | Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[["protocol", "split", *schemas.LANDSCAPE_SCHEMA.names]]
 
 
-def read_asked(folders: Sequence[Path]) -> tuple[Grid | None, list[str]]:
+def joint_grid(folders: Sequence[Path]) -> tuple[Grid | None, list[str]]:
     """Return what the last runs into some folders asked for, together, and a sentence for each file without use."""
     grids: list[Grid] = []
     broken: list[str] = []
@@ -153,7 +153,7 @@ def _sweep(group: Group) -> Sweep:
     found = scan(group)
     results = list(found.fits.values())
     identities = {result.key: result.identity for result in results}
-    (asked, unread_requests), (failures, unread_failures) = read_asked(group.folders), read_failures(group)
+    (asked, unread_requests), (failures, unread_failures) = joint_grid(group.folders), read_failures(group)
     return Sweep(
         folders=group.folders,
         protocol=group.protocol,

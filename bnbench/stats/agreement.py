@@ -15,7 +15,7 @@ _FEWEST = 3  # two points always rise or fall together
 
 
 def against(fits: pd.DataFrame, reference: pd.DataFrame, arms: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
-    """Our mean curve of each arm against a published one, at the fill probabilities that both have.
+    """Compare our mean curve of each arm with a published one, at the fill probabilities that both have.
 
     The level is the mean over p of x̄_ours(p) − x_theirs(p); the course is Spearman's ρ, the correlation of the
     ranks of both over p. No test goes with either: a published curve comes without the spread of its seeds, and

@@ -8,7 +8,9 @@ lines, which assumes no form, and ``misfit`` says how far the means lie off the 
 
 The replicate is the seed. The interval is log side ± t · se, with se from a bootstrap over whole seeds, the same draws
 for every arm, times √(n / (n − 1)), and t of n − 1 degrees of freedom. The quantiles of the draws themselves would be
-too narrow: of 5 seeds they cover some 84 % where they claim 95 %.
+too narrow: of 5 seeds they cover some 84 % where they claim 95 %. Where the curve of the means, or of any draw, has
+fewer than two sizes on its falling part, it falls between two sizes and these fits do not say where: then the interval
+also holds the sizes on both sides of the crossing, however near each other the draws lie.
 
 Letters: S sizes, n seeds.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,7 +28,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from bnbench.stats.differences import CONFIDENCE
-from bnbench.stats.falling_curve import LEVEL, Floats, fit_curves, isotonic_side, right_at
+from bnbench.stats.falling_curve import LEVEL, Floats, fit_curves, is_between_sizes, isotonic_side, right_at
 
 DRAWS = 4_000
 FEWEST_SIZES = 3  # a curve of two numbers through two sizes says nothing of its fit
@@ -37,6 +40,17 @@ def mask_bits(pixels: ArrayLike, p: float) -> Floats:
     entropy = -p * math.log2(p) - (1 - p) * math.log2(1 - p)
     bits: Floats = np.asarray(pixels, dtype=float) * entropy
     return bits
+
+
+def square_bits(side: ArrayLike, p: float, frame: int = 0) -> Floats:
+    """Return the bits of a square mask: those of its (side − 2 · frame)² random pixels, none where the frame is all.
+
+    Args:
+        side: in pixels, any shape.
+        p: the fill probability.
+        frame: how many pixels at each edge are drawn alike in every mask.
+    """
+    return mask_bits(np.maximum(np.asarray(side, dtype=float) - 2 * frame, 0.0) ** 2, p)
 
 
 def complete_seeds(fits: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +70,7 @@ def per_size(fits: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(n="size", mean="mean", sd="std").reset_index()
 
 
-def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int]) -> pd.DataFrame:
+def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int], frame: int = 0) -> pd.DataFrame:
     """Return the side at which an arm has 90 % right, and the bits of a mask of that side.
 
     Args:
@@ -65,29 +79,34 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int])
         p: the fill probability.
         trained_numbers: of each arm how many numbers a fit trains, 3n + 1 of a network of n weights: origin, two
             directions and the scale. An arm that is not there has no bits per number.
+        frame: how many pixels at each edge of a mask hold no random bit.
 
     Returns:
         A row per arm, by name: ``arm, seeds, crossing, side, low, high, bits, bits_low, bits_high, numbers,
-        bits_per_number, curve_side, slope, misfit, isotonic``. ``crossing`` is :data:`INSIDE`, :data:`ABOVE` or
-        :data:`BELOW`. The two latter have no side (``curve_side`` is that of the curve all the same), and their
-        interval begins at the largest size, or ends at the smallest, at which the 95 % t interval of right lies on
-        the other side of 90 %. An end beyond the sizes is 0 or infinite. One seed has no interval.
+        bits_per_number, curve_side, slope, misfit, isotonic, between_sizes``. ``crossing`` is :data:`INSIDE`,
+        :data:`ABOVE` or :data:`BELOW`. The two latter have no side (``curve_side`` is that of the curve all the
+        same), and their interval begins at the largest size, or ends at the smallest, at which the 95 % t interval of
+        right lies on the other side of 90 %. An end beyond the sizes is 0 or infinite. One seed has no interval.
+        ``between_sizes`` says that the curve falls between two sizes, and that the interval was widened to those around
+        the side.
 
     Raises:
         ValueError: fewer than three sizes, or an arm lacks a seed at a size.
     """
     arms, sides, right = _arrays(fits)
     rows = []
-    for arm, (log_side, slope), drawn in zip(arms, _curves(sides, right), _drawn_log_sides(sides, right), strict=True):
-        values = right[arms.index(arm)].mean(axis=0)
+    for place, (arm, (log_side, slope), drawn) in enumerate(
+        zip(arms, _curves(sides, right), _drawn(sides, right), strict=True)
+    ):
+        values = right[place].mean(axis=0)
         crossing = _crossing(math.exp(log_side), sides)
+        between = crossing == INSIDE and drawn.is_steep
         if crossing == INSIDE:
-            half = _half_width(drawn, right.shape[1])
-            low, high = _within(math.exp(log_side - half), math.exp(log_side + half), sides)
+            low, high = _interval(log_side, drawn, sides, right.shape[1])
         else:
-            low, high = _known_of_what_lies_beyond(crossing, sides, right[arms.index(arm)])
+            low, high = _known_of_what_lies_beyond(crossing, sides, right[place])
         side = math.exp(log_side) if crossing == INSIDE else math.nan
-        bits, bits_low, bits_high = (float(mask_bits(end**2, p)) for end in (side, low, high))
+        bits, bits_low, bits_high = (float(square_bits(end, p, frame)) for end in (side, low, high))
         numbers = trained_numbers.get(arm)
         misfit = np.sqrt(np.mean((values - right_at(sides, math.exp(log_side), slope)) ** 2))
         rows.append(
@@ -107,6 +126,7 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int])
                 "slope": slope,
                 "misfit": float(misfit),
                 "isotonic": isotonic_side(sides, values),
+                "between_sizes": between,
             }
         )
     return pd.DataFrame(rows)
@@ -122,16 +142,23 @@ def capacity_gaps(fits: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     Returns:
         A row per two arms that both have their side inside the sizes: ``first, second, seeds, log_gap, log_low,
         log_high, ratio, low, high``; ``log_gap`` is log side(first) − log side(second), ``ratio`` its exponential,
-        each with the 95 % interval. The ratio of bits is the square of that of sides.
+        each with the 95 % interval. Where an arm's curve falls between two sizes, it also holds the ratios that the
+        intervals of both sides allow. The ratio of bits of masks without a frame is the square of that of sides.
     """
     arms, sides, right = _arrays(fits)
     found = dict(zip(arms, (log_side for log_side, _ in _curves(sides, right)), strict=True))
-    drawn = dict(zip(arms, _drawn_log_sides(sides, right), strict=True))
+    drawn = dict(zip(arms, _drawn(sides, right), strict=True))
     inside = [arm for arm in order if arm in found and _crossing(math.exp(found[arm]), sides) == INSIDE]
     rows = []
     for first, second in itertools.combinations(inside, 2):
-        gap, half = found[first] - found[second], _half_width(drawn[first] - drawn[second], right.shape[1])
-        logs = {"log_gap": gap, "log_low": gap - half, "log_high": gap + half}
+        gap = found[first] - found[second]
+        half = _half_width(drawn[first].log_sides - drawn[second].log_sides, right.shape[1])
+        low, high = gap - half, gap + half
+        if drawn[first].is_steep or drawn[second].is_steep:
+            with np.errstate(divide="ignore"):
+                ends = [np.log(_interval(found[arm], drawn[arm], sides, right.shape[1])) for arm in (first, second)]
+            low, high = min(low, float(ends[0][0] - ends[1][1])), max(high, float(ends[0][1] - ends[1][0]))
+        logs = {"log_gap": gap, "log_low": low, "log_high": high}
         ratios = {name: math.exp(value) for name, value in zip(("ratio", "low", "high"), logs.values(), strict=True)}
         rows.append({"first": first, "second": second, "seeds": right.shape[1], **logs, **ratios})
     columns = ["first", "second", "seeds", "log_gap", "log_low", "log_high", "ratio", "low", "high"]
@@ -155,12 +182,34 @@ def _curves(sides: Floats, right: Floats) -> list[tuple[float, float]]:
     return list(zip(log_sides.tolist(), slopes.tolist(), strict=True))
 
 
-def _drawn_log_sides(sides: Floats, right: Floats) -> list[Floats]:
-    """Log side of each arm over the draws of the seeds; a draw takes the same seeds for all arms, and all sizes."""
+@dataclass(frozen=True)
+class _Drawn:
+    """The curves of one arm over the draws of its seeds: their log sides, and whether any falls between two sizes."""
+
+    log_sides: Floats
+    is_steep: bool
+
+
+def _drawn(sides: Floats, right: Floats) -> list[_Drawn]:
+    """Draw the seeds again and again and fit each arm; a draw takes the same seeds for all arms, and all sizes."""
     n = right.shape[1]
     counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
     distinct, which = np.unique(counts, axis=0, return_inverse=True)  # of 5 seeds there are but 126
-    return [fit_curves(sides, distinct @ values / n)[0][which.ravel()] for values in right]
+    found = []
+    for values in right:
+        log_sides, slopes = fit_curves(sides, np.vstack([distinct @ values / n, values.mean(axis=0)]))
+        found.append(_Drawn(log_sides[which.ravel()], bool(is_between_sizes(sides, log_sides, slopes).any())))
+    return found
+
+
+def _interval(log_side: float, drawn: _Drawn, sides: Floats, n: int) -> tuple[float, float]:
+    """The 95 % interval of a side within the sizes; it holds those around the side where the curve is too steep."""
+    half = _half_width(drawn.log_sides, n)
+    low, high = math.exp(log_side - half), math.exp(log_side + half)
+    if drawn.is_steep and n > 1:
+        side = math.exp(log_side)
+        low, high = min(low, sides[sides <= side].max()), max(high, sides[sides >= side].min())
+    return _within(low, high, sides)
 
 
 def _half_width(drawn: Floats, n: int) -> float:

@@ -59,7 +59,7 @@ class Overall:
 
 
 def per_p(fits: pd.DataFrame, value: str = "difference") -> pd.DataFrame:
-    """Mean x̄ = Σ x / n and deviation s = √(Σ (x − x̄)² / (n − 1)) over the seeds of each arm and p.
+    """Return mean x̄ = Σ x / n and deviation s = √(Σ (x − x̄)² / (n − 1)) over the seeds of each arm and p.
 
     Args:
         fits: a row per fit, columns ``arm, p, seed`` and ``value``.
@@ -97,7 +97,7 @@ def paired(fits: pd.DataFrame, first: str = "plain", second: str = "bn", value: 
 
 
 def paired_per_p(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Mean gap at each p with its 95 % interval d̄ ± t_{n−1} s / √n and the paired t test, t = d̄ √n / s.
+    """Return the mean gap at each p with its 95 % interval d̄ ± t_{n−1} s / √n and the paired t test, t = d̄ √n / s.
 
     The tests are exploratory: with few seeds each has little power, and ``holm`` holds the chance of one false
     finding among all p to its level, as no single ``p_value`` does.
@@ -167,7 +167,7 @@ def mean_over_p(table: pd.DataFrame, value: str) -> float:
 
 
 def stratified_interval(values: ArrayLike, strata: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95 % t interval of the mean in which each stratum weighs the same; see :func:`stratified`.
+    """Return the 95 % t interval of the mean in which each stratum weighs the same; see :func:`stratified`.
 
     Args:
         values: shape (..., N): each row is a sample of its own.
@@ -184,7 +184,7 @@ def stratified_interval(values: ArrayLike, strata: ArrayLike) -> tuple[NDArray[n
 def stratified(
     values: NDArray[np.float64], strata: NDArray[np.generic]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """The mean over strata of the mean in each, its standard error and the degrees of freedom of that.
+    """Return the mean over strata of the mean in each, its standard error and the degrees of freedom of that.
 
         mean = Σ_p x̄_p / P,  se² = Σ_p s_p² / n_p / P²,  df = (Σ_p 1/n_p)² / Σ_p 1/(n_p² (n_p − 1))
 

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-LEVEL = 0.05
+TEST_LEVEL = 0.05  # a tie is named where the p-value is at or below this
 # Gaps smaller than these are no difference worth a name: one pixel in a hundred, and 0.02 nats.
 BOUNDS = {"right": 0.01, "objective": 0.02}
 
 
 def two_one_sided(mean: ArrayLike, se: ArrayLike, df: float, bound: float) -> NDArray[np.float64]:
-    """The p-value of two one-sided t tests (TOST): the larger of P(T_df ≥ (d̄ + b) / se) and P(T_df ≤ (d̄ − b) / se).
+    """Return the p-value of two one-sided t tests: the larger of P(T_df ≥ (d̄ + b) / se) and P(T_df ≤ (d̄ − b) / se).
 
     At or below 0.05 the 90 % interval d̄ ± t_df se lies within ±b, and the gap counts as none. It is above 0.05 where
     the gap is large, and also where it is not known well enough.

@@ -17,6 +17,7 @@ LEVEL = 0.9  # the share that is right at an arm's side
 _ODDS = (1 - LEVEL) / (LEVEL - 0.5)  # the ¼ of the formula
 _BEYOND = math.log(4)  # how far beyond the sizes a fitted side may lie, in log side
 _SLOPES = (math.log(0.5), math.log(60))
+_FALLING = (0.51, 0.99)  # a curve's falling part: beyond it hardly anything tells one side or slope from another
 _ROUNDS, _NEAR = 200, 1e-6  # of the fit: at most so many, until log side and log slope move less than this
 Floats = NDArray[np.float64]
 
@@ -26,6 +27,25 @@ def right_at(sides: ArrayLike, side: ArrayLike, slope: ArrayLike) -> Floats:
     odds = math.log(_ODDS) + np.asarray(slope) * (np.log(sides) - np.log(side))
     share: Floats = 0.5 + 0.5 / (1 + np.exp(np.clip(odds, -60, 60)))
     return share
+
+
+def is_between_sizes(sides: Floats, log_sides: Floats, slopes: Floats) -> NDArray[np.bool_]:
+    """Say of fitted curves whether fewer than two sizes lie on their falling part, or their slope is the largest.
+
+    One size tells one number: side and slope of such a curve may change together and it fits as well as before.
+
+    Args:
+        sides: the sizes, shape (S,).
+        log_sides: of the curves, shape (D,).
+        slopes: of the curves, shape (D,).
+
+    Returns:
+        Shape (D,).
+    """
+    right = right_at(sides, np.exp(log_sides)[:, None], slopes[:, None])  # (D, S)
+    falling = ((right > _FALLING[0]) & (right < _FALLING[1])).sum(axis=1)
+    between: NDArray[np.bool_] = (falling < 2) | (np.log(slopes) >= _SLOPES[1] - _NEAR)
+    return between
 
 
 def isotonic_side(sides: Floats, means: Floats) -> float:

@@ -55,7 +55,7 @@ def ends(traces: pd.DataFrame) -> pd.DataFrame:
 
 
 def settled(table: pd.DataFrame) -> pd.DataFrame:
-    """Means of :func:`ends` over the fits of each arm, every p weighing the same, with the movement's 95 % interval.
+    """Average :func:`ends` over the fits of each arm, every p weighing the same, with the movement's 95 % interval.
 
     Args:
         table: what :func:`ends` returns.

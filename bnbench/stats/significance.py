@@ -10,7 +10,7 @@ _DRAWS_AT_ONCE = 10_000
 
 
 def sign_flip(values: ArrayLike, draws: int = 100_000, seed: int = 0) -> float:
-    """Two-sided sign-flip test of a symmetric distribution around zero.
+    """Test by flipping signs, two-sided, whether a distribution is symmetric around zero.
 
     p = share of sign patterns ε with |Σ ε d| ≥ |Σ d|: all 2ᴺ of them up to N = 16, otherwise
     (1 + hits) / (1 + draws) with patterns drawn from a generator of its own.
@@ -42,7 +42,7 @@ def sign_flip(values: ArrayLike, draws: int = 100_000, seed: int = 0) -> float:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down correction: p̃_(i) = max_{j ≤ i} min(1, (m − j + 1) p_(j)), smallest first.
+    """Correct by Holm's steps down: p̃_(i) = max_{j ≤ i} min(1, (m − j + 1) p_(j)), smallest first.
 
     Args:
         p_values: shape (m,); those that are not numbers were not tested and do not count.

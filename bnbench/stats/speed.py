@@ -29,7 +29,8 @@ class Race:
         pairs: number of (p, seed) pairs.
         first_sooner: pairs in which the first arm is known to have needed fewer steps.
         second_sooner: pairs in which the second is.
-        undecided: pairs that do not tell: neither arrived, or both had at their first measurement.
+        undecided: pairs whose bounds hold a ratio of 1, so that they do not tell: neither arrived, both had at their
+            first measurement, or both took as many steps.
         sign_p: two-sided p-value of the sign test over the pairs that tell; NaN without any.
         ratio: median over pairs of steps(first) / steps(second); NaN where it is only known to lie in a range.
         ratio_low: lower end of its interval of at least 95 %; 0 where nothing bounds it, NaN below six pairs.

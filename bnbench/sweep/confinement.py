@@ -52,6 +52,8 @@ class Confinement:
         self._stack = ExitStack()
 
     def __enter__(self) -> Confinement:
+        if is_worker_process() and not self._clock.is_main:  # built-in arms that share their process
+            return self
         self._stack.enter_context(stdout_to_stderr())
         self._before = read_settings()
         self._descriptors = Descriptors(own_descriptors(is_worker_process()))
@@ -119,12 +121,12 @@ class _Clock:
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
         self._thread = threading.get_ident()
-        self._is_main = threading.current_thread() is threading.main_thread()
+        self.is_main = threading.current_thread() is threading.main_thread()
 
     def start(self) -> None:
         if self.seconds is None:
             return
-        if self._is_main:
+        if self.is_main:
             signal.signal(signal.SIGUSR1, self._raise_out_of_time)
         if may_be_ended():
             self._file = self.marker.open("w")
@@ -147,7 +149,7 @@ class _Clock:
                 if self._is_stopped.is_set():
                     return
                 self.is_over = True
-                if self._is_main:
+                if self.is_main:
                     signal.pthread_kill(self._thread, signal.SIGUSR1)
                 else:
                     of_it = ctypes.c_ulong(self._thread)

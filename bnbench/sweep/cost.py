@@ -15,7 +15,7 @@ from bnbench.arms.loading import guest, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
-from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, measured_landscape, policies
@@ -71,7 +71,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
-    at_end = 1 + len(policies(plan.protocol)) if arm == "bn" else _AT_END
+    at_end = 1 + len(policies(plan.protocol)) if arm in NORMALIZED else _AT_END
     share = _landscapes(plan.protocol, execution) / at_end
     for finished in (plan.done, plan.others(arm)):
         times = [
@@ -153,8 +153,23 @@ def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data
 
 
 def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
+    under_way = fit_to_time(arm, protocol, execution, data, pixels)
+    return _seconds_of_a_step(under_way) / len(under_way.targets.factors)
+
+
+def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
+    """Return a fit whose first steps can be timed.
+
+    Args:
+        arm: of the fit.
+        protocol: of the fit, but for a rate of almost nothing, and a threshold that no pixel reaches.
+        execution: names the device, by its first slot, and the pixels computed at once.
+        data: of the fit.
+        pixels: of a step, about so many; by default the protocol's.
+    """
     training, device = protocol.training, execution.slots[0].device
-    black, white = (max(1, min(pixels // 2, asked)) for asked in (training.black_pixels, training.white_pixels))
+    colours = training.black_pixels, training.white_pixels
+    black, white = (max(1, min(pixels // 2, asked)) if pixels else asked for asked in colours)
     # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
     few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
     prepare_process(execution.threads, protocol.training.precision)
@@ -164,10 +179,8 @@ def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataS
     mask = draw_mask(0.5, 1, (30, 30))
     plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
     use_module_path(arm)
-    under_way = Fit(
-        plane, torch.from_numpy(mask), torch.from_numpy(is_trained(mask)), moved.train, few, chunk=execution.chunk
-    )
-    return _seconds_of_a_step(under_way) / (black + white)
+    masks = torch.from_numpy(mask), torch.from_numpy(is_trained(mask))
+    return Fit(plane, *masks, moved.train, few, chunk=execution.chunk)
 
 
 def _seconds_of_a_step(under_way: Fit) -> float:
@@ -181,6 +194,6 @@ def _seconds_of_a_step(under_way: Fit) -> float:
         if is_cuda:
             torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
         times.append(time.perf_counter() - start)
-        if times[0] > _LONG:
+        if times[0] > _LONG and not is_cuda:  # a GPU's first step also tries how to compute it
             return times[0]
     return min(times[first:])

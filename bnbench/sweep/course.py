@@ -42,6 +42,7 @@ class Course:
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.note = ""
+        self._failed: list[int] = []
 
     def is_due(self, step: int) -> bool:
         """Return whether a fit that has taken so many steps is to be measured, and has not been."""
@@ -87,14 +88,18 @@ class Course:
         except FitStoppedError:
             pass
         except Exception as error:  # a measure that fails halfway through a fit may well do at its end
+            self._failed.append(step)
             self.note = self.note or f"its landscape could not be measured at step {step:,} ({first_line(error)})"
         finally:
             put_back(before)
             self.seconds += time.perf_counter() - start
 
     def missed(self, step: int) -> list[int]:
-        """Return the steps that were asked for and that a fit which has taken so many has left unmeasured."""
-        there = {row["step"] for row in self.rows}
+        """Return the steps that are asked for and that a fit which has taken so many passed without being asked.
+
+        A step that could not be measured is none of them.
+        """
+        there = {*self._failed, *(row["step"] for row in self.rows)}
         return [due for due in self.due if due < step and due not in there]
 
     def table(self, steps: int, summary: pd.DataFrame) -> pd.DataFrame:
@@ -111,11 +116,12 @@ class Course:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that :meth:`load_state_dict` needs to go on bit for bit."""
-        return {"rows": self.rows, "seconds": self.seconds}
+        return {"rows": self.rows, "seconds": self.seconds, "failed": self._failed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where :meth:`state_dict` was taken; nothing where a checkpoint is older than courses are."""
         self.rows, self.seconds = list(state.get("rows", [])), float(state.get("seconds", 0.0))
+        self._failed = list(state.get("failed", []))
 
 
 def course_row(step: int, row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def parse_devices(text: str, option: str = "--devices") -> tuple[str, ...]:
             names += cuda
         elif name == "cpu" or name in cuda:
             names.append(name)
-        elif re.fullmatch(r"cuda(:\d+|:\*)?", name):
+        elif re.fullmatch(r"cuda(:[0-9]{1,4}|:\*)?", name):
             raise RequestError(f"{option} {text}: this machine has no device {name}; use one of {here}.")
         else:
             raise RequestError(f"{option} {text}: {name!r} is not a device; use auto, cuda:* or one of {here}.")

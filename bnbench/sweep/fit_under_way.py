@@ -6,23 +6,21 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
-from bnbench.mpo.fit import TraceRow
+from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results import layout, store
+from bnbench.results import store
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.results.checks import check_fit
 from bnbench.results.claims import Progress, write_progress
-from bnbench.results.fits import check_fit, read_fit
 from bnbench.results.planes import save_plane
-from bnbench.results.summary import headline_rows
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, prepare_process
@@ -31,33 +29,13 @@ from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, read_provenance
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
+from bnbench.sweep.stored_outcome import headline_accuracies
 from bnbench.wording import counted
 
 
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
     """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
     return identity_of(key, protocol, arm_source(key.arm))
-
-
-def _headline_accuracies(summary: pd.DataFrame) -> tuple[float, float]:
-    """Return the headline's mean accuracy over black and over white pixels."""
-    row = headline_rows(summary).iloc[0]
-    return float(row["black"]), float(row["white"])
-
-
-def stored_outcome(key: FitKey, folder: Path, identity: str) -> Outcome:
-    """Return the outcome of a fit whose file is there, if it has this identity.
-
-    Raises:
-        FileNotFoundError: nothing is there any more.
-        StoreError: the file is damaged, or it holds another fit.
-    """
-    path = layout.fit_path(folder, key)
-    result = read_fit(path)
-    if result.identity != identity:
-        raise store.StoreError(f"{path} holds another fit than the one asked for; move it to its own folder.")
-    seconds, gflops = (result.provenance.get(name, float("nan")) for name in ("wall_seconds", "gflops"))
-    return Outcome(key, "done", seconds, gflops, *_headline_accuracies(result.summary))
 
 
 def _trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
@@ -117,9 +95,9 @@ class FitUnderWay:
         settings = in_force()
         if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
-        for note in self.fit.engine.notes:
+        for note in self.fit.notes:
             self.add_note(note)
-        self.fit.engine.replayed = None  # its memory is needed for the measurement
+        self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
         table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
@@ -147,7 +125,7 @@ class FitUnderWay:
             store.write_fit(self.folder, result)
         except OSError as error:
             raise UnwritableError(error) from error
-        return Outcome(self.key, "done", self._seconds(), gflops, *_headline_accuracies(summary), message=self.note)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
 
     def _train(self, stop: WorkerStop, confinement: Confinement) -> None:
         now = time.monotonic()

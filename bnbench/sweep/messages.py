@@ -68,7 +68,7 @@ class Messages(Listener):
         if execution.keep_planes:
             self._note_left(len(plan.without_plane), "keeping the plane")
         if execution.measure_at:
-            self._note_left(len(plan.without_course), "measuring on the way")
+            self._note_left(len(plan.without_course), "measuring at all of these steps")
         names = [str(slot) for slot in execution.slots]
         slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
         how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"

@@ -13,6 +13,7 @@ from bnbench.arms.loading import arm_source, import_current
 from bnbench.arms.own_arm import load_arm
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data
+from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol, check_arm_name
 from bnbench.results import layout, store
 from bnbench.results.failures import Failure, failure_of
@@ -34,7 +35,7 @@ class Plan:
         failed: fits that failed and are left alone until ``--retry-failed``.
         to_run: the others.
         broken: a sentence for each file that is in the way; its fit is not run.
-        without_course: finished fits that were not measured on the way.
+        without_course: finished fits that were not measured at every step asked for; where none is, on the way at all.
         shard: which part of the grid this is, as (number, of how many); the rest is not in the lists above.
     """
 
@@ -125,6 +126,7 @@ def plan_sweep(
     *,
     shard: tuple[int, int] = (1, 1),
     retry_failed: bool = False,
+    measure_at: MeasuredSteps | None = None,
 ) -> Plan:
     """Find out which fits of a grid are done; each of their files is read and checked whole.
 
@@ -134,11 +136,12 @@ def plan_sweep(
         grid: which fits.
         shard: (N, M): every M-th fit of the grid from the N-th on, for job arrays.
         retry_failed: run fits again that failed.
+        measure_at: the steps at which fits are to be measured on the way.
 
     Raises:
         StoreError: a fit in the folder was computed by another version of one of the grid's arms.
     """
-    keys = grid.shard(*shard)
+    keys, steps = grid.shard(*shard), set(measure_at.of(protocol.training.steps)) if measure_at else set()
     there = set(layout.fit_paths(folder))
     _check_sources(folder, there, grid.arms)
     done: dict[FitKey, dict[str, Any]] = {}
@@ -153,7 +156,7 @@ def plan_sweep(
         try:
             result = read_member(path, protocol)
             done[key] = result.provenance
-            bare += [key] if result.course.empty else []
+            bare += [key] if result.course.empty or steps - set(result.course["step"]) else []
         except FileNotFoundError:
             rest.append(key)  # moved aside since it was listed
         except store.StoreError as error:

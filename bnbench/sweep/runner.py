@@ -16,9 +16,9 @@ from bnbench.results.claims import discard_left_behind, has_got_on, is_claimed, 
 from bnbench.results.failures import read_failure
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.fit_under_way import stored_outcome
 from bnbench.sweep.interrupts import Interrupted, RunnerStop, discard_old_markers, runner_signals
 from bnbench.sweep.plan import Plan
+from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.sweep.worker import TRIES, record_killed
 
 _WAIT = 1.0  # seconds between two looks at fits that another runner computes

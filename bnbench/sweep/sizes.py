@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bnbench.errors import RequestError
 from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.profiles import folder_name
+from bnbench.protocol.protocol import FitKey
+from bnbench.results.folder_protocol import check_folder
 from bnbench.results.layout import is_there
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import estimate_seconds
+from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.messages import Listener
+from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import SweepRequest, Swept
-from bnbench.sweep.sweep import run_sweep
+from bnbench.sweep.runner import Runner
+from bnbench.sweep.sweep import run_on_open
 
 _BUSY = 0.8  # share of the slots' time that a round has to use
 
@@ -39,23 +44,72 @@ def run_sizes(request: SweepRequest, sizes: Sequence[Size], backend: Backend, li
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
     requests = {size: _of_size(request, size) for size in sizes}
-    silent = listener if request.dry_run else Listener()
-    planned = {size: run_sweep(replace(one, dry_run=True), backend, silent) for size, one in requests.items()}
-    listener.planned_sizes(list(planned.values()), _seconds(planned.values()))
-    if request.dry_run:
-        return planned
+    for one in requests.values():
+        check_folder(one.folder_of(one.protocol), one.protocol, with_images=False)
+    with backend.opened(listener.note, waits=not request.dry_run):
+        silent = listener if request.dry_run else Listener()
+        planned = {size: run_on_open(replace(one, dry_run=True), backend, silent) for size, one in requests.items()}
+        listener.planned_sizes(list(planned.values()), _seconds(planned.values()))
+        swept = planned if request.dry_run else _run_rounds(request, requests, planned, backend, listener)
+    if not request.dry_run:
+        for one_size in swept.values():
+            listener.ended(one_size)
+    return swept
+
+
+def _run_rounds(
+    request: SweepRequest,
+    requests: Mapping[Size, SweepRequest],
+    planned: Mapping[Size, Swept],
+    backend: Backend,
+    listener: Listener,
+) -> dict[Size, Swept]:
+    """Run every size in turn, round after round of seeds."""
     swept: dict[Size, Swept] = {}
     for seeds in _rounds(request, planned):
         for size, one in requests.items():
-            left = [key for key in planned[size].plan.to_run if key.seed in seeds]
-            if size in swept and not left:
+            to_run = planned[size].plan.to_run
+            if size in swept and not any(key.seed in seeds for key in to_run):
                 continue
-            now = run_sweep(replace(one, seeds_now=seeds), backend, listener)
+            heard = _OneRound(listener, to_run, is_first=size not in swept)
+            now = run_on_open(replace(one, seeds_now=seeds), backend, heard)
             before = swept[size].outcomes if size in swept else []
             swept[size] = replace(now, outcomes=[*before, *now.outcomes])
             if any(outcome.state == "failed" and (request.fail_fast or outcome.is_fatal) for outcome in now.outcomes):
                 return swept
     return swept
+
+
+class _OneRound(Listener):
+    """Hears of a size's round: only its first one tells the plan, that of all rounds, and what else is to be known.
+
+    Args:
+        listener: who is told.
+        to_run: the fits of all rounds.
+        is_first: whether it is the size's first round.
+    """
+
+    def __init__(self, listener: Listener, to_run: list[FitKey], *, is_first: bool) -> None:
+        self._listener, self._to_run, self._is_first = listener, to_run, is_first
+
+    def note(self, sentence: str) -> None:
+        """Pass a sentence on, once for a size."""
+        if self._is_first:
+            self._listener.note(sentence)
+
+    def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+        """Pass the plan of all rounds on, its time in proportion to that of the first one's fits."""
+
+        def of_all_rounds() -> float | None:
+            seconds = estimate()
+            return seconds * len(self._to_run) / len(plan.to_run) if seconds and plan.to_run else seconds
+
+        if self._is_first:
+            self._listener.planned(replace(plan, to_run=self._to_run), execution, of_all_rounds)
+
+    def run_through(self, runner: Runner) -> list[Outcome]:
+        """Have the listener run it."""
+        return self._listener.run_through(runner)
 
 
 def folder_above(request: SweepRequest) -> Path:
@@ -77,7 +131,7 @@ def _seconds(planned: Iterable[Swept]) -> float | None:
     return sum(known) if len(known) == len(times) else None
 
 
-def _rounds(request: SweepRequest, planned: dict[Size, Swept]) -> list[tuple[int, ...]]:
+def _rounds(request: SweepRequest, planned: Mapping[Size, Swept]) -> list[tuple[int, ...]]:
     """Share the seeds out into rounds of as few as leave hardly a slot idle at the end of each size."""
     seeds, grid = request.grid.seeds, request.grid
     slots = max((len(one.execution.slots) for one in planned.values()), default=1) or 1

@@ -14,7 +14,7 @@ from bnbench.results import layout
 from bnbench.results.claims import Progress, is_claimed, running
 from bnbench.results.failures import Failure
 from bnbench.results.folders import Group, group_sweeps
-from bnbench.results.sweeps import read_asked, read_failures
+from bnbench.results.sweeps import joint_grid, read_failures
 from bnbench.sweep.finished import Finished, Known, read_finished
 from bnbench.sweep.pace import fits_per_hour, seconds_left
 
@@ -139,7 +139,7 @@ def read_statuses(root: Path, known: Known) -> tuple[list[SweepStatus], list[str
 
 def _status(group: Group, known: Known) -> SweepStatus:
     found = read_finished(group, known)
-    (failures, unread_failures), (asked, unread_requests) = read_failures(group), read_asked(group.folders)
+    (failures, unread_failures), (asked, unread_requests) = read_failures(group), joint_grid(group.folders)
     under_way, unread_progress = _read_progress(group)
     wanted = asked.fits() if asked else []
     others = {*found.fits, *found.conflicting, *failures, *under_way} - set(wanted)

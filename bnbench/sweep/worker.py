@@ -11,7 +11,7 @@ import torch
 
 from bnbench.arms.foreign_errors import is_from_outside, said
 from bnbench.inputs.masks import OneColourError
-from bnbench.mpo.fit import DivergedError
+from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths
@@ -20,9 +20,10 @@ from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
-from bnbench.sweep.fit_under_way import FitUnderWay, stored_outcome
+from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.provenance import host_hash, now
+from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}
@@ -42,31 +43,47 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
         How it ended: ``taken`` at once when another process computes it, ``stopped`` when it was told to.
     """
     stop = WorkerStop(job.stop_markers, runner=job.runner if is_worker_process() else None)
-    folder = job.folder
     with worker_signals(stop):
-        try:
-            if stop.is_requested:
-                return Outcome(key, "stopped")
-            with claim(folder, key) as is_ours:
-                if not is_ours:
-                    return Outcome(key, "taken")
-                check_folder(folder, job.protocol)  # another runner may have opened it since for its own
-                if layout.fit_path(folder, key).exists():
-                    return stored_outcome(key, folder, job.identity(key))
-                if ended := traceback_at_the_end(job.end_marker(key)):
-                    return _record_timeout(key, job, ended)
-                if (killed := deaths(folder, key)) >= TRIES:
-                    return record_killed(key, job, killed)
-                outcome = _with_slot(key, job, stop)
-        except LeaseGivenUpError:
-            outcome = Outcome(key, "stopped")
-        except store.StoreError as error:
-            return Outcome(key, "failed", message=str(error))
-        except OSError as error:
-            return disk_outcome(key, error, 0.0)
-    if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
-        os._exit(_TERMINATED)  # whoever sent SIGTERM wants this process gone; its checkpoint is written
+        outcome = compute_fit(key, job, stop)
+    end_if_terminated(stop)
     return outcome
+
+
+def end_if_terminated(stop: WorkerStop) -> None:
+    """End this process if SIGTERM was sent to it and not to its runner; checkpoints are written."""
+    if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
+        os._exit(_TERMINATED)
+
+
+def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
+    """Compute one fit as :func:`run_fit` does, told to stop by somebody else.
+
+    Args:
+        key: which fit.
+        job: what is asked, how, and where.
+        stop: whether to stop.
+    """
+    folder = job.folder
+    try:
+        if stop.is_requested:
+            return Outcome(key, "stopped")
+        with claim(folder, key) as is_ours:
+            if not is_ours:
+                return Outcome(key, "taken")
+            check_folder(folder, job.protocol)  # another runner may have opened it since for its own
+            if layout.fit_path(folder, key).exists():
+                return stored_outcome(key, folder, job.identity(key))
+            if ended := traceback_at_the_end(job.end_marker(key)):
+                return _record_timeout(key, job, ended)
+            if (killed := deaths(folder, key)) >= TRIES:
+                return record_killed(key, job, killed)
+            return _with_slot(key, job, stop)
+    except LeaseGivenUpError:
+        return Outcome(key, "stopped")
+    except store.StoreError as error:
+        return Outcome(key, "failed", message=str(error))
+    except OSError as error:
+        return disk_outcome(key, error, 0.0)
 
 
 def record_failure(

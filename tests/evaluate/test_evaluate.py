@@ -21,11 +21,18 @@ from bnbench.errors import RequestError
 from bnbench.evaluate import measure
 from bnbench.evaluate.measure import evaluate_planes
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.mpo.ensemble import SIZES, measure_ensemble
 from bnbench.mpo.fit import Fit
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
-from bnbench.results.evaluations import COLUMNS, mean_differences, read_evaluated_landscapes, read_evaluations
+from bnbench.results.evaluations import (
+    COLUMNS,
+    ENSEMBLE_COLUMNS,
+    mean_differences,
+    read_evaluated_landscapes,
+    read_evaluations,
+)
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import fit_under_way
@@ -166,6 +173,38 @@ def test_landscapes_are_those_that_a_plane_has_in_python(sweep: Path, tmp_path: 
     assert rows.loc["all", "black"] == pytest.approx(table[table["black"]]["accuracy"].mean())
     trained = table[table["trained"] & ~table["black"]]
     assert rows.loc["trained", "white_loss"] == pytest.approx(trained["loss"].mean())
+
+
+def test_ensembles_are_those_that_a_plane_has_in_python_and_the_fits_own(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "evaluations"
+    assert evaluate(results, request(out)) == []
+    asked = request(out, with_ensembles=True)
+    assert len(plan_evaluation(results, asked).to_run) == 3  # they are lacking in what is done
+    assert evaluate(results, asked) == []
+    assert plan_evaluation(results, asked).to_run == plan_evaluation(results, request(out)).to_run == []
+    table = read_evaluations(out)
+    assert table.loc[table["pixels"] == "trained", [*ENSEMBLE_COLUMNS]].isna().all(axis=None)
+    data = bnbench.load_data(TINY.data, TINY.measurement)
+    for arm, key in KEYS.items():
+        fit = read_fit(layout.fit_path(results, key))
+        own = fit.summary[fit.summary["headline"] & (fit.summary["pixels"] == "all")]
+        for row in table[(table["arm"] == arm) & (table["pixels"] == "all")].to_dict("records"):
+            if row["policy"] == own["policy"].iloc[0]:
+                assert row["ensemble"] == own["ensemble"].iloc[0]
+            found = measure_ensemble(
+                bnbench.load_plane(layout.plane_path(results, key), arm=arm),
+                torch.tensor(fit.landscape["black"].to_numpy(bool).reshape(TINY.mask.mask_size)),
+                data.measured,
+                bn_statistics="batch:512" if row["policy"] == "none" else row["policy"],
+                reference=data.train,
+            )
+            expected = {f"ensemble_{count}": found.accuracies.get(count, np.nan) for count in SIZES}
+            expected |= {"ensemble": found.accuracy, "best_single": found.best, "disagreement": found.disagreement}
+            assert expected.keys() == {*ENSEMBLE_COLUMNS}
+            assert {name: row[name] for name in ENSEMBLE_COLUMNS} == pytest.approx(expected, nan_ok=True)
+    said = command("evaluate", str(results), "--out", str(out), "--arms", ARMS, "--ensembles", cwd=tmp_path)
+    assert said.returncode == 0
+    assert {"ensemble", "disagreement"} <= set(said.stdout.split())
 
 
 def test_what_is_done_is_skipped_and_what_is_not_of_this_plane_is_done_again(results: Path, tmp_path: Path) -> None:

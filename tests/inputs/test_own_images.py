@@ -335,7 +335,7 @@ def test_a_sweep_on_own_images_keeps_their_digest_and_goes_on_with_the_same_only
     assert protocol.content in other.stderr
     for arguments, code in ((("--data-folder", "a"), 0), (("--data-folder", "b"), 2), ((), 2)):
         assert bnbench("evaluate", "own", "--devices", "cpu", *arguments, cwd=tmp_path).returncode == code
-    report = bnbench("report", "own", "--format", "html", cwd=tmp_path)
+    report = bnbench("report", "own", "--format", "json", cwd=tmp_path)
     assert report.returncode == 0, report.stderr
 
 

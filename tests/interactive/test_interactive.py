@@ -47,9 +47,11 @@ from bnbench.sweep import interrupts
 from tests.cli.test_cli import bnbench as command
 from tests.warm import call
 
-KNOBS = {"mask_size": 4, "steps": 4, "images": 4}
+KNOBS: dict[str, Any] = {"mask_size": 4, "steps": 4, "images": 4, "widths": [2], "strides": [2]}
+KNOBS |= {"test_images": 60, "train_images": 60, "bn_statistics": "batch:60"}
 FLAGS = [name for name, one in signature(bnbench.run).parameters.items() if isinstance(one.default, bool)]
-OPTIONS = ["run", "--profile", "smoke", "--mask-size", "4", "--steps", "4", "--images", "4", "--backend", "inline"]
+OPTIONS = ["run", "--profile", "smoke", "--backend", "inline"]
+OPTIONS += [part for name, value in KNOBS.items() for part in (f"--{name.replace('_', '-')}", str(value).strip("[]"))]
 OPTIONS += ["--devices", "cpu", "--jobs", "1", "--chunk", "8", "--probs", "0.3,0.7", "--seeds", "2"]
 
 

@@ -18,7 +18,8 @@ from bnbench.measures import registry
 from bnbench.measures.measure import FittedPlane, Measure, Pixels
 from bnbench.protocol.protocol import FitKey
 from bnbench.report import tables
-from bnbench.results.fits import check_fit, content_of, read_fit
+from bnbench.results.checks import check_fit
+from bnbench.results.fits import content_of, read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.store import write_fit
 from bnbench.results.summary import headline_rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from bnbench.mpo.cuda_graph import Recording, Work
 from bnbench.mpo.fit import Fit
+from bnbench.mpo.optimizers import OPTIMIZERS
 from bnbench.mpo.replayed import Replayed
+from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 
@@ -49,6 +52,19 @@ def cannot_record(work: Work, device: torch.device) -> Recording:
 
 def gives_no_number(work: Work, device: torch.device) -> Recording:
     return lambda: None, tuple(value * float("nan") for value in work())
+
+
+def begun(record: Recorder | None, training: TrainingProtocol, arm: str = "bn", seed: int = 0) -> Fit:
+    """A fit whose whole step is recorded, as on a GPU."""
+    black = make_mask()
+    plane = make_plane(arm, seed=seed)
+    return Fit(plane, black, torch.ones_like(black), make_images(), training, chunk=4, record=record)
+
+
+def taken(under_way: Fit, steps: int) -> Fit:
+    for _ in range(steps):
+        under_way.advance()
+    return under_way
 
 
 def fitted(arm: str, record: Recorder | None, training: TrainingProtocol = TRAINING) -> Fit:
@@ -108,6 +124,105 @@ def test_a_processor_records_nothing() -> None:
     assert fitted("plain", None).engine.replayed is None
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks of draws in a few steps; and no step finds its clamped pixels first, for no GPU does."""
+    monkeypatch.setattr("bnbench.mpo.whole_step.BLOCK", 10)
+    monkeypatch.setattr("bnbench.mpo.fit._FIND_FROM", 2.0)
+
+
+WHOLE = {
+    "own": TRAINING,
+    "shared": replace(TRAINING, minibatch="shared"),
+    "constant": replace(TRAINING, schedule="constant", scale_rate=3.0),
+    "sgd": replace(TRAINING, optimizer="sgd", learning_rate=1e-3),
+    "clipped": replace(TRAINING, clip=0.01),
+    "several blocks": replace(TRAINING, steps=23),
+    "a single step": replace(TRAINING, steps=1),
+}
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_fit_recorded_whole_is_the_fit(name: str) -> None:
+    training = WHOLE[name]
+    computed, recorded = (taken(begun(record, training), training.steps) for record in (None, computes_again))
+    assert recorded.whole is not None
+    assert recorded.whole_refusal == ""
+    assert recorded.rows == computed.rows
+    assert torch.equal(recorded.plane.vectors, computed.plane.vectors)
+    assert torch.equal(recorded.plane.scale, computed.plane.scale)
+    assert recorded.engine.flops(IMAGE_SHAPE) == computed.engine.flops(IMAGE_SHAPE) > 0
+
+
+@pytest.mark.parametrize(
+    ("record", "refusal"),
+    [
+        (repeats_its_values, "a replay was off by"),
+        (cannot_record, "operation not permitted when stream is capturing"),
+        (gives_no_number, "a replay was off by nan"),
+    ],
+)
+def test_a_fit_that_cannot_be_recorded_whole_is_the_fit_all_the_same(record: Recorder, refusal: str) -> None:
+    computed, refused = (taken(begun(way, TRAINING), TRAINING.steps) for way in (None, record))
+    assert refused.whole is None
+    assert refused.whole_refusal.startswith(refusal)
+    assert refused.rows == computed.rows
+    assert torch.equal(refused.plane.vectors, computed.plane.vectors)
+
+
+def test_a_recording_that_leaves_the_plane_where_it_was_is_refused() -> None:
+    def moves_nothing(work: Work, device: torch.device) -> Recording:
+        replay, kept = computes_again(work, device)
+
+        def without_the_last_line() -> None:
+            plane = {name: value.clone() for name, value in refused.plane.state_dict().items()}
+            replay()
+            refused.plane.load_state_dict(plane)
+
+        return without_the_last_line, kept
+
+    refused = begun(moves_nothing, TRAINING)
+    taken(refused, 3)
+    assert "a replay was off by" in refused.whole_refusal
+    assert torch.equal(refused.plane.vectors, taken(begun(None, TRAINING), 3).plane.vectors)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("ways", [(computes_again,) * 2, (computes_again, None), (None, computes_again)])
+def test_a_recorded_fit_goes_on_bit_for_bit(
+    ways: tuple[Recorder | None, Recorder | None], optimizer: str, tmp_path: Path
+) -> None:
+    """In the middle of a block of draws; on the same device, or on another kind of it."""
+    training = replace(TRAINING, steps=19, optimizer=optimizer, learning_rate=1e-3)
+    whole = taken(begun(None, training), 19)
+    half = taken(begun(ways[0], training), 13)
+    torch.save(half.state_dict(), tmp_path / "half.pt")
+    resumed = begun(ways[1], training, seed=9)
+    resumed.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
+    for going_on in (taken(resumed, 6), taken(half, 6)):  # who was asked for its state goes on as well
+        assert going_on.rows == whole.rows
+        assert torch.equal(going_on.plane.vectors, whole.plane.vectors)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_state_is_that_of_the_step_not_of_what_was_drawn_ahead() -> None:
+    training = replace(TRAINING, steps=20)
+    computed, recorded = (taken(begun(record, training), 7).state_dict() for record in (None, computes_again))
+    for own, expected in zip(recorded["cycles"], computed["cycles"], strict=True):
+        assert own["position"] == expected["position"]
+        assert torch.equal(own["order"], expected["order"])
+        assert torch.equal(own["generator"], expected["generator"])
+    assert recorded["optimizer"]["param_groups"][0]["lr"] == computed["optimizer"]["param_groups"][0]["lr"]
+
+
+def test_a_recorded_fit_diverges_as_any_other() -> None:
+    training = replace(TRAINING, optimizer="sgd", learning_rate=1e30, scale_rate=1e30)
+    with pytest.raises(DivergedError):
+        taken(begun(computes_again, training), TRAINING.steps)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="records on a GPU")
 @pytest.mark.parametrize("arm", ["plain", "bn", "skip"])
 def test_a_gpu_replays_what_it_computes(arm: str) -> None:
@@ -115,10 +230,11 @@ def test_a_gpu_replays_what_it_computes(arm: str) -> None:
         black, images = make_mask(), make_images()
         data = type(images)(images.pixels.float().cuda(), images.labels.cuda())
         under_way = Fit(make_plane(arm).float().cuda(), black, torch.ones_like(black), data, TRAINING, chunk=4)
-        under_way.engine.replayed = Replayed() if replays else None
+        if not replays:
+            under_way.forget_recordings()
         while not under_way.is_done:
             under_way.advance()
-        assert under_way.engine.refusal == ""
+        assert (under_way.engine.refusal, under_way.whole_refusal) == ("", "")
         return under_way
 
     computed, replayed = fitted_there(False), fitted_there(True)

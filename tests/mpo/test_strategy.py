@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from bnbench.mpo.convolutions import Kernels
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.strategy import Strategy, Trial, Work
-from bnbench.mpo.windows import Geometry, Windows
+from bnbench.mpo.windows import Gradients, Windows
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 
@@ -29,19 +30,19 @@ class Other(Windows):
 
 
 class Wrong(Windows):
-    def of_maps(self, upstream: Tensor, weights: Tensor, size: tuple[int, int], geometry: Geometry) -> Tensor:
-        return 1.01 * super().of_maps(upstream, weights, size, geometry)
+    def gradients(self, *given: Any) -> Gradients:
+        of_maps, of_weights, of_bias = super().gradients(*given)
+        return None if of_maps is None else 1.01 * of_maps, of_weights, of_bias
 
 
 class NotANumber(Windows):
-    def of_weights(self, upstream: Tensor, maps: Tensor, windows: Tensor | None, geometry: Geometry) -> Tensor:
-        return super().of_weights(upstream, maps, windows, geometry) * float("nan")
+    def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
+        result, kept = super().forward(*given)
+        return result * float("nan"), kept
 
 
 class Failing(Windows):
-    def forward(
-        self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
         raise RuntimeError("too little memory\nmore of it")
 
 
@@ -63,7 +64,7 @@ def clock(*seconds: float) -> Callable[[], float]:
     return moments().__next__
 
 
-tried = partial(Trial, rounds=ROUNDS - 1)
+tried = partial(Trial, candidates={"windows": Windows}, rounds=ROUNDS - 1)
 
 
 def started(trial: Trial | None, arm: str = "bn", training: TrainingProtocol = TRAINING) -> Fit:

@@ -33,6 +33,7 @@ HOMES = {
     "tomli_w": ("bnbench.results.asked",),
     "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.data",),
+    "triton": ("bnbench.mpo.fused",),
     "PIL": ("bnbench.inputs.image_folders", "bnbench.inputs.pictures"),
 }
 
@@ -183,6 +184,26 @@ def test_rooms_are_small() -> None:
     """About 250 lines, as CONTRIBUTING.md says: a handful more is no reason to split."""
     lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert {name: length for name, length in lengths.items() if length > 260} == {}
+
+
+NO_VERB = re.compile(r"(The|An?|How|What|Which|Since|Who|Whether|Why|Where|Each|All|Every|Means|Our|Its)\b")
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef]:
+    """The functions of a module that others may call; a property is named, not called."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    return [node for node in found if "property" not in " ".join(map(ast.unparse, node.decorator_list))]
+
+
+def test_what_a_public_function_does_begins_with_a_verb() -> None:
+    """A docstring is a sentence: it says that the function returns something, not what the thing is."""
+    first = {
+        f"{module}.{function.name}": (ast.get_docstring(function) or "").partition("\n")[0]
+        for module, path in MODULES.items()
+        for function in functions(ast.parse(path.read_text()))
+    }
+    del first["bnbench.cli.group.cli"]  # the program's question
+    assert {name: text for name, text in first.items() if NO_VERB.match(text)} == {}
 
 
 def test_the_package_lists_what_it_offers_before_it_is_loaded() -> None:

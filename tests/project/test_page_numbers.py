@@ -19,9 +19,10 @@ def script() -> ModuleType:
         return importlib.import_module("page_numbers")
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/check.md", "docs/gallery.md", "docs/meaning.md", "docs/protocol.md"]
-)
+LONG = [pytest.param(f"docs/{name}.md", marks=pytest.mark.nightly) for name in ("gallery", "protocol")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/check.md", "docs/meaning.md", *LONG])
 def test_the_script_was_run(script: ModuleType, page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     if "unpublished_commits" in text and script.git("rev-parse", "--is-shallow-repository") != "false":

@@ -18,7 +18,17 @@ from bnbench.results.sweeps import read_sweep
 
 ROOT = Path(__file__).parents[2]
 TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(6, 6), widths=(2,), strides=(2,), hidden=4, steps=2, black_pixels=4, white_pixels=4, images=4
+    mask_size=(6, 6),
+    widths=(2,),
+    strides=(2,),
+    hidden=4,
+    steps=2,
+    black_pixels=4,
+    white_pixels=4,
+    images=4,
+    test_images=60,
+    train_images=60,
+    bn_statistics="batch:60",
 )
 OPTIONS = ["--base", "smoke", "--seeds", "101:101:1", "--fits", "5", "--backend", "inline", "--devices", "cpu"]
 OPTIONS += ["--jobs", "1", "--chunk", "8"]

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from bnbench.arms.networks import arm_factory
+from bnbench.inputs.data import load_data
 from bnbench.mpo.plane import Plane
+from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.protocol.weights import trained_numbers, weights_of
@@ -29,11 +31,16 @@ def test_count_is_that_of_the_network_and_of_its_plane(arm: str, knobs: dict[str
     protocol = PROFILES["compact"].with_knobs(**knobs)
     channels, rows, columns = SHAPES[protocol.data.dataset]
     pooled = (channels, rows // protocol.data.pool, columns // protocol.data.pool)
-    classes = 100 if protocol.data.dataset == "cifar100" else 10
-    factory = arm_factory(arm, pooled, classes, protocol.network)
+    factory = arm_factory(arm, pooled, DATASETS[protocol.data.dataset].classes, protocol.network)
     assert weights_of(arm, protocol) == sum(one.numel() for one in factory().parameters())
     plane = Plane.from_factory(factory, torch.Generator())
     assert trained_numbers(arm, protocol) == sum(one.numel() for one in plane.parameters())
+
+
+def test_the_line_of_digits_says_what_its_images_are() -> None:
+    smoke, known = PROFILES["smoke"], DATASETS["digits"]
+    found = load_data(smoke.data, smoke.measurement)
+    assert ((found.image_shape[0], found.image_shape[1]), found.classes) == (known.shape, known.classes)
 
 
 def test_an_own_arm_is_not_counted() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+from bnbench.inputs.masks import draw_mask
 from bnbench.report.build import build_report
 from bnbench.report.chapters import capacity as chapter_of
 from bnbench.report.chapters.capacity import chapters
@@ -36,7 +37,8 @@ def write_sizes(folder: Path, sizes: Sequence[tuple[int, int]] = SIZES, **more: 
 
 def with_sizes(fits: pd.DataFrame) -> pd.DataFrame:
     """Made-up fits as the chapter has them."""
-    return fits.assign(p=0.5, size=[f"{side:.0f}x{side:.0f}" for side in fits["side"]])
+    size = [f"{side:.0f}x{side:.0f}" for side in fits["side"]]
+    return fits.assign(p=0.5, size=size, bits=capacity.mask_bits(fits["side"] ** 2, 0.5))
 
 
 def said(fits: pd.DataFrame) -> list[str]:
@@ -93,6 +95,31 @@ def test_a_crossing_is_said_with_its_interval_and_beyond_the_sizes_in_words() ->
     (ratio,) = [one for one in sentences if "times" in one]
     assert f"{capacity.capacity_gaps(fits, ['plain', 'bn']).to_dict('records')[0]['ratio']:.2f}" in ratio
     assert any(numbers(one) == ["0.5", "14", "90"] for one in said(made_up({"plain": 4.0}))), "the smallest size"
+
+
+def test_a_curve_that_falls_between_two_sizes_is_said_to() -> None:
+    for side, slope in ((24.0, 200.0), (31.0, 4.0)):
+        rows = made_up({"plain": side}, noise=0, shift=0)
+        rows["right"] = right_at(rows["side"], side, slope)
+        (plain,) = [one for one in said(rows) if "for plain" in one]
+        assert ("between two sizes" in plain) == (slope == 200)
+        assert ("20.0 to 28.0" in plain) == (slope == 200)
+
+
+def test_a_frame_holds_no_bits(tmp_path: Path) -> None:
+    for rows, columns in ((7, 7), (8, 9), (12, 12)):
+        protocol = SMALL.with_knobs(mask_size=(rows, columns), mask_kind="framed")
+        write_sweep(tmp_path / f"{rows}x{columns}", arms=["plain"], probs=[0.3], protocol=protocol)
+    (chapter,) = chapters(read_sweeps(tmp_path)[0])
+    tables = {table.name: table.frame for table in chapter.tables}
+    drawn_masks = {
+        size: np.stack([draw_mask(0.3, seed, size, "framed") for seed in range(1, 60)])
+        for size in ((7, 7), (8, 9), (12, 12))
+    }
+    for (rows, columns), masks in drawn_masks.items():
+        varying = (masks.any(axis=0) & ~masks.all(axis=0)).sum()  # pixels that differ from mask to mask
+        row = tables["capacity_sizes"].set_index("size").loc[f"{rows}x{columns}"]
+        assert row["bits"] == pytest.approx(varying * 0.8812908992306927)
 
 
 def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:

@@ -43,12 +43,12 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
 @pytest.mark.parametrize(
     ("fits", "case", "arms"),
     [
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "unfinished", {"plain"}),
-        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "unfinished", {"bn"}),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "unfinished", {"plain", "bn"}),
-        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "unfinished", {"plain", "bn"}),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.06, (0.5, 3): 0.055}), "inconclusive", {"plain"}),
+        (fits_of({(0.5, 1): -0.05, (0.5, 2): -0.06, (0.5, 3): -0.055}), "inconclusive", {"bn"}),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): -0.06}), "inconclusive", {"plain", "bn"}),
+        (fits_of({(0.5, 1): 0.05, (0.3, 1): 0.06}), "inconclusive", {"plain", "bn"}),
         (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "", {"skip"}),
-        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "unfinished", {"bn"}),
+        (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "inconclusive", {"bn"}),
         (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "", set()),
         (fits_of({}), "", set()),
     ],
@@ -100,7 +100,14 @@ def test_the_authors_curve_is_theirs() -> None:
     np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
 
 
-@pytest.mark.parametrize("arms", [["plain"], ["plain", "bn"], ["plain", "bn", "skip", "my.nets:a_rather_long_name"]])
+@pytest.mark.parametrize(
+    "arms",
+    [
+        pytest.param(["plain"], marks=pytest.mark.nightly),
+        pytest.param(["plain", "bn"], marks=pytest.mark.nightly),
+        ["plain", "bn", "skip", "my.nets:a_rather_long_name"],
+    ],
+)
 @pytest.mark.parametrize("with_authors", [True, False])
 def test_the_panels_of_figure_4_carry_their_letters_and_begin_at_one_height(
     tmp_path: Path, arms: list[str], with_authors: bool

@@ -17,7 +17,7 @@ from bnbench.results.sweeps import Sweep
 from tests.browser import MISSING, Browser, find_chromium
 from tests.synthetic import SMALL, write_sweep
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
+pytestmark = [pytest.mark.nightly, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 
 HOSTILE = "pkg.nets:make</script><script>document.title='taken'</script>"
 PROTOCOL = SMALL.with_knobs(mask_size=(8, 11), steps=300)

@@ -1,10 +1,12 @@
-"""The headline's rule: agree, disagree, tie, unfinished, each from a made table, and the metric always named."""
+"""The headline's rule: every case from a made table, and the metric always named."""
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,12 @@ import pytest
 from scipy import stats
 
 from bnbench.measures.registry import compared_columns
+from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.headline import answer
 from bnbench.report.chapters.readings import readings_table
-from bnbench.report.chapters.verdict import OPEN, TIE, case_of, headline_of, objective_says, reading, verdict
+from bnbench.report.chapters.standing import Standing
+from bnbench.report.chapters.verdict import OPEN, TIE, case_of, headline_of, objective_says, reading
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure4 import figure4, figure4_all_pixels
@@ -50,10 +54,10 @@ def fits_of(contrast: float, objective: float, right: float, sd: float = 0.002, 
         (fits_of(-0.1, -0.1, 0.05), "disagree", "plain"),
         (fits_of(0.1, 0.0, 0.0), "tie", ""),
         (fits_of(0.1, 0.005, -0.003), "tie", ""),  # beyond chance, and within the bounds
-        (fits_of(0.1, 0.1, 0.0), "unfinished", ""),  # J names an arm, and right finds a tie
-        (fits_of(0.1, -0.1, -0.05), "unfinished", ""),  # J and right name different arms
-        (fits_of(0.1, 0.0, 0.0, sd=0.3), "unfinished", ""),
-        (fits_of(0.1, -0.1, 0.05, seeds=1), "unfinished", ""),
+        (fits_of(0.1, 0.1, 0.0), "inconclusive", ""),  # J names an arm, and right finds a tie
+        (fits_of(0.1, -0.1, -0.05), "inconclusive", ""),  # J and right name different arms
+        (fits_of(0.1, 0.0, 0.0, sd=0.3), "inconclusive", ""),
+        (fits_of(0.1, -0.1, 0.05, seeds=1), "inconclusive", ""),
     ],
 )
 def test_each_case_from_a_made_table(fits: pd.DataFrame, case: str, further: str) -> None:
@@ -72,7 +76,7 @@ def test_every_headline_names_its_metrics(contrast: str, objective: str) -> None
     assert "objective" in text
     assert ("further" in text) == (objective in ("plain", "bn"))
     assert objective in (TIE, OPEN) or re.findall(r"\b(?:plain|bn)\b", text)[-1] == objective
-    assert case_of(contrast, objective) in ("agree", "disagree", "tie", "unfinished")
+    assert case_of(contrast, objective) in ("agree", "disagree", "tie", "inconclusive")
 
 
 @pytest.mark.parametrize(
@@ -99,19 +103,70 @@ def test_a_lower_j_is_ahead_and_a_larger_right_is() -> None:
     assert reading(pairs, "plain", "bn", "objective").says == "bn"
 
 
-def test_a_sweep_without_all_of_its_pairs_is_unfinished_whatever_it_says_so_far() -> None:
-    fits = fits_of(0.1, -0.1, 0.05)
-    compared = compared_arms(fits)
-    assert compared is not None
-    assert verdict(fits, compared).case == "agree"
-    assert verdict(fits, compared, is_whole=False).case == "unfinished"
-    assert answer(fits, NONE, per_arm=45).case == "agree"
-    assert answer(fits[fits["seed"] < 5], NONE, per_arm=45).case == "unfinished"
+def stands_at(done: pd.DataFrame, failed: Mapping[FitKey, str] = MappingProxyType({})) -> Standing:
+    """How a sweep of two arms, nine p and five seeds stands: what is neither done nor failed is still to run."""
+    grid = Grid(("plain", "bn"), tuple(p / 10 for p in range(1, 10)), (1, 2, 3, 4, 5))
+    keys = {FitKey(arm, p, seed) for arm, p, seed in done[["arm", "p", "seed"]].itertuples(index=False)} - set(failed)
+    return Standing(grid, keys, failed, [key for key in grid.fits() if key not in keys | failed.keys()])
+
+
+LOST = {FitKey("bn", 0.3, 5): "diverged", FitKey("plain", 0.3, 5): "out of memory", FitKey("plain", 0.5, 5): "diverged"}
+
+
+@pytest.mark.parametrize(
+    ("gaps", "done", "failed", "case", "counts"),
+    [
+        ((0.1, -0.1, 0.05), 5, {}, "agree", None),
+        ((0.1, -0.1, 0.05), 4, {}, "unfinished", None),  # nine pairs are to come
+        ((0.1, 0.1, 0.0), 4, {}, "unfinished", None),
+        ((0.1, 0.1, 0.0), 5, {}, "inconclusive", None),  # nothing is to come
+        ((0.1, -0.1, 0.05), 5, LOST, "agree", "2 of 45"),  # nothing is to come, two pairs are lost
+        ((0.1, 0.1, 0.0), 5, LOST, "inconclusive", "2 of 45"),
+        ((0.1, -0.1, 0.05), 4, LOST, "unfinished", "2 of 45"),
+    ],
+)
+def test_what_is_to_run_what_failed_and_what_does_not_tell_are_three_things(
+    gaps: tuple[float, float, float], done: int, failed: dict[FitKey, str], case: str, counts: str | None
+) -> None:
+    fits = fits_of(*gaps)
+    fits = fits[fits["seed"] <= done]
+    fits = fits[[FitKey(*key) not in failed for key in fits[["arm", "p", "seed"]].itertuples(index=False)]]
+    stands = stands_at(fits, failed)
+    found = answer(fits, NONE, stands)
+    assert found.case == case
+    assert (counts is None) == ("failed" not in found.headline)
+    assert counts is None or counts in found.headline
+    assert (found.case == "unfinished") == found.headline.startswith("So far")
+    assert bool(stands.to_run) == ("Unfinished" in stands.note())
+    for key, kind in failed.items():
+        assert str(key) in stands.note()
+        assert kind in stands.note()
+    assert bool(stands.note()) == bool(failed or stands.to_run)
+
+
+def test_pairs_to_come_and_lost_ones_are_those_of_a_loop() -> None:
+    random = np.random.default_rng(3)
+    grid = Grid(("plain", "bn", "skip"), (0.1, 0.5), (1, 2, 3, 4))
+    for _ in range(20):
+        states = {key: random.choice(["done", "failed", "to run"], p=[0.6, 0.2, 0.2]) for key in grid.fits()}
+        done, failed, to_run = ([key for key in states if states[key] == name] for name in ("done", "failed", "to run"))
+        stands = Standing(grid, set(done), dict.fromkeys(failed, "error"), to_run)
+        both = [(states[FitKey("plain", p, s)], states[FitKey("bn", p, s)]) for p in grid.probs for s in grid.seeds]
+        lost = sum("failed" in two for two in both)
+        assert stands.pairs("plain", "bn") == (sum("to run" in two and "failed" not in two for two in both), lost)
+
+
+def test_many_failures_of_a_kind_are_counted_and_few_are_named() -> None:
+    grid = Grid(("bn",), (0.1, 0.2, 0.3), (1, 2, 3, 4, 5))
+    failed = dict.fromkeys(grid.fits()[:-1], "diverged") | {grid.fits()[-1]: "timed out"}
+    note = Standing(grid, set(), failed, []).note()
+    assert "diverged: 14 fits" in note
+    assert f"timed out: {grid.fits()[-1]}" in note
 
 
 def test_fits_that_do_not_tell_the_objective_are_read_by_contrast_alone() -> None:
     found = answer(fits_of(0.1, -0.1, 0.05)[["arm", "p", "seed", "difference_trained"]], NONE)
-    assert (found.case, found.objective) == ("unfinished", "")
+    assert (found.case, found.objective) == ("inconclusive", "")
 
 
 def test_figure_4_is_over_trained_pixels_and_behind_its_switch_over_all(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def gaps_of(sweep: Path, fits: pd.DataFrame | None = None, *, trained: bool = Tr
 
 def quantity_of(report: Path, quantity: str) -> pd.Series:
     """A row of a report's table of quantities."""
-    return pd.read_csv(report / "tables" / "quantities.csv", index_col="quantity").loc[quantity]
+    return pd.read_csv(report / "tables" / "quantities.csv", index_col="quantity").loc[[quantity]].iloc[0]
 
 
 def interval(gaps: pd.Series) -> list[float]:
@@ -77,6 +77,7 @@ def test_a_kept_report_is_of_the_fits_that_are_there(profile: str) -> None:
     assert not fits.duplicated(["arm", "p", "seed"]).any()
 
 
+@pytest.mark.nightly
 def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Series) -> None:
     d, by_p = gaps, gaps.groupby("p")
     df = len(d) - by_p.ngroups
@@ -99,6 +100,7 @@ def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Serie
     assert re.search(numbers, text)
 
 
+@pytest.mark.nightly
 def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     theirs = pd.read_csv(Path(style.__file__).with_name("authors.csv")).pivot(index="p", columns="arm")["difference"]
     ours, theirs = gaps.groupby("p").mean().align(theirs["plain"] - theirs["bn"], join="inner")
@@ -112,6 +114,7 @@ def test_the_other_statistics_by_hand(report: Path, gaps: pd.Series) -> None:
     assert_allclose(quantity_of(report, HEADLINE)["seed_flip_p"], flipped)
 
 
+@pytest.mark.nightly
 def test_the_committed_report_is_one_of_today(report: Path) -> None:
     (here,), (kept,) = (
         json.loads((folder / "report.json").read_text())["protocols"] for folder in (report, REPORTS / "quick")

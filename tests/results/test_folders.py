@@ -353,6 +353,7 @@ def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypa
 # What is committed.
 
 
+@pytest.mark.nightly
 def test_every_committed_fit_is_whole_and_none_stands_there_twice() -> None:
     root = Path(__file__).parents[2] / "results"
     found, broken = sweeps.read_sweeps(root)

@@ -130,6 +130,68 @@ def test_a_side_beyond_the_sizes_is_not_given_as_a_number(side: float, crossing:
         assert gaps.empty
 
 
+def steep(sides: dict[str, float], seed: int = 0, slope: float = 300.0, noise: float = 0.002) -> pd.DataFrame:
+    """Fits whose curves fall between two sizes."""
+    random = np.random.default_rng(seed)
+    fits = made_up(sides, noise=0, shift=0)
+    right = [
+        curve(np.array([one]), math.log(sides[arm]), slope)[0]
+        for one, arm in zip(fits["side"], fits["arm"], strict=True)
+    ]
+    return fits.assign(right=np.clip(np.array(right) + random.normal(0, noise, len(fits)), 0.5, 1))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+@pytest.mark.parametrize("side", [21.0, 24.0, 27.9])
+def test_an_interval_holds_the_sizes_between_which_the_curve_falls(side: float, noise: float) -> None:
+    fits = steep({"plain": side, "bn": 45.0}, noise=noise)
+    row = row_of(capacity.capacities(fits, 0.5, NUMBERS))
+    assert row["between_sizes"]
+    assert row["low"] <= 20 < row["side"] < 28 <= row["high"]
+    assert (row["bits_low"], row["bits_high"]) == (row["low"] ** 2, row["high"] ** 2)
+    (gap,) = capacity.capacity_gaps(fits, ["plain", "bn"]).to_dict("records")
+    assert gap["low"] <= 20 / 56 * 1.000001
+    assert gap["high"] >= 28 / 40 * 0.999999  # whatever the sides are between their sizes
+    assert not row_of(capacity.capacities(made_up({"plain": 30.0}), 0.5, NUMBERS))["between_sizes"]
+
+
+@pytest.mark.parametrize(("slope", "between"), [(3.0, False), (6.0, False), (14.0, True), (59.0, True), (60.0, True)])
+def test_a_curve_falls_between_sizes_where_it_may_slope_otherwise_and_fit_as_well(slope: float, between: bool) -> None:
+    sides = np.array(SIDES)
+    assert falling_curve.is_between_sizes(sides, np.array([math.log(24.0)]), np.array([slope])).tolist() == [between]
+    right = falling_curve.right_at(sides, 24.0, slope)
+    others = [  # every side between 20 and 28, each with the slope that keeps the size that fits worst
+        min(np.abs(falling_curve.right_at(sides, side, one) - right).max() for one in np.geomspace(2, 300, 400))
+        for side in np.linspace(21, 27, 13)
+    ]
+    assert (min(others[0], others[-1]) < 0.02) == between
+
+
+def test_intervals_of_curves_between_two_sizes_cover() -> None:
+    covered = []
+    for seed, slope in itertools.product(range(10), (15.0, 30.0, 100.0)):
+        side = 20 + 8 * np.random.default_rng(seed).random()
+        row = row_of(capacity.capacities(steep({"plain": side}, seed, slope, 0.01), 0.5, {}))
+        covered.append(row["low"] <= side <= row["high"])
+    assert np.mean(covered) > 0.95
+
+
+def test_a_single_steep_seed_has_no_interval() -> None:
+    fits = steep({"plain": 24.0})
+    row = row_of(capacity.capacities(fits[fits["seed"] == 1], 0.5, NUMBERS))
+    assert row["between_sizes"]
+    assert math.isnan(row["low"])
+
+
+@pytest.mark.parametrize(
+    ("side", "frame", "pixels"), [(30, 0, 900), (30, 2, 676), (4, 2, 0), (3, 2, 0), (12.5, 2, 72.25)]
+)
+def test_bits_of_a_square_are_those_inside_its_frame(side: float, frame: int, pixels: float) -> None:
+    assert_allclose(capacity.square_bits(side, 0.5, frame), pixels)
+    table = capacity.capacities(made_up({"plain": 30.0}, noise=0, shift=0), 0.5, NUMBERS, frame=2)
+    assert_allclose(row_of(table)["bits"], 26**2, rtol=1e-5)
+
+
 def test_an_end_beyond_the_sizes_is_open() -> None:
     row = capacity.capacities(made_up({"plain": 72.0}, shift=0.2, seed=3), 0.5, NUMBERS).iloc[0]
     assert row["crossing"] == capacity.INSIDE

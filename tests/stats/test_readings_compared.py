@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from bnbench.stats import differences
-from bnbench.stats.equivalence import BOUNDS, LEVEL, two_one_sided
+from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
 from bnbench.stats.interaction import interaction
 
 DRAWS = 8_000
@@ -24,7 +24,7 @@ def within(share: float, expected: float) -> bool:
 
 def test_the_bounds_are_those_that_were_fixed() -> None:
     assert BOUNDS == {"right": 0.01, "objective": 0.02}
-    assert LEVEL == 0.05
+    assert TEST_LEVEL == 0.05
 
 
 @pytest.mark.parametrize("mean", [-0.03, -0.01, 0.0, 0.004, 0.02])
@@ -40,7 +40,7 @@ def test_equivalence_says_that_the_90_percent_interval_lies_within_the_bounds() 
     for mean in np.linspace(-0.03, 0.03, 61):
         half = stats.t.ppf(0.95, 36) * 0.004
         inside = mean - half > -0.01 and mean + half < 0.01
-        assert (two_one_sided(mean, 0.004, 36, 0.01) <= LEVEL) == inside
+        assert (two_one_sided(mean, 0.004, 36, 0.01) <= TEST_LEVEL) == inside
 
 
 @pytest.mark.parametrize(("mean", "p_value"), [(0.0, 0.0), (0.009, 0.0), (0.01, 1.0), (-0.2, 1.0)])
@@ -58,7 +58,7 @@ def test_equivalence_keeps_its_level_at_the_bound_and_is_found_where_it_is(sign:
     shares = []
     for truth in (sign * 0.01, 0.0):
         mean, se, df = differences.stratified(generator.normal(truth, 0.012, (DRAWS, 45)), STRATA)
-        shares.append(float(np.mean(two_one_sided(mean, se, df, 0.01) <= LEVEL)))
+        shares.append(float(np.mean(two_one_sided(mean, se, df, 0.01) <= TEST_LEVEL)))
     assert within(shares[0], 0.05)
     assert shares[1] > 0.95
 

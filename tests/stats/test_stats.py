@@ -86,7 +86,7 @@ def test_a_fit_that_occurs_twice_is_refused() -> None:
 
 
 def test_no_pair_has_nothing_to_sum_up() -> None:
-    with pytest.raises(ValueError, match="pair has both arms"):
+    with pytest.raises(ValueError, match="both arms"):
         differences.overall(differences.paired(make_fits(arms=["plain"])))
 
 
@@ -131,7 +131,7 @@ def test_holm_is_the_step_down_procedure(p_values: list[float]) -> None:
 
 def test_holm_agrees_with_statsmodels() -> None:
     generator = np.random.default_rng(9)
-    for count in range(1, 40):
+    for count in (1, 2, 3, 9, 39):  # each call of theirs looks through all of memory for garbage
         p_values = generator.random(count).round(2) ** 3  # with ties
         assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1])
 

@@ -103,6 +103,7 @@ def assert_same_tables(one: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
+@pytest.mark.nightly
 def test_a_killed_worker_loses_its_fit_alone_and_one_that_joins_late_gets_work(address: str, tmp_path: Path) -> None:
     pids: set[int] = set()
     is_over = threading.Event()

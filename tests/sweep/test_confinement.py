@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def check_plain(folder: Path, undisturbed: store.FitResult) -> None:
     assert found.provenance["settings"] == undisturbed.provenance["settings"]
 
 
-def check_failures(folder: Path, names: list[str]) -> None:
+def check_failures(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         failure = failure_of(folder, key_of(name))
         assert failure is not None, name
@@ -90,7 +91,7 @@ def test_what_rough_arms_do_in_this_process_fails_them_alone(
     before = read_settings(with_streams=False)
     outcomes = sweep(tmp_path, *map(key_of, (*ROUGH, *MILD)), PLAIN)
     assert [outcome.state for outcome in outcomes] == ["failed"] * len(ROUGH) + ["done"] * 3
-    check_failures(tmp_path, list(ROUGH))
+    check_failures(tmp_path, ROUGH)
     check_plain(tmp_path, undisturbed)
     check_settings(tmp_path)
     after = read_settings(with_streams=False)
@@ -101,13 +102,17 @@ def test_what_rough_arms_do_in_this_process_fails_them_alone(
     assert {"a line of the arm's own", "a line past Python"} <= set(printed.err.splitlines())
 
 
+BY_DAY = ("system_exit", "forks_a_child_that_raises", "closes_the_standard_files", "replaces_the_training")
+
+
+@pytest.mark.parametrize("names", [BY_DAY, pytest.param(tuple(ROUGH), marks=pytest.mark.nightly)], ids=["some", "all"])
 def test_what_rough_arms_do_in_workers_fails_them_alone(
-    tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
+    names: tuple[str, ...], tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone = FitKey("tests.worker_alone:make", 0.5, 1)
-    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
-    assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(ROUGH) + 1)
-    check_failures(tmp_path, list(ROUGH))
+    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*names, *MILD)), PLAIN, in_workers=True)
+    assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(names) + 1)
+    check_failures(tmp_path, names)
     check_plain(tmp_path, undisturbed)
     check_settings(tmp_path)
     failure = failure_of(tmp_path, alone)
@@ -125,6 +130,7 @@ def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undis
     check_plain(tmp_path, undisturbed)
 
 
+@pytest.mark.nightly
 def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_path: Path) -> None:
     stubborn = key_of("sleeps_and_catches_everything")
     (outcome,) = call(sweep, tmp_path, stubborn, execution=replace(ONE, fit_timeout=1.0), in_workers=True)

@@ -21,7 +21,8 @@ from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
-from bnbench.results.fits import check_fit, read_fit
+from bnbench.results.checks import check_fit
+from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.store import FitResult
 from bnbench.results.sweeps import load, read_sweep, read_sweeps
@@ -196,6 +197,24 @@ def test_a_landscape_that_cannot_be_measured_costs_its_rows_alone(
     pd.testing.assert_frame_equal(found.landscape, whole.landscape, check_exact=True)
 
 
+def test_a_step_that_could_not_be_measured_is_not_said_to_have_been_passed_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: Any, **more: Any) -> Any:
+        raise RuntimeError("no memory for this")
+
+    open_folder(tmp_path, TINY)
+    with monkeypatch.context() as patched:
+        patched.setattr("bnbench.sweep.course.measured_landscape", fails)
+        under_way = FitUnderWay(KEY, Job(TINY, tmp_path, MEASURED, "token"), MEASURED.slots[0], 4)
+        with pytest.raises(FitStoppedError):
+            under_way.run(StopsAt(3), Confinement(False, None, tmp_path / "over"))
+    outcome = sweep(tmp_path, KEY, MEASURED)
+    assert outcome.state == "done"
+    assert "no memory for this" in outcome.message
+    assert "--measure-at" not in outcome.message
+
+
 def test_a_measure_that_is_no_number_is_missing(measured: Path, tmp_path: Path) -> None:
     fit = fit_of(measured)
     row = {"pixels": "all", **{measure.name: math.inf for measure in REGISTERED}}
@@ -223,6 +242,20 @@ def test_fits_with_and_without_a_course_share_a_folder(measured: Path, tmp_path:
     plan = plan_sweep(tmp_path / "own", TINY, Grid(("plain", "bn"), (0.5,), (1,)))
     assert plan.without_course == [FitKey("plain", 0.5, 1)]
     assert plan.to_run == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacks"), [("1,2,", False), (str(EVERY), False), ("2", False), (f"{STEPS},", False), ("2,3,", True)]
+)
+def test_a_course_at_other_steps_is_not_the_one_that_is_asked_for(
+    measured: Path, tmp_path: Path, asked: str, lacks: bool
+) -> None:
+    fit = fit_of(measured)
+    open_folder(tmp_path, TINY)
+    store.write_fit(tmp_path, replace(fit, course=fit.course[fit.course["step"] != 3]) if lacks else fit)
+    grid = Grid((KEY.arm,), (KEY.p,), (KEY.seed,))
+    for measure_at, expected in ((MeasuredSteps.parse(asked), [KEY] if lacks else []), (None, [])):
+        assert plan_sweep(tmp_path, TINY, grid, measure_at=measure_at).without_course == expected
 
 
 def test_a_folder_without_any_course_has_an_empty_table(tmp_path: Path) -> None:

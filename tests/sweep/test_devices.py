@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 import signal
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -31,6 +28,7 @@ from bnbench.sweep.plan import load_inputs, plan_sweep
 from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.runner import Runner
 from tests.fits import TINY, status_of
+from tests.warm import begin
 
 PACKAGE = Path(__file__).parents[2] / "bnbench"
 
@@ -96,23 +94,21 @@ def test_a_leased_slot_is_nobody_elses(tmp_path: Path) -> None:
     assert third[0] in slots
 
 
-def hold(folder: Path, pipe: Connection) -> None:
+def hold(folder: Path) -> None:
     with lease(make_slots(("cpu",), 1, 1), folder):
-        pipe.send("held")
+        (folder / "held").touch()
         time.sleep(60)
 
 
 def test_a_killed_process_frees_its_slot(tmp_path: Path) -> None:
-    here, there = multiprocessing.Pipe()
-    context = multiprocessing.get_context("spawn")
-    holder = context.Process(target=hold, args=(tmp_path, there))
-    holder.start()
-    assert here.recv() == "held"
-    assert holder.pid is not None
-    os.kill(holder.pid, signal.SIGKILL)
+    holder = begin(tmp_path / "call", hold, tmp_path)
+    while not (tmp_path / "held").exists():
+        assert holder.poll() is None
+        time.sleep(0.02)
+    holder.kill()
     with lease(make_slots(("cpu",), 1, 1), tmp_path) as slot:
         assert str(slot) == "cpu#0"
-    holder.join()
+    assert holder.wait(10) == -signal.SIGKILL
 
 
 class FreshCuda:
@@ -162,6 +158,7 @@ ON_TENSORS = {
     "device",
     "graph",
     "graph_pool_handle",
+    "is_current_stream_capturing",
     "stream",
 }  # of a GPU: it is used
 

@@ -30,13 +30,16 @@ from tests.cli.test_cli import bnbench as in_this_python
 from tests.shell import Stamps, assert_same, assert_tidy, bnbench
 
 KNOBS = {"mask_size": (4, 4), "steps": 20, "black_pixels": 3, "white_pixels": 3, "images": 4}
-TINY = PROFILES["smoke"].with_knobs(**KNOBS, widths=(2,), strides=(2,))
+TINY = PROFILES["smoke"].with_knobs(
+    **KNOBS, widths=(2,), strides=(2,), test_images=60, train_images=60, bn_statistics="batch:60"
+)
 GRID = Grid(("plain", "bn"), (0.5,), (1,))
 KEY, OTHER = GRID.fits()
 OFTEN = Execution(make_slots(("cpu",), 1, 1), chunk=8, checkpoint_every=1e-6)
 COMMAND = ["--profile", "smoke", "--mask-size", "4", "--steps", "20", "--black-pixels", "3", "--white-pixels", "3"]
 COMMAND += ["--images", "4", "--probs", "0.5", "--seeds", "1", "--chunk", "8", "--devices", "cpu"]
 COMMAND += ["--backend", "inline", "--widths", "2", "--strides", "2"]
+COMMAND += ["--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
 
 
 def sweep(folder: Path, execution: Execution = OFTEN) -> dict[FitKey, Outcome]:

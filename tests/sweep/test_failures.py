@@ -30,6 +30,7 @@ from tests.sentences import numbers
 from tests.shell import SWEEP, Running
 
 KNOBS = {"mask_size": (4, 4), "steps": 6, "black_pixels": 4, "white_pixels": 4, "images": TRAINED_ON}
+KNOBS |= {"widths": (2,), "strides": (2,)}
 TINY = PROFILES["smoke"].with_knobs(**KNOBS, test_images=60, train_images=60, bn_statistics="batch:60")
 ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
 COMMAND = [

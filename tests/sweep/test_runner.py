@@ -20,6 +20,7 @@ from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store, sweeps
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
+from bnbench.sweep import cost
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
@@ -105,6 +106,13 @@ def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path:
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
+@pytest.fixture
+def timed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a sweep begins, as many steps are timed as outside the tests; see tests/warm.py."""
+    monkeypatch.setattr(cost, "_LONG", 0.5)
+
+
+@pytest.mark.usefixtures("timed_as_ever")
 def test_the_chosen_chunk_is_one_that_was_tried(tmp_path: Path) -> None:
     plan = plan_sweep(tmp_path, TINY, GRID)
     assert choose_chunk(plan, ONE, load_inputs(GRID, TINY, ONE)) in (1, 4, 8, 16, 32, 64, 128)
@@ -232,6 +240,7 @@ def test_a_request_is_judged_before_data_are_looked_for(
         load_inputs(Grid((arm,), (0.5,), (1,)), protocol, replace(ONE, data_folder=tmp_path))
 
 
+@pytest.mark.usefixtures("timed_as_ever")
 def test_the_estimate_comes_from_finished_fits_or_from_timing(finished: Path, tmp_path: Path) -> None:
     data = load_inputs(GRID, TINY, ONE)
     known = plan_sweep(finished, TINY, Grid(GRID.arms, GRID.probs, (1, 2, 3, 4)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,18 @@ import bnbench as package
 from bnbench.errors import RequestError
 from bnbench.interactive.sizes import SizesResult
 from bnbench.mpo.fit import Fit
-from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep, read_sweeps
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.devices import DeviceRequest
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.messages import Listener
+from bnbench.sweep.plan import Plan
+from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.sizes import run_sizes
 from tests.cli.test_cli import bnbench
-from tests.fits import status_of
+from tests.fits import TINY, status_of
 
 RUN = ["run", "--profile", "smoke", "--probs", "0.5", "--arms", "plain", "--steps", "4", "--images", "4"]
 RUN += ["--devices", "cpu", "--jobs", "1", "--widths", "2", "--strides", "2", "--chunk", "8", "--backend", "inline"]
@@ -91,6 +100,55 @@ def test_seeds_come_outermost_and_each_folder_knows_the_whole_grid(
     assert [(fit["seed"], fit["state"]) for fit in ended] == [(2, "done")]
     nothing = bnbench(*RUN, *SIZES, cwd=tmp_path)
     assert nothing.returncode == 0
+
+
+class Heard(Listener):
+    """Writes down what a sweep has to say."""
+
+    def __init__(self) -> None:
+        self.plans: list[tuple[str, int]] = []
+        self.ends: list[tuple[str, int, int]] = []
+
+    def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+        self.plans.append((plan.folder.name, len(plan.to_run)))
+        assert (estimate() or 0.0) >= 0
+
+    def ended(self, swept: Swept) -> None:
+        self.ends.append((swept.plan.folder.name, len(swept.outcomes), len(swept.failed)))
+
+
+class OpenedOnce(Inline):
+    """Counts how often it is opened."""
+
+    times = 0
+
+    @contextmanager
+    def opened(self, say: Callable[[str], None], *, waits: bool = True) -> Iterator[None]:
+        self.times += 1
+        yield
+
+
+def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = Fit.advance
+
+    def fail_at_the_first_size(self: Fit) -> None:
+        if len(self.coordinates) == 16:
+            raise ValueError("no")
+        advance(self)
+
+    monkeypatch.setattr(Fit, "advance", fail_at_the_first_size)
+    execution = Execution(devices=DeviceRequest("cpu", 1))
+    request = SweepRequest(TINY, Grid(("plain",), (0.5,), (1, 2, 3)), tmp_path / "sizes", execution, chunk=8)
+    for failed, plans in ((3, [("4x4", 3), ("3x5", 3)]), (3, [("4x4", 0), ("3x5", 0)])):
+        heard, backend = Heard(), OpenedOnce()
+        swept = run_sizes(request, [(4, 4), (3, 5)], backend, heard)
+        assert heard.plans == plans
+        outcomes = plans[0][1]
+        assert heard.ends == [("4x4", outcomes, failed), ("3x5", outcomes, 0)]
+        assert backend.times == 1
+        assert len(swept) == 2
 
 
 def test_force_runs_every_fit_once_again(swept: Path) -> None:
@@ -168,6 +226,11 @@ def test_python_takes_several_sizes_as_text_or_pairs(sizes: Any, tmp_path: Path)
     assert len(result.failed) == 0
     assert "4x4" in result._repr_html_()
     assert "3x5" in repr(result)
+    assert result.grid == Grid(("plain",), (0.5,), (1,))
+    assert [one.protocol.mask.mask_size for one in result.sizes.values()] == [(4, 4), (3, 5)]
+    with pytest.raises(AttributeError, match="4x4"):
+        _ = result.protocol
+    assert not hasattr(result, "nonsense")
 
 
 def test_python_takes_two_numbers_as_rows_and_columns(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(
     assert torture.counts["resumed"] >= 1
 
 
+@pytest.mark.nightly
 def test_two_runners_share_a_sweep_and_compute_no_fit_twice(undisturbed: Path, tmp_path: Path, start: Start) -> None:
     both = [start("--jobs", "2"), start("--jobs", "2")]
     stamps = Stamps(tmp_path / "results")

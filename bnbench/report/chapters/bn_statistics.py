@@ -85,7 +85,7 @@ def evaluated_words(current: pd.DataFrame, stale: int) -> str:
 
 
 def _pairs_and_interval(row: dict[Any, Any]) -> str:
-    """On how many pairs a gap rests, and its interval, if there is one."""
+    """Say on how many pairs a gap rests, and its interval, if there is one."""
     pairs = counted(int(row["pairs"]), "pair")
     if np.isnan(row["low"]):
         return pairs

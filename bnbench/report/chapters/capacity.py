@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.protocol.mask_sizes import size_name
+from bnbench.protocol.mask_sizes import frame_of, size_name
 from bnbench.protocol.protocol import Protocol
 from bnbench.protocol.weights import trained_numbers
 from bnbench.report import tables
@@ -47,19 +47,21 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
 
 
 def _fits(sweeps: Sequence[Sweep]) -> pd.DataFrame:
-    """A row per fit of all sizes: ``arm, p, seed, size, side, right``."""
+    """A row per fit of all sizes: ``arm, p, seed, size, side, bits, right``; bits of the mask's random pixels alone."""
     parts = []
     for sweep in sweeps:
-        rows, columns = sweep.protocol.mask.mask_size
+        (rows, columns), frame = sweep.protocol.mask.mask_size, frame_of(sweep.protocol.mask.mask_kind)
         table = tables.fits_table(sweep)
         if _READING in table:
             table = table[["arm", "p", "seed", _READING]].rename(columns={_READING: "right"}).dropna()
-            parts.append(table.assign(size=size_name((rows, columns)), side=math.sqrt(rows * columns)))
+            bits = [float(capacity.mask_bits((rows - 2 * frame) * (columns - 2 * frame), p)) for p in table["p"]]
+            parts.append(table.assign(size=size_name((rows, columns)), side=math.sqrt(rows * columns), bits=bits))
     return sorted_by_arm(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
 
 
 def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
     arms, gaps, sentences = [], [], [_INTRODUCTION.format(steps=f"{protocol.training.steps:,}")]
+    frame = frame_of(protocol.mask.mask_kind)
     numbers = {arm: count for arm in fits["arm"].unique() if (count := trained_numbers(arm, protocol)) is not None}
     probs: list[float] = sorted(fits["p"].unique().tolist())
     for p in probs:
@@ -68,12 +70,13 @@ def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
         if used["side"].nunique() < capacity.FEWEST_SIZES:
             sentences.append(f"At p = {p:g} there is no curve: no seed has its fits at every one of three sizes yet.")
             continue
-        arms.append(sorted_by_arm(capacity.capacities(used, p, numbers)).assign(p=p))
+        arms.append(sorted_by_arm(capacity.capacities(used, p, numbers, frame)).assign(p=p))
         gaps.append(capacity.capacity_gaps(used, arm_order(used["arm"])).assign(p=p))
         sentences += _sentences(p, there, used, arms[-1], gaps[-1])
     found = pd.concat(arms, ignore_index=True) if arms else pd.DataFrame()
     shown = min(probs, key=lambda p: (abs(p - 0.5), p))
-    figure = capacity_figure(name, fits[fits["p"] == shown], found[found["p"] == shown] if arms else found, shown)
+    drawn = found[found["p"] == shown] if arms else found
+    figure = capacity_figure(name, fits[fits["p"] == shown], drawn, shown, frame)
     every = Table(f"{name}_fits", "Right of every fit", "Over trained pixels", fits, on_page=False)
     return Chapter(name, "How large a mask?", sentences, [figure], [*_tables(name, found, gaps), figure.table, every])
 
@@ -93,9 +96,10 @@ def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> lis
     frame = found[[*first, *(column for column in found if column not in first)]]
     note = (
         "Side of a square mask of which 90 % are right, by the logistic curve, with its 95 % interval low to high; "
-        "bits: side² · H(p); numbers: 3n + 1 trained ones of a network of n weights; curve side: of the curve, also "
-        "beyond the sizes; misfit: root mean square of the means off the curve; isotonic: the side by straight lines "
-        "between falling means"
+        "bits: random pixels of a mask of that side · H(p); numbers: 3n + 1 trained ones of a network of n weights; "
+        "curve side: of the curve, also beyond the sizes; misfit: root mean square of the means off the curve; "
+        "isotonic: the side by straight lines between falling means; between sizes: fewer than two sizes lie where the "
+        "curve falls, and the interval holds those around the side"
     )
     shown = [Table(name, "Capacity of each arm", note, frame)]
     pairs = pd.concat(gaps, ignore_index=True)
@@ -109,7 +113,7 @@ def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> lis
 def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataFrame, gaps: pd.DataFrame) -> list[str]:
     said = [f"At p = {p:g}, {_crossing_words(row, used)}." for row in found.to_dict("records")]
     for row in gaps.to_dict("records"):
-        interval = f" (95 % interval {row['low']:.2f} to {row['high']:.2f})" if math.isfinite(row["low"]) else ""
+        interval = "" if math.isnan(row["low"]) else f" (95 % interval {_ratio_words(row['low'], row['high'])})"
         holds_one = interval and row["low"] <= 1 <= row["high"]
         verdict = ", so these seeds do not tell which is larger" if holds_one else ""
         ratio = f"{row['ratio']:.2f} times that of {row['second']}{interval}{verdict}"
@@ -119,6 +123,12 @@ def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataF
     if missing := [arm for arm in arm_order(fits["arm"]) if arm not in set(used["arm"])]:
         said.append(f"Without a curve, for lack of a size: {', '.join(missing)}.")
     return said
+
+
+def _ratio_words(low: float, high: float) -> str:
+    """The ends of a ratio's interval, either of which may be open."""
+    least = f"{low:.2f}" if low else "anything"
+    return f"{least} to {f'{high:.2f}' if math.isfinite(high) else 'anything'}"
 
 
 def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
@@ -133,6 +143,8 @@ def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
     interval = "" if math.isnan(row["low"]) else f" (95 % interval {low} to {high})"
     numbers = "" if math.isnan(row["numbers"]) else f", for {row['numbers']:,.0f} trained numbers"
     text = f"90 % are right at a side of {row['side']:.1f}{interval} for {arm}: {row['bits']:,.0f} bits{numbers}"
+    if row["between_sizes"]:
+        text += "; its curve falls between two sizes, so the side is only known to lie around there"
     if abs(math.log(row["isotonic"] / row["side"])) > _APART:
         text += f"; straight lines between the means say {row['isotonic']:.1f}"
     return text

@@ -136,7 +136,7 @@ def moved_words(end: pd.DataFrame, schedule: str) -> str:
 
 
 def order_words(traces: pd.DataFrame, compared: ComparedArms) -> str:
-    """Since when the gap has had its sign."""
+    """Say since when the gap has had its sign."""
     course = settling.gap_course(settling.smooth(traces), compared.first, compared.second)
     if course.empty or not (ahead := course["mean"].iloc[-1]):
         return ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnbench.report.arms import ComparedArms, arm_order, compared_arms
+from bnbench.report.chapters.standing import Standing
 from bnbench.report.chapters.verdict import verdict
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
@@ -40,14 +41,16 @@ class Answer:
     objective: str = ""
 
 
-def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_colour: bool = False) -> Answer:
-    """What both readings say of two arms, by how much and how sure.
+def answer(
+    fits: pd.DataFrame, diverged: pd.DataFrame, standing: Standing | None = None, *, by_colour: bool = False
+) -> Answer:
+    """Answer by both readings of two arms: who is ahead, by how much and how sure.
 
     Args:
         fits: a row per fit: ``arm, p, seed, difference_trained``; for the objective also ``objective_trained`` and
             ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
-        per_arm: how many fits of each arm the whole sweep has.
+        standing: how far the whole sweep is; None where these fits are all that there is to say.
         by_colour: whether the sentence must say which colour the gap comes from.
     """
     if fits.empty:
@@ -55,9 +58,10 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
         return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
     compared = compared_arms(fits)
     if compared is None:
-        return _without_pairs(fits, diverged, per_arm)
+        return _without_pairs(fits, diverged, standing.per_arm if standing else 0)
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
-    both = verdict(fits, compared, is_whole=len(compared.pairs) >= per_arm)
+    to_come, cost = standing.pairs(first, second) if standing else (0, 0)
+    both = verdict(fits, compared, to_come=to_come, lost=cost)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = (
@@ -83,7 +87,7 @@ def answer(fits: pd.DataFrame, diverged: pd.DataFrame, *, per_arm: int = 0, by_c
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
-    """Which colour the gap over trained pixels comes from: it is that on black pixels less that on white ones."""
+    """Say which colour the gap over trained pixels comes from: it is that on black pixels minus that on white ones."""
     gap, black, white = (
         differences.mean_over_p(differences.paired(fits, compared.first, compared.second, value), "gap")
         for value in ("difference_trained", "black_trained", "white_trained")
@@ -95,7 +99,7 @@ def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
 
 
 def _no_interval_words(pairs: pd.DataFrame) -> str:
-    """Why there is no interval: which p have a single pair."""
+    """Say why there is no interval: which p have a single pair."""
     counts = pairs.groupby("p").size()
     single = counts.index[counts == 1]
     if len(pairs) == 1:
@@ -108,7 +112,7 @@ def _no_interval_words(pairs: pd.DataFrame) -> str:
 
 
 def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
-    """What a reader of an interval should know about the pairs behind it."""
+    """Say what a reader of an interval should know about the pairs behind it."""
     counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
     notes = []
     if counts.nunique() > 1:
@@ -119,7 +123,7 @@ def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
 
 
 def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> Answer:
-    """Where no two arms share a (p, seed): what each has, and why that is no comparison."""
+    """Say what each arm has where no two share a (p, seed), and why that is no comparison."""
     arms = arm_order(fits["arm"])
     mine = {arm: fits[fits["arm"] == arm] for arm in arms}
     parts = [
@@ -142,14 +146,14 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
 
 
 def _diverged_sentence(arm: str, lost: int, expected: int) -> str:
-    """Of an arm without any value: how many of its fits diverged."""
+    """Say how many fits of an arm without any value diverged."""
     if lost == expected:
         return f"All {counted(lost, 'fit')} of {arm} diverged, and such a fit has no value."
     return f"{lost} of {counted(expected, 'fit')} of {arm} diverged, and no other one has finished."
 
 
 def diverged_note(diverged: pd.DataFrame, compared: ComparedArms | None) -> str:
-    """How many fits diverged, for the first screen, and that no headline holds their pairs; empty where none did."""
+    """Say for the first screen how many fits diverged, and that no headline holds their pairs; empty if none did."""
     if diverged.empty:
         return ""
     counts = diverged["arm"].value_counts()
@@ -160,6 +164,6 @@ def diverged_note(diverged: pd.DataFrame, compared: ComparedArms | None) -> str:
 
 
 def _listed(values: Iterable[float]) -> str:
-    """Fill probabilities in a sentence: ``0.1, 0.3 and 0.5``."""
+    """Return fill probabilities in a sentence: ``0.1, 0.3 and 0.5``."""
     texts = [f"{value:g}" for value in sorted(values)]
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

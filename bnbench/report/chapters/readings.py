@@ -6,9 +6,10 @@ import pandas as pd
 
 from bnbench.measures.registry import READINGS, compared_columns
 from bnbench.report.arms import ComparedArms
+from bnbench.report.chapters.verdict import reading
 from bnbench.report.tables import Table
 from bnbench.stats import differences
-from bnbench.stats.equivalence import BOUNDS, two_one_sided
+from bnbench.stats.equivalence import BOUNDS
 from bnbench.stats.interaction import interaction
 
 _NOTE = (
@@ -33,16 +34,20 @@ def readings_table(fits: pd.DataFrame, compared: ComparedArms) -> Table:
         pairs = differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
         if pairs.empty:
             continue
-        whole, over_p = differences.overall(pairs), interaction(pairs["gap"], pairs["p"])
-        bound = BOUNDS.get(name, float("nan"))
-        tie = float(two_one_sided(whole.mean, whole.se, whole.df, bound))
+        one, over_p = reading(pairs, compared.first, compared.second, name), interaction(pairs["gap"], pairs["p"])
+        whole, bound = one.whole, BOUNDS.get(name, float("nan"))
         rows.append(
             {
                 "reading": title,
-                f"{compared.first} mean": differences.mean_over_p(pairs, "first"),
-                f"{compared.second} mean": differences.mean_over_p(pairs, "second"),
+                f"{compared.first} mean": one.first,
+                f"{compared.second} mean": one.second,
                 **{"pairs": whole.pairs, "gap": whole.mean, "low": whole.low, "high": whole.high},
-                **{"bound": bound, "tie_p": tie, "F": float(over_p.f), "interaction_p": float(over_p.p_value)},
+                **{
+                    "bound": bound,
+                    "tie_p": one.equivalence,
+                    "F": float(over_p.f),
+                    "interaction_p": float(over_p.p_value),
+                },
             }
         )
     return Table("readings", f"Both readings of {compared.gap_name}", _NOTE, pd.DataFrame(rows))

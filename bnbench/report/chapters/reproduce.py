@@ -11,26 +11,11 @@ from typing import Any
 import pandas as pd
 
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
-from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, knob_text
+from bnbench.protocol.protocol import SECTIONS, Protocol, knob_text
 from bnbench.report.arms import arm_order
+from bnbench.report.chapters.standing import Standing
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, duration
-
-
-def whole_grid(sweep: Sweep) -> Grid:
-    """Return what a finished sweep has: the grid that its last run asked for, and whatever else was fitted."""
-    found = [*sweep.identities, *(failure.key for failure in sweep.failures)]
-    found += sweep.asked.fits() if sweep.asked else []
-    arms, probs, seeds = ({getattr(key, name) for key in found} for name in ("arm", "p", "seed"))
-    return Grid(tuple(arm_order(arms)), tuple(sorted(probs)), tuple(sorted(seeds)))
-
-
-def missing_note(sweep: Sweep) -> str:
-    """Say what a sweep lacks of its whole grid; empty when it lacks nothing."""
-    done, failed, expected = len(sweep.identities), len(sweep.failures), len(whole_grid(sweep).fits())
-    if done == expected:
-        return ""
-    return f"Unfinished: {done} of {expected} fits are done{f' ({failed} failed)' if failed else ''}."
 
 
 def command(protocol: Protocol, fits: pd.DataFrame) -> str:
@@ -65,7 +50,7 @@ def shown(name: str, value: Any) -> str:
 
 
 def probs_text(values: pd.Series) -> str:
-    """Fill probabilities as the command line takes them: a range where they are one."""
+    """Write fill probabilities as the command line takes them: a range where they are one."""
     found = sorted({Decimal(str(round(value, 3))) for value in values})
     steps = {after - before for before, after in pairwise(found)}
     if len(found) > 2 and len(steps) == 1:
@@ -74,16 +59,16 @@ def probs_text(values: pd.Series) -> str:
 
 
 def seeds_text(values: pd.Series) -> str:
-    """Seeds as the command line takes them: ``5`` for 1 to 5, else their numbers."""
+    """Write seeds as the command line takes them: ``5`` for 1 to 5, else their numbers."""
     found = sorted({int(value) for value in values})
     if found == list(range(1, len(found) + 1)):
         return str(len(found))
     return ",".join(map(str, found)) if len(found) > 1 else f"{found[0]}:{found[0]}:1"
 
 
-def run_facts(sweep: Sweep) -> list[tuple[str, str]]:
+def run_facts(sweep: Sweep, standing: Standing) -> list[tuple[str, str]]:
     """Return what was run, as pairs of a word and its value."""
-    protocol, grid, done = sweep.protocol, whole_grid(sweep), len(sweep.identities)
+    protocol, grid, done = sweep.protocol, standing.grid, len(standing.done)
     data, training, measurement = protocol.data, protocol.training, protocol.measurement
     pooled = f", average-pooled by {data.pool}" if data.pool > 1 else ""
     number = f"first {measurement.test_images:,}" if measurement.test_images else "all"

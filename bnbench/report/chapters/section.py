@@ -15,6 +15,7 @@ from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, r
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.gallery import gallery
 from bnbench.report.chapters.headline import Answer
+from bnbench.report.chapters.standing import standing
 from bnbench.report.figures.authors import authors_of, authors_table
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_all_pixels
@@ -34,7 +35,7 @@ class Section:
         answer: what a reader sees first.
         caution: a sentence where nearly all white pixels were past the threshold; else empty.
         diverged: a sentence on fits that diverged; else empty.
-        missing: a sentence on fits that are not there yet; else empty.
+        missing: a sentence on fits that are still to run, and on those that failed; else empty.
         facts: what was run, as pairs of a word and its value.
         pair: the (p, seed) whose landscapes are shown; NaN and 0 without fits.
         lead: figure 4, then its panels; nothing without fits, as all that follows up to the tables.
@@ -112,16 +113,15 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     drawn = [*pictures, *(figure for chapter in chapters for figure in chapter.figures)]
     placed = [*shown, *long_tables, *(table for chapter in chapters for table in chapter.tables)]
     behind = [*_unplaced(drawn, placed), *([authors_table(authors)] if authors is not None else [])]
-    caution, grid = fitted.caution(sweep), reproduce.whole_grid(sweep)
-    per_arm = len(grid.probs) * len(grid.seeds)
+    caution, stands = fitted.caution(sweep), standing(sweep)
     return Section(
         sweep=sweep,
         name=title(protocol),
-        answer=headline.answer(fits, diverged, per_arm=per_arm, by_colour=bool(caution)),
+        answer=headline.answer(fits, diverged, stands, by_colour=bool(caution)),
         caution=caution,
         diverged=headline.diverged_note(diverged, compared),
-        missing=reproduce.missing_note(sweep),
-        facts=reproduce.run_facts(sweep),
+        missing=stands.note(),
+        facts=reproduce.run_facts(sweep, stands),
         pair=pair,
         lead=lead,
         objective=read,

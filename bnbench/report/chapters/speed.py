@@ -28,7 +28,7 @@ _FITS_NOTE = (
 
 
 def chapter(sweep: Sweep, compared: ComparedArms | None) -> Chapter | None:
-    """What these fits allow of the chapter: sentences, the courses, two tables; None where no fit was measured.
+    """Return what these fits allow of the chapter: sentences, the courses, two tables; None where no fit was measured.
 
     Args:
         sweep: what was read, at least one fit.

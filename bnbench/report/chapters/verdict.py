@@ -2,7 +2,9 @@
 
 The rule is fixed before any result is looked at. A reading names an arm where its 95 % interval leaves out zero, and a
 tie where two one-sided t tests find it within its bound (:data:`bnbench.stats.equivalence.BOUNDS`), whichever side of
-zero it lies; else it is open. The contrast has no bound and so no tie.
+zero it lies; else it is open. The contrast has no bound and so no tie. While pairs are still to come, whatever the rest
+says, a sweep is unfinished; one of which no pair is to come, and of which a reading is open, is inconclusive. Pairs
+that a failed fit has cost do not come, and the headline counts them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import pandas as pd
 
 from bnbench.report.arms import ComparedArms
 from bnbench.stats import differences
-from bnbench.stats.equivalence import BOUNDS, LEVEL, two_one_sided
+from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
 from bnbench.wording import counted, probability, signed
 
 TIE, OPEN = "tie", "open"
@@ -44,7 +46,7 @@ class Verdict:
     """Both readings together.
 
     Attributes:
-        case: ``agree``, ``disagree``, ``tie`` (of the objective) or ``unfinished``.
+        case: ``agree``, ``disagree``, ``tie`` (of the objective), ``inconclusive`` or ``unfinished``.
         headline: a few words that name the metric of each claim.
         sentence: what the objective says, with its numbers; empty where the fits do not tell.
     """
@@ -54,13 +56,14 @@ class Verdict:
     sentence: str
 
 
-def verdict(fits: pd.DataFrame, compared: ComparedArms, *, is_whole: bool = True) -> Verdict:
+def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, lost: int = 0) -> Verdict:
     """Write the headline by rules from both readings.
 
     Args:
         fits: a row per fit: ``arm, p, seed``, and ``objective_trained`` and ``right_trained`` where they are known.
         compared: the two arms and the pairs of their contrast.
-        is_whole: whether the sweep has all of its pairs; else its case is ``unfinished``, whatever those say so far.
+        to_come: pairs of the sweep that are still to run.
+        lost: pairs that never come, since a fit of theirs failed.
     """
     first, second = compared.first, compared.second
     contrast = reading(compared.pairs, first, second)
@@ -70,8 +73,10 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, is_whole: bool = True
             found[name] = reading(pairs, first, second, name)
     asked = objective_says(found["objective"].says, found["right"].says) if len(found) == len(_COLUMNS) else OPEN
     headline, case = headline_of(contrast.says, asked, first, second), case_of(contrast.says, asked)
-    if not is_whole:
-        headline, case = (headline if case == "unfinished" else f"So far: {_in_mid_sentence(headline)}", "unfinished")
+    if to_come:
+        headline, case = f"So far: {_in_mid_sentence(headline)}", "unfinished"
+    if lost:
+        headline += f" ({lost} of {counted(len(compared.pairs) + to_come + lost, 'pair')} failed)"
     sentence = _sentence(found, compared) if len(found) == len(_COLUMNS) else ""
     return Verdict(case, headline, sentence)
 
@@ -82,7 +87,7 @@ def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Rea
     bound = BOUNDS.get(name, 0.0)
     equal = float(two_one_sided(whole.mean, whole.se, whole.df, bound)) if bound else float("nan")
     says = OPEN
-    if equal <= LEVEL:
+    if equal <= TEST_LEVEL:
         says = TIE
     elif whole.low > 0 or whole.high < 0:
         says = first if (whole.mean > 0) != (name == "objective") else second
@@ -96,9 +101,9 @@ def objective_says(by_j: str, by_right: str) -> str:
 
 
 def case_of(contrast: str, objective: str) -> str:
-    """Which of the four cases two readings are: unfinished where either is open, or contrast names nobody."""
+    """Return which case two readings are where no pair is to come: inconclusive where either is open."""
     if OPEN in (contrast, objective):
-        return "unfinished"
+        return "inconclusive"
     if objective == TIE:
         return "tie"
     return "agree" if contrast == objective else "disagree"
@@ -107,13 +112,13 @@ def case_of(contrast: str, objective: str) -> str:
 def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
     """Say both in a few words, each claim with its metric; only the objective says which arm bends further."""
     if contrast == objective == OPEN:
-        return f"{first} or {second}: it cannot be said yet, by accuracy contrast or by the objective"
+        return f"Neither accuracy contrast nor the objective tells {first} and {second} apart"
     large = f"accuracy contrast is larger for {contrast}"
     if contrast == OPEN:
-        large = "accuracy contrast cannot tell the arms apart yet"
+        large = "accuracy contrast does not tell the arms apart"
     further = f"{objective} bends its landscape further"
     if objective == OPEN:
-        further = "it cannot be said yet"
+        further = "these fits show neither a lead nor a tie"
     if objective == TIE:
         further = f"{first} and {second} tie"
     if case_of(contrast, objective) == "agree":
@@ -125,12 +130,12 @@ def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
 
 def _in_mid_sentence(headline: str) -> str:
     """Return a headline without its capital, unless it begins with an arm's name."""
-    begins = headline.startswith(("Accuracy contrast", "The readings"))
+    begins = headline.startswith(("Accuracy contrast", "Neither accuracy contrast", "The readings"))
     return headline[0].lower() + headline[1:] if begins else headline
 
 
 def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
-    """The objective's two numbers over trained pixels, each with its interval and what it says."""
+    """Say the objective's two numbers over trained pixels, each with its interval and what it says."""
     texts = []
     for name, title, unit in (("right", "pixels right", ""), ("objective", "J (lower is better)", " nats")):
         one = found[name]

@@ -24,21 +24,22 @@ from bnbench.wording import counted
 _MOST_TICKS = 7
 
 
-def capacity_figure(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float) -> Figure:
+def capacity_figure(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float, frame: int = 0) -> Figure:
     """Draw right against the bits of the mask for every arm, with its curve and where that crosses 90 %.
 
     Args:
         name: of its files.
-        fits: a row per fit at one fill probability: ``arm, seed, size, side, right``.
+        fits: a row per fit at one fill probability: ``arm, seed, size, side, bits, right``.
         found: what :func:`bnbench.stats.capacity.capacities` says of the arms that have a curve; it may be empty.
         p: the fill probability.
+        frame: how many pixels at each edge of a mask hold no random bit.
     """
     sizes = _sizes_table(name, fits, found, p)
-    return Figure(name, partial(_draw, fits, found, p), _caption(fits, found, p), sizes)
+    return Figure(name, partial(_draw, fits, found, p, frame), _caption(fits, found, p), sizes)
 
 
 def _sizes_table(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float) -> Table:
-    groups = fits.groupby(["arm", "side", "size"], sort=True)["right"]
+    groups = fits.groupby(["arm", "side", "size", "bits"], sort=True)["right"]
     frame = groups.agg(n="size", mean="mean", sd="std").reset_index()
     curves = found.set_index("arm")[["curve_side", "slope"]] if len(found) else pd.DataFrame()
     frame["fitted"] = [
@@ -46,7 +47,6 @@ def _sizes_table(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float) -
         for arm, side in zip(frame["arm"], frame["side"], strict=True)
     ]
     frame.insert(0, "p", p)
-    frame.insert(4, "bits", capacity.mask_bits(frame["side"] ** 2, p))
     note = (
         "Right: share of trained pixels on their side of the best cut through the losses, balanced over the colours; "
         "mean and deviation (ddof = 1) over n seeds; fitted: the arm's logistic curve"
@@ -54,35 +54,36 @@ def _sizes_table(name: str, fits: pd.DataFrame, found: pd.DataFrame, p: float) -
     return Table(f"{name}_sizes", "Right at every mask size", note, sorted_by_arm(frame))
 
 
-def _draw(fits: pd.DataFrame, found: pd.DataFrame, p: float) -> Drawing:
+def _draw(fits: pd.DataFrame, found: pd.DataFrame, p: float, frame: int) -> Drawing:
     drawing = new_drawing(SINGLE, 7.0 / 2.54)
     axes = drawing.subplots()
     order = arm_order(fits["arm"])
     colours, markers, labels = arm_colours(order), arm_markers(order), arm_labels(order)
     _label(axes, fits, p)
     axes.axhline(LEVEL, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
-    unit = (fits["side"].max() / fits["side"].min()) ** 0.035
+    unit = (fits["bits"].max() / fits["bits"].min()) ** 0.0175
     rows = {row["arm"]: row for row in found.to_dict("records")}
     for place, arm in enumerate(order):
         own = fits[fits["arm"] == arm]
         table = capacity.per_size(own)
         shift = unit ** (place - (len(order) - 1) / 2)  # whiskers of several arms stand side by side
         look: dict[str, Any] = {"color": colours[arm], "marker": markers[arm]}
-        bits = capacity.mask_bits(own["side"] ** 2, p) * shift
-        axes.plot(bits, own["right"], linestyle="", alpha=0.35, markersize=2, markeredgewidth=0, **look)
-        bits = capacity.mask_bits(table["side"] ** 2, p) * shift
+        axes.plot(own["bits"] * shift, own["right"], linestyle="", alpha=0.35, markersize=2, markeredgewidth=0, **look)
+        bits = own.groupby("side", sort=True)["bits"].mean().to_numpy() * shift
         axes.errorbar(bits, table["mean"], table["sd"], linestyle="", **look, **WHISKER)
         if arm in rows:
-            _draw_curve(axes, rows[arm], fits["side"], p, colours[arm])
+            _draw_curve(axes, rows[arm], fits["side"], p, frame, colours[arm])
             _draw_crossing(axes, rows[arm], p, LEVEL + 0.011 * ((len(order) - 1) / 2 - place), colours[arm])
     handles = [Line2D([], [], color=colours[arm], marker=markers[arm], label=labels[arm]) for arm in order]
     legend_above(drawing, handles)
     return drawing
 
 
-def _draw_curve(axes: Axes, row: dict[Any, Any], sides: pd.Series, p: float, colour: str) -> None:
+def _draw_curve(axes: Axes, row: dict[Any, Any], sides: pd.Series, p: float, frame: int, colour: str) -> None:
     shown = np.geomspace(sides.min() * 0.93, sides.max() * 1.07, 200)
-    axes.plot(capacity.mask_bits(shown**2, p), right_at(shown, row["curve_side"], row["slope"]), color=colour, zorder=2)
+    shown = shown[shown > 2 * frame]
+    bits = capacity.square_bits(shown, p, frame)
+    axes.plot(bits, right_at(shown, row["curve_side"], row["slope"]), color=colour, zorder=2)
 
 
 def _draw_crossing(axes: Axes, row: dict[Any, Any], p: float, height: float, colour: str) -> None:
@@ -98,7 +99,7 @@ def _draw_crossing(axes: Axes, row: dict[Any, Any], p: float, height: float, col
 def _label(axes: Axes, fits: pd.DataFrame, p: float) -> None:
     axes.set_xscale("log")
     sizes = fits.drop_duplicates("size").sort_values("side")
-    bits = capacity.mask_bits(sizes["side"] ** 2, p)
+    bits = sizes["bits"].to_numpy()
     span = np.log10(bits[-1] / bits[0])
     step = max(1, -(-len(bits) // _MOST_TICKS))
     chosen = list(range(0, len(bits), step))

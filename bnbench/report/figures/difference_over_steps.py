@@ -37,7 +37,7 @@ def difference_over_steps(traces: pd.DataFrame, compared: ComparedArms | None = 
 
 
 def _table(table: pd.DataFrame, course: pd.DataFrame, compared: ComparedArms | None) -> Table:
-    """The lines with their bands: a row per arm and window, then the gap's."""
+    """Return the lines with their bands: a row per arm and window, then the gap's."""
     groups = table.groupby(["arm", "window"])
     means = groups.agg(
         step=("step", "mean"), fits=("step", "size"), mean=("difference", "mean"), sd=("difference", "std")

@@ -78,7 +78,7 @@ def _draw(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str
 
 
 def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:
-    """An empty figure, and its axes in a row for the loss and one for the accuracy: beside each other if narrow.
+    """Return an empty figure, and its axes in a row for the loss and one for the accuracy: beside each other if narrow.
 
     Args:
         panels: in each row.
@@ -95,7 +95,7 @@ def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[n
 
 
 def _picture(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
-    """One value of a fit's pixels as an array of shape (rows, columns)."""
+    """Return one value of a fit's pixels as an array of shape (rows, columns)."""
     return fit.pivot_table(index="row", columns="column", values=value, aggfunc="first", dropna=False).to_numpy()
 
 

@@ -35,7 +35,7 @@ def learning_curves(traces: pd.DataFrame, fits: pd.DataFrame) -> Figure | None:
 
 
 def _means_table(table: pd.DataFrame) -> Table:
-    """The thick lines: mean over an arm's fits in each window of steps."""
+    """Return the thick lines: mean over an arm's fits in each window of steps."""
     groups = table.groupby(["arm", "window"])
     means = groups[["step", "black_accuracy", "white_accuracy"]].mean()
     means.insert(1, "fits", groups.size())

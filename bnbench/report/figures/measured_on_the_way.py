@@ -60,7 +60,7 @@ def means(courses: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def _table(courses: pd.DataFrame, shown: list[str]) -> Table:
-    """The thick lines: a row per measure, arm and step."""
+    """Return the thick lines: a row per measure, arm and step."""
     frame = pd.concat([means(courses, name).assign(measure=name) for name in shown], ignore_index=True)
     note = (
         "Trained pixels, on the images that the protocol measures on, under the headline's BN policy: mean and "

@@ -72,7 +72,7 @@ def _draw_one(value: str, fits: pd.DataFrame, threshold: float) -> Drawing:
 
 
 def _draw_panel(axes: Axes, fits: pd.DataFrame, value: str, threshold: float) -> None:
-    """Mean ± deviation over seeds, every seed as a point; dashed: the best that there is, and what says nothing."""
+    """Draw mean ± deviation over seeds, every seed as a point; dashed: the best there is, and what says nothing."""
     ends = (0.5, 1.0) if value == "right_trained" else (-threshold, 0.0)
     for end in ends:
         axes.axhline(end, color=INK, linewidth=0.6, linestyle=(0, (4, 2)), alpha=0.6, zorder=1)

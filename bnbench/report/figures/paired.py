@@ -66,7 +66,7 @@ def _draw(pairs: pd.DataFrame, first: str, second: str) -> Drawing:
 
 
 def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The mean at every p and over all, with their intervals; a frame that shows the pairs whatever those are."""
+    """Draw the mean at every p and over all, with their intervals; a frame that shows the pairs whatever those are."""
     per_p, whole = differences.paired_per_p(pairs), differences.overall(pairs)
     if whole.df > 0:
         axes.axhspan(whole.low, whole.high, color=INK, alpha=0.1, linewidth=0)

@@ -48,7 +48,7 @@ def policies(table: Table, reference: str | None) -> Figure | None:
 
 
 def policies_table(measured: pd.DataFrame, reference: str | None) -> Table:
-    """Means under every policy and the paired gap to an arm: a row per arm, images and policy.
+    """Return means under every policy and the paired gap to an arm: a row per arm, images and policy.
 
     Args:
         measured: ``arm, p, seed, on, policy, headline, black, white, difference``.

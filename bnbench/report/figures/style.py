@@ -128,6 +128,6 @@ def _assign(arms: Iterable[str], own: dict[str, str], further: tuple[str, ...]) 
 
 
 def css_colours() -> dict[str, str]:
-    """Colour in a figure to the page's custom property for it, so that figures follow dark mode."""
+    """Return, for each colour of a figure, the page's custom property: figures then follow dark mode."""
     fixed = {INK: "--ink", PAPER: "--paper", **{colour: f"--arm-{arm}" for arm, colour in _COLOURS.items()}}
     return fixed | {colour: f"--arm-foreign-{number}" for number, colour in enumerate(_FOREIGN)}

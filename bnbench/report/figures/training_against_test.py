@@ -59,7 +59,7 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
 
 
 def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
-    """One fit's pixels, filled where black, and the line where training and test agree."""
+    """Draw one fit's pixels filled where black, and the line where training and test agree."""
     for black, face in ((False, "none"), (True, colour)):
         pixels = fit[fit["black"] == black]
         places = pixels[f"train_{value}"], pixels[f"test_{value}"]

@@ -75,7 +75,7 @@ def explorer_data(
 
 
 def loss_codes(losses: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
-    """Losses as codes on a logarithmic scale, see :data:`STEPS_PER_DECADE`."""
+    """Return losses as codes on a logarithmic scale, see :data:`STEPS_PER_DECADE`."""
     values = np.asarray(losses, dtype=float)
     usual = np.clip(np.where(np.isnan(values), 1.0, values), LEAST_LOSS, 1e12)
     codes = np.minimum(np.rint(STEPS_PER_DECADE * np.log10(usual / LEAST_LOSS)), INFINITE - 1)
@@ -83,7 +83,7 @@ def loss_codes(losses: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
 
 
 def accuracy_codes(accuracies: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
-    """Accuracies as codes on a linear scale, see :data:`ACCURACY_STEPS`."""
+    """Return accuracies as codes on a linear scale, see :data:`ACCURACY_STEPS`."""
     values = np.asarray(accuracies, dtype=float)
     usual = np.clip(np.where(np.isfinite(values), values, 0.0), 0.0, 1.0)
     return _with_gaps(np.rint(ACCURACY_STEPS * usual), values)

@@ -98,7 +98,7 @@ def _template() -> Template:
 
 
 def inline_svg(text: str, name: str, title: str) -> Markup:
-    """A saved SVG as a part of HTML: it scales, and its colours are the page's, so that it follows dark mode.
+    """Return a saved SVG as a part of HTML: it scales, and its colours are the page's, so that it follows dark mode.
 
     Identifiers get the figure's name in front: two figures on one page may share them otherwise.
 
