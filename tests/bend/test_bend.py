@@ -32,6 +32,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
 from bnbench.sweep.interrupts import Interrupted
+from tests.browser import MISSING, Browser, find_chromium
 
 _PICTURE = np.zeros((6, 8), bool)
 _PICTURE[1:5, 2:6] = True
@@ -240,6 +241,20 @@ def test_the_page_holds_every_number_and_needs_no_network(finished: BendRequest)
     assert data["arms"][1]["name"] == "bn"
     assert np.allclose(data["arms"][1]["values"]["test_loss"], table["test_loss"], rtol=1e-3)
     assert data["mask"] == table["black"].astype(int).tolist()
+
+
+@pytest.mark.skipif(find_chromium() is None, reason=MISSING)
+def test_the_page_tells_the_numbers_of_a_pixel_under_the_pointer(finished: BendRequest, tmp_path: Path) -> None:
+    browser = Browser(str(find_chromium()), tmp_path)
+    browser.open(finished.folder / "index.html")
+    browser.point("#arms figure:nth-child(4) canvas", 0.99, 0.01)
+    accuracy = [bent.picture("test_accuracy")[0, -1] for arm in finished.arms if (bent := read_bent(finished, arm))]
+    said = browser.text("#said")
+    assert [f"{value:.3f}" in said for value in accuracy] == [True, True]
+    is_playing = "[...document.images].every(image => image.complete && image.naturalWidth > 100)"
+    assert browser.run(is_playing)
+    assert browser.complaints == []
+    browser.close()
 
 
 def test_the_command_bends_to_a_file_and_prints_the_accuracies(
