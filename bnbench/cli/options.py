@@ -21,11 +21,10 @@ from bnbench.protocol.parsing import (
     parse_count,
     parse_counts,
     parse_folder,
-    parse_seconds,
     parse_shard,
 )
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
-from bnbench.protocol.written_numbers import LARGEST, parse_number, parse_whole
+from bnbench.protocol.written_numbers import LARGEST, parse_number, parse_seconds, parse_whole
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)

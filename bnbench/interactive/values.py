@@ -23,10 +23,10 @@ from bnbench.protocol.parsing import (
     parse_formats,
     parse_pair,
     parse_probs,
-    parse_seconds,
     parse_seeds,
     parse_shard,
 )
+from bnbench.protocol.written_numbers import parse_seconds
 from bnbench.sweep.backends import BACKENDS, make_backend
 from bnbench.sweep.backends.backend import Backend
 from bnbench.wording import shown
@@ -128,7 +128,7 @@ def seconds_of(seconds: float | None, name: str) -> float | None:
     """Return a number of seconds.
 
     Raises:
-        RequestError: as :func:`bnbench.protocol.parsing.parse_seconds`.
+        RequestError: as :func:`bnbench.protocol.written_numbers.parse_seconds`.
     """
     return None if seconds is None else required_seconds_of(seconds, name)
 

@@ -5,7 +5,6 @@ Every function takes the name of the option it reads for and raises ``RequestErr
 
 from __future__ import annotations
 
-import math
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +18,6 @@ _THOUSANDTH = Decimal("0.001")
 _MILLION = 1_000_000
 _MOST = 1_024  # fits, threads or pixels at once
 FORMATS = ("html", "pdf", "png", "svg", "csv", "md", "json")  # what a report can be written as
-_LONGEST_WAIT = 1e9  # seconds, some thirty years
 _TWELVE = 12  # decimal places before and after the point beyond which a number is none that anybody wants
 _LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
 
@@ -105,19 +103,6 @@ def parse_count(text: str, option: str) -> int:
     if count is None or not 1 <= count <= _MOST:
         raise RequestError(f"{option} {shown(text)}: give a whole number from 1 to {_MOST:,}, such as 2.")
     return count
-
-
-def parse_seconds(text: str, option: str) -> float:
-    """Read a number of seconds: ``120`` or ``0.5``.
-
-    Raises:
-        RequestError: not a number above 0, or more than thirty years.
-    """
-    plain = decimal_text(text)
-    seconds = float(plain) if plain else math.nan
-    if not 0 < seconds <= _LONGEST_WAIT:
-        raise RequestError(f"{option} {shown(text)}: give a number of seconds above 0, such as 120.")
-    return seconds
 
 
 def parse_shard(text: str, option: str = "--shard") -> tuple[int, int]:

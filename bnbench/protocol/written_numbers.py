@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from bnbench.errors import RequestError
@@ -9,6 +10,7 @@ from bnbench.wording import shown
 
 LARGEST = 2**31 - 1  # no whole number that anybody wants is greater, and all of them fit 32 bits
 HIGHEST = 1e300  # nor any other number: beyond, products of it would be infinite
+_LONGEST_WAIT = 1e9  # seconds, some thirty years
 _LONGEST = 40  # letters of a number
 _WHOLE = re.compile(r"\s*([0-9]{1,10})\s*")
 _NUMBER = re.compile(r"\s*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?)\s*")
@@ -65,3 +67,16 @@ def parse_level(text: str, option: str) -> float | None:
     if text.strip() != "auto" and (level is None or not 0 <= level <= 1):
         raise RequestError(f"{option} {shown(text)}: give a grey from 0 (dark) to 1 (light), or auto.")
     return level
+
+
+def parse_seconds(text: str, option: str) -> float:
+    """Read a number of seconds: ``120`` or ``0.5``.
+
+    Raises:
+        RequestError: not a number above 0, or more than thirty years.
+    """
+    plain = decimal_text(text)
+    seconds = float(plain) if plain else math.nan
+    if not 0 < seconds <= _LONGEST_WAIT:
+        raise RequestError(f"{option} {shown(text)}: give a number of seconds above 0, such as 120.")
+    return seconds

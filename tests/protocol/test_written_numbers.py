@@ -26,12 +26,18 @@ from bnbench.protocol.parsing import (
     parse_level,
     parse_pair,
     parse_probs,
-    parse_seconds,
     parse_seeds,
     parse_shard,
 )
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.written_numbers import LARGEST, decimal_text, parse_number, parse_whole, whole_number
+from bnbench.protocol.written_numbers import (
+    LARGEST,
+    decimal_text,
+    parse_number,
+    parse_seconds,
+    parse_whole,
+    whole_number,
+)
 from bnbench.wording import shown
 
 PARSERS: tuple[Callable[[str, str], object], ...] = (
