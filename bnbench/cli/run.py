@@ -24,6 +24,7 @@ from bnbench.cli.options import (
     knob_options,
     machine_options,
 )
+from bnbench.errors import RequestError
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_folder, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES

@@ -23,7 +23,6 @@ from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_count,
     parse_counts,
-    parse_level,
     parse_pair,
     parse_probs,
     parse_seeds,
@@ -46,7 +45,6 @@ PARSERS: tuple[Callable[[str, str], object], ...] = (
     parse_size,
     parse_sizes,
     parse_counts,
-    parse_level,
     parse_count,
     parse_seconds,
     parse_shard,
