@@ -27,7 +27,7 @@ _ACCURACIES = "rocket_r"  # dark is a high accuracy
 _OUTER = 0.01  # share of pixels at either end that may lie beyond the scale of a loss
 _TICKS = (1, 10, 100, 0.1, 1_000, 0.01, 0.001, 10_000, 3, 30, 0.3, 300, 0.03)  # the first are wanted most
 _PANEL = 1.32  # inches: one picture's longer side
-_TITLE, _BAR, _EDGE, _GAP, _BETWEEN = 0.24, 0.40, 0.05, 0.06, 0.16  # inches
+_TITLE, _BAR, _EDGE, _GAP, _BETWEEN = 0.24, 0.40, 0.10, 0.06, 0.16  # inches
 
 
 class Scale(NamedTuple):
