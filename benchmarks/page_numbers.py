@@ -37,7 +37,7 @@ from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
 CONTRAST = "difference, trained pixels only"  # as the page's headline has it
-PAGES = (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(ROOT.glob("docs/*.md")))
 _OPENING, _CLOSING = "<!-- numbers\n", "<!-- end of numbers -->"
 _BLOCK = re.compile(rf"(?m:^)( *){_OPENING}(.*?)\n\1-->\n(?:(?!{_OPENING}).)*?\1{_CLOSING}", re.DOTALL)
 
@@ -114,6 +114,12 @@ def equal_loss_share(profile: str) -> str:
 def against_steps() -> str:
     """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
     return readings_as_markdown(settling_table(read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"])))
+
+
+def gpu_table() -> str:
+    """The table of ``nox -s gpu``, where one is committed."""
+    path = ROOT / "benchmarks" / "gpu.md"
+    return path.read_text().rstrip() if path.exists() else "Its table of a GPU is not committed yet."
 
 
 def signed(value: float) -> str:
@@ -197,6 +203,7 @@ def rendered(text: str) -> str:
         "equal_loss_share": equal_loss_share,
         "evidence": evidence,
         "fit_times": fit_times,
+        "gpu_table": gpu_table,
         "sweep_time": sweep_time,
         "unpublished_commits": unpublished_commits,
     }
