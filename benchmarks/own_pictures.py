@@ -1,6 +1,7 @@
 """Five pictures of bnbench's own, on which the profile ``picture`` was chosen, and how far it bends to each.
 
-    python benchmarks/own_pictures.py --side 24 --profile picture --steps 2000
+    python benchmarks/own_pictures.py --side 20 --knob steps=1500
+    python benchmarks/own_pictures.py --save pictures    # writes them as PNGs, for bnbench bend
 
 Accuracies are those on held-out training images, of the arm ``plain`` alone: nothing here looks at the difference
 between arms, or at the test images.
@@ -11,11 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from bnbench.inputs.data import load_data_of
 from bnbench.inputs.masks import Mask, is_trained
@@ -100,8 +103,14 @@ def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> tuple[float, float,
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="picture", show_default=True)
 @click.option("--pictures", default=",".join(PICTURES), show_default=True)
 @click.option("--knob", "knobs", multiple=True, metavar="NAME=VALUE", help="A knob to change; as often as is wanted.")
-def main(side: int, profile: str, pictures: str, knobs: Sequence[str]) -> None:
+@click.option("--save", type=click.Path(path_type=Path), help="Only write the pictures, as PNGs, into this folder.")
+def main(side: int, profile: str, pictures: str, knobs: Sequence[str], save: Path | None) -> None:
     """Bend the landscape to each picture, and print the accuracies."""
+    if save:
+        save.mkdir(parents=True, exist_ok=True)
+        for name, draw in PICTURES.items():
+            Image.fromarray(np.where(draw(side), 0, 255).astype(np.uint8)).save(save / f"{name}.png")
+        return
     torch.set_num_threads(1)
     changed = {name: _value(text) for name, text in (knob.split("=") for knob in knobs)}
     protocol = PROFILES[profile].with_knobs(**changed)

@@ -6,6 +6,11 @@ import re
 class RequestError(ValueError):
     """A request that cannot be met: one sentence that names the option, the value and the way out."""
 
+    @property
+    def as_command(self) -> str:
+        """The sentence as the command says it, with its options."""
+        return str(self.args[0]) if self.args else str(self)
+
 
 class KnobError(RequestError):
     """A knob that cannot have its value: Python reads ``learning_rate -1``, where the command has its option.

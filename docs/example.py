@@ -5,7 +5,8 @@
 #
 # This page is a script in cells, `docs/example.py`: run it whole with Python, or cell by cell in an editor that knows
 # `# %%` (VS Code, PyCharm, Spyder, Jupyter with jupytext). It bends the landscape of a small network of your own to a
-# letter, needs nothing that the package does not bring along, and leaves `letter.png`. The tests run it as it stands.
+# letter, needs nothing that the package does not bring along, and leaves `letter.png` and `ball.png`. The tests run it
+# as it stands.
 
 # %% [markdown]
 # ## Images and a picture
@@ -17,6 +18,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn
 import torch
 from torch import nn
 
@@ -143,6 +145,15 @@ for number, (is_ball, accuracy) in enumerate(zip(ball, inside, strict=True)):
     within, outside = accuracy[is_ball].mean(), accuracy[~is_ball].mean()
     print(f"slice {number}: {within:.2f} at its {is_ball.sum()} black pixels, {outside:.2f} at the others")
 
+figure, rows = plt.subplots(2, 6, figsize=(6.7, 2.4), layout="constrained")
+for slices, row, colours, title in ((ball, rows[0], "gray_r", "mask"), (inside, rows[1], "rocket_r", "test accuracy")):
+    for number, (picture, axes) in enumerate(zip(slices, row, strict=True)):
+        shown = axes.imshow(picture, cmap=seaborn.color_palette(colours, as_cmap=True), vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[], title=f"slice {number}" if slices is ball else "")
+    row[0].set_ylabel(title)
+    figure.colorbar(shown, ax=list(row), ticks=[0, 1])
+figure.savefig("ball.png", dpi=150)
+
 # %% [markdown]
 # ```text
 # slice 0: 0.82 at its 4 black pixels, 0.18 at the others
@@ -152,6 +163,10 @@ for number, (is_ball, accuracy) in enumerate(zip(ball, inside, strict=True)):
 # slice 4: 0.79 at its 16 black pixels, 0.18 at the others
 # slice 5: 0.78 at its 4 black pixels, 0.15 at the others
 # ```
+#
+# ![The six slices of a ball, and the accuracy in each of them](figures/ball.png)
+#
+# *The six slices of the space: above the ball, below the test accuracy after 200 steps.*
 #
 # One direction makes a line, and its mask has one axis; four directions take a mask of four. Sweeps and their reports
 # know pictures alone.

@@ -116,7 +116,7 @@ PARTS = {
     "pages": Part(
         (
             *("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "bnbench/sweep/*.py", "bnbench/evaluate/*.py"),
-            "bnbench/interactive/*.py",
+            *("bnbench/interactive/*.py", "bnbench/bend/**/*.py"),
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),
@@ -125,8 +125,19 @@ PARTS = {
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
             *("tests/synthetic.py", "tests/report/test_report.py", "tests/report/test_figures.py"),
+            *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
         ),
-        tests=("tests/report/test_report.py", "tests/report/test_figures.py"),
+        tests=(
+            *("tests/report/test_report.py", "tests/report/test_figures.py"),
+            *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
+        ),
+    ),
+    "statistics": Part(
+        (
+            "bnbench/stats/*.py",
+            *(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
+        ),
+        tests=tuple(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
     ),
     "browser": Part(
         ("bnbench/report/**/*", "tests/browser.py", "tests/synthetic.py", "tests/report/test_page.py"),

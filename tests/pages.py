@@ -51,6 +51,7 @@ _MASKS = (
     (r"difference none NUMBER|difference( batch:64| recalibrate:512) NUMBER, recalibrate:512 NUMBER", "DIFFERENCES"),
 )
 _SMALL = {"mask_size": (4, 4), "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 3}  # a page's own sweep
+_SMALL |= {"widths": (2,), "strides": (2,)}
 _TASK = {"SLURM_ARRAY_TASK_ID": "3", "PBS_ARRAY_INDEX": "3"}  # what a cluster tells a task of an array
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _SESSIONS = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
-from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.inputs.masks import is_trained, mask_of
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
@@ -89,7 +89,7 @@ def made_up_fit(key: FitKey, protocol: Protocol, provenance: dict[str, Any]) -> 
 
 
 def _landscape(key: FitKey, protocol: Protocol, generator: np.random.Generator) -> pd.DataFrame:
-    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
+    mask = mask_of(key.p, key.seed, protocol.mask)
     black, white, blur = LEVELS.get(key.arm, FRESH)
     low, high = np.quantile(soft := gaussian_filter(mask.astype(float), blur), [0.02, 0.98])
     share = np.clip((soft - low) / (high - low), 0, 1)

@@ -19,7 +19,7 @@ def is_from_outside(error: BaseException) -> bool:
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return an error of foreign code in words, whatever it does when it is asked for them."""
     try:
         text = str(error)
@@ -31,10 +31,10 @@ def said(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error of foreign code says."""
-    return (said(error).splitlines() or [""])[0]
+    return (error_text(error).splitlines() or [""])[0]
 
 
-def named(names: list[str]) -> str:
+def first_three(names: list[str]) -> str:
     """Return some names as a list, the first three of them."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

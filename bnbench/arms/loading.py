@@ -15,7 +15,7 @@ from types import CodeType, ModuleType
 
 from torch import nn
 
-from bnbench.arms.foreign_errors import first_line, is_from_outside, named
+from bnbench.arms.foreign_errors import first_line, first_three, is_from_outside
 from bnbench.errors import ArmError
 from bnbench.process.descriptors import stdout_to_stderr
 from bnbench.process.python_state import read_start
@@ -120,7 +120,7 @@ def use_module_path(arm: str) -> None:
 
 
 @contextmanager
-def guest(arm: str) -> Iterator[None]:
+def foreign_code(arm: str) -> Iterator[None]:
     """Let an arm's own code run in the block; what it has set for this process is put back afterwards.
 
     Raises:
@@ -143,12 +143,12 @@ def guest(arm: str) -> Iterator[None]:
         raise ArmError(f"--arms {arm} cannot be used: its code raised {first_line(raised)}.") from raised
     if spoilt:
         raise ArmError(
-            f"--arms {arm} replaces what every other arm uses, too: {named(spoilt)}; subclass it, or use a copy."
+            f"--arms {arm} replaces what every other arm uses, too: {first_three(spoilt)}; subclass it, or use a copy."
         )
 
 
 @contextmanager
-def at_home(arm: str) -> Iterator[None]:
+def with_module_path(arm: str) -> Iterator[None]:
     """Let an arm's modules be found in the block; what it sets is put back, but for its streams of random numbers."""
     with stdout_to_stderr():
         before = read_settings(with_streams=False)
@@ -164,7 +164,7 @@ def _loaded(arm: str) -> _Loaded:
     known = _LOADED.get(name)
     if known is None or sys.modules.get(name) is not known.module:
         try:
-            with guest(arm):
+            with foreign_code(arm):
                 known = _import(name)
         except ArmError:
             raise

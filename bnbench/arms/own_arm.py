@@ -15,7 +15,7 @@ from torch import nn
 
 from bnbench.arms.checks import check_arm
 from bnbench.arms.foreign_errors import first_line
-from bnbench.arms.loading import at_home, factory_of, guest, use_module_path
+from bnbench.arms.loading import factory_of, foreign_code, use_module_path, with_module_path
 from bnbench.arms.networks import Factory, arm_factory
 from bnbench.arms.scales import Constants, reparametrize
 from bnbench.errors import ArmError
@@ -33,7 +33,7 @@ def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network:
     if not is_own_arm(arm):
         return arm_factory(arm, image_shape, classes, network)
     factory = partial(_made, arm, factory_of(arm), image_shape, classes)
-    with guest(arm):
+    with foreign_code(arm):
         use_module_path(arm)
         constants = check_arm(arm, factory, image_shape, classes)
     return partial(_reparametrized, factory, constants)
@@ -41,7 +41,7 @@ def load_arm(arm: str, image_shape: tuple[int, int, int], classes: int, network:
 
 def _made(arm: str, factory: Callable[..., object], image_shape: tuple[int, int, int], classes: int) -> nn.Module:
     try:
-        with at_home(arm):
+        with with_module_path(arm):
             module = factory(image_shape, classes)
     except (Exception, SystemExit) as error:
         advice = "" if _takes_two(factory) else "; make it accept image shape and number of classes"

@@ -15,8 +15,8 @@ from bnbench.bend.files import VALUES, Bent, write_bent
 from bnbench.bend.request import BendRequest
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import is_trained
-from bnbench.mpo.fit import TraceRow
 from bnbench.mpo.images import Images
+from bnbench.mpo.trace import TraceRow
 from bnbench.results import layout
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.results.planes import save_plane

@@ -17,7 +17,7 @@ from bnbench.bend.request import BendRequest
 from bnbench.bend.strip import draw_strip
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
-from bnbench.mpo.fit import DivergedError, TraceRow
+from bnbench.mpo.trace import DivergedError, TraceRow
 from bnbench.report.figures.style import print_style, save
 from bnbench.results.claims import claim
 from bnbench.results.layout import write_atomically

@@ -19,7 +19,7 @@ from bnbench.bend.files import Bent
 from bnbench.bend.request import BendRequest
 from bnbench.bend.strip import ACCURACY, quantities, scale_of
 from bnbench.protocol.profiles import title
-from bnbench.wording import counted, duration, plain_number
+from bnbench.wording import duration, plain_number
 
 _COLOURS = 64  # of a scale
 _DIGITS = 4  # of a value
@@ -44,7 +44,7 @@ def page(request: BendRequest, bents: Sequence[Bent], animation: bytes | None) -
     )
     return environment.get_template("page.html").render(
         name=request.name,
-        about=f"{rows}×{columns} pixels, {counted(int(request.mask.sum()), 'pixel')} of them black; "
+        about=f"{rows}×{columns} pixels, {int(request.mask.sum()):,} of them black; "
         f"{title(request.protocol)}; seed {request.seed}.",
         rows=[_row(bent) for bent in bents],
         split=split,

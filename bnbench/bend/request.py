@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bnbench.arms.loading import arm_source
+from bnbench.inputs.datasets import ImageArrays
 from bnbench.inputs.masks import Mask
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
@@ -56,16 +58,24 @@ class BendRequest:
         return digest.hexdigest()[:16]
 
 
-def fitted_protocol(protocol: Protocol, mask: Mask, image_side: int | None = None) -> Protocol:
+def fitted_protocol(protocol: Protocol, mask: Mask, images: ImageArrays | None = None) -> Protocol:
     """Return a protocol for a picture: its mask has the picture's size.
 
     Args:
         protocol: a profile, with knobs changed or not.
         mask: the picture, shape (rows, columns).
-        image_side: pixels along the longer side of the images of another data set than the profile's: they are pooled
-            until at most eight are left, as the profile's digits have. None leaves the protocol's pooling.
+        images: those of another data set than the profile's, to which it is fitted: they are pooled until no side has
+            more than eight pixels, as the profile's digits have, and where they are few no more are measured on or
+            held out than there are. None where the protocol names the images that it was made for.
     """
     sized = protocol.with_knobs(mask_size=mask.shape)
-    if image_side is None:
+    if images is None:
         return sized
-    return replace(sized, data=replace(sized.data, pool=max(1, -(-image_side // _LARGEST_SIDE))))
+    (pixels, labels), (_, test_labels), _ = images
+    held_out = min(sized.data.held_out, len(labels) // 5)
+    return sized.with_knobs(
+        pool=max(1, math.ceil(max(pixels.shape[-2:]) / _LARGEST_SIDE)),
+        held_out=held_out,
+        test_images=min(sized.measurement.test_images, len(test_labels)),
+        train_images=min(sized.measurement.train_images, len(labels) - held_out),
+    )

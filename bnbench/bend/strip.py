@@ -14,7 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from bnbench.bend.files import Bent
@@ -25,7 +25,7 @@ ACCURACY = "test_accuracy"
 _LOSSES = "mako"  # of seaborn: dark is a low loss
 _ACCURACIES = "rocket_r"  # dark is a high accuracy
 _OUTER = 0.01  # share of pixels at either end that may lie beyond the scale of a loss
-_TICKS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 1000)
+_TICKS = (1, 10, 100, 0.1, 1_000, 0.01, 0.001, 10_000, 3, 30, 0.3, 300, 0.03)  # the first are wanted most
 _PANEL = 1.32  # inches: one picture's longer side
 _TITLE, _BAR, _EDGE, _GAP, _BETWEEN = 0.24, 0.40, 0.05, 0.06, 0.16  # inches
 
@@ -149,11 +149,20 @@ def _bar(drawing: Drawing, left: float, width: float, scale: Scale, threshold: f
     bar.outline.set_linewidth(0.5)
     axes.tick_params(pad=1.5, length=2)
     if threshold is None:
+        bar.long_axis.set_major_locator(MaxNLocator(4))
+        bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         return
-    low, high = float(scale.norm.vmin or 0), float(scale.norm.vmax or 1)
-    apart = math.log(high / low) / 6
-    ticks = [tick for tick in _TICKS if low <= tick <= high and abs(math.log(tick / threshold)) > apart]
-    bar.long_axis.set_major_locator(FixedLocator([*ticks, threshold]))
+    bar.long_axis.set_major_locator(FixedLocator(_ticks(scale, threshold)))
     bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.long_axis.set_minor_locator(NullLocator())
     axes.axvline(threshold, color="#ff5a36", linewidth=1.4)
+
+
+def _ticks(scale: Scale, threshold: float) -> list[float]:
+    """Where a loss's bar has numbers: at the threshold, and elsewhere wherever another one has room."""
+    low, high = float(scale.norm.vmin or 0), float(scale.norm.vmax or 1)
+    apart, ticks = math.log(high / low) / 6, [threshold]
+    for tick in _TICKS:
+        if low <= tick <= high and all(abs(math.log(tick / other)) >= apart for other in ticks):
+            ticks.append(tick)
+    return ticks

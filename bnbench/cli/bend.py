@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bnbench.cli.options import ARMS, COUNT, FOLDER, SECONDS, Text, image_options, integer
+from bnbench.cli.options import ARMS, COUNT, FOLDER, SECONDS, Text, chosen_data, data_option, image_options, integer
 from bnbench.errors import RequestError
-from bnbench.protocol.datasets import DATASETS
-from bnbench.protocol.parsing import parse_level
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.written_numbers import parse_level
 
 if TYPE_CHECKING:
     from bnbench.inputs.masks import Mask
@@ -47,12 +46,6 @@ _LARGEST_SIZE = 1_000
     show_default=True,
     help=f"{', '.join(BUILT_IN)} or package.module:factory; several stand side by side.",
 )
-@click.option(
-    "--data",
-    "dataset",
-    type=click.Choice(list(DATASETS)),
-    help="Data set; pooled to 8×8 or less in the profile picture.  [default: the profile's]",
-)
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="picture", show_default=True, help="Protocol.")
 @click.option("--steps", type=integer(1), help="Training steps.  [default: the profile's]")
 @click.option("--seed", type=integer(1, 2**31 - 1), default=1, show_default=True, help="Of weights and order.")
@@ -65,6 +58,7 @@ _LARGEST_SIZE = 1_000
 @click.option(
     "--checkpoint-every", type=SECONDS, default=30.0, show_default=True, help="Seconds between two checkpoints."
 )
+@data_option
 @image_options
 def bend(
     picture: Path | None,
@@ -73,7 +67,7 @@ def bend(
     threshold: float | None,
     invert: bool,
     arms: tuple[str, ...],
-    dataset: str | None,
+    data: tuple[str, Path | None] | None,
     profile: str,
     steps: int | None,
     seed: int,
@@ -97,15 +91,15 @@ def bend(
     from bnbench.bend.bend import bend as bend_to
     from bnbench.bend.request import BendRequest, fitted_protocol
     from bnbench.cli.bend_messages import BendMessages
-    from bnbench.inputs.data import load_data_of
+    from bnbench.inputs.data import load_data
     from bnbench.inputs.datasets import read_dataset
     from bnbench.sweep.devices import parse_devices
 
+    dataset, data_folder = chosen_data(data, None, data_folder)
     changed = {name: value for name, value in (("dataset", dataset), ("steps", steps)) if value is not None}
     protocol = fitted_protocol(PROFILES[profile].with_knobs(**changed), mask)
     if profile == "picture" and protocol.data.dataset != PROFILES[profile].data.dataset:
-        images = read_dataset(protocol.data.dataset, data_folder, download).train[0]
-        protocol = fitted_protocol(protocol, mask, max(images.shape[-2:]))
+        protocol = fitted_protocol(protocol, mask, read_dataset(protocol.data.dataset, data_folder, download))
     name = picture.name if picture else str(text)
     request = BendRequest(
         name,
@@ -119,9 +113,9 @@ def bend(
         threads,
         checkpoint_every,
     )
-    data = load_data_of(protocol, data_folder, download)
+    images = load_data(protocol.data, protocol.measurement, data_folder, download)
     with BendMessages() as messages:
-        bend_to(request, data, messages)
+        bend_to(request, images, messages)
 
 
 def _mask(picture: Path | None, text: str | None, size: int, level: float | None, *, invert: bool) -> Mask:

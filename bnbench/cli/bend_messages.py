@@ -15,7 +15,7 @@ from bnbench.bend.files import Bent
 from bnbench.bend.request import BendRequest
 from bnbench.bend.strip import ACCURACY
 from bnbench.cli.options import say
-from bnbench.mpo.fit import TraceRow
+from bnbench.mpo.trace import TraceRow
 from bnbench.protocol.profiles import title
 from bnbench.wording import counted, percent, plan_time
 

@@ -54,7 +54,7 @@ def _read(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> 
                 stored["out"] = str(folder)
             ctx.default_map = stored
         except RequestError as error:
-            raise RequestError(f"--config {error}") from error
+            raise RequestError(f"--config {error.as_command}") from error
     return path
 
 
@@ -63,7 +63,7 @@ def _naming_the_file(ctx: click.Context) -> Iterator[None]:
     try:
         yield
     except (RequestError, click.ClickException) as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        message = error.format_message() if isinstance(error, click.ClickException) else error.as_command
         option = re.search(r"--([a-z-]+)", message)
         name = option[1].replace("-", "_") if option else ""
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT_MAP:

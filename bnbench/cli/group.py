@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         say(f"bnbench: {error.format_message()}")
         code = 2
     except RequestError as error:
-        say(f"bnbench: {error}")
+        say(f"bnbench: {error.as_command}")
         code = 2
     except BrokenPipeError:  # whoever read it has closed it, such as head
         drop_output()

@@ -29,12 +29,14 @@ class JsonLines(Messages):
         how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk}
         click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
 
-    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
-        """Print the plans of all mask sizes together."""
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
+        """Print the plans of all mask sizes or pictures together."""
         plans = [swept.plan for swept in planned]
         counts = {name: sum(len(getattr(plan, name)) for plan in plans) for name in ("done", "failed", "to_run")}
         folders = [str(plan.folder) for plan in plans]
-        click.echo(json.dumps({"mask_sizes": len(plans), "folders": folders, **counts, "seconds": seconds}))
+        click.echo(
+            json.dumps({f"{what.replace(' ', '_')}s": len(plans), "folders": folders, **counts, "seconds": seconds})
+        )
 
     def run_through(self, runner: Runner) -> list[Outcome]:
         """Run the sweep, and print each fit as it ends."""

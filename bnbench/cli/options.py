@@ -43,7 +43,7 @@ class Text(click.ParamType[Any]):
         try:
             return self.parse(value, option) if isinstance(value, str) else value
         except RequestError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(error.as_command) from error
 
 
 class Arms(Text):
@@ -81,7 +81,7 @@ _MACHINE = (
     click.option(
         "--per-device",
         type=COUNT,
-        help="Fits at once on each device.  [default: 1; on the CPU, one a core]",
+        help="Fits at once on each device.  [default: measured on a GPU; on the CPU, one a core]",
     ),
     click.option("--jobs", type=COUNT, help="Fits at once, all devices together."),
     click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),

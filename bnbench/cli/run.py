@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bnbench.cli.config import ConfiguredCommand, config_option
 from bnbench.cli.options import (
@@ -23,11 +24,11 @@ from bnbench.cli.options import (
     knob_options,
     machine_options,
 )
-from bnbench.errors import KnobError, RequestError
+from bnbench.errors import RequestError
 from bnbench.protocol.measured_steps import MeasuredSteps
-from bnbench.protocol.parsing import parse_probs, parse_seeds
+from bnbench.protocol.parsing import parse_folder, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid, Protocol
+from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends import BACKENDS, make_backend
 
 
@@ -42,6 +43,11 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
 )
 @arms_option
+@click.option(
+    "--mask",
+    type=Text("PATH", parse_folder),
+    help="Picture in place of random masks, or a folder of pictures; the longer side comes from --mask-size.",
+)
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
 @data_option
@@ -86,6 +92,7 @@ def run(
     probs: tuple[float, ...],
     seeds: tuple[int, ...],
     arms: tuple[str, ...],
+    mask: Path | None,
     out: Path | None,
     devices: str,
     per_device: int | None,
@@ -110,7 +117,7 @@ def run(
     dry_run: bool,
     **knobs: Any,
 ) -> None:
-    """Fit planes to seeded random masks and measure their landscapes.
+    """Fit planes to seeded random masks, or to pictures, and measure their landscapes.
 
     Finished fits are kept, and a fit that was cut off goes on from its last checkpoint: the same command goes
     on where it was stopped. Every option below --dry-run changes the profile's protocol; its results then go
@@ -121,7 +128,7 @@ def run(
     from bnbench.sweep.execution import Execution
     from bnbench.sweep.messages import Messages
     from bnbench.sweep.request import SweepRequest
-    from bnbench.sweep.sizes import run_sizes
+    from bnbench.sweep.sizes import run_pictures, run_sizes
     from bnbench.sweep.sweep import run_sweep
 
     knobs["dataset"], data_folder = chosen_data(data, knobs["dataset"], data_folder)
@@ -134,11 +141,15 @@ def run(
         measure_at=measure_at,
         fit_timeout=fit_timeout,
     )
+    if mask:
+        knobs["picture"] = None  # that of a --config gives way
+    if mask and click.get_current_context().get_parameter_source("probs") is ParameterSource.COMMANDLINE:
+        raise RequestError(f"--mask {mask} and --probs: a picture has a share of black pixels of its own; give one.")
     sizes = knobs.pop("mask_size") or (PROFILES[profile].mask.mask_size,)
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
     request = SweepRequest(
-        _protocol_of(profile, {name: value for name, value in knobs.items() if value is not None}),
+        PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
         Grid(arms, probs, seeds),
         out,
         execution,
@@ -151,18 +162,16 @@ def run(
     )
     listener = JsonLines() if as_json else Messages()
     place = make_backend(backend, scheduler)
-    if len(sizes) == 1:
+    if mask:
+        if len(sizes) > 1:
+            raise RequestError(f"--mask {mask} and several --mask-size; give one, the longer side of the picture.")
+        from bnbench.inputs.pictures import read_pictures  # Pillow and matplotlib, which random masks do without
+
+        ended = list(run_pictures(request, read_pictures(mask, max(sizes[0])), place, listener).values())
+    elif len(sizes) == 1:
         ended = [run_sweep(request, place, listener)]
     else:
         ended = list(run_sizes(request, sizes, place, listener).values())
     is_lost = isinstance(listener, JsonLines) and listener.is_lost
     if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
         sys.exit(1)
-
-
-def _protocol_of(profile: str, knobs: dict[str, Any]) -> Protocol:
-    """Return a profile with some knobs changed; what is wrong with one names its option."""
-    try:
-        return PROFILES[profile].with_knobs(**knobs)
-    except KnobError as error:
-        raise RequestError(error.args[0]) from error

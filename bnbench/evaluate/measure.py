@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from bnbench.arms.foreign_errors import first_line
-from bnbench.arms.loading import guest
+from bnbench.arms.loading import foreign_code
 from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.evaluate.plan import EvaluationRequest, PlaneTask
@@ -72,7 +72,7 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     """Measure one stored plane and write its files; whatever goes wrong becomes a sentence."""
     start = time.perf_counter()
     try:
-        with lease(request.execution.slots, leases) as slot, guest(task.key.arm):
+        with lease(request.execution.slots, leases) as slot, foreign_code(task.key.arm):
             differences = _measure_and_write(task, request, slot.device)
         return Evaluated(task.key, differences, time.perf_counter() - start)
     except RequestError as error:

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnbench.inputs.seeds import seed_sequence
+from bnbench.protocol.picture_text import picture_bits, picture_text
+from bnbench.protocol.protocol import Protocol
+from bnbench.protocol.sections import MaskProtocol
 
 Mask = NDArray[np.bool_]
 _SINGLE_PRECISION = 1e-3  # thousandths by which a p in 32 bits, or a step of linspace, may be off
@@ -59,6 +62,29 @@ def draw_mask(p: float, seed: int, shape: Sequence[int], kind: str = "random") -
             f"the mask of p={p:g}, seed {seed} came out all {colour} at {_times(shape)}; use a larger mask."
         )
     return mask
+
+
+def mask_of(p: float, seed: int, asked: MaskProtocol) -> Mask:
+    """Return the mask that a protocol asks for: its picture, or else one that is drawn, see :func:`draw_mask`."""
+    if not asked.picture:
+        return draw_mask(p, seed, asked.mask_size, asked.mask_kind)
+    bits = np.frombuffer(picture_bits(asked.picture), np.uint8)
+    mask: Mask = np.unpackbits(bits, count=math.prod(asked.mask_size)).astype(bool).reshape(asked.mask_size)
+    return mask
+
+
+def with_picture(protocol: Protocol, name: str, mask: Mask) -> Protocol:
+    """Return a protocol whose mask is a picture, under a name; the picture is part of its hash, and the name is not.
+
+    Raises:
+        RequestError: the protocol asks for framed masks.
+    """
+    return protocol.with_knobs(mask_size=mask.shape, picture=picture_text(name, np.packbits(mask).tobytes()))
+
+
+def black_share(mask: Mask) -> float:
+    """Return the share of a picture's pixels that are black, in thousandths: where a fit's key has p."""
+    return min(max(round(1000 * float(mask.mean())), 1), 999) / 1000
 
 
 def _permille(p: object) -> int:

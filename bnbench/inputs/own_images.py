@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from bnbench.inputs.image_files import Arrays, DataError
 from bnbench.inputs.image_folders import read_image_folders
 from bnbench.inputs.npz_files import read_npz
 from bnbench.inputs.seeds import seed_sequence
+from bnbench.protocol.datasets import DATASETS, OWN
 
 _TEST_SHARE = 5  # where there is no test set, one image in so many of each class becomes one
 _MOST_CLASSES = 10_000
@@ -44,6 +46,12 @@ def read_own_images(path: Path | None) -> tuple[Arrays, Arrays]:
 
 
 def _read(path: Path) -> tuple[Arrays, Arrays | None]:
+    if not os.path.lexists(path):
+        known = [name for name in DATASETS if name != OWN]
+        raise DataError(
+            f"--data {path}: there is no such folder or file, and no data set is called so; give a folder of images, a "
+            f".npz file, or {', '.join(known[:-1])} or {known[-1]}."
+        )
     if path.suffix.lower() == ".npz" and not path.is_dir():
         return read_npz(path)
     try:

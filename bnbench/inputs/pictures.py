@@ -16,8 +16,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from bnbench.errors import RequestError
 from bnbench.inputs.masks import Mask, OneColourError, picture_to_mask
 from bnbench.process.reading import read_file, reason_of
+from bnbench.protocol.picture_text import picture_name, picture_text
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")  # as Pillow calls them
+_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 SIZE = 50  # pixels of the longer side, as the paper's icons have
 _LARGEST_FILE = 2**28  # bytes
 _LARGEST = 64_000_000  # pixels that are decoded at once, of four bytes each
@@ -65,6 +67,31 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     except Exception as error:  # a decoder may raise anything over damaged bytes
         raise PictureError(f"{path} {_why_unread(content, error)}") from error
     return _mask(str(path), picture, level, invert=invert)
+
+
+def read_pictures(path: Path, size: int = SIZE) -> dict[str, Mask]:
+    """Read a picture, or every picture in a folder, by the name of its file without the ending.
+
+    Args:
+        path: a picture's file, or a folder of such files; what is hidden, and what has another ending, is left out.
+        size: as in :func:`read_picture`.
+
+    Raises:
+        PictureError: as :func:`read_picture`; or the folder holds no picture, or two of one name.
+    """
+    if not path.is_dir():
+        return {picture_name(picture_text(path.stem, b"")): read_picture(path, size)}
+    found: dict[str, Mask] = {}
+    for file in sorted(path.iterdir()):
+        if file.suffix.lower() not in _ENDINGS or file.name.startswith("."):
+            continue
+        name = picture_name(picture_text(file.stem, b""))
+        if name in found:
+            raise PictureError(f"{path} holds two pictures that are called {name}; give each a name of its own.")
+        found[name] = read_picture(file, size)
+    if not found:
+        raise PictureError(f"{path} holds no picture; give a folder of PNG, JPEG, GIF or WebP files.")
+    return found
 
 
 def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:

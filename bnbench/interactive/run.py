@@ -74,7 +74,7 @@ def run(
         backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
             :class:`Inline`. With ``dask`` a script has to call this below ``if __name__ == "__main__":``.
         devices: ``auto``, ``cpu``, ``cuda:*``, or names of devices, each as often as it has slots.
-        per_device: fits at once on each device; by default one, and on the CPU one a core.
+        per_device: fits at once on each device; by default measured on a GPU, and on the CPU one a core.
         jobs: fits at once, all devices together.
         threads: processor threads of each fit.
         data: images to fit: a data set's name, or your own: a folder of images or IDX files, or a ``.npz`` file.

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from bnbench.mpo.following_relu import Call, FollowingReLUs
 from bnbench.mpo.side_by_side import normalize_side_by_side
-from bnbench.mpo.windows import Geometry
+from bnbench.mpo.windows import Asked, Geometry, Gradients
 
 Pair = tuple[int, int]
 
@@ -24,16 +25,19 @@ Pair = tuple[int, int]
 class Kernels(Protocol):
     """What computes convolutions of P networks; shapes as in :class:`~bnbench.mpo.windows.Windows`."""
 
+    @property
+    def relus(self) -> FollowingReLUs | None:
+        """Which convolutions are computed with the ReLU that follows them; None of kernels that leave it to torch."""
+
     def forward(
-        self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry
+        self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, relu: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the next maps, and what the backward pass can use beside them."""
+        """Return the next maps, (P, B, H', W', O), and what the backward pass can use."""
 
-    def of_maps(self, upstream: Tensor, weights: Tensor, size: Pair, geometry: Geometry) -> Tensor:
-        """Return the gradient with respect to the maps."""
-
-    def of_weights(self, upstream: Tensor, maps: Tensor, windows: Tensor | None, geometry: Geometry) -> Tensor:
-        """Return the gradient with respect to the weights."""
+    def gradients(
+        self, upstream: Tensor, maps: Tensor, weights: Tensor, kept: Tensor | None, geometry: Geometry, asked: Asked
+    ) -> Gradients:
+        """Return the gradients with respect to maps, weights and bias."""
 
 
 class _Together(torch.autograd.Function):
@@ -41,28 +45,28 @@ class _Together(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, kernels: Kernels
+        ctx: Any,
+        maps: Tensor,
+        weights: Tensor,
+        bias: Tensor | None,
+        geometry: Geometry,
+        kernels: Kernels,
+        relu: bool,
     ) -> Tensor:
-        result, windows = kernels.forward(maps, weights, bias, geometry)
-        needs_windows = ctx.needs_input_grad[1]
-        ctx.save_for_backward(maps, weights, windows if needs_windows else None)
+        result, kept = kernels.forward(maps, weights, bias, geometry, relu)
+        ctx.save_for_backward(maps, weights, kept if any(ctx.needs_input_grad) else None)
         ctx.geometry, ctx.kernels = geometry, kernels
         return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        maps, weights, windows = ctx.saved_tensors
-        upstream, needs = upstream.contiguous(), ctx.needs_input_grad
-        of_maps = of_weights = of_bias = None
-        if needs[0]:
-            of_maps = ctx.kernels.of_maps(upstream, weights, (maps.shape[2], maps.shape[3]), ctx.geometry)
-            of_maps = of_maps if len(of_maps) == len(maps) else of_maps.sum(0, keepdim=True)
-        if needs[1]:
-            of_weights = ctx.kernels.of_weights(upstream, maps, windows, ctx.geometry)
-        if needs[2]:
-            of_bias = upstream.sum((1, 2, 3))
-        return of_maps, of_weights, of_bias, None, None
+        maps, weights, kept = ctx.saved_tensors
+        asked = ctx.needs_input_grad[:3]
+        of_maps, *others = ctx.kernels.gradients(upstream.contiguous(), maps, weights, kept, ctx.geometry, asked)
+        if of_maps is not None and len(of_maps) > len(maps):
+            of_maps = of_maps.sum(0, keepdim=True)
+        return of_maps, *others, None, None, None
 
 
 class _OfOneNetwork(torch.autograd.Function):
@@ -72,20 +76,22 @@ class _OfOneNetwork(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, kernels: Kernels) -> Tensor:
-        return _as_torch_does(geometry, maps, weights, bias)
+    def forward(
+        maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, kernels: Kernels, relu: bool
+    ) -> Tensor:
+        return _as_torch_does(geometry, relu, maps, weights, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        maps, weights, bias, ctx.geometry, _ = inputs
+        maps, weights, bias, ctx.geometry, _, ctx.relu = inputs
         ctx.save_for_backward(maps, weights, bias)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         given = [value for value in ctx.saved_tensors if value is not None]
-        pull_back = torch.func.vjp(partial(_as_torch_does, ctx.geometry), *given)[1]
+        pull_back = torch.func.vjp(partial(_as_torch_does, ctx.geometry, ctx.relu), *given)[1]
         gradients = pull_back(upstream)
-        return (*gradients, *[None] * (5 - len(gradients)))
+        return (*gradients, *[None] * (6 - len(gradients)))
 
     @staticmethod
     def vmap(
@@ -96,12 +102,13 @@ class _OfOneNetwork(torch.autograd.Function):
         bias: Tensor | None,
         geometry: Geometry,
         kernels: Kernels,
+        relu: bool,
     ) -> tuple[Tensor, int]:
         networks = info.batch_size
         own = maps.unsqueeze(0) if in_dims[0] is None else maps.movedim(in_dims[0], 0)
         own_weights = _for_each(weights, in_dims[1], networks)
         own_bias = None if bias is None else _for_each(bias, in_dims[2], networks)
-        result = _Together.apply(own.movedim(2, -1), own_weights, own_bias, geometry, kernels)
+        result = _Together.apply(own.movedim(2, -1), own_weights, own_bias, geometry, kernels, relu)
         return result.movedim(-1, 2), 0
 
 
@@ -109,14 +116,17 @@ def _for_each(value: Tensor, axis: int | None, networks: int) -> Tensor:
     return value.expand(networks, *value.shape) if axis is None else value.movedim(axis, 0)
 
 
-def _as_torch_does(geometry: Geometry, maps: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+def _as_torch_does(geometry: Geometry, relu: bool, maps: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
     (top, left), (bottom, right) = geometry.before, geometry.after
     padded = F.pad(maps, (left, right, top, bottom))
-    return F.conv2d(padded, weights, bias, geometry.stride, 0, geometry.dilation)
+    result = F.conv2d(padded, weights, bias, geometry.stride, 0, geometry.dilation)
+    return F.relu(result) if relu else result
 
 
 class Convolutions(TorchFunctionMode):
-    """Within, convolutions under ``vmap`` are those of all networks at once; what does not fit goes its old way.
+    """Within, in one call of a module, convolutions under ``vmap`` are those of all networks at once.
+
+    What does not fit goes its old way.
 
     Args:
         kernels: what computes them.
@@ -125,12 +135,20 @@ class Convolutions(TorchFunctionMode):
     def __init__(self, kernels: Kernels) -> None:
         super().__init__()
         self.kernels = kernels
+        self._call = Call(kernels.relus)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call] # torch leaves it without types
+        if kind is None:
+            self._call.end()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute a convolution by the kernels, normalize maps as they lie, and call anything else."""
         given = kwargs or {}
+        if (computed := self._call.after_relu(func, args, given)) is not None:
+            return computed
         if func is torch.conv2d and (fitting := _fitting(*args, **given)):
-            return _OfOneNetwork.apply(*fitting, self.kernels)
+            return self._call.add(_OfOneNetwork.apply(*fitting, self.kernels, self._call.has_relu))
         if func is F.batch_norm and (normalized := _own_statistics(*args, **given)):
             return normalize_side_by_side(*normalized, channels_last=True)
         if func is normalize_side_by_side:

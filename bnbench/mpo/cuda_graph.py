@@ -51,10 +51,10 @@ def record_graph(work: Work, device: torch.device) -> Recording:
         except BaseException:
             _clear_away(pool, beside, device)
             raise
-    return _launcher(graph), values
+    return _launcher(graph, device), values
 
 
-def _launcher(graph: torch.cuda.CUDAGraph) -> Callable[[], None]:
+def _launcher(graph: torch.cuda.CUDAGraph, device: torch.device) -> Callable[[], None]:
     """Return what launches a graph; it waits, without using the processor, while too many launches are under way."""
     turns = cycle([torch.cuda.Event(blocking=True) for _ in range(_AHEAD)])
 
@@ -62,7 +62,7 @@ def _launcher(graph: torch.cuda.CUDAGraph) -> Callable[[], None]:
         earlier = next(turns)
         earlier.synchronize()  # at once where it was never recorded
         graph.replay()
-        earlier.record()
+        earlier.record(torch.cuda.current_stream(device))  # of this GPU, whichever is the current one
 
     return launch
 

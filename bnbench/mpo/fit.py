@@ -106,9 +106,10 @@ class Fit:
         if not (self.whole and self.whole.advance()):
             self._advance_alone()
         self.step += 1
-        every = max(1, self.training.steps // 100)
-        if self.step % every == 0 or self.is_done:
-            self._close_row(self.step - (self.rows[-1].step if self.rows else 0))
+        if self.step % max(1, self.training.steps // 100) == 0 or self.is_done:
+            means = (self.sums / (self.step - (self.rows[-1].step if self.rows else 0))).tolist()
+            self.sums.zero_()
+            self.rows.append(finite_row((self.step, *means, self.plane.scale.item(), self.rates_at(self.step - 1)[0])))
 
     def _advance_alone(self) -> None:
         """Take a step that no recording takes."""
@@ -171,11 +172,11 @@ class Fit:
             return self.image_cycle.draw(count)
         return self.image_cycle.draw(pixels * count).view(pixels, count)
 
-    def _close_row(self, steps: int) -> None:
-        means = (self.sums / steps).tolist()
-        self.sums.zero_()
-        row = (self.step, *means, self.plane.scale.item(), self.rates_at(self.step - 1)[0])
-        self.rows.append(finite_row(row))
+    @property
+    def notes(self) -> list[str]:
+        """What a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
+        refused = [f"its steps were not recorded whole ({self.whole_refusal})"] if self.whole_refusal else []
+        return refused + self.engine.notes
 
     def forget_recordings(self) -> None:
         """Give back the memory of what a GPU has recorded; the next step is computed one kernel after another."""

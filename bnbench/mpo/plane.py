@@ -5,11 +5,14 @@ Letters: P points, n weights, d directions.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+_GLOBAL_NUMBERS = threading.Lock()  # torch's global random numbers are for all of a process's fits
 
 
 class Layer(NamedTuple):
@@ -233,6 +236,6 @@ def _layers(module: nn.Module) -> list[Layer]:
 
 def fresh_network(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Return what a factory makes from a seed; the global random stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with _GLOBAL_NUMBERS, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return factory()

@@ -28,6 +28,15 @@ TOLERANCES = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}
 _ROUNDS = 5
 
 
+def _fused() -> Kernels:
+    from bnbench.mpo.fused import Fused
+
+    return Fused()
+
+
+CANDIDATES: Mapping[str, Callable[[], Kernels]] = {"windows": Windows, "fused": _fused}
+
+
 class Strategy(NamedTuple):
     """What computes the convolutions of a fit.
 
@@ -70,7 +79,7 @@ class Trial:
         rounds: int = _ROUNDS,
     ) -> None:
         self.tolerance = TOLERANCES[precision]
-        self.candidates = {"windows": Windows} if candidates is None else candidates
+        self.candidates = CANDIDATES if candidates is None else candidates
         self.record, self.clock, self.rounds = record, clock, rounds
 
     def kept(self, name: str) -> Strategy | None:

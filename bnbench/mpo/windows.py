@@ -13,6 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bnbench.mpo.following_relu import FollowingReLUs
+
+Asked = tuple[bool, bool, bool]  # which gradients: of maps, weights and bias
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+
 _KEPT_BYTES = 2**29  # windows of a layer up to this size are kept for the backward pass; larger ones are written anew
 
 
@@ -38,14 +43,16 @@ class Geometry(NamedTuple):
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
     def turned(self, size: tuple[int, int]) -> Geometry:
-        """Return the windows on a convolution's upstream gradient whose product is its maps' gradient (stride 1).
+        """Return the windows on a convolution's upstream gradient whose product is its maps' gradient.
+
+        With another stride than 1 they lie on that gradient spread out, its values a stride apart and zeros between.
 
         Args:
             size: rows and columns of the convolution's maps.
         """
         before = tuple(self.reach(axis) - 1 - self.before[axis] for axis in (0, 1))
-        positions = self.positions(size)
-        after = tuple(size[axis] - before[axis] - positions[axis] + self.reach(axis) - 1 for axis in (0, 1))
+        spread = tuple((count - 1) * step + 1 for count, step in zip(self.positions(size), self.stride, strict=True))
+        after = tuple(size[axis] - before[axis] - spread[axis] + self.reach(axis) - 1 for axis in (0, 1))
         return Geometry(self.kernel, (1, 1), (before[0], before[1]), (after[0], after[1]), self.dilation)
 
 
@@ -56,42 +63,64 @@ class Windows:
     have 1 in place of P.
     """
 
+    relus: FollowingReLUs | None = None  # a ReLU behind a convolution is left to torch
+
     def forward(
-        self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry
+        self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, relu: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Return the next maps, (P, B, H', W', O), and the windows where they are kept for the backward pass."""
         rows, columns = geometry.positions((maps.shape[2], maps.shape[3]))
         windows = _windows(maps, geometry)
-        matrices = _matrices(weights.permute(0, 3, 4, 2, 1))
+        matrices = in_window_order(weights)
         seen = windows.expand(len(weights), -1, -1)
         product = torch.bmm(seen, matrices) if bias is None else torch.baddbmm(bias.unsqueeze(1), seen, matrices)
         is_kept = windows.numel() * windows.element_size() <= _KEPT_BYTES
         return product.view(len(weights), maps.shape[1], rows, columns, -1), windows if is_kept else None
 
-    def of_maps(self, upstream: Tensor, weights: Tensor, size: tuple[int, int], geometry: Geometry) -> Tensor:
-        """Return the gradient with respect to maps of this size, (P, B, H, W, C).
-
-        With stride 1 it is the product of the windows of the upstream gradient and the weights turned by 180°, so
-        that nothing is scattered; otherwise each place of a window is added where the window lay.
-        """
-        if geometry.stride == (1, 1):
-            turned = weights.flip(3, 4).permute(0, 3, 4, 1, 2)
-            product = torch.bmm(_windows(upstream, geometry.turned(size)), _matrices(turned))
-            return product.view(*upstream.shape[:2], *size, -1)
-        matrices = _matrices(weights.permute(0, 3, 4, 2, 1))
-        of_windows = torch.bmm(upstream.flatten(1, 3), matrices.mT)
-        return _folded(of_windows.view(*upstream.shape[:4], *geometry.kernel, -1), size, geometry)
-
-    def of_weights(self, upstream: Tensor, maps: Tensor, windows: Tensor | None, geometry: Geometry) -> Tensor:
-        """Return the gradient with respect to the weights, (P, O, C, rows, columns), as the product lies."""
-        windows = _windows(maps, geometry) if windows is None else windows
-        product = torch.bmm(windows.expand(len(upstream), -1, -1).mT, upstream.flatten(1, 3))
-        return product.view(len(upstream), *geometry.kernel, maps.shape[-1], -1).permute(0, 4, 3, 1, 2)
+    def gradients(
+        self, upstream: Tensor, maps: Tensor, weights: Tensor, kept: Tensor | None, geometry: Geometry, asked: Asked
+    ) -> Gradients:
+        """Return the gradients with respect to maps, weights and bias, those that are asked for."""
+        return (
+            _of_maps(upstream, weights, (maps.shape[2], maps.shape[3]), geometry) if asked[0] else None,
+            _of_weights(upstream, _windows(maps, geometry) if kept is None else kept, weights) if asked[1] else None,
+            upstream.sum((1, 2, 3)) if asked[2] else None,
+        )
 
 
-def _matrices(weights: Tensor) -> Tensor:
-    """Weights (P, rows, columns, in, out) as matrices (P, rows · columns · in, out)."""
-    return weights.flatten(1, 3).contiguous()
+def in_window_order(weights: Tensor) -> Tensor:
+    """Weights (P, O, C, rows, columns) as matrices that windows are multiplied by, (P, rows · columns · C, O)."""
+    return weights.permute(0, 3, 4, 2, 1).flatten(1, 3).contiguous()
+
+
+def turned(weights: Tensor) -> Tensor:
+    """Return the weights that lead a gradient back: turned by 180°, (P, C, O, rows, columns)."""
+    return weights.flip(3, 4).transpose(1, 2)
+
+
+def _of_maps(upstream: Tensor, weights: Tensor, size: tuple[int, int], geometry: Geometry) -> Tensor:
+    """The gradient with respect to maps of this size, (P, B, H, W, C).
+
+    With stride 1 it is the product of the windows of the upstream gradient and the weights turned by 180°, so
+    that nothing is scattered; otherwise each place of a window is added where the window lay.
+    """
+    if geometry.stride == (1, 1):
+        product = torch.bmm(_windows(upstream, geometry.turned(size)), in_window_order(turned(weights)))
+        return product.view(*upstream.shape[:2], *size, -1)
+    of_windows = torch.bmm(upstream.flatten(1, 3), in_window_order(weights).mT)
+    return _folded(of_windows.view(*upstream.shape[:4], *geometry.kernel, -1), size, geometry)
+
+
+def _of_weights(upstream: Tensor, windows: Tensor, weights: Tensor) -> Tensor:
+    """The gradient with respect to the weights, (P, O, C, rows, columns), as the product lies."""
+    product = torch.bmm(windows.expand(len(upstream), -1, -1).mT, upstream.flatten(1, 3))
+    return as_weights(product, weights)
+
+
+def as_weights(matrices: Tensor, weights: Tensor) -> Tensor:
+    """Matrices (P, rows · columns · C, O) in the order of the weights, (P, O, C, rows, columns), without a copy."""
+    networks, outputs, channels, rows, columns = weights.shape
+    return matrices.view(networks, rows, columns, channels, outputs).permute(0, 4, 3, 1, 2)
 
 
 def _windows(maps: Tensor, geometry: Geometry) -> Tensor:

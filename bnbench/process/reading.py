@@ -87,7 +87,7 @@ def plain_json(content: bytes, *, with_nan: bool = False) -> Any:
             finite or have more than 64 bits, or nested too deeply.
     """
     try:
-        stored = json.loads(content.decode(), object_pairs_hook=_once)
+        stored = json.loads(content.decode(), object_pairs_hook=_without_doubles)
         check_plain(stored, with_nan=with_nan)
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -143,7 +143,7 @@ def _check_regular(path: Path, found: os.stat_result, largest: float) -> None:
         raise OSError(errno.EFBIG, "File too large", str(path))
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name stands there twice")

@@ -44,7 +44,7 @@ class Section:
                 text = repr(value) if is_odd else shown(value)  # 300 and "300" look alike
                 if isinstance(value, tuple):
                     text = limits.get("separator", ",").join(map(shown, value))
-                raise KnobError(f"{option} {shown(text)}: {wanted}.")
+                raise KnobError(f"{option} {shown(text)}: {limits.get('wanted', wanted)}.")
             if "reads" in limits:
                 try:
                     limits["reads"](value, option)

@@ -5,7 +5,6 @@ Every function takes the name of the option it reads for and raises ``RequestErr
 
 from __future__ import annotations
 
-import math
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -177,21 +176,6 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
             f"{option} {shown(text)}: give a fill probability between 0 and 1 and a seed, such as 0.5,1."
         )
     return parse_probs(match[1], option)[0], seed
-
-
-def parse_level(text: str, option: str) -> float | None:
-    """Read a grey from 0 to 1, or ``auto``, for which None stands.
-
-    Raises:
-        RequestError: it is neither.
-    """
-    if text.strip() == "auto":
-        return None
-    plain = decimal_text(text)
-    level = float(plain) if plain else math.nan
-    if not 0 <= level <= 1:
-        raise RequestError(f"{option} {shown(text)}: give a grey from 0 (dark) to 1 (light), or auto.")
-    return level
 
 
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bnbench.protocol.protocol import Protocol, knob_text
+from bnbench.protocol.protocol import Protocol, knob_text, shown_text
 from bnbench.protocol.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
 
 _COMPACT = Protocol("compact")
@@ -58,7 +58,7 @@ PROFILES: dict[str, Protocol] = {
     "picture": Protocol(
         "picture",
         data=DataProtocol(dataset="digits", pool=1, held_out=200),
-        network=NetworkProtocol(widths=(8, 16, 32), strides=(1, 2, 1), hidden=64),
+        network=NetworkProtocol(widths=(8, 16, 16), strides=(2, 1, 1), hidden=64),
         training=TrainingProtocol(black_pixels=24, white_pixels=24, images=8, steps=2_500, learning_rate=3e-3),
         measurement=MeasurementProtocol(test_images=500, train_images=400),
     ),
@@ -76,7 +76,11 @@ def changes(protocol: Protocol) -> dict[str, str]:
 
 def title(protocol: Protocol) -> str:
     """Return a profile's name, and what was changed in it: ``quick, changed: steps 10``."""
-    changed = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in changes(protocol).items())
+    profile = PROFILES.get(protocol.profile, _COMPACT)
+    changed = ", ".join(
+        f"{name.replace('_', ' ')} {shown_text(name, here)}"
+        for name, (here, _) in protocol.differences(profile).items()
+    )
     named = f"{protocol.profile}, changed: {changed}" if changed else protocol.profile
     return f"{named}, images {protocol.content}" if protocol.content else named
 

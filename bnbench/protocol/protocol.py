@@ -17,6 +17,7 @@ from typing import Any
 from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import list_text
+from bnbench.protocol.picture_text import check_picture, picture_name
 from bnbench.protocol.sections import (
     DataProtocol,
     MaskProtocol,
@@ -76,6 +77,7 @@ class Protocol:
                 f"--widths {list_text(widths)} names {len(widths)} convolutions but "
                 f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
             )
+        check_picture(self.mask.picture, self.mask.mask_size, self.mask.mask_kind)
 
     @cached_property  # a plan over thousands of fits asks for it thousands of times
     def hash(self) -> str:
@@ -85,6 +87,8 @@ class Protocol:
             for knob_name, neutral in _neutral_values(section).items():
                 if getattr(getattr(self, name), knob_name) == neutral:
                     del plain[name][knob_name]
+        if self.mask.picture:  # whatever the picture is called
+            plain["mask"]["picture"] = self.mask.picture.partition(":")[2]
         text = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -226,6 +230,11 @@ def knob_text(name: str, value: Any) -> str:
         return str(value)
     knobs = {knob_field.name: knob_field.metadata for section in SECTIONS.values() for knob_field in fields(section)}
     return list_text(value, knobs[name].get("separator", ","))
+
+
+def shown_text(name: str, value: Any) -> str:
+    """Return a knob's value for reading: of a picture its name, else as :func:`knob_text`."""
+    return picture_name(value) if name == "picture" else knob_text(name, value)
 
 
 def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:

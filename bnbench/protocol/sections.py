@@ -11,6 +11,7 @@ from bnbench.bn_policy import BnPolicy
 from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import Section, knob
 from bnbench.protocol.mask_sizes import LARGEST_SIDE
+from bnbench.protocol.picture_text import picture_bits
 
 SPLITS = ("test", "held-out")
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -69,6 +70,9 @@ class MaskProtocol(Section):
         length=2,
         separator="x",
         wanted="give rows and columns of at least 3, such as 30 or 30x20",
+    )
+    picture: str = knob(
+        "Picture in place of random masks, NAME:BITS as --mask leaves it.", "", neutral="", reads=picture_bits
     )
     mask_kind: str = knob("Plain random, or random inside a drawn frame.", "random", choices=("random", "framed"))
     origin: str = knob("Where (α, β) = (0, 0) lies.", "centre", choices=("centre", "corner", "middle-pixel"))

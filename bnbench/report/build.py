@@ -14,7 +14,7 @@ import pandas as pd
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.protocol import Protocol
-from bnbench.report.chapters import capacity
+from bnbench.report.chapters import capacity, pictures
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.comparison import compare as compare_sweeps
@@ -87,7 +87,9 @@ def build_report(
     sections = [section(sweep, evaluated, figure3) for sweep in sweeps]
     comparison = compare_sweeps(sweeps, names) if compare else None
     try:
-        paths = _write(out, names, sections, capacity.chapters(sweeps), comparison, broken, formats)
+        paths = _write(
+            out, names, sections, [*pictures.chapters(sweeps), *capacity.chapters(sweeps)], comparison, broken, formats
+        )
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
@@ -116,15 +118,15 @@ def _write(
     whole = Writer(out, "", formats)
     overlay = None
     with print_style():
-        pictures = [writer.section(shown) for shown, writer in zip(sections, writers, strict=True)]
+        drawn = [writer.section(shown) for shown, writer in zip(sections, writers, strict=True)]
         if comparison and comparison.figure:
             overlay = whole.picture(comparison.figure)
             whole.table(comparison.figure.table)
         drawn_across = whole.chapters(across)
     if "html" in formats:
         parts = [
-            Part(shown, name, writer.folder, drawn, _explorer(shown))
-            for shown, name, writer, drawn in zip(sections, names, writers, pictures, strict=True)
+            Part(shown, name, writer.folder, figures, _explorer(shown))
+            for shown, name, writer, figures in zip(sections, names, writers, drawn, strict=True)
         ]
         whole.write(out / PAGE, render(parts, comparison, overlay, across, drawn_across, broken, formats).encode())
     if "json" in formats:

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from bnbench.bn_policy import NO_BN
-from bnbench.inputs.masks import Mask, draw_mask, is_trained
+from bnbench.inputs.masks import Mask, is_trained, mask_of
 from bnbench.measures import registry
 from bnbench.measures.measure import Measure
 from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import check_plain
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import BUILT_IN, NORMALIZED, FitKey, Protocol, check_key
+from bnbench.protocol.sections import MaskProtocol
 from bnbench.results.course import check_course
 from bnbench.results.store import FitResult
 from bnbench.results.summary import KEYS, TRAIN
@@ -71,7 +72,7 @@ def _check_table(table: Columns, key: FitKey, protocol: Protocol) -> None:
     for name, places in (("row", np.repeat(np.arange(rows), columns)), ("column", np.tile(np.arange(columns), rows))):
         if not np.array_equal(table[name], places):
             raise ValueError(f"its table does not name every pixel once, in reading order: see {name}")
-    mask, trained = _masks(key.permille, key.seed, (rows, columns), protocol.mask.mask_kind)
+    mask, trained = _masks(key.permille, key.seed, protocol.mask)
     for name, drawn in (("black", mask), ("trained", trained)):
         if not np.array_equal(table[name], drawn.ravel()):
             raise ValueError(f"its pixels that are {name} are not those that p {key.p:g} and seed {key.seed} draw")
@@ -81,8 +82,8 @@ def _check_table(table: Columns, key: FitKey, protocol: Protocol) -> None:
 
 
 @lru_cache(maxsize=64)  # both arms of a pair have one mask
-def _masks(permille: int, seed: int, shape: tuple[int, int], kind: str) -> tuple[Mask, Mask]:
-    mask = draw_mask(permille / 1000, seed, shape, kind)
+def _masks(permille: int, seed: int, asked: MaskProtocol) -> tuple[Mask, Mask]:
+    mask = mask_of(permille / 1000, seed, asked)
     return mask, is_trained(mask)
 
 

@@ -1,8 +1,9 @@
-"""The number of pixels computed at once: chosen once per results folder, since it changes rounding."""
+"""How a results folder is computed, chosen once for all its fits: pixels at once, which changes rounding, and fits."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from bnbench.process.reading import read_json, reason_of
@@ -42,7 +43,7 @@ def keep_chunk(folder: Path, chunk: int) -> int:
     Raises:
         OSError: it cannot be written.
     """
-    content = (json.dumps({"format": FOLDER_FORMAT, "chunk": chunk}) + "\n").encode()
+    content = _written({"format": FOLDER_FORMAT, "chunk": chunk})
     path = layout.execution_path(folder)
     with layout.locked(folder):  # of two that find it damaged, the second finds it mended
         try:
@@ -52,3 +53,34 @@ def keep_chunk(folder: Path, chunk: int) -> int:
         except StoreError:
             layout.write_atomically(path, content)
     return read_chunk(folder) or chunk
+
+
+def read_fits_per_device(folder: Path) -> int | None:
+    """Return how many fits at once a GPU was found to take best in a results folder, if that was measured."""
+    try:
+        stored = read_json(layout.execution_path(folder))
+    except (OSError, ValueError):  # whoever reads the chunk says what is wrong
+        return None
+    count = stored.get("fits_per_device") if isinstance(stored, dict) else None
+    return count if type(count) is int and count > 0 else None
+
+
+def keep_fits_per_device(folder: Path, count: int) -> int:
+    """Keep how many fits at once a GPU takes best; the folder's chunk is kept before.
+
+    Returns:
+        The number that is kept: of two runners that start at the same moment, the first one's.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with layout.locked(folder):
+        if kept := read_fits_per_device(folder):
+            return kept
+        stored = {"format": FOLDER_FORMAT, "chunk": read_chunk(folder), "fits_per_device": count}
+        layout.write_atomically(layout.execution_path(folder), _written(stored))
+    return count
+
+
+def _written(stored: Mapping[str, object]) -> bytes:
+    return (json.dumps(stored) + "\n").encode()

@@ -178,7 +178,9 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 
     Without rows where no evaluation has them.
     """
-    wanted = table[table["pixels"] == "all"].reindex(columns=[*table.columns.union(ENSEMBLE_COLUMNS, sort=False)])
+    wanted = table[table["pixels"] == "all"].reindex(
+        columns=[*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
+    )
     wanted = wanted[wanted["ensemble"].notna()]
     means = wanted.groupby(["protocol", "split", "images", "policy", "arm"], sort=False)
     fits = means.size().rename("fits")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnbench.process.reading import read_file, read_json, reason_of
-from bnbench.protocol.protocol import Protocol, knob_text
+from bnbench.protocol.protocol import Protocol, shown_text
 from bnbench.results import layout
 from bnbench.results.store import StoreError, parse_fit
 
@@ -45,7 +45,7 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         )
     if stored.hash != same.hash:
         text = ", ".join(
-            f"{name} {knob_text(name, there)} there, {knob_text(name, here)} here"
+            f"{name} {shown_text(name, there)} there, {shown_text(name, here)} here"
             for name, (there, here) in stored.differences(protocol).items()
         )
         raise StoreError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from bnbench.arms.foreign_errors import named
+from bnbench.arms.foreign_errors import first_three
 from bnbench.arms.loading import CHILD_EXIT
 from bnbench.errors import Signalled
 from bnbench.process.descriptors import Descriptors, own_descriptors, stdout_to_stderr
@@ -21,7 +21,7 @@ from bnbench.process.surroundings import put_back, read_settings
 from bnbench.sweep.interrupts import is_worker_process, may_be_ended
 
 _GRACE = 5.0  # seconds in which a fit whose time is over may end by itself, before its process is ended
-_AGAIN = 1.0
+_RAISE_EVERY = 1.0  # seconds, until code that catches the exception lets one through
 _forks = threading.local()
 
 
@@ -52,6 +52,8 @@ class Confinement:
         self._stack = ExitStack()
 
     def __enter__(self) -> Confinement:
+        if is_worker_process() and not self._clock.is_main:  # built-in arms that share their process
+            return self
         self._stack.enter_context(stdout_to_stderr())
         self._before = read_settings()
         self._descriptors = Descriptors(own_descriptors(is_worker_process()))
@@ -61,7 +63,7 @@ class Confinement:
     def __exit__(self, *error: object) -> None:
         self.leave_child()
         self._clock.stop()
-        done = self._misdeeds()
+        done = self._undo_and_describe()
         if done and isinstance(error[1], BaseException):
             error[1].add_note(done)
         self._descriptors.close()
@@ -78,7 +80,7 @@ class Confinement:
         self._clock.stop()
         if self._clock.is_over:
             raise OutOfTimeError
-        if done := self._misdeeds():
+        if done := self._undo_and_describe():
             raise ConfinementError(done)
 
     def leave_child(self) -> None:
@@ -86,14 +88,14 @@ class Confinement:
         if os.getpid() != self._process:
             os._exit(CHILD_EXIT)
 
-    def _misdeeds(self) -> str:
+    def _undo_and_describe(self) -> str:
         """Put everything back, and return what code has done that concerns others; empty for nothing."""
         lost = self._descriptors.put_back()
         spoilt = [setting.name for setting in put_back(self._before) if setting.spoils]
         spoilt += self._code.put_back() if self._code else []
         forks = _forks_so_far() - self._forks_before
         done = [f"it closed open files of its process: {', '.join(map(str, lost))}"] if lost else []
-        done += [f"it replaced what every other arm uses, too: {named(spoilt)}"] if spoilt else []
+        done += [f"it replaced what every other arm uses, too: {first_three(spoilt)}"] if spoilt else []
         return "; ".join(done + ([f"it forked its process ({forks}×)"] if forks else []))
 
 
@@ -119,12 +121,12 @@ class _Clock:
         self._lock = threading.Lock()
         self._file: IO[str] | None = None
         self._thread = threading.get_ident()
-        self._is_main = threading.current_thread() is threading.main_thread()
+        self.is_main = threading.current_thread() is threading.main_thread()
 
     def start(self) -> None:
         if self.seconds is None:
             return
-        if self._is_main:
+        if self.is_main:
             signal.signal(signal.SIGUSR1, self._raise_out_of_time)
         if may_be_ended():
             self._file = self.marker.open("w")
@@ -142,16 +144,16 @@ class _Clock:
             self._file = None
 
     def _wait(self, seconds: float) -> None:
-        while not self._is_stopped.wait(_AGAIN if self.is_over else seconds):
+        while not self._is_stopped.wait(_RAISE_EVERY if self.is_over else seconds):
             with self._lock:
                 if self._is_stopped.is_set():
                     return
                 self.is_over = True
-                if self._is_main:
+                if self.is_main:
                     signal.pthread_kill(self._thread, signal.SIGUSR1)
                 else:
-                    of_it = ctypes.c_ulong(self._thread)
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(of_it, ctypes.py_object(OutOfTimeError))
+                    thread = ctypes.c_ulong(self._thread)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(OutOfTimeError))
 
     def _raise_out_of_time(self, number: int, frame: FrameType | None) -> None:
         if self.is_over and not self._is_stopped.is_set():

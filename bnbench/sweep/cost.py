@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bnbench.arms.loading import guest, use_module_path
+from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
@@ -23,11 +23,11 @@ from bnbench.sweep.plan import Plan
 from bnbench.sweep.start import make_plane
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
-_LONG = 0.5  # seconds
+_LONG_STEP = 0.5  # seconds from which a step is timed once
 _AT_END = 2  # landscapes that a fit's end measures without BN: on the measured images, and on training images
-_FEW = (3, 4)  # pixels of a timed landscape
+_TIMED_MASK = (3, 4)  # rows and columns of a timed landscape
 _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
-_WORSE = 1.15  # a chunk this much slower than the best so far ends the search
+_CLEARLY_WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
 
 def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
@@ -104,12 +104,12 @@ def _timed_landscape(arm: str, protocol: Protocol, execution: Execution, data: D
     device = execution.slots[0].device
     prepare_process(execution.threads)
     moved = data.to(device)
-    with guest(arm):
+    with foreign_code(arm):
         plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
         use_module_path(arm)
-        start, few = time.perf_counter(), protocol.with_knobs(mask_size=_FEW)
+        start, few = time.perf_counter(), protocol.with_knobs(mask_size=_TIMED_MASK, picture="")
         measured_landscape(plane, moved.measured, headline_policy(plane, protocol), moved, few)
-    return (time.perf_counter() - start) * math.prod(protocol.mask.mask_size) / math.prod(_FEW)
+    return (time.perf_counter() - start) * math.prod(protocol.mask.mask_size) / math.prod(_TIMED_MASK)
 
 
 def _name(device: str) -> str:
@@ -133,7 +133,7 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
             times[chunk] = sum(_seconds_of_a_pixel(arm, plan.protocol, tried, data, chunk) for arm in plan.grid.arms)
         except Exception:  # an arm fails, or memory is too small: its fits leave a record
             break
-        if times[chunk] > _WORSE * min(times.values()):
+        if times[chunk] > _CLEARLY_WORSE * min(times.values()):
             break
     free_cached_memory(execution.slots[0].device)  # as above
     return min(times, key=times.__getitem__, default=execution.chunk)
@@ -148,13 +148,28 @@ def timed_fit(arm: str, protocol: Protocol, execution: Execution, data: DataSet)
 
 def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
     """Time a step with about ``pixels`` pixels and nothing clamped, and return the seconds per pixel."""
-    with guest(arm):
+    with foreign_code(arm):
         return _timed_pixel(arm, protocol, execution, data, pixels)
 
 
 def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
+    under_way = fit_to_time(arm, protocol, execution, data, pixels)
+    return _seconds_of_a_step(under_way) / len(under_way.targets.factors)
+
+
+def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
+    """Return a fit whose first steps can be timed.
+
+    Args:
+        arm: of the fit.
+        protocol: of the fit, but for a rate of almost nothing, and a threshold that no pixel reaches.
+        execution: names the device, by its first slot, and the pixels computed at once.
+        data: of the fit.
+        pixels: of a step, about so many; by default the protocol's.
+    """
     training, device = protocol.training, execution.slots[0].device
-    black, white = (max(1, min(pixels // 2, asked)) for asked in (training.black_pixels, training.white_pixels))
+    colours = training.black_pixels, training.white_pixels
+    black, white = (max(1, min(pixels // 2, asked)) if pixels else asked for asked in colours)
     # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
     few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
     prepare_process(execution.threads, protocol.training.precision)
@@ -164,10 +179,8 @@ def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataS
     mask = draw_mask(0.5, 1, (30, 30))
     plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
     use_module_path(arm)
-    under_way = Fit(
-        plane, torch.from_numpy(mask), torch.from_numpy(is_trained(mask)), moved.train, few, chunk=execution.chunk
-    )
-    return _seconds_of_a_step(under_way) / (black + white)
+    masks = torch.from_numpy(mask), torch.from_numpy(is_trained(mask))
+    return Fit(plane, *masks, moved.train, few, chunk=execution.chunk)
 
 
 def _seconds_of_a_step(under_way: Fit) -> float:
@@ -175,12 +188,12 @@ def _seconds_of_a_step(under_way: Fit) -> float:
     times: list[float] = []
     is_cuda = under_way.plane.vectors.is_cuda
     first = 2 if is_cuda else 1  # a GPU's second step also records itself
-    while len(times) <= first or (len(times) < 6 and sum(times) < _LONG):
+    while len(times) <= first or (len(times) < 6 and sum(times) < _LONG_STEP):
         start = time.perf_counter()
         under_way.advance()
         if is_cuda:
             torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
         times.append(time.perf_counter() - start)
-        if times[0] > _LONG:
+        if times[0] > _LONG_STEP and not is_cuda:  # a GPU's first step also tries how to compute it
             return times[0]
     return min(times[first:])

@@ -27,7 +27,7 @@ class Execution:
         slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
             counted here, and each of its machines makes its own from ``devices``.
         chunk: pixels computed at once.
-        data_folder: torchvision's folder of data sets.
+        data_folder: where the files of the data set, or a user's own images, lie; None for the usual places.
         download: whether torchvision may download a missing one.
         checkpoint_every: seconds between two checkpoints of a fit.
         devices: which devices were asked for, and how many threads a fit has.

@@ -95,9 +95,7 @@ class FitUnderWay:
         settings = in_force()
         if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
-        if self.fit.whole_refusal:
-            self.add_note(f"its steps were not recorded whole ({self.fit.whole_refusal})")
-        for note in self.fit.engine.notes:
+        for note in self.fit.notes:
             self.add_note(note)
         self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds

@@ -34,12 +34,13 @@ class Listener:
             estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
         """
 
-    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
-        """Take the plans of several mask sizes, before anything is computed.
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
+        """Take the plans of several mask sizes or pictures, before anything is computed.
 
         Args:
-            planned: a dry run of each size.
+            planned: a dry run of each.
             seconds: how many all of them will take, None where that is unknown.
+            what: in what they differ, ``mask size`` or ``picture``.
         """
 
     def run_through(self, runner: Runner) -> list[Outcome]:
@@ -82,12 +83,12 @@ class Messages(Listener):
             done = f"{counted(count, 'fit')} done without {without}"
             self.note(f"{done}, left as {they}; --force runs {them} again")
 
-    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None) -> None:
-        """Print how much of all sizes is done and will run, and how long it will take."""
+    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
+        """Print how much of all is done and will run, and how long it will take."""
         plans = [swept.plan for swept in planned]
         fits = sum(len(plan.grid.shard(*plan.shard)) for plan in plans)
         done, to_run = sum(len(plan.done) for plan in plans), sum(len(plan.to_run) for plan in plans)
-        line = f"{counted(len(plans), 'mask size')}: {counted(fits, 'fit')} in all; {done:,} done, {to_run:,} to run"
+        line = f"{counted(len(plans), what)}: {counted(fits, 'fit')} in all; {done:,} done, {to_run:,} to run"
         self.note(f"{line}; {plan_time(seconds)}" if to_run else f"{line}; nothing to do")
 
     def run_through(self, runner: Runner) -> list[Outcome]:

@@ -13,6 +13,7 @@ from bnbench.arms.loading import arm_source, import_current
 from bnbench.arms.own_arm import load_arm
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data
+from bnbench.inputs.masks import black_share, mask_of
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol, check_arm_name
 from bnbench.results import layout, store
@@ -106,6 +107,9 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
         execution.measure_at.of(protocol.training.steps)
     if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
         raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
+    if protocol.mask.picture and grid.probs != (share := black_share(mask_of(0.5, 1, protocol.mask)),):
+        named = ",".join(f"{p:g}" for p in grid.probs)
+        raise RequestError(f"--probs {named}: of a picture it is its share of black pixels; give --probs {share:g}.")
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
     for arm in grid.arms:
         load_arm(arm, data.image_shape, data.classes, protocol.network)

@@ -1,4 +1,4 @@
-"""Sweeps of several mask sizes: one for each size, in a results folder of its own below a common one."""
+"""Sweeps of several mask sizes or pictures: one for each, in a results folder of its own below a common one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnbench.errors import RequestError
+from bnbench.inputs.masks import Mask, black_share, with_picture
 from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.profiles import folder_name
 from bnbench.protocol.protocol import FitKey
@@ -19,7 +20,7 @@ from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import SweepRequest, Swept
 from bnbench.sweep.runner import Runner
-from bnbench.sweep.sweep import run_on_open
+from bnbench.sweep.sweep import run_on_open, run_sweep
 
 _BUSY = 0.8  # share of the slots' time that a round has to use
 
@@ -43,38 +44,78 @@ def run_sizes(request: SweepRequest, sizes: Sequence[Size], backend: Backend, li
         RequestError: the request cannot be met at one of the sizes; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
-    requests = {size: _of_size(request, size) for size in sizes}
+    swept = _run_each({size_name(size): _of_size(request, size) for size in sizes}, backend, listener, "mask size")
+    return {size: swept[size_name(size)] for size in sizes if size_name(size) in swept}
+
+
+def run_pictures(
+    request: SweepRequest, pictures: Mapping[str, Mask], backend: Backend, listener: Listener
+) -> dict[str, Swept]:
+    """Run a sweep for each picture in place of random masks; else as :func:`run_sizes`.
+
+    Args:
+        request: what is asked for of every picture. Where there are several, its folder is the one above theirs.
+        pictures: name to mask, True where black. A fit's p is its picture's share of black pixels.
+        backend: where fits are computed.
+        listener: hears of every sweep as of a single one, and of all plans together.
+
+    Returns:
+        Name to how the sweep ended.
+
+    Raises:
+        RequestError: as :func:`run_sizes`.
+        Interrupted: as :func:`run_sizes`.
+    """
+    requests = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
+    if len(requests) == 1:
+        return {name: run_sweep(one, backend, listener) for name, one in requests.items()}
+    folder = request.folder or Path("results") / f"{folder_name(request.protocol)}-pictures"
+    _check_above(folder, "picture")
+    below = {name: replace(one, folder=folder / name) for name, one in requests.items()}
+    return _run_each(below, backend, listener, "picture")
+
+
+def _of_picture(request: SweepRequest, name: str, mask: Mask) -> SweepRequest:
+    grid = replace(request.grid, probs=(black_share(mask),))
+    return replace(request, protocol=with_picture(request.protocol, name, mask), grid=grid)
+
+
+def _run_each(
+    requests: Mapping[str, SweepRequest], backend: Backend, listener: Listener, what: str
+) -> dict[str, Swept]:
+    """Run several sweeps in rounds of seeds, all of them planned before the first fit is computed."""
+    request = next(iter(requests.values()))
     for one in requests.values():
         check_folder(one.folder_of(one.protocol), one.protocol, with_images=False)
     with backend.opened(listener.note, waits=not request.dry_run):
         silent = listener if request.dry_run else Listener()
-        planned = {size: run_on_open(replace(one, dry_run=True), backend, silent) for size, one in requests.items()}
-        listener.planned_sizes(list(planned.values()), _seconds(planned.values()))
+        planned = {name: run_on_open(replace(one, dry_run=True), backend, silent) for name, one in requests.items()}
+        listener.planned_sizes(list(planned.values()), _seconds(planned.values()), what)
         swept = planned if request.dry_run else _run_rounds(request, requests, planned, backend, listener)
     if not request.dry_run:
-        for one_size in swept.values():
-            listener.ended(one_size)
+        for ended in swept.values():
+            listener.ended(ended)
     return swept
 
 
 def _run_rounds(
     request: SweepRequest,
-    requests: Mapping[Size, SweepRequest],
-    planned: Mapping[Size, Swept],
+    requests: Mapping[str, SweepRequest],
+    planned: Mapping[str, Swept],
     backend: Backend,
     listener: Listener,
-) -> dict[Size, Swept]:
-    """Run every size in turn, round after round of seeds."""
-    swept: dict[Size, Swept] = {}
+) -> dict[str, Swept]:
+    """Run every sweep in turn, round after round of seeds."""
+    swept: dict[str, Swept] = {}
     for seeds in _rounds(request, planned):
-        for size, one in requests.items():
-            to_run = planned[size].plan.to_run
-            if size in swept and not any(key.seed in seeds for key in to_run):
+        for name, one in requests.items():
+            to_run = planned[name].plan.to_run
+            if name in swept and not any(key.seed in seeds for key in to_run):
                 continue
-            heard = _OneRound(listener, to_run, is_first=size not in swept)
+            heard = _OneRound(listener, to_run, is_first=name not in swept)
             now = run_on_open(replace(one, seeds_now=seeds), backend, heard)
-            before = swept[size].outcomes if size in swept else []
-            swept[size] = replace(now, outcomes=[*before, *now.outcomes])
+            before = swept[name].outcomes if name in swept else []
+            swept[name] = replace(now, outcomes=[*before, *now.outcomes])
             if any(outcome.state == "failed" and (request.fail_fast or outcome.is_fatal) for outcome in now.outcomes):
                 return swept
     return swept
@@ -119,9 +160,13 @@ def folder_above(request: SweepRequest) -> Path:
 
 def _of_size(request: SweepRequest, size: Size) -> SweepRequest:
     folder = folder_above(request)
-    if is_there(folder / "protocol.json"):
-        raise RequestError(f"--out {folder} holds the results of a single mask size; give another folder for several.")
+    _check_above(folder, "mask size")
     return replace(request, protocol=request.protocol.with_knobs(mask_size=size), folder=folder / size_name(size))
+
+
+def _check_above(folder: Path, what: str) -> None:
+    if is_there(folder / "protocol.json"):
+        raise RequestError(f"--out {folder} holds the results of a single {what}; give another folder for several.")
 
 
 def _seconds(planned: Iterable[Swept]) -> float | None:
@@ -131,7 +176,7 @@ def _seconds(planned: Iterable[Swept]) -> float | None:
     return sum(known) if len(known) == len(times) else None
 
 
-def _rounds(request: SweepRequest, planned: Mapping[Size, Swept]) -> list[tuple[int, ...]]:
+def _rounds(request: SweepRequest, planned: Mapping[str, Swept]) -> list[tuple[int, ...]]:
     """Share the seeds out into rounds of as few as leave hardly a slot idle at the end of each size."""
     seeds, grid = request.grid.seeds, request.grid
     slots = max((len(one.execution.slots) for one in planned.values()), default=1) or 1

@@ -8,7 +8,7 @@ from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
 from bnbench.errors import ArmError
 from bnbench.inputs.data import DataSet, Images
-from bnbench.inputs.masks import Mask, draw_mask, is_trained
+from bnbench.inputs.masks import Mask, is_trained, mask_of
 from bnbench.inputs.seeds import torch_generator
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.gradient import CHUNK
@@ -43,7 +43,7 @@ def make_plane(key: FitKey, protocol: Protocol, data: DataSet, device: str) -> P
 
 def draw_masks(key: FitKey, protocol: Protocol) -> tuple[Mask, Mask]:
     """Draw which pixels are black, and which are trained on; the same for all arms of a pair."""
-    mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
+    mask = mask_of(key.p, key.seed, protocol.mask)
     return mask, is_trained(mask)
 
 

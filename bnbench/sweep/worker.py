@@ -9,7 +9,7 @@ import traceback
 
 import torch
 
-from bnbench.arms.foreign_errors import is_from_outside, said
+from bnbench.arms.foreign_errors import error_text, is_from_outside
 from bnbench.inputs.masks import OneColourError
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
@@ -43,31 +43,47 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
         How it ended: ``taken`` at once when another process computes it, ``stopped`` when it was told to.
     """
     stop = WorkerStop(job.stop_markers, runner=job.runner if is_worker_process() else None)
-    folder = job.folder
     with worker_signals(stop):
-        try:
-            if stop.is_requested:
-                return Outcome(key, "stopped")
-            with claim(folder, key) as is_ours:
-                if not is_ours:
-                    return Outcome(key, "taken")
-                check_folder(folder, job.protocol)  # another runner may have opened it since for its own
-                if layout.fit_path(folder, key).exists():
-                    return stored_outcome(key, folder, job.identity(key))
-                if ended := traceback_at_the_end(job.end_marker(key)):
-                    return _record_timeout(key, job, ended)
-                if (killed := deaths(folder, key)) >= TRIES:
-                    return record_killed(key, job, killed)
-                outcome = _with_slot(key, job, stop)
-        except LeaseGivenUpError:
-            outcome = Outcome(key, "stopped")
-        except store.StoreError as error:
-            return Outcome(key, "failed", message=str(error))
-        except OSError as error:
-            return disk_outcome(key, error, 0.0)
-    if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
-        os._exit(_TERMINATED)  # whoever sent SIGTERM wants this process gone; its checkpoint is written
+        outcome = compute_fit(key, job, stop)
+    end_if_terminated(stop)
     return outcome
+
+
+def end_if_terminated(stop: WorkerStop) -> None:
+    """End this process if SIGTERM was sent to it and not to its runner; checkpoints are written."""
+    if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
+        os._exit(_TERMINATED)
+
+
+def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
+    """Compute one fit as :func:`run_fit` does, told to stop by somebody else.
+
+    Args:
+        key: which fit.
+        job: what is asked, how, and where.
+        stop: whether to stop.
+    """
+    folder = job.folder
+    try:
+        if stop.is_requested:
+            return Outcome(key, "stopped")
+        with claim(folder, key) as is_ours:
+            if not is_ours:
+                return Outcome(key, "taken")
+            check_folder(folder, job.protocol)  # another runner may have opened it since for its own
+            if layout.fit_path(folder, key).exists():
+                return stored_outcome(key, folder, job.identity(key))
+            if ended := traceback_at_the_end(job.end_marker(key)):
+                return _record_timeout(key, job, ended)
+            if (killed := deaths(folder, key)) >= TRIES:
+                return record_killed(key, job, killed)
+            return _with_slot(key, job, stop)
+    except LeaseGivenUpError:
+        return Outcome(key, "stopped")
+    except store.StoreError as error:
+        return Outcome(key, "failed", message=str(error))
+    except OSError as error:
+        return disk_outcome(key, error, 0.0)
 
 
 def record_failure(
@@ -132,7 +148,7 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
             seconds, details = time.perf_counter() - start, traceback.format_exc()
             kind = "out of memory" if _is_out_of_memory(error) else "error"
             details = details if kind == "error" else ""
-            return record_failure(key, job, kind, said(error), seconds=seconds, slot=str(slot), details=details)
+            return record_failure(key, job, kind, error_text(error), seconds=seconds, slot=str(slot), details=details)
         return record_failure(key, job, kind, message, seconds=time.perf_counter() - start, slot=str(slot))
 
 
@@ -153,7 +169,7 @@ def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = said(error).lower()
+    text = error_text(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 

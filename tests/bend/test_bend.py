@@ -26,7 +26,8 @@ from bnbench.bend.strip import draw_strip
 from bnbench.cli import main
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
-from bnbench.mpo.fit import TraceRow
+from bnbench.inputs.datasets import ImageArrays
+from bnbench.mpo.trace import TraceRow
 from bnbench.protocol.profiles import PROFILES
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
@@ -216,9 +217,17 @@ def test_the_identity_depends_on_the_picture_and_not_on_its_name(tmp_path: Path)
     assert len(identities) == 4
 
 
-@pytest.mark.parametrize(("side", "pool"), [(8, 1), (28, 4), (32, 4), (9, 2), (64, 8)])
-def test_larger_images_are_pooled_for_the_profile(side: int, pool: int) -> None:
-    assert fitted_protocol(PROFILES["picture"], _PICTURE, side).data.pool == pool
+@pytest.mark.parametrize(
+    ("side", "train", "test", "expected"),
+    [(8, 1_000, 600, (1, 200, 500, 400)), (28, 1_000, 600, (4, 200, 500, 400)), (33, 100, 30, (5, 20, 30, 80))],
+)
+def test_the_profile_is_fitted_to_other_images(
+    side: int, train: int, test: int, expected: tuple[int, int, int, int]
+) -> None:
+    parts = [(np.zeros((count, 1, side, side), np.uint8), np.zeros(count, np.int64)) for count in (train, test)]
+    fitted = fitted_protocol(PROFILES["picture"], _PICTURE, ImageArrays(parts[0], parts[1], ""))
+    data, measurement = fitted.data, fitted.measurement
+    assert (data.pool, data.held_out, measurement.test_images, measurement.train_images) == expected
 
 
 def test_the_page_holds_every_number_and_needs_no_network(finished: BendRequest) -> None:

@@ -32,6 +32,7 @@ from bnbench.sweep.backends.inline import Inline
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
 from tests.foreign_arms import TRAINED_ON
+from tests.sentences import numbers
 
 STANDARD = SETS["standard"]
 ARMS = ("plain", "bn")
@@ -126,19 +127,19 @@ def test_a_tolerance_is_five_standard_errors() -> None:
 @pytest.mark.parametrize(
     ("content", "arms", "message"),
     [
-        (None, ARMS, "is not there; bnbench check .* --update writes it"),
-        ("{", ARMS, "is not a baseline of bnbench check; write a new one with --update"),
-        ("[]", ARMS, "is not a baseline"),
-        ({"exact": []}, ARMS, "is not a baseline"),
-        ({"exact": {"plain: masks": None}}, ARMS, "is not a baseline"),
-        ({"exact": {"plain: gradient, step 1": float("nan")}}, ARMS, "is not a baseline"),
-        ({"statistical": {"fits that failed": float("inf")}}, ARMS, "is not a baseline"),
-        ({"exact": {"plain: parameters": 10**400}}, ARMS, "is not a baseline"),
-        ("[" * 100_000, ARMS, "is not a baseline"),
-        ({"format": 1}, ARMS, "was written by a bnbench that checked other quantities; write a new one"),
-        ({"set": "other"}, ARMS, "was made by another set of fits"),
-        ({"hash": "0"}, ARMS, "was made by another set of fits"),
-        ({}, ("plain", "skip"), "--arms plain,skip: .* holds plain,bn; give those, or --update"),
+        (None, ARMS, r"baseline\.json .*bnbench check .*--update"),
+        ("{", ARMS, r"baseline\.json .*--update"),
+        ("[]", ARMS, r"baseline\.json .*--update"),
+        ({"exact": []}, ARMS, r"baseline\.json .*--update"),
+        ({"exact": {"plain: masks": None}}, ARMS, r"baseline\.json .*--update"),
+        ({"exact": {"plain: gradient, step 1": float("nan")}}, ARMS, r"baseline\.json .*--update"),
+        ({"statistical": {"fits that failed": float("inf")}}, ARMS, r"baseline\.json .*--update"),
+        ({"exact": {"plain: parameters": 10**400}}, ARMS, r"baseline\.json .*--update"),
+        ("[" * 100_000, ARMS, r"baseline\.json .*--update"),
+        ({"format": 1}, ARMS, "other quantities"),
+        ({"set": "other"}, ARMS, "another set"),
+        ({"hash": "0"}, ARMS, "another set"),
+        ({}, ("plain", "skip"), "--arms plain,skip: .*plain,bn.*--update"),
     ],
 )
 def test_a_wrong_baseline_is_one_sentence(tmp_path: Path, content: object, arms: tuple[str, ...], message: str) -> None:
@@ -176,7 +177,7 @@ def test_findings_are_written_for_people_and_machines() -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert [case.find("failure") is not None for case in suite] == [False, True]
     assert verdict.as_dict(FINDINGS)["within"] is False
-    assert verdict.sentence(FINDINGS[:1]) == "all 1 quantities are within their tolerance"
+    assert numbers(verdict.sentence(FINDINGS[:1])) == ["1"]
 
 
 ODD = "own:\x1b[31mred\x07:bug:\n[bold]x[/] \ud800<b>"
@@ -269,7 +270,7 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
     arguments = ("check", "own.json", "--only", "exact", "--devices", "cpu")
     missing = bnbench(*arguments, cwd=tmp_path)
     assert missing.returncode == 2
-    assert "own.json is not there" in missing.stderr
+    assert "own.json" in missing.stderr
     (tmp_path / "own.json").write_text(COMMITTED.read_text())
     within = bnbench(*arguments, "--markdown", "own.md", "--junit", "own.xml", "--json", "found.json", cwd=tmp_path)
     assert within.returncode == 0, within.stderr
@@ -289,12 +290,12 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--junit", "/dev/null/own.xml"), "--junit /dev/null/own.xml: its folder cannot be made"),
-        (("--update", "--json", "own.json"), "--json writes findings, and --update compares nothing; give one"),
-        (("--arms", "plain,skip"), "--arms plain,skip: own.json holds plain,bn"),
-        (("--json", "../{here}/own.json"), "own.json is the file of BASELINE, too; give each a file of its own"),
-        (("--junit", "new", "--markdown", "./new"), "--markdown new is the file of --junit, too; give each"),
-        (("--arms", "plain,no.such:arm", "--update"), "--arms no.such:arm cannot be imported"),
+        (("--junit", "/dev/null/own.xml"), "--junit /dev/null/own.xml: "),
+        (("--update", "--json", "own.json"), "--json "),
+        (("--arms", "plain,skip"), "--arms plain,skip: "),
+        (("--json", "../{here}/own.json"), "BASELINE"),
+        (("--junit", "new", "--markdown", "./new"), "--markdown new "),
+        (("--arms", "plain,no.such:arm", "--update"), "--arms no.such:arm "),
     ],
 )
 def test_a_wrong_request_ends_before_anything_is_computed(
@@ -392,7 +393,7 @@ def test_an_arm_that_fails_in_its_first_steps_is_a_finding(tmp_path: Path, monke
     refused = bnbench(*asked, "--update", cwd=tmp_path)
     assert refused.returncode == 1
     assert arm in refused.stderr
-    assert "ValueError: this layer gave up" in refused.stderr, "the arm's own words"
+    assert "ValueError: " in refused.stderr, "the arm's own words"
     assert list(tmp_path.iterdir()) == []
     found = exact_quantities(SETS["tiny"].protocol, Grid(("plain", arm), (0.5,), (1,)))
     before = found | {f"{arm}: first steps": "done", f"{arm}: parameters": 10}

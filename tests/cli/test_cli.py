@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,17 +76,17 @@ def test_the_same_command_again_does_nothing(swept: Path) -> None:
 def test_a_dry_run_plans_and_starts_nothing(tmp_path: Path) -> None:
     planned = bnbench(*TINY, "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0
-    assert "2 to run; 1 slot (cpu#0), 1 thread each, 32 pixels at once; how long it takes is measured" in planned.stderr
+    assert all(token in planned.stderr for token in ("2 to run", "cpu#0", "1 thread", "32 pixels"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_results_folder_keeps_its_first_chunk(tmp_path: Path) -> None:
     first = bnbench(*TINY, "--chunk", "5", "--out", "own", cwd=tmp_path)
-    assert "5 pixels at once" in first.stderr
+    assert "5 pixels" in first.stderr
     assert "GFLOP/s (median)" in first.stderr.splitlines()[-1]
     more = bnbench(*TINY, "--seeds", "2", "--out", "own", cwd=tmp_path)
     assert "2 done, 2 to run" in more.stderr
-    assert "5 pixels at once" in more.stderr
+    assert "5 pixels" in more.stderr
     table = read_sweep(tmp_path / "own").provenance
     assert table["chunk"].tolist() == [5] * 4
     assert (table["gflops"] > 0).all()
@@ -95,7 +96,7 @@ def test_the_plan_says_which_fits_were_done_without_keeping_their_planes(tmp_pat
     small = [*TINY, "--arms", "plain", "--out", "own"]
     assert bnbench(*small, cwd=tmp_path).returncode == 0
     late = bnbench(*small, "--keep-planes", cwd=tmp_path)
-    assert "1 fit done without keeping the plane, left as it is; --force runs it again" in late.stderr
+    assert re.search(r"\b1 fit .*plane.*--force", late.stderr)
     assert not (tmp_path / "own" / "planes").exists()
     forced = bnbench(*small, "--keep-planes", "--force", cwd=tmp_path)
     assert "without keeping" not in forced.stderr
@@ -106,7 +107,7 @@ def test_a_fit_is_measured_on_the_way_where_that_is_asked_and_else_it_is_said(tm
     small = [*TINY, "--arms", "plain", "--out", "own"]
     assert bnbench(*small, cwd=tmp_path).returncode == 0
     late = bnbench(*small, "--measure-at", "1,2", cwd=tmp_path)
-    assert "1 fit done without measuring on the way, left as it is; --force runs it again" in late.stderr
+    assert re.search(r"\b1 fit .*measuring .*--force", late.stderr)
     assert read_sweep(tmp_path / "own").courses.empty
     assert bnbench(*small, "--measure-at", "2,", "--force", cwd=tmp_path).returncode == 0
     steps = sorted(read_sweep(tmp_path / "own").courses["step"].unique())
@@ -213,7 +214,7 @@ def test_a_folder_of_another_protocol_is_kept_apart(swept: Path) -> None:
     before = {path: path.read_bytes() for path in (swept / "results").rglob("*.*")}
     answer = bnbench(*TINY, "--threshold", "3", cwd=swept)
     assert answer.returncode == 2
-    assert "results/smoke holds fits of another protocol (threshold 2.5 there, 3.0 here)" in answer.stderr
+    assert re.search(r"results/smoke .*threshold 2\.5 there, 3\.0 here", answer.stderr)
     assert "--out results/smoke-" in answer.stderr
     assert {path: path.read_bytes() for path in (swept / "results").rglob("*.*")} == before
 
@@ -231,8 +232,8 @@ def test_a_failed_fit_gives_exit_1(tmp_path: Path) -> None:
     answer = bnbench(*TINY, "--learning-rate", "1e30", "--arms", "plain", cwd=tmp_path)
     assert answer.returncode == 1
     assert "FAILED, diverged" in answer.stderr
-    assert "failed: plain p=0.5 seed=1: diverged: the loss or its gradient" in answer.stderr
-    assert "1 fit failed; the same command with --retry-failed runs it again." in answer.stderr
+    assert "plain p=0.5 seed=1: diverged: " in answer.stderr
+    assert re.search(r"\b1 fit failed.*--retry-failed", answer.stderr)
     again = bnbench(*TINY, "--learning-rate", "1e30", "--arms", "plain", cwd=tmp_path)
     assert again.returncode == 1
     assert "0 done, 1 failed, 0 to run" in again.stderr
@@ -266,7 +267,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, number
         assert running.wait(30) == 128 + number
     finally:
         running.end()
-    assert "the same command goes on" in running.said.splitlines()[-1]
+    assert "same command" in running.said.splitlines()[-1]
     assert "Traceback" not in running.said
     done = len(list((tmp_path / "own" / "fits").glob("*.parquet")))
     assert 1 <= done < 50

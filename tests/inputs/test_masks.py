@@ -119,18 +119,18 @@ def test_the_axes_of_a_mask_change_nothing_of_its_pixels() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.5, 1, (9, 9), "spiral"), "mask kind 'spiral' is unknown; use 'random' or 'framed'."),
-        ((0.5, 1, (4, 9), "framed"), "a framed mask needs at least 5×5 pixels, not 4×9."),
-        ((0.5, 1, (2, 9)), "a mask needs at least 3×3 pixels, not 2×9."),
-        ((0.5, 1, (9, 2, 9)), "a mask needs at least 3×3×3 pixels, not 9×2×9."),
-        ((0.5, 1, ()), "a mask needs at least 3 pixels, not none."),
-        ((1.5, 1, (9, 9)), "p=1.5 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
-        ((-0.1, 1, (9, 9)), "p=-0.1 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
-        ((0.0005, 1, (9, 9)), "p=0.0005 is not a fill probability; give a multiple of 0.001 between 0 and 1."),
+        ((0.5, 1, (9, 9), "spiral"), "'spiral' .*'random' .*'framed'"),
+        ((0.5, 1, (4, 9), "framed"), "framed .*5×5 .*4×9"),
+        ((0.5, 1, (2, 9)), "3×3 .*2×9"),
+        ((0.5, 1, (9, 2, 9)), "3×3×3 .*9×2×9"),
+        ((0.5, 1, ()), "3 pixels"),
+        ((1.5, 1, (9, 9)), r"p=1\.5 .*0\.001 .*0 and 1"),
+        ((-0.1, 1, (9, 9)), r"p=-0\.1 .*0\.001 .*0 and 1"),
+        ((0.0005, 1, (9, 9)), r"p=0\.0005 .*0\.001 .*0 and 1"),
     ],
 )
 def test_refused_masks(arguments: tuple[float, int, tuple[int, ...]], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=message):
         draw_mask(*arguments)
 
 
@@ -382,7 +382,7 @@ def test_what_is_no_number_is_no_probability(p: Any) -> None:
     [True, np.True_, 1.0, np.float64(1), "1", None, 0, -1, torch.tensor(1.0), np.array([1])],
 )
 def test_what_is_no_whole_number_is_no_seed(seed: Any) -> None:
-    with pytest.raises(ValueError, match="is not a seed; give a whole number from 1"):
+    with pytest.raises(ValueError, match=r"seed.* 1"):
         draw_mask(0.5, seed, (9, 9))
 
 
@@ -395,31 +395,31 @@ def test_a_mask_read_as_a_picture_is_itself(mask: Mask) -> None:
 @pytest.mark.parametrize(
     ("grey", "message"),
     [
-        (np.zeros((3, 3, 5)), "not (3, 3, 5)."),
-        (np.zeros((3, 9, 9)), "not (3, 9, 9)."),
-        (np.zeros((2, 9)), "with at least 3 rows and columns, not (2, 9)."),
-        (np.zeros(9), "not (9,)."),
-        (np.full((3, 3), 255.0), "these are float64 from 255 to 255."),
-        (np.full((3, 3), 300), "these are int64 from 300 to 300."),
-        (np.full((3, 3), -1), "these are int64 from -1 to -1."),
-        (np.full((3, 3), np.nan), "these are float64 from nan to nan."),
-        (np.full((3, 3), 1j), "these are complex128."),
-        (np.full((3, 3), "x"), "these are <U1."),
-        (Image.fromarray(np.full((3, 3), -1, np.int32)), "these are float64 from -1.5259e-05 to -1.5259e-05."),
-        (Image.fromarray(np.full((3, 3), 70_000, np.int32)), "these are float64 from 1.06813 to 1.06813."),
-        (Image.fromarray(np.eye(3, dtype=np.uint16)), "choose a level between the picture's greys."),
-        (np.zeros((3, 3)), "every pixel lies on one side of 0.5; choose a level between the picture's greys."),
-        (np.zeros((3, 3), bool), "every pixel lies on one side of 0.5; choose a level between the picture's greys."),
+        (np.zeros((3, 3, 5)), "(3, 3, 5)"),
+        (np.zeros((3, 9, 9)), "(3, 9, 9)"),
+        (np.zeros((2, 9)), "(2, 9)"),
+        (np.zeros(9), "(9,)"),
+        (np.full((3, 3), 255.0), "float64 from 255 to 255"),
+        (np.full((3, 3), 300), "int64 from 300 to 300"),
+        (np.full((3, 3), -1), "int64 from -1 to -1"),
+        (np.full((3, 3), np.nan), "float64 from nan to nan"),
+        (np.full((3, 3), 1j), "complex128"),
+        (np.full((3, 3), "x"), "<U1"),
+        (Image.fromarray(np.full((3, 3), -1, np.int32)), "-1.5259e-05"),
+        (Image.fromarray(np.full((3, 3), 70_000, np.int32)), "1.06813"),
+        (Image.fromarray(np.eye(3, dtype=np.uint16)), "level"),
+        (np.zeros((3, 3)), "0.5"),
+        (np.zeros((3, 3), bool), "0.5"),
     ],
 )
 def test_refused_pictures(grey: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=re.escape(message)):
         picture_to_mask(grey)
 
 
 @pytest.mark.parametrize("level", [128, -0.1, float("nan")])
 def test_a_level_that_is_no_grey_is_refused(level: float) -> None:
-    with pytest.raises(ValueError, match=f"level={level!r} is no grey"):
+    with pytest.raises(ValueError, match=f"level={level!r}"):
         picture_to_mask(LIGHT, level)
 
 

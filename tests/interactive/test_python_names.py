@@ -80,6 +80,7 @@ def test_the_command_names_its_options_for_the_same(made: Path) -> None:
         (["report", "results", "--out", "new", "--figure3", "0.4,9"], "--figure3 0.4,9"),
         (["run", "--profile", "smoke", "--dry-run", "--learning-rate", "-1"], "--learning-rate -1"),
         (["run", "--profile", "smoke", "--dry-run", "--bn-statistics", "batch"], "--bn-statistics batch"),
+        (["bend", "--text", "A", "--steps", "0"], "--steps 0"),
     ):
         answer = command(*arguments, cwd=made)
         assert answer.returncode == 2

@@ -109,7 +109,7 @@ class Event:
     def __init__(self, device: Device) -> None:
         self.device, self.after = device, 0
 
-    def record(self) -> None:
+    def record(self, stream: Stream) -> None:
         self.after = self.device.calls.count("launch")
 
     def synchronize(self) -> None:

@@ -279,7 +279,7 @@ def test_divergence_is_an_error() -> None:
     broken = make_images()
     data = broken.to("cpu", torch.float64)
     data.pixels[:] = float("nan")  # Images would refuse them, but a fit may come to such numbers by itself
-    with pytest.raises(DivergedError, match=r"not a finite number at step 1; try a lower learning rate"):
+    with pytest.raises(DivergedError, match=r"step 1\b.*learning rate"):
         fit(make_plane("plain"), make_mask(), torch.ones(4, 5, dtype=torch.bool), data, TRAINING)
 
 
@@ -293,11 +293,11 @@ def test_masks_may_be_arrays_as_draw_mask_gives_them() -> None:
 def test_masks_that_cannot_be_fitted_are_refused() -> None:
     plane, data = make_plane("plain"), make_images()
     ones = torch.ones(4, 5, dtype=torch.bool)
-    with pytest.raises(ValueError, match="two boolean tensors of one shape"):
+    with pytest.raises(ValueError, match="boolean"):
         fit(plane, make_mask(), torch.ones(5, 4, dtype=torch.bool), data, TRAINING)
-    with pytest.raises(ValueError, match="two boolean tensors of one shape"):
+    with pytest.raises(ValueError, match="boolean"):
         fit(plane, make_mask().float(), ones, data, TRAINING)
-    with pytest.raises(ValueError, match="no trained pixel of one colour"):
+    with pytest.raises(ValueError, match="one colour"):
         fit(plane, ones, ones, data, TRAINING)
 
 

@@ -150,7 +150,7 @@ def test_a_space_is_a_pile_of_pictures() -> None:
 
 
 def test_an_unknown_origin_is_refused() -> None:
-    with pytest.raises(ValueError, match="'middle' is unknown; use 'centre', 'corner' or 'middle-pixel'"):
+    with pytest.raises(ValueError, match=r"'middle' .*'centre', 'corner' .*'middle-pixel'"):
         grid_coordinates((3, 3), "middle")
     with pytest.raises(ValueError, match="no axis"):
         grid_coordinates(())
@@ -190,11 +190,11 @@ def test_casting_a_plane_casts_the_networks_buffers() -> None:
 
 
 def test_vectors_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"vectors have shape \(3, 6\); give \(1 \+ d, 7\)"):
+    with pytest.raises(ValueError, match=r"\(3, 6\).*\(1 \+ d, 7\)"):
         Plane(Weights(7), torch.zeros(3, 6))
-    with pytest.raises(ValueError, match="a direction at least"):
+    with pytest.raises(ValueError, match="direction"):
         Plane(Weights(7), torch.zeros(1, 7))
-    with pytest.raises(ValueError, match="Flatten has no parameters"):
+    with pytest.raises(ValueError, match="Flatten"):
         Plane(nn.Flatten(), torch.zeros(3, 0))
 
 
@@ -208,7 +208,7 @@ def test_a_grid_needs_an_axis_for_each_direction(directions: int, axes: int) -> 
     plane, data = make_plane("plain", directions=directions), make_images()
     mask = (torch.arange(3**axes) % 2 == 0).view((3,) * axes)
     words = re.escape(f"shape {tuple(mask.shape)} has {axes} ax") + f".* directions={directions};"
-    with pytest.raises(ValueError, match=words if axes else "no trained pixel of one colour"):
+    with pytest.raises(ValueError, match=words if axes else "one colour"):
         fit(plane, mask, torch.ones_like(mask), data)
     with pytest.raises(ValueError, match=words):
         measure_landscape(plane, mask.shape, data)
@@ -216,5 +216,5 @@ def test_a_grid_needs_an_axis_for_each_direction(directions: int, axes: int) -> 
 
 @pytest.mark.parametrize("directions", [0, -1])
 def test_a_plane_without_directions_is_refused(directions: int) -> None:
-    with pytest.raises(ValueError, match=f"directions={directions}: give a whole number of at least 1"):
+    with pytest.raises(ValueError, match=f"directions={directions}: .*1"):
         make_plane("plain", directions=directions)

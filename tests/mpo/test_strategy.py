@@ -6,8 +6,10 @@ The clock of these tests is made up, and the device is the processor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +17,8 @@ from torch import Tensor
 
 from bnbench.mpo.convolutions import Kernels
 from bnbench.mpo.fit import Fit
-from bnbench.mpo.strategy import Strategy, Trial, Work
-from bnbench.mpo.windows import Geometry, Windows
+from bnbench.mpo.strategy import CANDIDATES, Strategy, Trial, Work
+from bnbench.mpo.windows import Gradients, Windows
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 
@@ -29,19 +31,19 @@ class Other(Windows):
 
 
 class Wrong(Windows):
-    def of_maps(self, upstream: Tensor, weights: Tensor, size: tuple[int, int], geometry: Geometry) -> Tensor:
-        return 1.01 * super().of_maps(upstream, weights, size, geometry)
+    def gradients(self, *given: Any) -> Gradients:
+        of_maps, of_weights, of_bias = super().gradients(*given)
+        return None if of_maps is None else 1.01 * of_maps, of_weights, of_bias
 
 
 class NotANumber(Windows):
-    def of_weights(self, upstream: Tensor, maps: Tensor, windows: Tensor | None, geometry: Geometry) -> Tensor:
-        return super().of_weights(upstream, maps, windows, geometry) * float("nan")
+    def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
+        result, kept = super().forward(*given)
+        return result * float("nan"), kept
 
 
 class Failing(Windows):
-    def forward(
-        self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
         raise RuntimeError("too little memory\nmore of it")
 
 
@@ -63,7 +65,7 @@ def clock(*seconds: float) -> Callable[[], float]:
     return moments().__next__
 
 
-tried = partial(Trial, rounds=ROUNDS - 1)
+tried = partial(Trial, candidates={"windows": Windows}, rounds=ROUNDS - 1)
 
 
 def started(trial: Trial | None, arm: str = "bn", training: TrainingProtocol = TRAINING) -> Fit:
@@ -173,6 +175,61 @@ def test_what_is_timed_is_a_recording_where_there_is_one() -> None:
     assert len(launched) == 2 * ROUNDS
     assert fit.engine.strategy is not None
     assert fit.engine.strategy.name == "fused"
+
+
+def computes_again(work: Work, device: torch.device) -> tuple[Callable[[], object], tuple[Tensor, ...]]:
+    """A recording whose values lie where they always lie, as a graph's do."""
+    kept = work()
+
+    def replay() -> None:
+        for own, value in zip(kept, work(), strict=True):
+            own.copy_(value)
+
+    return replay, kept
+
+
+@pytest.mark.parametrize("arm", ["plain", "bn"])
+def test_a_whole_step_is_recorded_with_the_kernels_that_were_chosen(arm: str) -> None:
+    """And bit for bit: the trial is over before the recording begins, and moves nothing."""
+    black = make_mask()
+
+    def whole(trial: Trial) -> Fit:
+        given = make_plane(arm), black, torch.ones_like(black), make_images(), TRAINING
+        under_way = Fit(*given, chunk=4, record=computes_again)
+        under_way.engine.trial = trial
+        return under_way
+
+    alone, recorded = ended(started(tried(clock=clock(2, 1)), arm)), whole(tried(clock=clock(2, 1)))
+    recorded.advance()
+    again = whole(tried(clock=clock(1, 2)))
+    again.load_state_dict(deepcopy(recorded.state_dict()))
+    for fit in (ended(recorded), ended(again)):
+        assert (fit.whole_refusal, fit.engine.kernels is None) == ("", False)
+        assert torch.equal(fit.plane.vectors, alone.plane.vectors)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="computes on a GPU")
+@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("arm", [*ARMS, "tests.foreign_arms:group_norm"])
+def test_a_gpu_computes_a_step_as_float64_does(arm: str, name: str) -> None:
+    if name == "fused":
+        pytest.importorskip("triton", reason="Triton is no dependency, and is not installed here")
+    images, black = make_images(), make_mask()
+    exact = started(None, arm)
+    there = Fit(
+        make_plane(arm).float().cuda(),
+        black,
+        torch.ones_like(black),
+        type(images)(images.pixels.float().cuda(), images.labels.cuda()),
+        TRAINING,
+        chunk=4,
+    )
+    there.engine.trial, there.engine.kernels = None, CANDIDATES[name]()
+    pixels, seen = exact.draw()
+    expected = exact.take(pixels, seen)[0]
+    for _ in range(2):  # of which the first one finds the ReLUs
+        gradient = there.engine.step(there.plane.frame().detach(), pixels.cuda(), there.targets, seen.cuda())[0]
+        assert float((gradient.cpu() - expected).norm() / expected.norm()) < 1e-4
 
 
 def test_one_network_at_a_time_tries_nothing() -> None:

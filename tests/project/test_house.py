@@ -33,6 +33,7 @@ HOMES = {
     "tomli_w": ("bnbench.results.asked",),
     "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.data",),
+    "triton": ("bnbench.mpo.fused",),
     "PIL": ("bnbench.inputs.image_folders", "bnbench.inputs.pictures"),
 }
 

@@ -46,7 +46,7 @@ def test_a_page_can_be_followed(page: Path, sweeps: bool, desk: pytest.MonkeyPat
             error.add_note(f"in the block of {block.kind} at {page.relative_to(ROOT)}:{block.line}")
             raise
     if page == NOTEBOOK and sweeps:
-        assert Path("letter.png").read_bytes().startswith(b"\x89PNG")
+        assert all(Path(name).read_bytes().startswith(b"\x89PNG") for name in ("letter.png", "ball.png"))
         assert reader.names["black"] > reader.names["white"] + 0.2
 
 
@@ -162,7 +162,7 @@ def test_output_has_to_be_what_the_code_before_it_printed(
 
 def test_every_option_that_a_page_names_is_one_of_the_commands_that_it_names() -> None:
     options = {
-        name: {"--help", *(option for parameter in command.params for option in parameter.opts)}
+        name: {"--help", *(option for one in command.params for option in (*one.opts, *one.secondary_opts))}
         for name, command in cli.commands.items()
     }
     for page in PAGES:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bnbench.protocol.datasets import DATASETS
+from bnbench.protocol.picture_text import picture_text
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import SECTIONS, FitKey, Grid, Protocol
 from bnbench.protocol.sections import TrainingProtocol
@@ -23,6 +24,9 @@ KNOBS = {knob_field.name: knob_field for section in SECTIONS.values() for knob_f
 def another_value(name: str) -> Any:
     """A value that the knob accepts and that differs from the one in BASE."""
     value, limits = dict(BASE.knobs())[name], KNOBS[name].metadata
+    if name == "picture":
+        rows, columns = BASE.mask.mask_size
+        return picture_text("other", bytes(-(-rows * columns // 8)))
     if "choices" in limits:
         return next(choice for choice in limits["choices"] if choice != value)
     if "reads" in limits:

@@ -23,7 +23,6 @@ from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import (
     parse_count,
     parse_counts,
-    parse_level,
     parse_pair,
     parse_probs,
     parse_seeds,
@@ -33,6 +32,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.written_numbers import (
     LARGEST,
     decimal_text,
+    parse_level,
     parse_number,
     parse_seconds,
     parse_whole,

@@ -207,6 +207,7 @@ def test_the_report_finds_evaluations_and_names_damaged_ones(own_sweep: sweeps.S
     assert "plain" in section["captions"]["policies"]
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("undrawn")
 def test_a_sweep_without_batch_normalization_has_no_such_chapter(tmp_path: Path) -> None:
     write_sweep(tmp_path / "results", arms=["plain", "skip"], probs=[0.5], seeds=SEEDS)

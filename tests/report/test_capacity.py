@@ -64,6 +64,7 @@ def test_three_sizes_of_one_protocol_have_a_chapter_of_every_number(tmp_path: Pa
     assert chapter.figures[0].table.name == "capacity_sizes"
 
 
+@pytest.mark.nightly
 def test_other_differences_and_fewer_sizes_have_none(tmp_path: Path) -> None:
     write_sizes(tmp_path / "two", SIZES[:2])
     write_sizes(tmp_path / "same area", [(4, 9), (9, 4), (6, 6)])
@@ -165,6 +166,7 @@ def test_the_figure_is_drawn_without_a_crossing_and_without_a_curve(seeds: int) 
     assert drawn(fits, pd.DataFrame()).lines
 
 
+@pytest.mark.nightly
 def test_the_report_of_a_folder_of_sizes_has_it_on_its_page_and_in_its_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

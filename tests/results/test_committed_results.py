@@ -48,7 +48,7 @@ def gaps_of(sweep: Path, fits: pd.DataFrame | None = None, *, trained: bool = Tr
 
 def quantity_of(report: Path, quantity: str) -> pd.Series:
     """A row of a report's table of quantities."""
-    return pd.read_csv(report / "tables" / "quantities.csv", index_col="quantity").loc[quantity]
+    return pd.read_csv(report / "tables" / "quantities.csv", index_col="quantity").loc[[quantity]].iloc[0]
 
 
 def interval(gaps: pd.Series) -> list[float]:

@@ -101,6 +101,7 @@ def test_interval_is_the_t_interval_of_a_slow_bootstrap_over_whole_seeds() -> No
     assert gap["log_high"] - gap["log_low"] < math.log(row["high"] / row["low"])  # what the seeds share cancels
 
 
+@pytest.mark.nightly
 def test_intervals_cover_a_known_side_and_a_known_ratio() -> None:
     sides, covered = {"plain": 31.0, "bn": 26.0}, []
     for seed in range(60):

@@ -164,6 +164,7 @@ def test_fits_without_a_partner_and_arms_without_a_pair_are_left_out() -> None:
         race(pd.concat([table, table]), "plain", "bn")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("pairs", "last"), [(15, 10**9), (45, 10**9), (15, 250), (45, 120)])
 def test_the_interval_covers_and_the_sign_test_keeps_its_level(pairs: int, last: int) -> None:
     """With everything known, and with a fit in five or in two cut off before it arrived."""

@@ -86,7 +86,7 @@ def test_a_fit_that_occurs_twice_is_refused() -> None:
 
 
 def test_no_pair_has_nothing_to_sum_up() -> None:
-    with pytest.raises(ValueError, match="pair has both arms"):
+    with pytest.raises(ValueError, match="both arms"):
         differences.overall(differences.paired(make_fits(arms=["plain"])))
 
 

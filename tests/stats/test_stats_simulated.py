@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 from bnbench.stats import differences
 from bnbench.stats.significance import holm, sign_flip
 
+pytestmark = pytest.mark.nightly
 DRAWS = 10_000
 STRATA = np.repeat(np.arange(9), 5)  # nine p, five seeds
 EVEN, UNEVEN = np.full(9, 0.03), np.linspace(0.01, 0.05, 9)

@@ -108,7 +108,7 @@ def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, t
 @pytest.mark.parametrize(
     ("number", "to_all"),
     [
-        (signal.SIGINT, True),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.nightly),
         pytest.param(signal.SIGINT, False, marks=pytest.mark.nightly),
         pytest.param(signal.SIGTERM, True, marks=pytest.mark.nightly),
     ],

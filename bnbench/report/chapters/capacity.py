@@ -34,7 +34,7 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
     """Say how large a mask each arm bends to: a chapter for each protocol of which three mask sizes have fits."""
     groups: dict[str, list[Sweep]] = {}
     for sweep in sweeps:
-        if len(sweep.identities):
+        if len(sweep.identities) and not sweep.protocol.mask.picture:
             groups.setdefault(sweep.protocol.with_knobs(mask_size=_ONE_SIZE).hash, []).append(sweep)
     found: list[Chapter] = []
     for group in groups.values():

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
-from bnbench.protocol.protocol import SECTIONS, Protocol, knob_text
+from bnbench.protocol.protocol import SECTIONS, Protocol, shown_text
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.standing import Standing
 from bnbench.results.sweeps import Sweep
@@ -46,7 +46,7 @@ def departures(protocol: Protocol) -> list[tuple[str, str, str, str]]:
 
 def shown(name: str, value: Any) -> str:
     """Write a knob's value for reading: √2 needs no 16 digits."""
-    return f"{value:.5g}" if isinstance(value, float) else knob_text(name, value)
+    return f"{value:.5g}" if isinstance(value, float) else shown_text(name, value)
 
 
 def probs_text(values: pd.Series) -> str:

@@ -58,22 +58,22 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
 
 def _draw(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str, *, narrow: bool = False) -> Drawing:
     arms = arm_order(shown["arm"])
-    mask = _picture(shown[shown["arm"] == arms[0]], "black").astype(float)
-    loss_colours = _loss_colours(shown["test_loss"], threshold)
-    accuracy_colours = _accuracy_colours(shown["test_accuracy"])
+    mask = picture_of(shown[shown["arm"] == arms[0]], "black").astype(float)
+    loss_colours = loss_scale(shown["test_loss"], threshold)
+    accuracy_colours = accuracy_scale(shown["test_accuracy"])
     drawing, grid = _grid(1 + len(arms), mask.shape[0] / mask.shape[1], narrow=narrow)
     labels = arm_labels(arms)
-    _show(grid[0, 0], mask, Colours(ListedColormap(["white", "black"]), Normalize(0, 1)))
+    show_pixels(grid[0, 0], mask, Colours(ListedColormap(["white", "black"]), Normalize(0, 1)))
     grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
     for column, arm in enumerate(arms, start=1):
         mine = shown[shown["arm"] == arm]
-        _show(grid[0, column], _picture(mine, "test_loss"), loss_colours)
-        _show(grid[1, column], _picture(mine, "test_accuracy"), accuracy_colours)
+        show_pixels(grid[0, column], picture_of(mine, "test_loss"), loss_colours)
+        show_pixels(grid[1, column], picture_of(mine, "test_accuracy"), accuracy_colours)
         grid[0, column].set_title(labels[arm])
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
-    _loss_bar(drawing, grid[0], loss_colours, threshold, split)
-    _bar(drawing, grid[1], accuracy_colours).set_label(f"{split} accuracy")
+    loss_bar(drawing, grid[0], loss_colours, threshold, split)
+    colour_bar(drawing, grid[1], accuracy_colours).set_label(f"{split} accuracy")
     return drawing
 
 
@@ -94,12 +94,13 @@ def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[n
     return drawing, drawing.subplots(2, panels, squeeze=False)
 
 
-def _picture(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
+def picture_of(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
     """Return one value of a fit's pixels as an array of shape (rows, columns)."""
     return fit.pivot_table(index="row", columns="column", values=value, aggfunc="first", dropna=False).to_numpy()
 
 
-def _show(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
+def show_pixels(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
+    """Show one number for each pixel in axes without ticks."""
     within = np.clip(picture.astype(float), colours.norm.vmin, colours.norm.vmax)  # infinite is the lightest colour
     axes.imshow(within, cmap=colours.map, norm=colours.norm, interpolation="nearest", origin="upper")
     axes.set_xticks([])
@@ -108,7 +109,7 @@ def _show(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
         spine.set(visible=True, linewidth=0.5)
 
 
-def _loss_colours(losses: pd.Series, threshold: float) -> Colours:
+def loss_scale(losses: pd.Series, threshold: float) -> Colours:
     """Dark = low, so that a well-bent landscape looks like its mask; a few extremes do not take the scale."""
     values = losses.to_numpy(dtype=float)
     usual = values[np.isfinite(values) & (values > 0)]
@@ -118,7 +119,8 @@ def _loss_colours(losses: pd.Series, threshold: float) -> Colours:
     return Colours(_with_gaps(sns.color_palette(LOSS_COLOURS, as_cmap=True)), LogNorm(low, high), extend)
 
 
-def _accuracy_colours(accuracies: pd.Series) -> Colours:
+def accuracy_scale(accuracies: pd.Series) -> Colours:
+    """Dark = high, from 0 to just above the highest one."""
     high = max(float(accuracies.max()), 0.1) if accuracies.notna().any() else 1.0
     return Colours(
         _with_gaps(sns.color_palette(ACCURACY_COLOURS, as_cmap=True)), Normalize(0, math.ceil(20 * high) / 20)
@@ -130,17 +132,22 @@ def _with_gaps(colours: Colormap) -> Colormap:
     return colours.with_extremes(bad="#9a9aa0")
 
 
-def _bar(drawing: Drawing, row: NDArray[np.object_], colours: Colours) -> Colorbar:
+def colour_bar(drawing: Drawing, row: NDArray[np.object_], colours: Colours, *, below: bool = False) -> Colorbar:
+    """Put a scale beside a row of axes, or below them if they are a column or ``below`` says so."""
     mappable = ScalarMappable(colours.norm, colours.map)
-    below = len(row) > 1 and row[0].get_subplotspec().colspan == row[1].get_subplotspec().colspan
-    look: dict[str, Any] = {"location": "bottom" if below else "right", "aspect": 16, "pad": 0.02, "extendfrac": 0.04}
+    is_column = len(row) > 1 and row[0].get_subplotspec().colspan == row[1].get_subplotspec().colspan
+    place = "bottom" if is_column or below else "right"
+    look: dict[str, Any] = {"location": place, "aspect": 16, "pad": 0.02, "extendfrac": 0.04}
     bar = drawing.colorbar(mappable, ax=list(row), extend=colours.extend, **look)
     bar.outline.set_linewidth(0.5)
     return bar
 
 
-def _loss_bar(drawing: Drawing, row: NDArray[np.object_], colours: Colours, threshold: float, split: str) -> None:
-    bar = _bar(drawing, row, colours)
+def loss_bar(
+    drawing: Drawing, row: NDArray[np.object_], colours: Colours, threshold: float, split: str, *, below: bool = False
+) -> None:
+    """Put the scale of the loss beside a row of axes or below, with the threshold marked."""
+    bar = colour_bar(drawing, row, colours, below=below)
     bar.set_label(f"{split} loss (log)")
     low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 1)
     ticks = [tick for tick in _LOSS_TICKS if low <= tick <= high and abs(math.log(tick / threshold)) > 0.25]

@@ -29,10 +29,12 @@ class Backend(ABC):
         name: what ``--backend`` calls it.
         is_remote: whether workers may be on other machines, with devices of their own and perhaps without the disk
             that holds the results.
+        shares_devices: whether fits on one GPU share a process, so that several at once gain something.
     """
 
     name: ClassVar[str]
     is_remote: bool = False
+    shares_devices: bool = False
 
     @property
     def options(self) -> dict[str, str]:

@@ -22,9 +22,9 @@ from bnbench.sweep.backends.dask_worker import (
     bring_home,
     fit_on_any_machine,
     fit_on_this_machine,
-    reached,
     slots_here,
     timed_here,
+    workers_told,
 )
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
@@ -144,7 +144,7 @@ class Dask(Backend):
         backend = JoblibBackend(client=self._connection, pure=False)
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all", backend=backend)
         fit = fit_on_any_machine if self.is_remote else fit_on_this_machine
-        with reached(self._connection, job, stop) if self.is_remote else nullcontext():
+        with workers_told(self._connection, job, stop) if self.is_remote else nullcontext():
             for outcome in parallel(delayed(fit)(key, job) for key in batch):
                 if isinstance(outcome, RequestError):
                     raise outcome

@@ -58,7 +58,7 @@ def connected(address: str) -> Iterator[Client]:
 
 def _connection_to(address: str) -> Client:
     try:
-        if not re.fullmatch(rf"({_SCHEMES}://)?([^/:]+|\[[^/]+\]):[0-9]{1, 5}", address):
+        if not re.fullmatch(rf"({_SCHEMES}://)?([^/:]+|\[[^/]+\]):[0-9]{{1,5}}", address):
             raise ValueError(address)
         with without_interrupts():
             return Client(address, timeout=_ANSWER, name="bnbench", set_as_default=False)

@@ -52,7 +52,7 @@ def fit_on_any_machine(key: FitKey, job: Job) -> Outcome:
         RequestError: the machine lacks a device that was asked for.
     """
     job = replace(job, execution=replace(job.execution, slots=job.execution.devices.slots()))
-    return run_fit(key, job) if job.here_marker.exists() else _fit_away(key, job)
+    return run_fit(key, job) if job.here_marker.exists() else _fit_in_own_folder(key, job)
 
 
 def bring_home(outcome: Outcome, job: Job) -> Outcome:
@@ -76,7 +76,7 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
 
 
 @contextmanager
-def reached(client: Client, job: Job, stop: RunnerStop) -> Iterator[None]:
+def workers_told(client: Client, job: Job, stop: RunnerStop) -> Iterator[None]:
     """Let workers on other machines know whether they share the runner's disk, and when they are to stop.
 
     Raises:
@@ -136,7 +136,7 @@ def _forget_here(job: Job) -> None:
     shutil.rmtree(job.local_folder, ignore_errors=True)
 
 
-def _fit_away(key: FitKey, job: Job) -> Outcome:
+def _fit_in_own_folder(key: FitKey, job: Job) -> Outcome:
     """Compute a fit in a folder of this machine, and send back what it has left there."""
     folder = job.local_folder / "results"
     job = replace(job, folder=folder)

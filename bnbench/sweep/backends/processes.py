@@ -12,6 +12,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
+from bnbench.sweep.backends.shared_devices import compute_on_groups, groups_of, may_share
 from bnbench.sweep.execution import Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.worker import run_fit
@@ -20,9 +21,10 @@ _PATIENCE = 5.0  # seconds that idle workers get to end
 
 
 class Processes(Backend):
-    """Fits in processes of this machine, one for each slot."""
+    """Fits in processes of this machine, one for each slot of a processor and one for each GPU."""
 
     name = "process"
+    shares_devices = True
 
     def __init__(self) -> None:
         self._has_workers = False
@@ -46,11 +48,15 @@ class Processes(Backend):
                 ending.join(_PATIENCE)
 
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
-        """Compute fits, one in each process at a time.
+        """Compute fits, one in each process at a time; those of one GPU share a process where they may.
 
         With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
         sweep: a single slot gets two workers, of which one waits.
         """
+        groups, arms = groups_of(job.execution.slots), {key.arm for key in batch}
+        if any(len(group) > 1 for group in groups) and may_share(job.protocol, job.execution, arms):
+            yield from compute_on_groups(groups, batch, job, stop)
+            return
         slots = len(job.execution.slots)
         parallel = Parallel(
             n_jobs=max(2, slots),

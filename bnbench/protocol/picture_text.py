@@ -1,0 +1,62 @@
+"""A picture as text, such as a protocol holds it: its name, and which of its pixels are black."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from bnbench.errors import RequestError
+
+_NAME = re.compile(r"[\w.-]{1,60}")
+
+
+def picture_text(name: str, bits: bytes) -> str:
+    """Return a picture as ``NAME:BITS``.
+
+    Args:
+        name: what it is called; what may not stand in the name of a folder becomes a hyphen.
+        bits: one for each pixel in reading order, 1 where black, eight to a byte, the first one highest.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "picture"
+    return f"{plain}:{base64.urlsafe_b64encode(bits).decode()}"
+
+
+def picture_name(text: str) -> str:
+    """Return the name in ``NAME:BITS``; of no picture, nothing."""
+    return text.partition(":")[0]
+
+
+def picture_bits(text: str, option: str = "--picture") -> bytes:
+    """Return the bits in ``NAME:BITS``; of no picture, nothing.
+
+    Raises:
+        RequestError: it is no such text.
+    """
+    if not text:
+        return b""
+    name, colon, code = text.partition(":")
+    try:
+        if colon and _NAME.fullmatch(name) and name.strip("."):
+            return base64.b64decode(code.encode(), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        pass
+    raise RequestError(f"{option} {text[:40]}: give a picture as --mask writes it, NAME:BITS; or give --mask FILE.")
+
+
+def check_picture(text: str, size: tuple[int, int], kind: str) -> None:
+    """Refuse a picture whose pixels are not those of a mask's size, or beside a kind of random masks.
+
+    Raises:
+        RequestError: as it says; or the text is no picture.
+    """
+    if not text:
+        return
+    rows, columns = size
+    if not 0 <= 8 * len(picture_bits(text)) - rows * columns < 8:
+        raise RequestError(
+            f"--picture {picture_name(text)} has another size than --mask-size {rows}x{columns}; give --mask FILE, "
+            "which sets both."
+        )
+    if kind != "random":
+        raise RequestError(f"--mask-kind {kind} is of random masks, and here is a picture.")

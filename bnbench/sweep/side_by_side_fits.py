@@ -1,0 +1,84 @@
+"""Several fits in one worker process: each in a thread of its own, on a stream of its own of the GPU that they share.
+
+Processes share a GPU by time slices and gain nothing by it (measured on an H100). A fit that fails or diverges leaves
+the others alone: its claim, slot, checkpoint, record and file are its own, as in a process of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from joblib.externals.loky import process_executor
+
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.devices import prepare_process
+from bnbench.sweep.execution import Job, Outcome
+from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
+from bnbench.sweep.worker import compute_fit, end_if_terminated
+
+_ended: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+_under_way: set[threading.Thread] = set()
+_stops: dict[str, WorkerStop] = {}
+
+
+def exchange(key: FitKey | None, job: Job, *, waits: bool) -> Outcome | None:
+    """Begin a fit in this process, and fetch one that has ended.
+
+    Args:
+        key: the fit to begin; None for none.
+        job: what is asked; its slots are those of the device that this process computes on.
+        waits: whether to wait for a fit to end; at least one must be under way.
+
+    Returns:
+        How a fit has ended; None where none was waited for.
+    """
+    # joblib ends a worker that has grown once a call is over; this one's fits go on between calls.
+    process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
+    stop = _stop_of(job)
+    with worker_signals(stop):
+        if key:
+            prepare_process(job.execution.threads, job.protocol.training.precision)
+            thread = threading.Thread(target=_compute, args=(key, job, stop), daemon=True)
+            _under_way.add(thread)
+            thread.start()
+        ended = _ended.get() if waits else None
+        if stop.was_terminated:
+            for thread in [*_under_way]:  # they have seen it, too: each writes its checkpoint
+                thread.join()
+            end_if_terminated(stop)
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended
+
+
+def _stop_of(job: Job) -> WorkerStop:
+    """Return the word to stop that all fits of a sweep share in this process."""
+    if job.token not in _stops:
+        _stops[job.token] = WorkerStop(job.stop_markers, runner=job.runner if is_worker_process() else None)
+    return _stops[job.token]
+
+
+def _compute(key: FitKey, job: Job, stop: WorkerStop) -> None:
+    try:
+        with own_stream(job.execution.slots[0].device):
+            outcome: Outcome | BaseException = compute_fit(key, job, stop)
+    except BaseException as error:  # the main thread raises it
+        outcome = error
+    _under_way.discard(threading.current_thread())
+    _ended.put(outcome)
+
+
+@contextmanager
+def own_stream(device: str) -> Iterator[None]:
+    """Within, whatever this thread computes on a GPU goes through a stream of its own; a processor has none."""
+    if device == "cpu":
+        yield
+        return
+    torch.cuda.init()
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+        yield
