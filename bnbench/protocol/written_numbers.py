@@ -56,19 +56,6 @@ def parse_number(text: str, option: str) -> float:
     return float(plain)
 
 
-def parse_level(text: str, option: str) -> float | None:
-    """Read a grey from 0 to 1, or ``auto``, for which None stands.
-
-    Raises:
-        RequestError: it is neither.
-    """
-    plain = decimal_text(text)
-    level = float(plain) if plain else None
-    if text.strip() != "auto" and (level is None or not 0 <= level <= 1):
-        raise RequestError(f"{option} {shown(text)}: give a grey from 0 (dark) to 1 (light), or auto.")
-    return level
-
-
 def parse_seconds(text: str, option: str) -> float:
     """Read a number of seconds: ``120`` or ``0.5``.
 
@@ -80,3 +67,16 @@ def parse_seconds(text: str, option: str) -> float:
     if not 0 < seconds <= _LONGEST_WAIT:
         raise RequestError(f"{option} {shown(text)}: give a number of seconds above 0, such as 120.")
     return seconds
+
+
+def parse_level(text: str, option: str) -> float | None:
+    """Read a grey from 0 to 1, or ``auto``, for which None stands.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    plain = decimal_text(text)
+    level = float(plain) if plain else None
+    if text.strip() != "auto" and (level is None or not 0 <= level <= 1):
+        raise RequestError(f"{option} {shown(text)}: give a grey from 0 (dark) to 1 (light), or auto.")
+    return level
