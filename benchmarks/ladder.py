@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed += run_rung(asked, grid, rung) + (measure_few(asked, rung) if rung.keeps_planes else 0)
         table = ladder_table(asked.out, ladder, grid)
     except RequestError as error:
-        parser.error(str(error))
+        parser.error(error.as_command)
     asked.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(asked.out / "ladder.csv", index=False)
     (asked.out / "ladder.md").write_text(table_text(table), encoding="utf-8")

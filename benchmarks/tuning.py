@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = 0 if asked.table else sum(run_rung(asked, grid, trial) for trial in tried)
         fits = fits_table(asked.out, tried, grid)
     except RequestError as error:
-        parser.error(str(error))
+        parser.error(error.as_command)
     asked.out.mkdir(parents=True, exist_ok=True)
     fits.to_csv(asked.out / "tuning.csv", index=False)
     text = table_text(fits, tried, grid)

@@ -30,4 +30,5 @@ MEASURE = Measure(
     high=1.0,
     better="higher",
     of_plane=ensemble_accuracy,
+    of_kept_planes=True,  # it classifies all test images once more at every black pixel
 )

@@ -85,13 +85,14 @@ class Measure:
         of_pixels: computes it from a landscape. It is stored with every fit, for all pixels and for trained ones, and
             is computed from the stored pixels for fits that are older than the measure.
         of_plane: computes it from the fitted plane, once, at the end of the fit. Fits that are older lack it.
+        of_kept_planes: whether it is computed only for fits that keep their plane, since it takes long.
         trained_column: whether the table of fits also has it over trained pixels alone.
         trained_title: what it is over trained pixels alone, where the arms are also compared in that; else empty. It
             needs ``trained_column``.
 
     Raises:
-        ValueError: not exactly one of ``of_pixels`` and ``of_plane`` is given, or there is a ``trained_title`` without
-            ``trained_column``.
+        ValueError: not exactly one of ``of_pixels`` and ``of_plane`` is given, there is a ``trained_title`` without
+            ``trained_column``, or ``of_kept_planes`` without ``of_plane``.
     """
 
     name: str
@@ -102,12 +103,15 @@ class Measure:
     better: str = ""
     of_pixels: Callable[[Pixels], float] | None = None
     of_plane: Callable[[FittedPlane], float] | None = None
+    of_kept_planes: bool = False
     trained_column: bool = False
     trained_title: str = ""
 
     def __post_init__(self) -> None:
         if (self.of_pixels is None) == (self.of_plane is None):
             raise ValueError(f"the measure {self.name} is computed from pixels or from a plane: give one function.")
+        if self.of_kept_planes and self.of_plane is None:
+            raise ValueError(f"the measure {self.name} is of kept planes: give of_plane.")
         if self.trained_title and not self.trained_column:
             raise ValueError(f"the measure {self.name} has a trained_title: give trained_column=True as well.")
 

@@ -100,7 +100,15 @@ class FitUnderWay:
         self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
-        table, summary = measure_fit(self.plane, self.key, self.mask, self.trained, self.data, self.job.protocol)
+        table, summary = measure_fit(
+            self.plane,
+            self.key,
+            self.mask,
+            self.trained,
+            self.data,
+            self.job.protocol,
+            keeps_plane=self.job.execution.keep_planes,
+        )
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
         provenance = {
             **self._provenance(),

@@ -23,7 +23,14 @@ from bnbench.results.summary import TRAIN
 
 
 def measure_fit(
-    plane: Plane, key: FitKey, mask: Mask, trained: Mask, data: DataSet, protocol: Protocol
+    plane: Plane,
+    key: FitKey,
+    mask: Mask,
+    trained: Mask,
+    data: DataSet,
+    protocol: Protocol,
+    *,
+    keeps_plane: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure a fitted plane as its protocol asks.
 
@@ -34,6 +41,7 @@ def measure_fit(
         trained: True where trained, same shape.
         data: on the plane's device.
         protocol: images, BN statistics, origin.
+        keeps_plane: whether the fit keeps its plane; some measures are computed only then.
 
     Returns:
         The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
@@ -62,22 +70,18 @@ def measure_fit(
     headline = headline_policy(plane, protocol)
     others = policies(protocol)[1:] if uses_bn(plane.module) else []
     rows = rows_of(found["measured"], policy=headline, split=split)
-    rows[0] |= _plane_values(plane, found["measured"], (mask, trained), data, protocol, headline)
+    of_plane = [
+        measure for measure in registry.REGISTERED if measure.of_plane and (keeps_plane or not measure.of_kept_planes)
+    ]
+    if of_plane:
+        pixels = pixels_of(found["measured"], mask, np.ones_like(mask), protocol.training.threshold)
+        fitted = FittedPlane(plane, pixels, trained, data.measured, data.train, headline, protocol.mask.origin)
+        rows[0] |= {measure.name: float(measure.of_plane(fitted)) for measure in of_plane if measure.of_plane}
     rows += rows_of(found[TRAIN], policy=headline, split=TRAIN)
     for policy in others:
         measured = measured_landscape(plane, data.measured, policy, data, protocol)
         rows += rows_of(measured, policy=policy, split=split, headline=False)
     return table, pd.DataFrame(rows)
-
-
-def _plane_values(
-    plane: Plane, found: Landscape, masks: tuple[Mask, Mask], data: DataSet, protocol: Protocol, policy: BnPolicy
-) -> dict[str, float]:
-    """Compute every measure of the fitted plane itself, by name; the headline's row over all pixels holds them."""
-    black, trained = masks
-    pixels = pixels_of(found, black, np.ones_like(black), protocol.training.threshold)
-    fitted = FittedPlane(plane, pixels, trained, data.measured, data.train, policy, protocol.mask.origin)
-    return {measure.name: float(measure.of_plane(fitted)) for measure in registry.REGISTERED if measure.of_plane}
 
 
 def measured_landscape(

@@ -65,8 +65,9 @@ def test_the_committed_baseline_is_of_the_standard_protocol() -> None:
 
 
 def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
-    # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour.
-    left = {"dataset", "clip", "precision", "grey"}
+    # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour;
+    # a picture is a mask like another once it is drawn.
+    left = {"dataset", "clip", "precision", "grey", "picture"}
     standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, OTHER, LATER))
     assert {name for name, value in standard.items() if all(other[name] == value for other in others)} == left
 
