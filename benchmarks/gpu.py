@@ -74,7 +74,7 @@ def start_part(name: str, options: argparse.Namespace) -> None:
 
 def keep(path: Path, **row: Any) -> None:
     """Print a result, and keep it whatever happens next."""
-    print(f"  {row['what']:44}{row['result']}{'  WRONG' if row.get('is_wrong') else ''}", flush=True)
+    print(f"  {row['what']:52}{row['result']}{'  WRONG' if row.get('is_wrong') else ''}", flush=True)
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
