@@ -116,7 +116,7 @@ PARTS = {
     "pages": Part(
         (
             *("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "bnbench/sweep/*.py", "bnbench/evaluate/*.py"),
-            *("bnbench/interactive/*.py", "bnbench/bend/**/*.py"),
+            *("bnbench/interactive/*.py", "bnbench/bending/**/*.py"),
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),
