@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from bnbench.interactive import values
+from bnbench.interactive.interruption import interruptible
 from bnbench.interactive.knobs import Knob, protocol_of
 from bnbench.interactive.messages import MessagesOfACall
 from bnbench.interactive.naming import errors_name_arguments, names_of
@@ -23,13 +22,10 @@ from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.interrupts import Interrupted
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest
 from bnbench.sweep.sizes import folder_above, run_sizes
 from bnbench.sweep.sweep import run_sweep
-
-T = TypeVar("T")
 
 
 def run(
@@ -141,21 +137,7 @@ def run(
         with as_it_was():
             if len(sizes) < 2:
                 return SweepResult(
-                    _interruptible(partial(run_sweep, request, where_computed, listener), listener), names
+                    interruptible(partial(run_sweep, request, where_computed, listener), listener.note), names
                 )
-            swept = _interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener)
+            swept = interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener.note)
         return SizesResult(folder_above(request), {size_name(size): one for size, one in swept.items()}, names)
-
-
-def _interruptible(sweep: Callable[[], T], listener: Listener) -> T:
-    """Run one sweep or several; where a signal stops it, clean up, then raise that signal again.
-
-    Raises:
-        KeyboardInterrupt: it was stopped.
-    """
-    try:
-        return sweep()
-    except Interrupted as interrupted:
-        listener.note("interrupted; all that was computed is kept, and the same command goes on from there.")
-        signal.raise_signal(interrupted.number)  # the handlers of before are in place again
-        raise KeyboardInterrupt from None

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 import bnbench
-from bnbench.bend import arm_bending
-from bnbench.bend.animation import shown_frames, write_animations
-from bnbench.bend.arm_bending import frame_steps
-from bnbench.bend.bend import BendListener, bend
-from bnbench.bend.files import Bent, read_bent
-from bnbench.bend.request import BendRequest, fitted_protocol
-from bnbench.bend.strip import draw_strip
+from bnbench.bending import arm_bending
+from bnbench.bending.animation import shown_frames, write_animations
+from bnbench.bending.arm_bending import frame_steps
+from bnbench.bending.bend import BendListener, bend, write_pictures
+from bnbench.bending.files import Bent, read_bent
+from bnbench.bending.request import BendRequest, fitted_protocol
+from bnbench.bending.strip import draw_strip
 from bnbench.cli import main
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
@@ -51,7 +51,7 @@ def bent_to(asked: BendRequest, listener: BendListener | None = None) -> list[Be
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> BendRequest:
     asked = request(tmp_path_factory.mktemp("bent"), arms=("plain", "bn"))
-    bent_to(asked)
+    write_pictures(asked, bent_to(asked))
     return asked
 
 
@@ -124,7 +124,8 @@ def test_no_mp4_is_promised_without_ffmpeg(
 ) -> None:
     bents = [bent for arm in finished.arms if (bent := read_bent(finished, arm))]
     with monkeypatch.context() as patched, print_style():
-        patched.setattr("bnbench.bend.animation._ffmpeg", lambda: None)
+        patched.setattr("bnbench.bending.animation._ffmpeg", lambda: None)
+        patched.setattr("bnbench.bending.animation._write", lambda _, path, *__: path.write_bytes(b""))
         assert write_animations(tmp_path, _PICTURE, bents) == [tmp_path / "animation.gif"]
 
 
@@ -156,11 +157,8 @@ class _Stops(BendListener):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_fit_that_was_stopped_goes_on_and_ends_alike(
-    finished: BendRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tmp_path: Path) -> None:
     asked = request(tmp_path, arms=("plain", "bn"))
-    monkeypatch.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])  # drawing takes longer than all else here
     with pytest.raises(Interrupted):
         bent_to(asked, _Stops(3))
     assert not (tmp_path / "landscapes").exists()
@@ -177,11 +175,9 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(
     assert not list((tmp_path / "running").glob("*.pt"))
 
 
-def test_what_is_done_is_drawn_anew_and_not_fitted(finished: BendRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_done_is_not_fitted_anew(finished: BendRequest) -> None:
     listener = _Stops(0)
-    with monkeypatch.context() as patched:
-        patched.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])
-        bents = bent_to(finished, listener)
+    bents = bent_to(finished, listener)
     assert listener.seen == []
     assert [bent.arm for bent in bents] == ["plain", "bn"]
 
@@ -262,11 +258,13 @@ def test_the_command_bends_to_a_file_and_prints_the_accuracies(
 ) -> None:
     Image.fromarray(np.where(_PICTURE, 0, 255).astype(np.uint8)).save(tmp_path / "square.png")
     options = ["--profile", "smoke", "--steps", "2", "--no-animate", "--out", str(tmp_path / "out"), "--arm", "bn"]
+    options += ["--ensemble"]
     with pytest.raises(SystemExit) as ended:
         main(["bend", str(tmp_path / "square.png"), *options])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["bn"]
+    assert [line.partition(":")[0] for line in lines] == ["bn", "bn"]
+    assert [f" {count}: " in lines[1] for count in (1, 2, 5, 10, _PICTURE.sum())] == [True] * 5
     assert not (tmp_path / "out" / "animation.gif").exists()
 
 
