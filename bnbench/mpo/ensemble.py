@@ -67,13 +67,13 @@ def measure_ensemble(
         plane: where the weights come from.
         black: True where black, an axis for each direction of the plane, (rows, columns) of a picture.
         data: images to classify, on the plane's device.
-        bn_statistics: as in :func:`bnbench.mpo.landscape.measure_landscape`.
+        bn_statistics: as in :func:`bnbench.measure_landscape`.
         reference: training images; only ``recalibrate`` needs them.
         origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
         sizes: numbers of pixels k; those that are more than there are black pixels are left out.
 
     Raises:
-        ValueError: no pixel is black, or as :func:`bnbench.mpo.landscape.measure_landscape`.
+        ValueError: no pixel is black, or as :func:`bnbench.measure_landscape`.
     """
     check_directions(plane, black.shape)
     if not black.any():
