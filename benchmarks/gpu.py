@@ -21,11 +21,11 @@ from typing import Any
 
 # Part, what it asks, and its limit in seconds.
 PARTS = {
-    "right": ("gradient against float64", 45),
-    "steps": ("milliseconds a step", 60),
-    "ceilings": ("what the device can do", 20),
-    "resumed": ("a sweep stopped and resumed", 90),
-    "hour": ("fits an hour", 25),
+    "right": ("gradient against float64", 50),
+    "steps": ("milliseconds a step", 50),
+    "ceilings": ("what the device can do", 15),
+    "resumed": ("a sweep stopped and resumed", 105),
+    "hour": ("fits an hour", 20),
 }
 
 
