@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bnbench.interactive.bent_result import BendResult
     from bnbench.interactive.result import SweepResult
     from bnbench.interactive.run import run
-    from bnbench.interactive.sizes import SizesResult
+    from bnbench.interactive.sizes import PicturesResult, SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
     from bnbench.mpo.ensemble import Ensemble, measure_ensemble
     from bnbench.mpo.fit import fit
@@ -43,6 +43,7 @@ _HOMES = {
     "Inline": "bnbench.sweep.backends.inline",
     "Landscape": "bnbench.mpo.landscape",
     "PROFILES": "bnbench.protocol.profiles",
+    "PicturesResult": "bnbench.interactive.sizes",
     "Plane": "bnbench.mpo.plane",
     "Processes": "bnbench.sweep.backends.processes",
     "Protocol": "bnbench.protocol.protocol",
@@ -80,6 +81,7 @@ __all__ = [
     "Images",
     "Inline",
     "Landscape",
+    "PicturesResult",
     "Plane",
     "Processes",
     "Protocol",

@@ -72,18 +72,20 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     return _mask(str(path), picture, level, invert=invert)
 
 
-def read_pictures(path: Path, size: int = SIZE) -> dict[str, Mask]:
+def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, invert: bool = False) -> dict[str, Mask]:
     """Read a picture, or every picture in a folder, by the name of its file without the ending.
 
     Args:
         path: a picture's file, or a folder of such files; what is hidden, and what has another ending, is left out.
         size: as in :func:`read_picture`.
+        level: as there.
+        invert: as there.
 
     Raises:
         PictureError: as :func:`read_picture`; or the folder holds no picture, or two of one name.
     """
     if not path.is_dir():
-        return {picture_name(picture_text(path.stem, b"")): read_picture(path, size)}
+        return {picture_name(picture_text(path.stem, b"")): read_picture(path, size, level, invert=invert)}
     found: dict[str, Mask] = {}
     for file in sorted(path.iterdir()):
         if file.suffix.lower() not in _ENDINGS or file.name.startswith("."):
@@ -91,7 +93,7 @@ def read_pictures(path: Path, size: int = SIZE) -> dict[str, Mask]:
         name = picture_name(picture_text(file.stem, b""))
         if name in found:
             raise PictureError(f"{path} holds two pictures that are called {name}; give each a name of its own.")
-        found[name] = read_picture(file, size)
+        found[name] = read_picture(file, size, level, invert=invert)
     if not found:
         raise PictureError(f"{path} holds no picture; give a folder of PNG, JPEG, GIF or WebP files.")
     return found
