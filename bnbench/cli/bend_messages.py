@@ -50,6 +50,10 @@ class BendMessages(BendListener):
             bar = Progress(*parts, TimeRemainingColumn(), console=self._console, transient=True)
             self._bar = self._stack.enter_context(bar)
 
+    def note(self, sentence: str) -> None:
+        """Print a sentence that somebody should know."""
+        say(sentence)
+
     def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
         """Move the bar, or print a line ten times a fit."""
         said = f"accuracy {row.black_accuracy:.2f} on black, {row.white_accuracy:.2f} on white" if row else ""
