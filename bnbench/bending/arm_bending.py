@@ -20,6 +20,7 @@ from bnbench.mpo.trace import TraceRow
 from bnbench.results import layout
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.results.planes import save_plane
+from bnbench.results.store import StoreError
 from bnbench.sweep.devices import device_name, prepare_process
 from bnbench.sweep.execution import FitStoppedError
 from bnbench.sweep.measure import headline_policy, measure_fit, measured_landscape
@@ -48,8 +49,10 @@ class ArmBending:
         arm: which network.
         data: images, on any device.
 
+    Attributes:
+        note: why its checkpoint was not used, one sentence; empty where it was, or there is none.
+
     Raises:
-        StoreError: its checkpoint is damaged.
         ArmError: the arm cannot be used.
     """
 
@@ -65,7 +68,7 @@ class ArmBending:
         self.identity = request.identity(arm)
         self.frames: list[torch.Tensor] = []
         self.due = [int(step) for step in frame_steps(self.fit.training.steps)] if request.animate else []
-        self.earlier_seconds, self.parts = 0.0, 1
+        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
         self.started = time.perf_counter()
         self._resume()
         self.first_step = self.fit.step
@@ -132,11 +135,19 @@ class ArmBending:
         return Bent(self.arm, landscape, frames, np.array(self.due[: len(self.frames)], np.int64), details)
 
     def _resume(self) -> None:
-        found = load_checkpoint(self.request.folder, self.key, self.identity)
-        if found is None or found.course["due"] != self.due:  # frames are wanted that nobody has measured
+        """Go on from the checkpoint, if there is one that has the frames asked for; else say why not."""
+        try:
+            found = load_checkpoint(self.request.folder, self.key, self.identity)
+        except StoreError as error:
+            self.note = str(error)
+            return
+        if found is None:
+            return
+        if self.due and found.course["due"] != self.due:
+            self.note = "its checkpoint has no frames for an animation; the fit starts from its first step."
             return
         self.fit.load_state_dict(found.state)
-        self.frames = list(found.course["frames"])
+        self.frames = list(found.course["frames"]) if self.due else []
         self.earlier_seconds, self.parts = found.seconds, found.parts + 1
 
     def _checkpoint(self) -> None:

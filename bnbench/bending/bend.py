@@ -25,7 +25,7 @@ from bnbench.protocol.protocol import BUILT_IN
 from bnbench.report.figures.style import print_style, save
 from bnbench.results import layout
 from bnbench.results.claims import claim
-from bnbench.results.layout import write_atomically
+from bnbench.results.layout import is_there, write_atomically
 from bnbench.results.planes import load_plane
 from bnbench.sweep.execution import FitStoppedError
 from bnbench.sweep.interrupts import Interrupted, RunnerStop, runner_signals
@@ -37,6 +37,9 @@ class BendListener:
 
     def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
         """Take which arms are left to fit, and about how many seconds that takes."""
+
+    def note(self, sentence: str) -> None:
+        """Take a sentence that somebody should know."""
 
     def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
         """Take how far a fit is, after each step, and the last row of its trace."""
@@ -56,11 +59,13 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
         What each arm came to, in the order asked for.
 
     Raises:
-        RequestError: the request cannot be met, another process bends this very picture in that folder, or a fit
-            diverged.
+        RequestError: the request cannot be met, the folder holds the results of ``run``, another process bends this
+            very picture in it, or a fit diverged.
         Interrupted: SIGINT or SIGTERM; a checkpoint is kept.
         OSError: a file cannot be written.
     """
+    if is_there(request.folder / "protocol.json"):
+        raise RequestError(f"--out {request.folder} holds the results of bnbench run; give another folder.")
     request = replace(request, protocol=replace(request.protocol, content=data.content))
     for arm in request.arms:
         load_arm(arm, data.image_shape, data.classes, request.protocol.network)
@@ -121,7 +126,10 @@ def _fitted(request: BendRequest, arm: str, data: DataSet, stop: RunnerStop, lis
         with claim(request.folder, request.key(arm)) as is_ours:
             if not is_ours:
                 raise RequestError(f"--out {request.folder}: another process bends this picture there; wait for it.")
-            return ArmBending(request, arm, data).run(lambda: stop.is_requested, partial(listener.stepped, arm))
+            bending = ArmBending(request, arm, data)
+            if bending.note:
+                listener.note(f"{arm}: {bending.note}")
+            return bending.run(lambda: stop.is_requested, partial(listener.stepped, arm))
     except FitStoppedError as error:
         raise Interrupted(stop.number or signal.SIGINT) from error
     except DivergedError as error:

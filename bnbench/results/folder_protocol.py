@@ -24,7 +24,8 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         with_images: whether the protocol's ``content`` is settled; before the data are loaded it is not.
 
     Raises:
-        StoreError: it holds fits of another protocol, or a protocol that cannot be read, or is no folder.
+        StoreError: it holds fits of another protocol, what ``bend`` has left, or a protocol that cannot be read, or is
+            no folder.
     """
     there = next(filter(layout.is_there, (folder, *folder.parents)))
     if not there.is_dir():
@@ -32,6 +33,8 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
             f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
         )
     if not layout.is_there(folder / "protocol.json"):
+        if any((folder / "landscapes").glob("*.parquet")):  # planes and checkpoints of both would share their names
+            raise StoreError(f"--out {folder} holds what bnbench bend has left; give another folder.")
         stored = _protocol_of_fits(folder)
     else:
         stored = read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None

@@ -31,6 +31,7 @@ from bnbench.mpo.trace import TraceRow
 from bnbench.protocol.profiles import PROFILES
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
+from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.interrupts import Interrupted
 from tests.browser import MISSING, Browser, find_chromium
 
@@ -173,6 +174,53 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tm
         assert resumed.landscape.equals(whole.landscape)
         assert np.array_equal(resumed.frames, whole.frames)
     assert not list((tmp_path / "running").glob("*.pt"))
+
+
+class _Hears(BendListener):
+    """Keeps the notes, and the first step of the fit."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.steps: list[int] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
+        self.steps.append(step)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_damaged", "first", "notes"),
+    [
+        (True, True, False, 4, 0),
+        (True, False, False, 4, 0),  # no frame is wanted: nothing is lost
+        (False, True, False, 1, 1),  # frames are missing
+        (True, True, True, 1, 1),
+    ],
+)
+def test_a_checkpoint_is_used_where_it_can_be_and_said_where_not(
+    before: bool, now: bool, is_damaged: bool, first: int, notes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bnbench.bending.bend.write_pictures", lambda *_: [])
+    with pytest.raises(Interrupted):
+        bent_to(request(tmp_path, animate=before), _Stops(3))
+    asked = request(tmp_path, animate=now)
+    path = layout.checkpoint_path(tmp_path, asked.key("plain"))
+    if is_damaged:
+        path.write_bytes(path.read_bytes()[:-100])
+    heard = _Hears()
+    (bent,) = bent_to(asked, heard)
+    assert (heard.steps[0], len(heard.notes)) == (first, notes)
+    assert len(bent.steps) == (len(frame_steps(8)) if now else 0)
+
+
+def test_a_results_folder_of_run_is_refused_and_that_of_bend_by_run(finished: BendRequest, tmp_path: Path) -> None:
+    (tmp_path / "protocol.json").touch()
+    with pytest.raises(RequestError, match=re.escape(str(tmp_path))):
+        bent_to(request(tmp_path))
+    with pytest.raises(RequestError, match=re.escape(str(finished.folder))):
+        check_folder(finished.folder, finished.protocol)
 
 
 def test_what_is_done_is_not_fitted_anew(finished: BendRequest) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,20 @@ def test_every_row_shows_its_picture_then_training_before_test_on_shared_scales(
 def test_random_masks_have_no_gallery_and_pictures_no_capacity(sweeps: list[Sweep]) -> None:
     assert chapters([one for one in sweeps if not one.protocol.mask.picture]) == []
     assert capacity_chapters(sweeps) == []
+
+
+def test_pictures_of_one_name_stay_apart_by_size_and_by_what_they_show(tmp_path: Path) -> None:
+    masks = {"small": np.eye(5, dtype=bool), "large": np.eye(7, dtype=bool), "other": np.eye(7, dtype=bool)[::-1]}
+    for folder, mask in masks.items():
+        probs = [black_share(mask)]
+        write_sweep(tmp_path / folder, probs=probs, protocol=with_picture(SMALL, "heart", mask))
+    (chapter,) = chapters(read_sweeps(tmp_path)[0])
+    frame = chapter.tables[0].frame
+    assert frame["picture"].nunique() == len(masks)
+    assert len(frame) == 2 * len(masks)
+    assert frame["picture"].str.startswith("heart ").all()
+    with print_style():
+        drawing = chapter.figures[0].draw()
+    panels = [axes for axes in drawing.axes if axes.images][::5]
+    shown = [np.asarray(axes.images[0].get_array(), bool).tolist() for axes in panels]
+    assert all(shown.count(mask.tolist()) == 2 for mask in masks.values())

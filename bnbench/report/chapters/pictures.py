@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bnbench.protocol.mask_sizes import size_name
 from bnbench.protocol.picture_text import picture_name
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.figures.picture_gallery import picture_gallery
@@ -30,7 +31,8 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
 
 def _chapter(sweeps: Sequence[Sweep], name: str) -> Chapter:
     protocol = sweeps[0].protocol
-    pixels = pd.concat([_first_seeds(sweep) for sweep in sweeps], ignore_index=True)
+    labelled = zip(sweeps, picture_labels(sweeps), strict=True)
+    pixels = pd.concat([_first_seeds(sweep, label) for sweep, label in labelled], ignore_index=True)
     figure = picture_gallery(name, pixels, protocol.training.threshold, protocol.measurement.split)
     pictures = counted(pixels["picture"].nunique(), "picture")
     sentences = [
@@ -40,8 +42,25 @@ def _chapter(sweeps: Sequence[Sweep], name: str) -> Chapter:
     return Chapter(name, "Pictures", sentences, [figure], [figure.table])
 
 
-def _first_seeds(sweep: Sweep) -> pd.DataFrame:
-    """The pixels of each arm's first seed, with the picture's name."""
+def picture_labels(sweeps: Sequence[Sweep]) -> list[str]:
+    """Return what each sweep's picture is called: its name, with size and then hash where others have that name, too.
+
+    Args:
+        sweeps: of one picture each, no two of one protocol.
+    """
+    names = [picture_name(sweep.protocol.mask.picture) for sweep in sweeps]
+    sized = [
+        f"{name} {size_name(sweep.protocol.mask.mask_size)}" if names.count(name) > 1 else name
+        for name, sweep in zip(names, sweeps, strict=True)
+    ]
+    return [
+        f"{name} {sweep.protocol.hash[:6]}" if sized.count(name) > 1 else name
+        for name, sweep in zip(sized, sweeps, strict=True)
+    ]
+
+
+def _first_seeds(sweep: Sweep, label: str) -> pd.DataFrame:
+    """The pixels of each arm's first seed, with what the picture is called."""
     pixels = sweep.landscapes
     first = pixels.groupby("arm")["seed"].transform("min")
-    return pixels[pixels["seed"] == first].assign(picture=picture_name(sweep.protocol.mask.picture))
+    return pixels[pixels["seed"] == first].assign(picture=label)
