@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -73,12 +74,12 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
         for arm in left:
             found[arm] = _fitted(request, arm, data, stop, listener)
     bents = [bent for bent in found.values() if bent is not None]
-    listener.ended(bents, write_pictures(request, bents))
+    listener.ended(bents, write_pictures(request, bents, listener.note))
     return bents
 
 
-def write_pictures(request: BendRequest, bents: list[Bent]) -> list[Path]:
-    """Write strip, animation and page.
+def write_pictures(request: BendRequest, bents: list[Bent], note: Callable[[str], None] | None = None) -> list[Path]:
+    """Write strip, animation and page; a film that cannot be written is left out, and ``note`` hears it.
 
     Raises:
         OSError: a file cannot be written.
@@ -86,7 +87,7 @@ def write_pictures(request: BendRequest, bents: list[Bent]) -> list[Path]:
     measurement, threshold = request.protocol.measurement, request.protocol.training.threshold
     with print_style():
         files = save(draw_strip(request.mask, bents, threshold, measurement.split), request.folder, "strip")
-        animations = write_animations(request.folder, request.mask, bents) if request.animate else []
+        animations = write_animations(request.folder, request.mask, bents, note) if request.animate else []
     place = request.folder / "index.html"
     animation = animations[0].read_bytes() if animations else None
     write_atomically(place, page(request, bents, animation).encode())

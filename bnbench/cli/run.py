@@ -167,7 +167,8 @@ def run(
             raise RequestError(f"--mask {mask} and several --mask-size; give one, the longer side of the picture.")
         from bnbench.inputs.pictures import read_pictures  # Pillow and matplotlib, which random masks do without
 
-        ended = list(run_pictures(request, read_pictures(mask, max(sizes[0])), place, listener).values())
+        pictures = read_pictures(mask, max(sizes[0]))
+        ended = list(run_pictures(request, pictures, place, listener, is_folder=mask.is_dir()).values())
     elif len(sizes) == 1:
         ended = [run_sweep(request, place, listener)]
     else:
