@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import math
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -27,16 +28,19 @@ _RESOLUTION = 128  # pixels per inch; even numbers of pixels follow from the siz
 _EDGE, _TITLE, _BELOW = 0.06, 0.22, 0.20  # inches
 
 
-def write_animations(folder: Path, mask: Mask, bents: Sequence[Bent]) -> list[Path]:
+def write_animations(
+    folder: Path, mask: Mask, bents: Sequence[Bent], note: Callable[[str], None] | None = None
+) -> list[Path]:
     """Write the animation of all arms together, five seconds long.
 
     Args:
         folder: where.
         mask: True where black, shape (rows, columns).
         bents: one for each arm, with frames of the same steps.
+        note: hears it where ffmpeg writes no MP4; not all of them have its encoder.
 
     Returns:
-        The GIF, and the MP4 where ffmpeg is at hand: on the path, or in the package imageio-ffmpeg.
+        The GIF, and the MP4 where ffmpeg is at hand, on the path or in the package imageio-ffmpeg, and writes it.
 
     Raises:
         OSError: a file cannot be written.
@@ -49,7 +53,14 @@ def write_animations(folder: Path, mask: Mask, bents: Sequence[Bent]) -> list[Pa
     with tempfile.TemporaryDirectory() as scratch, mpl.rc_context({"animation.ffmpeg_path": program or "ffmpeg"}):
         for ending, writer in writers.items():
             made = Path(scratch) / f"animation.{ending}"
-            _write(writer, made, mask, bents)
+            try:
+                _write(writer, made, mask, bents)
+            except (subprocess.CalledProcessError, OSError):
+                if ending != "mp4":
+                    raise
+                if note:
+                    note(f"{program} writes no H.264, and there is no animation.mp4; animation.gif is there.")
+                continue
             written.append(folder / made.name)
             write_atomically(written[-1], made.read_bytes())
     return written

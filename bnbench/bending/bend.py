@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -101,12 +102,13 @@ def measure_ensembles(request: BendRequest, data: DataSet) -> dict[str, Ensemble
     return found
 
 
-def write_pictures(request: BendRequest, bents: list[Bent]) -> list[Path]:
+def write_pictures(request: BendRequest, bents: list[Bent], note: Callable[[str], None] | None = None) -> list[Path]:
     """Write strip, animation and page into the request's folder, and return their paths.
 
     Args:
         request: what was asked.
         bents: what each arm came to.
+        note: hears of a film that cannot be written, which is left out.
 
     Raises:
         OSError: a file cannot be written.
@@ -114,7 +116,7 @@ def write_pictures(request: BendRequest, bents: list[Bent]) -> list[Path]:
     measurement, threshold = request.protocol.measurement, request.protocol.training.threshold
     with print_style():
         files = save(draw_strip(request.mask, bents, threshold, measurement.split), request.folder, "strip")
-        animations = write_animations(request.folder, request.mask, bents) if request.animate else []
+        animations = write_animations(request.folder, request.mask, bents, note) if request.animate else []
     place = request.folder / "index.html"
     animation = animations[0].read_bytes() if animations else None
     write_atomically(place, page(request, bents, animation).encode())

@@ -182,7 +182,7 @@ def run(
         from bnbench.inputs.pictures import read_pictures  # Pillow and matplotlib, which random masks do without
 
         pictures = read_pictures(mask, max(sizes[0]), mask_threshold, invert=mask_invert)
-        ended = list(run_pictures(request, pictures, place, listener).values())
+        ended = list(run_pictures(request, pictures, place, listener, is_folder=mask.is_dir()).values())
     elif len(sizes) == 1:
         ended = [run_sweep(request, place, listener)]
     else:

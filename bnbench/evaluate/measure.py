@@ -106,7 +106,9 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
             threshold=protocol.training.threshold,
             headline=headline,
         )
-        if request.with_ensembles:
+        if there := one.ensemble_there(request.out):  # takes hours on a large plane; never measured twice, nor lost
+            rows[0] |= there
+        elif request.with_ensembles:
             rows[0] |= _ensemble_values(plane, mask, data, one.policy, protocol)
         if request.with_landscapes:  # first: an evaluation is done once its summary is there
             one.write(request.out, _pixel_table(found, mask, trained), "landscapes")

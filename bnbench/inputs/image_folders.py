@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**32  # bytes of all pixels together
 _ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-_GREY = ("1", "L", "LA", "La", "I", "F")  # and the kinds of 16 bits, which begin with I
+_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # of these endings, whatever a file's name is
+_GREY = ("1", "L", "LA", "La")  # and the kinds of 16 bits, which begin with I
 _TEST = ("test", "val")  # names of the folder of test images, the first one there
 
 Bytes = NDArray[np.uint8]
@@ -82,10 +83,15 @@ def _files(top: Path) -> dict[str, list[Path]]:
         folder.name: sorted(
             path
             for path in folder.rglob("*")
-            if path.suffix.lower() in _ENDINGS and not path.name.startswith(".") and not path.is_dir()
+            if path.suffix.lower() in _ENDINGS and not _is_hidden(path.relative_to(folder)) and not path.is_dir()
         )
         for folder in _folders(top)
     }
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder on the way to it, is hidden, such as the copies of notebooks and file managers."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _read_all(folder: Path, paths: Sequence[Path]) -> Bytes:
@@ -108,7 +114,7 @@ def _read(path: Path, size: tuple[int, ...] | None, first: Path, count: int) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is large or oddly written; what matters is checked here
-            with Image.open(io.BytesIO(read_file(path))) as image:
+            with Image.open(io.BytesIO(read_file(path)), formats=_FORMATS) as image:
                 here = (image.height, image.width)
                 if here == (size or here) and count * 3 * here[0] * here[1] <= _LARGEST:
                     return _bytes(image)
@@ -128,7 +134,12 @@ def _read(path: Path, size: tuple[int, ...] | None, first: Path, count: int) -> 
 
 
 def _bytes(image: Image.Image) -> Bytes:
-    """The pixels of an image of Pillow's, on white paper, shape (H, W, 1 or 3)."""
+    """The pixels of an image of Pillow's, on white paper, shape (H, W, 1 or 3); it holds one, and no fractions."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a JPEG of a phone, with a preview behind it
+        raise ValueError(f"it holds {frames:,} pictures")
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, of which nothing says what is white")
     if image.mode.startswith("I"):  # 16 bits, or 32 that hold 16
         return np.round(np.clip(np.asarray(image, np.float64), 0, 65_535) / 257).astype(np.uint8)[..., None]
     if image.mode in _GREY and "transparency" not in image.info:

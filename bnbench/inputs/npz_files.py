@@ -22,7 +22,8 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays | None]:
     """Return the training and the test set of a ``.npz`` file, or all of its images and None where it has no test set.
 
     Arrays are found by name, in capitals or not: ``x``, ``images`` or ``data`` and ``y``, ``labels`` or ``targets``,
-    with ``_train`` and ``_test`` after or ``train_`` and ``test_`` before them where it has both sets.
+    with ``_train`` and ``_test`` after or ``train_`` and ``test_`` before them where it has both sets. Where no number
+    of either set is above 1, white is 1, and else 255.
 
     Returns:
         Twice pixels 0 to 255, shape (N, C, H, W), and labels, shape (N,).
@@ -54,7 +55,9 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays | None]:
             f"{', '.join(names) or 'none at all'}; save it with np.savez(file, images=…, labels=…)."
         )
     test = pairs["test"] if pairs["train"] else None
-    return _arrays(path, arrays, train), _arrays(path, arrays, test) if test else None
+    is_share = all(_is_share(arrays[images]) for images, _ in filter(None, (train, test)))
+    first = _arrays(path, arrays, train, is_share=is_share)
+    return first, _arrays(path, arrays, test, is_share=is_share) if test else None
 
 
 def _pair(names: list[str], part: str) -> tuple[str, str] | None:
@@ -70,14 +73,21 @@ def _pair(names: list[str], part: str) -> tuple[str, str] | None:
     return None
 
 
-def _arrays(path: Path, arrays: Mapping[str, NDArray[Any]], pair: tuple[str, str]) -> Arrays:
-    pixels, labels = _pixels(path, pair[0], arrays[pair[0]]), _labels(path, pair[1], arrays[pair[1]])
+def _is_share(values: NDArray[Any]) -> bool:
+    """Whether pixels run from 0 to 1: shares of white, truth values, or the whole numbers 0 and 1."""
+    is_number = values.dtype.kind in "biuf" and values.size > 0
+    return bool(is_number and 0 <= values.min() <= values.max() <= 1)
+
+
+def _arrays(path: Path, arrays: Mapping[str, NDArray[Any]], pair: tuple[str, str], *, is_share: bool) -> Arrays:
+    pixels = _pixels(path, pair[0], arrays[pair[0]], is_share=is_share)
+    labels = _labels(path, pair[1], arrays[pair[1]])
     if len(pixels) != len(labels):
         raise DataError(f"--data {path}: {pair[0]} has {len(pixels):,} images and {pair[1]} {len(labels):,} labels.")
     return pixels, labels
 
 
-def _pixels(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
+def _pixels(path: Path, name: str, values: NDArray[Any], *, is_share: bool) -> NDArray[np.uint8]:
     """Pixels (N, C, H, W) as bytes, of grey images (N, H, W) or of channels first or last."""
     shape = values.shape
     if values.ndim == 3:
@@ -89,15 +99,15 @@ def _pixels(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.uint8]:
             f"--data {path}: {name} has shape {shape}; give images as (N, rows, columns), grey, or with 1 or 3 "
             "channels, first or last."
         )
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8) * np.uint8(255)
+    if is_share:
+        return np.round(values.astype(np.float64) * 255).astype(np.uint8)
     is_number = values.dtype.kind in "iuf"
     low, high = (values.min(), values.max()) if is_number else (0, 0)
-    if values.dtype.kind == "f" and 0 <= low <= high <= 1:
-        return np.round(values.astype(np.float64) * 255).astype(np.uint8)
     if not is_number or not 0 <= low <= high <= 255 or (values.dtype.kind == "f" and (values % 1).any()):
         found = f"{values.dtype} from {low:g} to {high:g}" if is_number else str(values.dtype)
-        raise DataError(f"--data {path}: {name} is {found}; give bytes from 0 to 255, or numbers from 0 to 1.")
+        raise DataError(
+            f"--data {path}: {name} is {found}; give bytes from 0 to 255, or numbers from 0 to 1, in both sets alike."
+        )
     return np.ascontiguousarray(values.astype(np.uint8))
 
 

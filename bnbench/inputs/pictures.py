@@ -82,7 +82,7 @@ def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, i
         invert: as there.
 
     Raises:
-        PictureError: as :func:`read_picture`; or the folder holds no picture, or two of one name.
+        PictureError: as :func:`read_picture`; or the folder holds no picture, or two of one name, in capitals or not.
     """
     if not path.is_dir():
         return {picture_name(picture_text(path.stem, b"")): read_picture(path, size, level, invert=invert)}
@@ -91,7 +91,7 @@ def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, i
         if file.suffix.lower() not in _ENDINGS or file.name.startswith("."):
             continue
         name = picture_name(picture_text(file.stem, b""))
-        if name in found:
+        if name.casefold() in map(str.casefold, found):  # on some systems both would share a results folder
             raise PictureError(f"{path} holds two pictures that are called {name}; give each a name of its own.")
         found[name] = read_picture(file, size, level, invert=invert)
     if not found:
@@ -120,7 +120,7 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
             f"--text {text!r}: the font DejaVu Sans has no {lacking[0]!r}; give other letters, or draw them as a PNG."
         )
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
-    font = ImageFont.truetype(str(path), _LETTER)
+    font = ImageFont.truetype(str(path), _LETTER, layout_engine=ImageFont.Layout.BASIC)  # Raqm is not everywhere
     left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font))
     if not text.strip() or right <= left or bottom <= top:
         raise PictureError(f"--text {text!r} shows nothing; give letters, such as --text BN.")
@@ -158,7 +158,7 @@ def otsu_level(grey: NDArray[np.uint8]) -> float:
 def _check(path: Path, image: Image.Image, size: int) -> None:
     """Refuse what would not give a picture, and let a JPEG be decoded no larger than is needed."""
     frames = getattr(image, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and image.format != "MPO":  # a JPEG of a phone, with a preview or a map of depth behind it
         raise PictureError(f"{path} is animated ({frames:,} pictures); save one of them, and give that.")
     columns, rows = image.size
     image.draft(None, (4 * size, 4 * size))  # of JPEG alone: by a power of two, and never below what is asked for

@@ -45,7 +45,7 @@ def picture_bits(text: str, option: str = "--picture") -> bytes:
 
 
 def check_picture(text: str, size: tuple[int, int], kind: str) -> None:
-    """Refuse a picture whose pixels are not those of a mask's size, or beside a kind of random masks.
+    """Refuse a picture of one colour, or whose pixels are not those of a mask's size, or beside random masks of a kind.
 
     Raises:
         RequestError: as it says; or the text is no picture.
@@ -53,10 +53,16 @@ def check_picture(text: str, size: tuple[int, int], kind: str) -> None:
     if not text:
         return
     rows, columns = size
-    if not 0 <= 8 * len(picture_bits(text)) - rows * columns < 8:
+    bits = picture_bits(text)
+    pixels, spare = int.from_bytes(bits), 8 * len(bits) - rows * columns
+    if not 0 <= spare < 8:
         raise RequestError(
             f"--picture {picture_name(text)} has another size than --mask-size {rows}x{columns}; give --mask FILE, "
             "which sets both."
         )
+    if pixels & ((1 << spare) - 1):  # of which the hash would make another picture
+        raise RequestError(f"--picture {picture_name(text)} has bits behind its last pixel; give --mask FILE.")
+    if pixels in (0, ((1 << rows * columns) - 1) << spare):
+        raise RequestError(f"--picture {picture_name(text)} has one colour; give a picture of black and white.")
     if kind != "random":
         raise RequestError(f"--mask-kind {kind} is of random masks, and here is a picture.")

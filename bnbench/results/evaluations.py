@@ -81,6 +81,14 @@ class Evaluation:
             return False
         return True
 
+    def ensemble_there(self, out: Path) -> dict[str, float]:
+        """Return what its file, of this very plane, says of ensembles: :data:`ENSEMBLE_COLUMNS`; else nothing."""
+        if not self.is_done(out, with_ensemble=True):
+            return {}
+        table = _table(self.path(out))
+        row = table.loc[table["pixels"] == "all", [*ENSEMBLE_COLUMNS]].iloc[0]
+        return {name: float(row[name]) for name in ENSEMBLE_COLUMNS}
+
     def write(self, out: Path, table: pd.DataFrame, kind: str = "summaries") -> None:
         """Write its file, whole or not at all.
 

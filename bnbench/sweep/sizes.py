@@ -49,15 +49,17 @@ def run_sizes(request: SweepRequest, sizes: Sequence[Size], backend: Backend, li
 
 
 def run_pictures(
-    request: SweepRequest, pictures: Mapping[str, Mask], backend: Backend, listener: Listener
+    request: SweepRequest, pictures: Mapping[str, Mask], backend: Backend, listener: Listener, *, is_folder: bool
 ) -> dict[str, Swept]:
     """Run a sweep for each picture in place of random masks; else as :func:`run_sizes`.
 
     Args:
-        request: what is asked for of every picture. Where there are several, its folder is the one above theirs.
+        request: what is asked for of every picture.
         pictures: name to mask, True where black. A fit's p is its picture's share of black pixels.
         backend: where fits are computed.
         listener: hears of every sweep as of a single one, and of all plans together.
+        is_folder: whether pictures come from a folder, to which some may be added: the request's folder is then the
+            one above theirs, and else that of the only picture.
 
     Returns:
         Name to how the sweep ended.
@@ -67,7 +69,7 @@ def run_pictures(
         Interrupted: as :func:`run_sizes`.
     """
     requests = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
-    if len(requests) == 1:
+    if not is_folder:
         return {name: run_sweep(one, backend, listener) for name, one in requests.items()}
     folder = folder_above_pictures(request)
     _check_above(folder, "picture")

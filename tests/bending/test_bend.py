@@ -132,6 +132,20 @@ def test_no_mp4_is_promised_without_ffmpeg(
         assert write_animations(tmp_path, _PICTURE, bents) == [tmp_path / "animation.gif"]
 
 
+def test_an_ffmpeg_that_fails_costs_the_mp4_alone(
+    finished: BendRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    bents = [bent for bent in [read_bent(finished, "plain")] if bent]
+    notes: list[str] = []
+    with monkeypatch.context() as patched, print_style():
+        patched.setattr("bnbench.bend.animation._ffmpeg", lambda: str(program))
+        assert write_animations(tmp_path, _PICTURE, bents, notes.append) == [tmp_path / "animation.gif"]
+    assert [str(program) in note for note in notes] == [True]
+
+
 def test_all_pictures_of_a_strip_have_one_size_and_a_quantity_one_scale(finished: BendRequest) -> None:
     bents = [bent for arm in finished.arms if (bent := read_bent(finished, arm))]
     with print_style():

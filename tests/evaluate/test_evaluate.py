@@ -175,7 +175,9 @@ def test_landscapes_are_those_that_a_plane_has_in_python(sweep: Path, tmp_path: 
     assert rows.loc["trained", "white_loss"] == pytest.approx(trained["loss"].mean())
 
 
-def test_ensembles_are_those_that_a_plane_has_in_python_and_the_fits_own(results: Path, tmp_path: Path) -> None:
+def test_ensembles_are_those_that_a_plane_has_in_python_and_the_fits_own(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "evaluations"
     assert evaluate(results, request(out)) == []
     asked = request(out, with_ensembles=True)
@@ -202,6 +204,13 @@ def test_ensembles_are_those_that_a_plane_has_in_python_and_the_fits_own(results
             expected |= {"ensemble": found.accuracy, "best_single": found.best, "disagreement": found.disagreement}
             assert expected.keys() == {*ENSEMBLE_COLUMNS}
             assert {name: row[name] for name in ENSEMBLE_COLUMNS} == pytest.approx(expected, nan_ok=True)
+    monkeypatch.setattr(measure, "measure_ensemble", None)  # what is there is not measured again
+    for more in (request(out, with_landscapes=True), request(out, with_landscapes=True, with_ensembles=True)):
+        assert evaluate(results, more) == []
+        assert plan_evaluation(results, more).to_run == []
+        pd.testing.assert_frame_equal(read_evaluations(out), table)
+        for path in layout.evaluation_paths(out, "landscapes"):
+            path.unlink()
     said = command("evaluate", str(results), "--out", str(out), "--arms", ARMS, "--ensembles", cwd=tmp_path)
     assert said.returncode == 0
     assert {"ensemble", "disagreement"} <= set(said.stdout.split())

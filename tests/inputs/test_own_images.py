@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,6 +73,9 @@ def test_a_folder_in_torchvisions_layout_is_read_whole(channels: int, test: str,
     write_images(tmp_path / test, each=4, channels=channels, seed=2)
     (tmp_path / "train" / ".hidden").mkdir()
     (tmp_path / "train" / "cat" / "notes.txt").write_text("not an image")
+    for copies in (".ipynb_checkpoints", "more/.thumbnails"):
+        (tmp_path / "train" / "cat" / copies).mkdir(parents=True)
+        shutil.copy(tmp_path / "train" / "cat" / "000.png", tmp_path / "train" / "cat" / copies / "copy.png")
     train, measured = read_own_images(tmp_path)
     assert as_set(train) == of_classes(images_of(20, channels, 1), 10, 10)
     assert as_set(measured) == of_classes(images_of(8, channels, 2), 4, 4)
@@ -153,14 +157,26 @@ def test_both_sets_of_an_npz_are_found_by_name(names: tuple[str, ...], tmp_path:
         (PIXELS.astype(np.float32), PIXELS),
         (PIXELS.astype(np.int64), PIXELS),
         (PIXELS > 127, np.where(PIXELS > 127, 255, 0)),
+        (PIXELS // 128, np.where(PIXELS > 127, 255, 0)),
+        ((PIXELS > 127).astype(np.int64), np.where(PIXELS > 127, 255, 0)),
     ],
-    ids=["channels-last", "grey", "one-channel", "shares", "whole-floats", "int64", "truths"],
+    ids=["channels-last", "grey", "one-channel", "shares", "whole-floats", "int64", "truths", "bits", "bits-int64"],
 )
 def test_numbers_of_every_usual_kind_are_bytes(given: NDArray[Any], expected: Bytes, tmp_path: Path) -> None:
     train, test = read_npz(npz(tmp_path / "set.npz", images=given, labels=LABELS))
     assert test is None
     assert train[0].dtype == np.uint8
     assert train[0].tolist() == expected.tolist()
+
+
+def test_both_sets_are_read_on_one_scale(tmp_path: Path) -> None:
+    dark = np.full_like(PIXELS, 1, np.float32)
+    arrays = {"x_train": PIXELS.astype(np.float32), "y_train": LABELS, "x_test": dark, "y_test": LABELS}
+    _, test = read_npz(npz(tmp_path / "set.npz", **arrays))
+    assert test is not None
+    assert set(test[0].ravel().tolist()) == {1}
+    with pytest.raises(DataError, match=r"x_test is float32 from 0\.5"):
+        read_npz(npz(tmp_path / "set.npz", **arrays | {"x_test": dark / 2}))
 
 
 @given(
@@ -208,6 +224,10 @@ def content(text: bytes) -> Write:
     return lambda folder: (folder / "set.npz").write_bytes(text)
 
 
+def flat(grey: int) -> Image.Image:
+    return Image.new("L", (6, 8), grey)
+
+
 def two_sets(train: tuple[str, ...], test: tuple[str, ...]) -> Write:
     return lambda folder: (write_images(folder / "train", train), write_images(folder / "test", test))
 
@@ -231,6 +251,26 @@ REFUSED: list[tuple[str, Write, str]] = [
         "cut",
         then(lambda folder: (folder / "cat" / "001.png").write_bytes((folder / "cat" / "000.png").read_bytes()[:60])),
         "cat/001.png cannot be read",
+    ),
+    (
+        "drawing",
+        then(lambda folder: Image.new("L", (6, 8)).save(folder / "dog" / "x.png", "EPS")),
+        "x.png cannot be read",
+    ),
+    (
+        "animated",
+        then(lambda folder: flat(0).save(folder / "dog" / "x.gif", save_all=True, append_images=[flat(200)])),
+        "x.gif cannot be read",
+    ),
+    (
+        "pages",
+        then(lambda folder: flat(0).save(folder / "dog" / "x.tif", save_all=True, append_images=[flat(200)])),
+        "x.tif cannot be read",
+    ),
+    (
+        "fractions",
+        then(lambda folder: flat(1).convert("F").save(folder / "dog" / "x.tif")),
+        "x.tif cannot be read",
     ),
     ("dead link", then(lambda folder: (folder / "dog" / "x.png").symlink_to("/no")), "x.png cannot be read (a link"),
     ("no file", lambda folder: folder.rmdir(), "no such folder or file"),

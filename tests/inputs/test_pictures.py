@@ -91,6 +91,19 @@ def _memory(patched: pytest.MonkeyPatch, at_once: int, largest: int) -> None:
     patched.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
 
 
+def test_a_photo_of_a_phone_with_a_preview_is_its_first_picture(tmp_path: Path) -> None:
+    preview = Image.new("RGB", (8, 6), "white")
+    Image.fromarray(_RGB).save(tmp_path / "photo.jpg", "MPO", quality=95, save_all=True, append_images=[preview])
+    assert np.array_equal(read_picture(tmp_path / "photo.jpg"), _CROSS)
+
+
+def test_text_is_laid_out_alike_where_raqm_is_and_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = draw_text("AVATo", 40)
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.ImageFont.core.HAVE_RAQM", False)
+        assert np.array_equal(draw_text("AVATo", 40), here)
+
+
 def test_a_huge_jpeg_is_scaled_while_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grey = np.kron(_GREY, np.ones((100, 100), np.uint8))  # 1,200×1,600
     Image.fromarray(grey).save(tmp_path / "huge.jpg")

@@ -26,7 +26,7 @@ def another_value(name: str) -> Any:
     value, limits = dict(BASE.knobs())[name], KNOBS[name].metadata
     if name == "picture":
         rows, columns = BASE.mask.mask_size
-        return picture_text("other", bytes(-(-rows * columns // 8)))
+        return picture_text("other", b"\x80" + bytes(-(-rows * columns // 8) - 1))
     if "choices" in limits:
         return next(choice for choice in limits["choices"] if choice != value)
     if "reads" in limits:

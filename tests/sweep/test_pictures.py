@@ -32,7 +32,14 @@ RUN += ("--devices", "cpu", "--bn-statistics", "batch:20", "--backend", "inline"
 RING = np.pad(np.pad(np.zeros((1, 3), bool), 1, constant_values=True), 1)  # 5×7, 12 black
 CROSS = np.eye(6, dtype=bool) | np.eye(6, dtype=bool)[::-1]
 
-masks = arrays(np.bool_, st.tuples(st.integers(3, 9), st.integers(3, 9)))
+
+def of_two_colours(mask: Mask) -> Mask:
+    mask = mask.copy()
+    mask[0, 0], mask[-1, -1] = True, False
+    return mask
+
+
+masks = arrays(np.bool_, st.tuples(st.integers(3, 9), st.integers(3, 9))).map(of_two_colours)
 
 
 def save(mask: Mask, path: Path) -> Path:
@@ -91,6 +98,21 @@ def test_a_picture_of_another_size_or_of_framed_masks_is_refused() -> None:
         SMOKE.with_knobs(picture=text)
     with pytest.raises(RequestError, match="framed"):
         with_picture(SMOKE.with_knobs(mask_kind="framed"), "ring", RING)
+
+
+@pytest.mark.parametrize("bits", [bytes(5), b"\xff\xff\xff\xff\xe0", np.packbits(RING).tobytes()[:-1] + b"\x01"])
+def test_a_picture_of_one_colour_or_with_bits_behind_its_last_pixel_is_refused(bits: bytes) -> None:
+    with pytest.raises(RequestError, match="--picture ring"):
+        SMOKE.with_knobs(mask_size=RING.shape, picture=picture_text("ring", bits))
+
+
+def test_a_folder_of_one_picture_takes_more(tmp_path: Path) -> None:
+    asked = ("--mask", "pictures", "--arms", "plain", "--mask-size", "6")
+    for name, mask in (("ring", RING), ("cross", CROSS)):
+        save(mask, tmp_path / "pictures" / f"{name}.png")
+        done = run(tmp_path, *asked)
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cross", "ring"}
 
 
 def test_a_picture_is_fitted_kept_resumed_and_read(tmp_path: Path) -> None:
@@ -168,7 +190,7 @@ def test_what_cannot_be_met_is_one_sentence_and_exit_2(
     save(RING, tmp_path / "ring.png")
     save(np.zeros((5, 5), bool), tmp_path / "white.png")
     save(RING, tmp_path / "twice" / "ring.png")
-    save(RING, tmp_path / "twice" / "ring.gif")
+    save(RING, tmp_path / "twice" / "Ring.gif")
     (tmp_path / "empty").mkdir()
     refused = run(tmp_path, *arguments)
     assert refused.returncode == 2
