@@ -110,5 +110,5 @@ def bend(
     images = load_data(protocol.data, protocol.measurement, data_folder, download)
     with BarMessages() as messages:
         bents = bend_to(request, images, messages)
-    files = write_pictures(request, bents)
+    files = write_pictures(request, bents, messages.note)
     print_end(bents, measure_ensembles(request, images) if ensemble else {}, files)

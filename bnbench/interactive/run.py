@@ -150,9 +150,11 @@ def run(
         if pictures and not (isinstance(probs, str) and probs == _PROBS):
             raise RequestError(f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own.")
         with as_it_was():
-            if pictures:
-                ended = interruptible(partial(run_pictures, request, pictures, where_computed, listener), listener.note)
-                if len(ended) == len(pictures) == 1:
+            if pictures and mask:
+                is_folder = Path(mask).is_dir()
+                computed = partial(run_pictures, request, pictures, where_computed, listener, is_folder=is_folder)
+                ended = interruptible(computed, listener.note)
+                if not is_folder:
                     return SweepResult(next(iter(ended.values())), names)
                 return PicturesResult(folder_above_pictures(request), ended, names)
             if len(sizes) < 2:
