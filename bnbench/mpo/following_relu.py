@@ -15,9 +15,8 @@ _RELUS: tuple[Callable[..., Tensor], ...] = (F.relu, torch.relu, torch.relu_, Te
 class FollowingReLUs:
     """Watches one call of a module, and knows its convolutions from then on, counted in the order of their calls.
 
-    A module calls the same functions each time, since no value can decide its way under ``vmap``. An own
-    ``autograd.Function`` that sees a convolution's result as well goes unnoticed; the kernels then disagree with
-    torch's, and are not used.
+    A module calls the same functions each time, since no value can decide its way under ``vmap``. Kernels
+    are proved by a call after the watched one (:class:`~bnbench.mpo.strategy.Trial`).
 
     Attributes:
         numbers: the convolutions that a ReLU alone follows; None until a call has been watched.

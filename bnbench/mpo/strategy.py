@@ -108,10 +108,7 @@ class Trial:
         for name, make in self.candidates.items():
             try:
                 kernels = make()
-                values = _copied(step(kernels))
-                error = max(_error(*pair) for earlier in passed for pair in zip(values, earlier, strict=True))
-                if not error <= self.tolerance:  # not-a-number is no proof
-                    raise ValueError(f"off by {error:.1e}")
+                values = self._proved(step, kernels, passed)
                 seconds = self._seconds(partial(step, kernels), values[0].device)
             except ImportError as missing:
                 reasons.append(f"{name} not tried, {_sentence(missing)}")
@@ -125,6 +122,19 @@ class Trial:
             if seconds < fastest:
                 best, fastest = Strategy(name, kernels), seconds
         return best._replace(reasons=tuple(reasons), is_refused=is_refused)
+
+    def _proved(self, step: Callable[[Kernels | None], Values], kernels: Kernels, passed: list[Values]) -> Values:
+        """Return what kernels compute, held to what others did.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        step(kernels)  # in their first call kernels may only watch; what they do from then on is to be proved
+        values = _copied(step(kernels))
+        error = max(_error(*pair) for earlier in passed for pair in zip(values, earlier, strict=True))
+        if not error <= self.tolerance:  # not-a-number is no proof
+            raise ValueError(f"off by {error:.1e}")
+        return values
 
     def _seconds(self, work: Work, device: torch.device) -> float:
         """The median time of a step on the device."""

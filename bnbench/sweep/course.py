@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from bnbench.protocol.protocol import Protocol
 from bnbench.results.summary import headline_rows
 from bnbench.sweep.devices import prepare_process
 from bnbench.sweep.execution import FitStoppedError
+from bnbench.sweep.interrupts import is_worker_process
 from bnbench.sweep.measure import headline_policy, measured_landscape, summary_rows
 
 
@@ -61,8 +63,9 @@ class Course:
     ) -> None:
         """Measure the plane as it is, under the headline's BN policy; what a fit's next step depends on stays as it is.
 
-        The settings of the process are those of the measurement at the end, and afterwards those of before. What goes
-        wrong costs this step's rows and leaves a note: whether the fit can go on is for the fit to find out.
+        The settings of the process are those of the measurement at the end, and afterwards those of before, unless
+        other fits share the process, which have the same. What goes wrong costs this step's rows and leaves a note:
+        whether the fit can go on is for the fit to find out.
 
         Args:
             step: how many steps the fit has taken.
@@ -73,7 +76,10 @@ class Course:
             threads: processor threads of a fit.
             is_stopped: asked again and again; where it says so, nothing is measured.
         """
-        start, before = time.perf_counter(), read_settings()
+        start = time.perf_counter()
+        # In a process that fits share, a neighbour may be drawing its first weights from the global random numbers.
+        is_shared = is_worker_process() and threading.current_thread() is not threading.main_thread()
+        before = {} if is_shared else read_settings()
 
         def stop_here() -> None:
             if is_stopped():

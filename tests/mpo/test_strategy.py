@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bnbench.mpo.convolutions import Kernels
 from bnbench.mpo.fit import Fit
+from bnbench.mpo.following_relu import FollowingReLUs
 from bnbench.mpo.strategy import CANDIDATES, Strategy, Trial, Work
 from bnbench.mpo.windows import Gradients, Windows
 from bnbench.protocol.sections import TrainingProtocol
@@ -241,3 +242,27 @@ def test_one_network_at_a_time_tries_nothing() -> None:
 def test_a_strategy_says_itself_in_one_line() -> None:
     assert str(Strategy("grouped")) == "grouped"
     assert str(Strategy("windows", reasons=("grouped 2 ms", "windows 1 ms"))) == "windows (grouped 2 ms; windows 1 ms)"
+
+
+class WrongWithReLU(Windows):
+    """Kernels that watch their first call, and are wrong in what they compute from then on."""
+
+    def __init__(self) -> None:
+        self._relus = FollowingReLUs()
+
+    @property
+    def relus(self) -> FollowingReLUs:
+        return self._relus
+
+    def forward(self, maps: Tensor, weights: Tensor, bias: Any, geometry: Any, relu: bool) -> tuple[Tensor, Any]:
+        result, kept = super().forward(maps, weights, bias, geometry, relu)
+        return 3 * result if relu else result, kept
+
+
+@pytest.mark.parametrize("chunk", [4, 9])
+def test_a_relu_within_the_kernels_is_proved_even_where_a_step_is_one_chunk(chunk: int) -> None:
+    fit = started(tried(candidates={"wrong": WrongWithReLU}, clock=clock(2, 1)), "plain")
+    fit.engine.chunk = chunk
+    fit.advance()
+    assert fit.engine.strategy is not None
+    assert (fit.engine.strategy.name, fit.engine.strategy.is_refused) == ("grouped", True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -29,7 +31,7 @@ from bnbench.results.sweeps import load, read_sweep, read_sweeps
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.cost import estimate_seconds
-from bnbench.sweep.course import course_row
+from bnbench.sweep.course import Course, course_row
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
@@ -347,3 +349,30 @@ def test_a_step_beyond_the_fit_is_refused_before_anything_is_computed() -> None:
     execution = replace(NOT_MEASURED, measure_at=MeasuredSteps(named=(2, 700)))
     with pytest.raises(RequestError, match="--measure-at 2,700"):
         load_inputs(Grid(("plain",), (0.5,), (1,)), TINY, execution)
+
+
+def test_measuring_beside_other_fits_leaves_the_global_random_numbers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neighbour draws its first weights from them while a landscape is measured."""
+    monkeypatch.setattr("bnbench.sweep.course.is_worker_process", lambda: True)
+    drawn: list[torch.Tensor] = []
+
+    def neighbour_draws(*given: Any, **named: Any) -> None:
+        torch.default_generator.manual_seed(7)
+        raise FitStoppedError
+
+    monkeypatch.setattr("bnbench.sweep.course.measured_landscape", neighbour_draws)
+    monkeypatch.setattr("bnbench.sweep.course.headline_policy", lambda *given: "")
+
+    def measure() -> None:
+        nothing: Any = None
+        protocol, data = TINY, SimpleNamespace(measured=None)
+        given: Any = (1, nothing, nothing, data, protocol)
+        Course(EVERY, STEPS).measure(*given, threads=1, is_stopped=lambda: False)
+        drawn.append(torch.rand(3))
+
+    with torch.random.fork_rng(devices=[]):
+        thread = threading.Thread(target=measure)
+        thread.start()
+        thread.join()
+        expected = torch.rand(3, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(drawn[0], expected)
