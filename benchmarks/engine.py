@@ -153,6 +153,7 @@ class Case:
         size: int = 30,
         device: str = "cpu",
         double: bool = False,
+        pixels: int | None = None,
         images: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -165,7 +166,7 @@ class Case:
         from bnbench.protocol.profiles import PROFILES
 
         protocol, generator = PROFILES[shape], torch.Generator().manual_seed(seed)
-        image_shape, pixels, seen = IMAGE_SHAPE[shape], PIXELS[shape], images or protocol.training.images
+        image_shape, pixels, seen = IMAGE_SHAPE[shape], pixels or PIXELS[shape], images or protocol.training.images
         dtype = torch.float64 if double else torch.float32
         factory = arm_factory(arm, image_shape, 10, protocol.network) if isinstance(arm, str) else arm
         self.plane = Plane.from_factory(factory, generator).to(device, dtype)
@@ -187,8 +188,12 @@ class Case:
         """A step's gradient by the engine."""
         return engine.step(self.plane.frame().detach(), self.pixels, self.targets, self.images)[0]
 
-    def naive(self) -> Any:
-        """The same gradient: one pixel after another, its whole minibatch, autograd through eq. 1."""
+    def naive(self, *, channels_last: bool = False) -> Any:
+        """The same gradient: one pixel after another, its whole minibatch, autograd through eq. 1.
+
+        With channels last, convolutions' weights lie so, and with them the maps: torch takes other kernels then.
+        """
+        import torch
         import torch.nn.functional as F
         from torch.func import functional_call
 
@@ -197,6 +202,11 @@ class Case:
             own = frame[0] + self.coordinates[pixel] @ frame[1:]
             parameters = {layer.name: own[layer.start : layer.stop].view(layer.shape) for layer in self.plane.layers}
             seen = self.images if self.images.dim() == 1 else self.images[index]
+            if channels_last:
+                parameters = {
+                    name: value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+                    for name, value in parameters.items()
+                }
             logits = functional_call(self.plane.module, parameters, (self.data.pixels[seen],))
             (factor.to(frame) * F.cross_entropy(logits, self.data.labels[seen])).backward()
         return frame.grad

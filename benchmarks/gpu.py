@@ -21,11 +21,11 @@ from typing import Any
 
 # Part, what it asks, and its limit in seconds.
 PARTS = {
-    "right": ("gradient against float64", 45),
-    "steps": ("milliseconds a step", 60),
-    "ceilings": ("what the device can do", 20),
-    "resumed": ("a sweep stopped and resumed", 90),
-    "hour": ("fits an hour", 25),
+    "right": ("gradient against float64", 50),
+    "steps": ("milliseconds a step", 50),
+    "ceilings": ("what the device can do", 15),
+    "resumed": ("a sweep stopped and resumed", 105),
+    "hour": ("fits an hour", 20),
 }
 
 
@@ -74,7 +74,7 @@ def start_part(name: str, options: argparse.Namespace) -> None:
 
 def keep(path: Path, **row: Any) -> None:
     """Print a result, and keep it whatever happens next."""
-    print(f"  {row['what']:44}{row['result']}{'  WRONG' if row.get('is_wrong') else ''}", flush=True)
+    print(f"  {row['what']:52}{row['result']}{'  WRONG' if row.get('is_wrong') else ''}", flush=True)
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
 

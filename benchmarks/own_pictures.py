@@ -1,4 +1,4 @@
-"""Five pictures of bnbench's own, on which the profile ``picture`` was chosen, and how far it bends to each.
+"""Five pictures of bnbench's own, and how far a profile for pictures bends to each.
 
     python benchmarks/own_pictures.py --side 20 --knob steps=1500
     python benchmarks/own_pictures.py --save pictures    # writes them as PNGs, for bnbench bend

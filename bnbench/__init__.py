@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
+    from bnbench.interactive.bend import bend
+    from bnbench.interactive.bent_result import BendResult
     from bnbench.interactive.result import SweepResult
     from bnbench.interactive.run import run
-    from bnbench.interactive.sizes import SizesResult
+    from bnbench.interactive.sizes import PicturesResult, SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
     from bnbench.mpo.ensemble import Ensemble, measure_ensemble
     from bnbench.mpo.fit import fit
@@ -35,16 +37,19 @@ if TYPE_CHECKING:
 _HOMES = {
     "BatchNorm": "bnbench.mpo.batch_norm",
     "Ensemble": "bnbench.mpo.ensemble",
+    "BendResult": "bnbench.interactive.bent_result",
     "Dask": "bnbench.sweep.backends.dask_backend",
     "Images": "bnbench.mpo.images",
     "Inline": "bnbench.sweep.backends.inline",
     "Landscape": "bnbench.mpo.landscape",
     "PROFILES": "bnbench.protocol.profiles",
+    "PicturesResult": "bnbench.interactive.sizes",
     "Plane": "bnbench.mpo.plane",
     "Processes": "bnbench.sweep.backends.processes",
     "Protocol": "bnbench.protocol.protocol",
     "SizesResult": "bnbench.interactive.sizes",
     "SweepResult": "bnbench.interactive.result",
+    "bend": "bnbench.interactive.bend",
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.inputs.masks",
     "fit": "bnbench.mpo.fit",
@@ -70,16 +75,19 @@ _REFUSE_AS_THE_COMMAND: dict[str, dict[str, str]] = {
 __all__ = [
     "PROFILES",
     "BatchNorm",
+    "BendResult",
     "Dask",
     "Ensemble",
     "Images",
     "Inline",
     "Landscape",
+    "PicturesResult",
     "Plane",
     "Processes",
     "Protocol",
     "SizesResult",
     "SweepResult",
+    "bend",
     "build_report",
     "draw_mask",
     "fit",

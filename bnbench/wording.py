@@ -61,6 +61,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if 0.05 <= share <= 0.95 or share in (0, 1) else f"{100 * share:.1f} %"
 
 
+def percent_tenths(share: float) -> str:
+    """Write a share as percents with one decimal, for shares that stand beside each other."""
+    return f"{100 * share:.1f} %"
+
+
 def shown(value: object) -> str:
     """Return a value as an error repeats it: whole, or its beginning where it is long."""
     try:

@@ -87,6 +87,7 @@ PARTS = {
     ),
     "torture": Part(
         (
+            *_CORE,
             *tuple(f"bnbench/{room}/**/*.py" for room in ("process", "results", "sweep", "interactive", "cli")),
             "tests/shell.py",
             "tests/warm.py",
@@ -115,8 +116,7 @@ PARTS = {
     ),
     "pages": Part(
         (
-            *("README.md", "docs/*.md", "docs/*.py", "bnbench/cli/*.py", "bnbench/sweep/*.py", "bnbench/evaluate/*.py"),
-            *("bnbench/interactive/*.py", "bnbench/bend/**/*.py"),
+            *("README.md", "docs/*.md", "docs/*.py", "bnbench/**/*.py"),
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),
@@ -147,6 +147,7 @@ PARTS = {
     "committed": Part(
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
+            *(f"bnbench/{room}/**/*.py" for room in ("protocol", "inputs", "arms")),
             *("results/**/*", "evidence/**/*", "reports/*/tables/*", "reports/*/report.json"),
             *("README.md", "docs/*.md", "benchmarks/*.py", "tests/results/test_committed_results.py"),
             *("tests/results/test_folders.py", "tests/project/test_page_numbers.py"),

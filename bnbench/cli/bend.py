@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bnbench.cli.options import ARMS, COUNT, FOLDER, SECONDS, Text, chosen_data, data_option, image_options, integer
-from bnbench.errors import RequestError
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.protocol.written_numbers import parse_level
-
-if TYPE_CHECKING:
-    from bnbench.inputs.masks import Mask
 
 _LARGEST_SIZE = 1_000
 
@@ -53,6 +47,9 @@ _LARGEST_SIZE = 1_000
 @click.option(
     "--animate/--no-animate", default=True, show_default=True, help="Measure the landscape on the way, and animate it."
 )
+@click.option(
+    "--ensemble", is_flag=True, help="Print the accuracy of averaged predictions of 1, 2, 5, 10 and all black pixels."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:0.")
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads.")
 @click.option(
@@ -73,6 +70,7 @@ def bend(
     seed: int,
     out: Path | None,
     animate: bool,
+    ensemble: bool,
     device: str,
     threads: int,
     checkpoint_every: float,
@@ -85,47 +83,32 @@ def bend(
     page, the landscape as a table and the plane. The same command goes on where it was stopped, and draws anew what
     is done.
     """
-    if (picture is None) == (text is None):
-        raise RequestError("give one of PICTURE and --text: bnbench bend heart.png, or bnbench bend --text BN.")
-    mask = _mask(picture, text, size, threshold, invert=invert)  # before anything is loaded that takes long
-    from bnbench.bend.bend import bend as bend_to
-    from bnbench.bend.request import BendRequest, fitted_protocol
-    from bnbench.cli.bend_messages import BendMessages
+    from bnbench.inputs.asked_picture import picture_of
+
+    name, mask, folder = picture_of(picture, text, size, threshold, invert=invert)  # before what takes long to load
+    from bnbench.bending.bend import bend as bend_to
+    from bnbench.bending.bend import measure_ensembles, write_pictures
+    from bnbench.bending.request import BendRequest, asked_protocol
+    from bnbench.cli.bend_messages import BarMessages, print_end
     from bnbench.inputs.data import load_data
-    from bnbench.inputs.datasets import read_dataset
     from bnbench.sweep.devices import parse_devices
 
     dataset, data_folder = chosen_data(data, None, data_folder)
-    changed = {name: value for name, value in (("dataset", dataset), ("steps", steps)) if value is not None}
-    protocol = fitted_protocol(PROFILES[profile].with_knobs(**changed), mask)
-    if profile == "picture" and protocol.data.dataset != PROFILES[profile].data.dataset:
-        protocol = fitted_protocol(protocol, mask, read_dataset(protocol.data.dataset, data_folder, download))
-    name = picture.name if picture else str(text)
+    protocol = asked_protocol(PROFILES[profile], mask, dataset, steps, data_folder, download=download)
     request = BendRequest(
         name,
         mask,
         protocol,
         arms,
         seed,
-        out or Path("bent") / (_folder_name(picture.stem if picture else str(text))),
+        out or folder,
         animate,
         parse_devices(device, "--device")[0],
         threads,
         checkpoint_every,
     )
     images = load_data(protocol.data, protocol.measurement, data_folder, download)
-    with BendMessages() as messages:
-        bend_to(request, images, messages)
-
-
-def _mask(picture: Path | None, text: str | None, size: int, level: float | None, *, invert: bool) -> Mask:
-    from bnbench.inputs.pictures import draw_text, read_picture
-
-    if picture is not None:
-        return read_picture(picture, size, level, invert=invert)
-    return draw_text(text or "", size, invert=invert)
-
-
-def _folder_name(name: str) -> str:
-    """A name as a folder can have it."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "picture"
+    with BarMessages() as messages:
+        bents = bend_to(request, images, messages)
+    files = write_pictures(request, bents, messages.note)
+    print_end(bents, measure_ensembles(request, images) if ensemble else {}, files)

@@ -22,7 +22,9 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP")  # as Pillow calls them
 _ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 SIZE = 50  # pixels of the longer side, as the paper's icons have
 _LARGEST_FILE = 2**28  # bytes
-_LARGEST = 64_000_000  # pixels that are decoded at once, of four bytes each
+_LARGEST = 2**29  # bytes of a decoded picture: 536 million grey pixels, or 134 million in colours
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # that Pillow keeps of a pixel, four of any other kind
+_AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
 _FONT = "DejaVuSans-Bold.ttf"  # matplotlib brings it along
 _LETTER = 256  # pixels, the height that text is drawn in before it is scaled
 _MARGIN = 0.08  # of the text's longer side, white around it
@@ -36,8 +38,9 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     """Read a picture's file as a mask.
 
     The picture is turned as its camera says, scaled down so that its longer side has ``size`` pixels (a smaller one
-    stays as it is), and laid on white paper where it is transparent; what is darker than ``level`` is black. A JPEG is
-    scaled while it is decoded, so that its memory is bounded however large it is.
+    stays as it is), and laid on white paper where it is transparent; what is darker than ``level`` is black. Memory is
+    bounded: a JPEG is scaled while it is decoded, however large it is, and of other formats half a gibibyte is decoded
+    (20,000×20,000 grey pixels, or 11,500×11,500 in colours), then scaled band by band.
 
     Args:
         path: a PNG, JPEG, GIF or WebP in any colours.
@@ -61,7 +64,7 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     try:
         with _any_size(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(path, image, size)
-            picture = _scaled(_turned(image), size)
+            picture = _scaled(_turned(_reduced(image, size)), size)
     except PictureError:
         raise
     except Exception as error:  # a decoder may raise anything over damaged bytes
@@ -69,18 +72,20 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     return _mask(str(path), picture, level, invert=invert)
 
 
-def read_pictures(path: Path, size: int = SIZE) -> dict[str, Mask]:
+def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, invert: bool = False) -> dict[str, Mask]:
     """Read a picture, or every picture in a folder, by the name of its file without the ending.
 
     Args:
         path: a picture's file, or a folder of such files; what is hidden, and what has another ending, is left out.
         size: as in :func:`read_picture`.
+        level: as there.
+        invert: as there.
 
     Raises:
         PictureError: as :func:`read_picture`; or the folder holds no picture, or two of one name, in capitals or not.
     """
     if not path.is_dir():
-        return {picture_name(picture_text(path.stem, b"")): read_picture(path, size)}
+        return {picture_name(picture_text(path.stem, b"")): read_picture(path, size, level, invert=invert)}
     found: dict[str, Mask] = {}
     for file in sorted(path.iterdir()):
         if file.suffix.lower() not in _ENDINGS or file.name.startswith("."):
@@ -88,7 +93,7 @@ def read_pictures(path: Path, size: int = SIZE) -> dict[str, Mask]:
         name = picture_name(picture_text(file.stem, b""))
         if name.casefold() in map(str.casefold, found):  # on some systems both would share a results folder
             raise PictureError(f"{path} holds two pictures that are called {name}; give each a name of its own.")
-        found[name] = read_picture(file, size)
+        found[name] = read_picture(file, size, level, invert=invert)
     if not found:
         raise PictureError(f"{path} holds no picture; give a folder of PNG, JPEG, GIF or WebP files.")
     return found
@@ -121,7 +126,7 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
         raise PictureError(f"--text {text!r} shows nothing; give letters, such as --text BN.")
     margin = round(_MARGIN * max(right - left, bottom - top))
     shape = right - left + 2 * margin, bottom - top + 2 * margin
-    if shape[0] * shape[1] > _LARGEST:
+    if shape[0] * shape[1] > 4 * _AT_ONCE:
         raise PictureError(f"--text of {len(text):,} letters is too long; give a few.")
     image = Image.new("L", shape, 255)
     ImageDraw.Draw(image).text((margin - left, margin - top), text, 0, font)
@@ -157,11 +162,29 @@ def _check(path: Path, image: Image.Image, size: int) -> None:
         raise PictureError(f"{path} is animated ({frames:,} pictures); save one of them, and give that.")
     columns, rows = image.size
     image.draft(None, (4 * size, 4 * size))  # of JPEG alone: by a power of two, and never below what is asked for
-    if image.size[0] * image.size[1] > _LARGEST:
+    if (kept := image.size[0] * image.size[1] * _BYTES.get(image.mode, 4)) > _LARGEST:
         raise PictureError(
-            f"{path} has {columns:,}×{rows:,} pixels, and more than {_LARGEST:,} are read of a JPEG alone; scale it "
-            "down, or save it as a JPEG."
+            f"{path} has {columns:,}×{rows:,} pixels, which take {kept / 2**20:,.0f} MiB; of a picture that is "
+            f"no JPEG {_LARGEST >> 20} MiB are read. Scale it down, or save it as a JPEG."
         )
+
+
+def _reduced(image: Image.Image, size: int) -> Image.Image:
+    """A large picture scaled down, band by band, to no less than four times the pixels that are asked for."""
+    columns, rows = image.size
+    factor = max(image.size) // (4 * size)
+    if columns * rows <= _AT_ONCE or factor < 2:
+        return image
+    is_grey = image.mode in ("1", "L") and "transparency" not in image.info
+    mode = "I" if image.mode.startswith("I") else "L" if is_grey else "RGBA"
+    reduced = Image.new(mode, (-(-columns // factor), -(-rows // factor)))
+    together = factor * max(1, _AT_ONCE // (columns * factor))  # rows of a band, whose edges are those of its pixels
+    for top in range(0, rows, together):
+        band = image.crop((0, top, columns, min(top + together, rows)))
+        reduced.paste(band.convert(mode).reduce(factor), (0, top // factor))
+    if "exif" in image.info:
+        reduced.info["exif"] = image.info["exif"]  # how its camera was held
+    return reduced
 
 
 def _turned(image: Image.Image) -> Image.Image:

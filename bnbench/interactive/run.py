@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
+from bnbench.errors import RequestError
 from bnbench.interactive import values
+from bnbench.interactive.interruption import interruptible
 from bnbench.interactive.knobs import Knob, protocol_of
 from bnbench.interactive.messages import MessagesOfACall
 from bnbench.interactive.naming import errors_name_arguments, names_of
+from bnbench.interactive.picture_values import pictures_of
 from bnbench.interactive.result import SweepResult
-from bnbench.interactive.sizes import SizesResult
+from bnbench.interactive.sizes import PicturesResult, SizesResult
 from bnbench.process.surroundings import as_it_was
 from bnbench.protocol.mask_sizes import size_name
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.interrupts import Interrupted
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest
-from bnbench.sweep.sizes import folder_above, run_sizes
+from bnbench.sweep.sizes import folder_above, folder_above_pictures, run_pictures, run_sizes
 from bnbench.sweep.sweep import run_sweep
 
-T = TypeVar("T")
+_PROBS = "0.1:0.9:0.1"
 
 
 def run(
     profile: str | Protocol = "compact",
     *,
-    probs: str | float | Iterable[float] = "0.1:0.9:0.1",
+    probs: str | float | Iterable[float] = _PROBS,
     seeds: str | int | Iterable[int] = 5,
     arms: str | Iterable[str] = "plain,bn",
+    mask: str | Path | None = None,
+    mask_threshold: str | float = "auto",
+    mask_invert: bool = False,
     folder: str | Path | None = None,
     backend: str | Backend | type[Backend] = "process",
     devices: str | torch.device | Iterable[str | torch.device] = "auto",
@@ -70,6 +73,10 @@ def run(
         probs: fill probabilities: a number, several, or text such as ``0.1:0.9:0.1``.
         seeds: a count, several seeds, or text such as ``101,103``.
         arms: ``plain``, ``bn``, ``skip`` or ``package.module:factory``: several, or text with commas.
+        mask: picture's file in place of random masks, or a folder of pictures; ``mask_size`` is its longer side, and
+            its share of black pixels stands in the place of ``probs``.
+        mask_threshold: of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or ``auto``.
+        mask_invert: let the picture's dark pixels be white, and light ones black.
         folder: where results go; by default ``results/`` and the profile's name.
         backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
             :class:`Inline`. With ``dask`` a script has to call this below ``if __name__ == "__main__":``.
@@ -97,7 +104,8 @@ def run(
 
     Returns:
         The finished fits, those that failed, and what is left; a :class:`SizesResult` of several mask sizes,
-        whose tables of fits and failures begin with a column ``mask_size``, such as ``30x20``.
+        whose tables of fits and failures begin with a column ``mask_size``, such as ``30x20``; a
+        :class:`PicturesResult` of several pictures, where that column is ``picture``.
 
     Raises:
         RequestError: the request cannot be met; the message names the argument, the value and the way out.
@@ -138,24 +146,18 @@ def run(
         )
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
         where_computed = values.backend_of(backend)
+        pictures = pictures_of(mask, request.protocol, sizes, mask_threshold, mask_invert)
+        if pictures and not (isinstance(probs, str) and probs == _PROBS):
+            raise RequestError(f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own.")
         with as_it_was():
+            if pictures:
+                ended = interruptible(partial(run_pictures, request, pictures, where_computed, listener), listener.note)
+                if len(ended) == len(pictures) == 1:
+                    return SweepResult(next(iter(ended.values())), names)
+                return PicturesResult(folder_above_pictures(request), ended, names)
             if len(sizes) < 2:
                 return SweepResult(
-                    _interruptible(partial(run_sweep, request, where_computed, listener), listener), names
+                    interruptible(partial(run_sweep, request, where_computed, listener), listener.note), names
                 )
-            swept = _interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener)
+            swept = interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener.note)
         return SizesResult(folder_above(request), {size_name(size): one for size, one in swept.items()}, names)
-
-
-def _interruptible(sweep: Callable[[], T], listener: Listener) -> T:
-    """Run one sweep or several; where a signal stops it, clean up, then raise that signal again.
-
-    Raises:
-        KeyboardInterrupt: it was stopped.
-    """
-    try:
-        return sweep()
-    except Interrupted as interrupted:
-        listener.note("interrupted; all that was computed is kept, and the same command goes on from there.")
-        signal.raise_signal(interrupted.number)  # the handlers of before are in place again
-        raise KeyboardInterrupt from None

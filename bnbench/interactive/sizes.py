@@ -1,4 +1,4 @@
-"""Sweeps of several mask sizes that have been run, as a notebook looks at them."""
+"""Sweeps of several mask sizes or pictures that have been run, as a notebook looks at them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class SizesResult(SweepResult):
     Each size has a protocol of its own, ``result.sizes["30x20"].protocol``; there is none of them all.
     """
 
+    _column, _parts, _of_several = "mask_size", "sizes", "several mask sizes"
+
     def __init__(self, folder: Path, swept: Mapping[str, Swept], names: Names) -> None:
         self.folder = folder.absolute()
         self.grid = next(iter(swept.values())).plan.grid  # one request: it is that of every size
@@ -33,8 +35,8 @@ class SizesResult(SweepResult):
 
     def __getattr__(self, name: str) -> NoReturn:
         sizes = list(self.__dict__.get("sizes", ()))
-        way = f"; take that of a size, result.sizes[{sizes[0]!r}].protocol" if name == "protocol" and sizes else ""
-        raise AttributeError(f"the result of several mask sizes has no {name}{way}.")
+        way = f"; take that of one, result.{self._parts}[{sizes[0]!r}].protocol" if name == "protocol" and sizes else ""
+        raise AttributeError(f"the result of {self._of_several} has no {name}{way}.")
 
     @property
     def fits(self) -> pd.DataFrame:
@@ -49,12 +51,30 @@ class SizesResult(SweepResult):
     def _joined(self, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         parts = []
         for name, table in tables.items():
-            table.insert(0, "mask_size", name)
+            table.insert(0, self._column, name)
             parts.append(table)
         return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
     def __repr__(self) -> str:
-        return f"<SizesResult {', '.join(f'{name}: {one!r}' for name, one in self.sizes.items())}>"
+        return f"<{type(self).__name__} {', '.join(f'{name}: {one!r}' for name, one in self.sizes.items())}>"
 
     def _repr_html_(self) -> str:
         return "".join(f"<h4>{escape(name)}</h4>{one._repr_html_()}" for name, one in self.sizes.items())
+
+
+class PicturesResult(SizesResult):
+    """What the folders of several pictures hold of the grid that was asked for of each.
+
+    The tables of fits and failures begin with a column ``picture`` in place of ``mask_size``.
+
+    Attributes:
+        pictures: the result of each picture that was begun, by its name.
+        folder: the folder above theirs, absolute; :meth:`bnbench.SweepResult.report` writes one report of all pictures.
+    """
+
+    _column, _parts, _of_several = "picture", "pictures", "several pictures"
+
+    @property
+    def pictures(self) -> dict[str, SweepResult]:
+        """Return the result of each picture that was begun, by its name."""
+        return self.sizes

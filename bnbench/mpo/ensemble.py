@@ -14,7 +14,7 @@ from bnbench.bn_policy import BnPolicy
 from bnbench.mpo.batch_norm import recalibrated
 from bnbench.mpo.batched import batched_logits
 from bnbench.mpo.images import Images, check_outputs
-from bnbench.mpo.landscape import VISITS, batch_and_reference, batches
+from bnbench.mpo.landscape import batch_and_reference, batches, in_parts
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 
 SIZES = (1, 2, 5, 10)  # pixels of an ensemble; beside these, all black pixels make one
@@ -67,13 +67,13 @@ def measure_ensemble(
         plane: where the weights come from.
         black: True where black, an axis for each direction of the plane, (rows, columns) of a picture.
         data: images to classify, on the plane's device.
-        bn_statistics: as in :func:`bnbench.mpo.landscape.measure_landscape`.
+        bn_statistics: as in :func:`bnbench.measure_landscape`.
         reference: training images; only ``recalibrate`` needs them.
         origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
         sizes: numbers of pixels k; those that are more than there are black pixels are left out.
 
     Raises:
-        ValueError: no pixel is black, or as :func:`bnbench.mpo.landscape.measure_landscape`.
+        ValueError: no pixel is black, or as :func:`bnbench.measure_landscape`.
     """
     check_directions(plane, black.shape)
     if not black.any():
@@ -115,8 +115,9 @@ def _groups(networks: int, sizes: Sequence[int]) -> dict[int, list[Tensor]]:
 def _probabilities(plane: Plane, coordinates: Tensor, images: Tensor, count: int) -> Tensor:
     """Class probabilities of the last ``count`` images at every pixel, shape (P, count, classes)."""
     names, frame = [layer.name for layer in plane.layers], plane.frame()
-    parts = [
-        batched_logits(plane.module, names, plane.network_weights(frame, part), images)[:, -count:].softmax(-1)
-        for part in coordinates.split(max(1, VISITS // len(images)))
-    ]
-    return torch.cat(parts)
+
+    def shares_of(part: Tensor) -> Tensor:
+        weights = plane.network_weights(frame, coordinates[part])
+        return batched_logits(plane.module, names, weights, images)[:, -count:].softmax(-1)
+
+    return torch.cat([shares for _, shares in in_parts(coordinates, len(images), shares_of)])

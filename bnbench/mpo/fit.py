@@ -42,7 +42,7 @@ class Fit:
         pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
         images: generator of the images' order, on the CPU; by default a new one with seed 1.
         chunk: pixels computed at once.
-        record: records a step (:class:`~bnbench.mpo.whole_step.WholeStep`); by default a GPU does, a CPU does not.
+        record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not.
 
     Raises:
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
@@ -129,7 +129,7 @@ class Fit:
         Args:
             pixels: black ones first, shape (P,).
             images: of all pixels, shape (B,), or of each, (P, B).
-            find_clamped: see :meth:`~bnbench.mpo.gradient.ObjectiveGradient.step`.
+            find_clamped: leave clamped pixels out, as ``ObjectiveGradient.step`` does.
 
         Returns:
             Gradient of the frame, (1 + d, n); losses and accuracies, (P,); the gradient's norm before it is clipped;
@@ -174,7 +174,7 @@ class Fit:
 
     @property
     def notes(self) -> list[str]:
-        """What a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
+        """Return what a fit's provenance says of its steps, such as that a GPU refused a faster way to compute them."""
         refused = [f"its steps were not recorded whole ({self.whole_refusal})"] if self.whole_refusal else []
         return refused + self.engine.notes
 

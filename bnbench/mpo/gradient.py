@@ -125,7 +125,7 @@ class ObjectiveGradient:
         trial, self.trial = self.trial, None
         threshold, self.threshold = self.threshold, math.inf
         try:
-            self._use(trial.chosen(compute))
+            self.use(trial.chosen(compute))
         finally:
             self.threshold = threshold
 
@@ -134,9 +134,10 @@ class ObjectiveGradient:
         strategy = self.trial.kept(name) if self.trial and name else None
         if strategy:
             self.trial = None
-            self._use(strategy)
+            self.use(strategy)
 
-    def _use(self, strategy: Strategy) -> None:
+    def use(self, strategy: Strategy) -> None:
+        """Compute convolutions by a strategy from now on."""
         self.strategy, self.kernels = strategy, strategy.kernels
 
     def _gradient(

@@ -74,26 +74,42 @@ def measure_landscape(
     coordinates = grid_coordinates(shape, origin).to(plane.vectors)
     frame = plane.frame()
     sums = torch.zeros(2, len(coordinates), dtype=torch.float64, device=coordinates.device)
-    visits = VISITS_OF_A_GPU if coordinates.is_cuda else VISITS
-    pixels_at_once = max(1, visits // (batch + len(seen)))
+
+    def sums_of(part: Tensor) -> Tensor:
+        weights, own = plane.network_weights(frame, coordinates[part]), torch.zeros_like(sums[:, part])
+        for pixels, labels in batches(data, batch):
+            if before_part:
+                before_part()
+            own += _sums(plane, weights, torch.cat([seen, pixels]), labels)
+        return own
+
     with recalibrated(plane.module, len(seen)) if len(seen) else nullcontext():
-        left = [*torch.arange(len(coordinates), device=coordinates.device).split(pixels_at_once)]
-        while left:
-            part = left.pop(0)
-            weights, own = plane.network_weights(frame, coordinates[part]), torch.zeros_like(sums[:, part])
-            try:
-                for pixels, labels in batches(data, batch):
-                    if before_part:
-                        before_part()
-                    own += _sums(plane, weights, torch.cat([seen, pixels]), labels)
-            except torch.OutOfMemoryError:  # of a GPU, which others may use as well
-                if len(part) == 1:
-                    raise
-                left = [half for many in (part, *left) for half in many.split((len(many) + 1) // 2)]
-            else:
-                sums[:, part] = own
+        for part, own in in_parts(coordinates, batch + len(seen), sums_of):
+            sums[:, part] = own
     loss, accuracy = (sums / len(data)).cpu().view(2, *shape)
     return Landscape(loss, accuracy)
+
+
+def in_parts(coordinates: Tensor, images: int, work: Callable[[Tensor], Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the indices of some pixels at a time with what ``work`` says of them, fewer where a GPU's memory is short.
+
+    Args:
+        coordinates: of all pixels, shape (P, d), on the device that computes.
+        images: how many a pixel sees at once.
+        work: computes something of the pixels with the indices given.
+    """
+    visits = VISITS_OF_A_GPU if coordinates.is_cuda else VISITS
+    left = [*torch.arange(len(coordinates), device=coordinates.device).split(max(1, visits // images))]
+    while left:
+        part = left.pop(0)
+        try:
+            found = work(part)
+        except torch.OutOfMemoryError:  # of a GPU, which others may use as well
+            if len(part) == 1:
+                raise
+            left = [half for many in (part, *left) for half in many.split((len(many) + 1) // 2)]
+        else:
+            yield part, found
 
 
 def batch_and_reference(plane: Plane, statistics: BnPolicy | str, reference: Images | None) -> tuple[int, Tensor]:

@@ -86,7 +86,9 @@ class TrainingProtocol(Section):
     black_pixels: int = knob("Black pixels per step.", 64, minimum=1)
     white_pixels: int = knob("White pixels per step.", 64, minimum=1)
     images: int = knob("Training images in a pixel's minibatch.", 16, minimum=2)
-    minibatch: str = knob("An own minibatch for each pixel, or one shared by a step.", "own", choices=("own", "shared"))
+    minibatch: str = knob(
+        "A minibatch for each pixel, or one shared by all pixels of a step.", "own", choices=("own", "shared")
+    )
     steps: int = knob("Training steps.", 12_000, minimum=1)
     optimizer: str = knob(
         "Rule of the steps: Adam, or SGD with momentum 0.9.", "adam", choices=("adam", "sgd"), neutral="adam"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bnbench.errors import RequestError
+from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.parsing import FORMATS
+from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol
 from bnbench.report.chapters import capacity, pictures
 from bnbench.report.chapters.chapter import Chapter
@@ -84,7 +86,7 @@ def build_report(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
         )
     names = _names([sweep.protocol for sweep in sweeps])
-    sections = [section(sweep, evaluated, figure3) for sweep in sweeps]
+    sections = _with_sizes([section(sweep, evaluated, figure3) for sweep in sweeps])
     comparison = compare_sweeps(sweeps, names) if compare else None
     try:
         paths = _write(
@@ -179,6 +181,20 @@ def _fits_words(sweeps: Sequence[Sweep]) -> str:
     fits = pd.concat([sweep.landscapes[["p", "seed"]] for sweep in sweeps])
     probs, seeds = (", ".join(f"{value:g}" for value in sorted(fits[name].unique())) for name in ("p", "seed"))
     return f"p {probs} and seeds {seeds}" if len(fits) else "none"
+
+
+def _with_sizes(sections: Sequence[Section]) -> list[Section]:
+    """Name the mask size of each section where those of its profile differ, also where it is the profile's own."""
+    sizes: dict[str, set[Size]] = {}
+    for shown in sections:
+        sizes.setdefault(shown.sweep.protocol.profile, set()).add(shown.sweep.protocol.mask.mask_size)
+    named = []
+    for shown in sections:
+        protocol = shown.sweep.protocol
+        is_told = len(sizes[protocol.profile]) == 1 or "mask_size" in changes(protocol)
+        size = f"{shown.name}, mask size {size_name(protocol.mask.mask_size)}"
+        named.append(shown if is_told else replace(shown, name=size))
+    return named
 
 
 def _names(protocols: Sequence[Protocol]) -> list[str]:

@@ -18,8 +18,10 @@ from bnbench.results.failures import Failure
 from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
+from bnbench.wording import counted
 
 _ADD_UP = ("fit_seconds", "wall_seconds")  # a sum of speeds or of peaks of memory means nothing
+_TIMES = ("begun", "started", "finished")
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,16 @@ def in_markdown(text: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as text: three decimals, or all of a short one such as 0.0625; a missing one is a dash."""
+    """Return a value as text: three decimals, or all of a short one such as 0.0625; a missing one is a dash.
+
+    A value that is nearer to 0 has one digit that says something, and below 0.00001 its power of ten beside that.
+    """
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if not isinstance(value, float) or math.isinf(value):
         return str(value)
+    if 0 < abs(value) < 0.00001:
+        return f"{value:.0e}".replace("-", "−")
     if 0 < abs(value) < 0.0005:
         return np.format_float_positional(value, precision=1, fractional=False, trim="-").replace("-", "−")
     text = f"{value:.4f}".rstrip("0").rstrip(".") if round(value, 4) == value else f"{value:.3f}"
@@ -171,12 +178,13 @@ def provenance_table(sweep: Sweep) -> pd.DataFrame:
         if pd.api.types.is_float_dtype(values) and values.nunique() > 1:
             text = f"median {cell(float(values.median()))}, max {cell(float(values.max()))}"
             text += f", sum {cell(float(values.sum()))}" if column in _ADD_UP else ""
-        elif column in ("started", "finished"):
+        elif column in _TIMES:
             text = f"{values.dropna().astype(str).min()} to {values.dropna().astype(str).max()}"
         else:
             counts = values.map(cell).value_counts(sort=False)
             text = "; ".join(
-                f"{value} ({count} fits)" if len(counts) > 1 else str(value) for value, count in counts.items()
+                f"{value} ({counted(count, 'fit')})" if len(counts) > 1 else str(value)
+                for value, count in counts.items()
             )
         rows.append({"what": column, "value": text})
     return pd.DataFrame(rows)

@@ -9,21 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.inputs.data import DataSet
-from bnbench.inputs.masks import draw_mask, is_trained
-from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
+from bnbench.sweep.backends.shared_devices import groups_of, may_share
 from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, measured_landscape, policies
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.start import make_plane
+from bnbench.sweep.timed_steps import fit_to_time, seconds_of_a_step, seconds_of_a_step_of_several
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
-_LONG_STEP = 0.5  # seconds from which a step is timed once
 _AT_END = 2  # landscapes that a fit's end measures without BN: on the measured images, and on training images
 _TIMED_MASK = (3, 4)  # rows and columns of a timed landscape
 _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
@@ -54,7 +51,8 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
                 return None
             try:
                 known = timed_fit(arm, plan.protocol, execution, data)
-                known += _landscapes(plan.protocol, execution) * _timed_landscape(arm, plan.protocol, execution, data)
+                landscapes = _landscapes(plan.protocol, execution) * _fits_on_device(execution)
+                known += landscapes * _timed_landscape(arm, plan.protocol, execution, data)
             except Exception:  # an arm that fails: its fits will find out and leave a record
                 return None
         timed[arm] = known
@@ -140,10 +138,22 @@ def choose_chunk(plan: Plan, execution: Execution, data: DataSet) -> int:
 
 
 def timed_fit(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
-    """Time a few pixels of a few steps, and return the seconds that a fit of this arm takes."""
-    training = protocol.training
+    """Time steps, and return the seconds that a fit of this arm takes, with as many others as run on its device.
+
+    Fits that share a GPU's process are timed together; those that share a GPU as processes take turns. A fit alone is
+    timed by a few pixels of a step.
+    """
+    training, count = protocol.training, _fits_on_device(execution)
+    if count > 1 and may_share(protocol, execution, (arm,)):
+        with foreign_code(arm):
+            return count * training.steps * seconds_of_a_step_of_several(arm, count, protocol, execution, data)
     pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)
-    return pixel * training.steps * (training.black_pixels + training.white_pixels)
+    return count * pixel * training.steps * (training.black_pixels + training.white_pixels)
+
+
+def _fits_on_device(execution: Execution) -> int:
+    """Return how many fits at once share the first slot's device; those of a processor have cores of their own."""
+    return len(groups_of(execution.slots)[0])
 
 
 def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
@@ -154,46 +164,4 @@ def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data
 
 def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
     under_way = fit_to_time(arm, protocol, execution, data, pixels)
-    return _seconds_of_a_step(under_way) / len(under_way.targets.factors)
-
-
-def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
-    """Return a fit whose first steps can be timed.
-
-    Args:
-        arm: of the fit.
-        protocol: of the fit, but for a rate of almost nothing, and a threshold that no pixel reaches.
-        execution: names the device, by its first slot, and the pixels computed at once.
-        data: of the fit.
-        pixels: of a step, about so many; by default the protocol's.
-    """
-    training, device = protocol.training, execution.slots[0].device
-    colours = training.black_pixels, training.white_pixels
-    black, white = (max(1, min(pixels // 2, asked)) if pixels else asked for asked in colours)
-    # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
-    few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
-    prepare_process(execution.threads, protocol.training.precision)
-    moved = data.to(device)
-    # A step's time depends on how many pixels it takes, which is set above, and on no mask: one of any protocol's size
-    # may lack a colour, this one never does.
-    mask = draw_mask(0.5, 1, (30, 30))
-    plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
-    use_module_path(arm)
-    masks = torch.from_numpy(mask), torch.from_numpy(is_trained(mask))
-    return Fit(plane, *masks, moved.train, few, chunk=execution.chunk)
-
-
-def _seconds_of_a_step(under_way: Fit) -> float:
-    """Time the fastest of some steps after the first; the first where it already takes too long to wait for more."""
-    times: list[float] = []
-    is_cuda = under_way.plane.vectors.is_cuda
-    first = 2 if is_cuda else 1  # a GPU's second step also records itself
-    while len(times) <= first or (len(times) < 6 and sum(times) < _LONG_STEP):
-        start = time.perf_counter()
-        under_way.advance()
-        if is_cuda:
-            torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
-        times.append(time.perf_counter() - start)
-        if times[0] > _LONG_STEP and not is_cuda:  # a GPU's first step also tries how to compute it
-            return times[0]
-    return min(times[first:])
+    return seconds_of_a_step(under_way) / len(under_way.targets.factors)

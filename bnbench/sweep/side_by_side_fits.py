@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from joblib.externals.loky import process_executor
@@ -24,6 +24,7 @@ from bnbench.sweep.worker import compute_fit, end_if_terminated
 _ended: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
 _under_way: set[threading.Thread] = set()
 _stops: dict[str, WorkerStop] = {}
+_heeding = ExitStack()  # holds SIGTERM's handler while a fit is under way, between two calls as well
 
 
 def exchange(key: FitKey | None, job: Job, *, waits: bool) -> Outcome | None:
@@ -40,7 +41,9 @@ def exchange(key: FitKey | None, job: Job, *, waits: bool) -> Outcome | None:
     # joblib ends a worker that has grown once a call is over; this one's fits go on between calls.
     process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
     stop = _stop_of(job)
-    with worker_signals(stop):
+    if not _under_way:
+        _heeding.enter_context(worker_signals(stop))
+    try:
         if key:
             prepare_process(job.execution.threads, job.protocol.training.precision)
             thread = threading.Thread(target=_compute, args=(key, job, stop), daemon=True)
@@ -51,6 +54,9 @@ def exchange(key: FitKey | None, job: Job, *, waits: bool) -> Outcome | None:
             for thread in [*_under_way]:  # they have seen it, too: each writes its checkpoint
                 thread.join()
             end_if_terminated(stop)
+    finally:
+        if not _under_way:
+            _heeding.close()
     if isinstance(ended, BaseException):
         raise ended
     return ended

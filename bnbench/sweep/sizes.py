@@ -71,10 +71,15 @@ def run_pictures(
     requests = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
     if not is_folder:
         return {name: run_sweep(one, backend, listener) for name, one in requests.items()}
-    folder = request.folder or Path("results") / f"{folder_name(request.protocol)}-pictures"
+    folder = folder_above_pictures(request)
     _check_above(folder, "picture")
     below = {name: replace(one, folder=folder / name) for name, one in requests.items()}
     return _run_each(below, backend, listener, "picture")
+
+
+def folder_above_pictures(request: SweepRequest) -> Path:
+    """Return the folder above those of several pictures; by default the protocol's, with ``-pictures`` at its end."""
+    return request.folder or Path("results") / f"{folder_name(request.protocol)}-pictures"
 
 
 def _of_picture(request: SweepRequest, name: str, mask: Mask) -> SweepRequest:

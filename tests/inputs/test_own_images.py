@@ -79,9 +79,6 @@ def test_a_folder_in_torchvisions_layout_is_read_whole(channels: int, test: str,
     train, measured = read_own_images(tmp_path)
     assert as_set(train) == of_classes(images_of(20, channels, 1), 10, 10)
     assert as_set(measured) == of_classes(images_of(8, channels, 2), 4, 4)
-    torchvision = pytest.importorskip("torchvision")
-    theirs = torchvision.datasets.ImageFolder(tmp_path / test)
-    assert [label for _, label in theirs.samples] == [0] * 4 + [1] * 4
 
 
 @pytest.mark.parametrize("below", ["", "train"])

@@ -98,17 +98,58 @@ def test_text_is_laid_out_alike_where_raqm_is_and_where_it_is_not(monkeypatch: p
         assert np.array_equal(draw_text("AVATo", 40), here)
 
 
+def _memory(patched: pytest.MonkeyPatch, at_once: int, largest: int) -> None:
+    patched.setattr(pictures, "_AT_ONCE", at_once)
+    patched.setattr(pictures, "_LARGEST", largest)
+    patched.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+
+
 def test_a_huge_jpeg_is_scaled_while_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grey = np.kron(_GREY, np.ones((100, 100), np.uint8))  # 1,200×1,600
     Image.fromarray(grey).save(tmp_path / "huge.jpg")
     Image.fromarray(grey).save(tmp_path / "huge.png")
     with monkeypatch.context() as patched:
-        patched.setattr(pictures, "_LARGEST", 100_000)
-        patched.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+        _memory(patched, 10_000, 100_000)
         assert np.array_equal(read_picture(tmp_path / "huge.jpg", 16), _CROSS)
         with pytest.raises(PictureError, match=r"huge\.png .*1,600×1,200"):
             read_picture(tmp_path / "huge.png", 16)
         assert Image.MAX_IMAGE_PIXELS == 1_000
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "palette with transparency"])
+def test_a_large_picture_is_scaled_band_by_band(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    image = _image(mode)
+    enlarged = image.resize((1_000, 750), Image.Resampling.NEAREST)
+    if "palette" in mode:
+        enlarged.info["transparency"] = 0
+    enlarged.save(tmp_path / "large.png")
+    with monkeypatch.context() as patched:
+        _memory(patched, 20_000, 4_000_000)
+        assert np.array_equal(read_picture(tmp_path / "large.png", 16), _CROSS)
+
+
+def test_a_large_picture_is_turned_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    Image.fromarray(_RGB).resize((1_000, 750), Image.Resampling.NEAREST).save(tmp_path / "turned.png", exif=exif)
+    with monkeypatch.context() as patched:
+        _memory(patched, 20_000, 4_000_000)
+        assert np.array_equal(read_picture(tmp_path / "turned.png", 16), np.rot90(_CROSS, -1))
+
+
+def test_twenty_thousand_pixels_a_side_are_read(tmp_path: Path) -> None:
+    side = 20_000
+    black, white = (b"\0" + one * (side // 8) for one in (b"\0", b"\xff"))  # a row, after its filter
+    half = zlib.compress(black * (side // 2) + white * (side // 2), 1)
+    chunk = b"IDAT" + half
+    content = _png(side, side)
+    data, end = content.index(b"IDAT") - 4, content.index(b"IEND") - 4
+    whole = content[:data] + len(half).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + content[end:]
+    (tmp_path / "huge.png").write_bytes(whole)
+    mask = read_picture(tmp_path / "huge.png", 20)
+    assert mask.shape == (20, 20)
+    assert mask[:10].all()
+    assert not mask[10:].any()
 
 
 def _png(width: int, height: int) -> bytes:
@@ -146,7 +187,7 @@ def _saved(image: Image.Image, kind: str = "PNG") -> bytes:
         (lambda: _saved(Image.new("L", (1, 1))), "1×1"),
         (lambda: _saved(Image.new("RGB", (9, 9), "teal")), "one colour"),
         (lambda: _saved(Image.new("RGBA", (9, 9), (0, 0, 0, 0))), "one colour"),
-        (lambda: _png(20_000, 20_000), "20,000×20,000"),
+        (lambda: _png(40_000, 20_000), "40,000×20,000"),
         (_animation, "animated"),
     ],
 )

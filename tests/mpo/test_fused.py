@@ -33,6 +33,13 @@ CASES: list[tuple[tuple[int, int], dict[str, Any]]] = [
 ]
 
 
+# In one block each, and in several with a ReLU: of these the interpreter takes longest, and half are for the night.
+BLOCKS = [pytest.param(False, 64, *case) for case in CASES]
+BLOCKS += [
+    pytest.param(True, 16, *case, marks=[pytest.mark.nightly] * (number % 2)) for number, case in enumerate(CASES)
+]
+
+
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
@@ -69,10 +76,9 @@ def agree(actual: list[Tensor], expected: list[Tensor], tolerance: float = 1e-12
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # torch's own, of the reference
-@pytest.mark.parametrize(("relu", "largest"), [(False, 64), (True, 16)], ids=["linear", "relu, several blocks"])
-@pytest.mark.parametrize(("kernel", "arguments"), CASES, ids=str)
+@pytest.mark.parametrize(("relu", "largest", "kernel", "arguments"), BLOCKS)
 def test_a_kernel_is_conv2d(
-    kernel: tuple[int, int], arguments: dict[str, Any], relu: bool, largest: int, monkeypatch: pytest.MonkeyPatch
+    relu: bool, largest: int, kernel: tuple[int, int], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fused, "_LARGEST", largest)
     monkeypatch.setattr(fused, "_DEPTH", min(largest, fused._DEPTH))

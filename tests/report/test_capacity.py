@@ -92,10 +92,12 @@ def test_a_crossing_is_said_with_its_interval_and_beyond_the_sizes_in_words() ->
     (plain,) = [one for one in sentences if "for plain" in one]
     assert all(f"{found[name]['plain']:.1f}" in plain for name in ("side", "low", "high"))
     (skip,) = [one for one in sentences if "for skip" in one or "of skip" in one]
-    assert numbers(skip) == ["0.5", "80", "90"], "p, the largest size and the level, and no side"
+    assert numbers(skip) == ["0.5", "80", "95", "80.0"], "p, the largest size, and the interval from there on; no side"
     (ratio,) = [one for one in sentences if "times" in one]
     assert f"{capacity.capacity_gaps(fits, ['plain', 'bn']).to_dict('records')[0]['ratio']:.2f}" in ratio
-    assert any(numbers(one) == ["0.5", "14", "90"] for one in said(made_up({"plain": 4.0}))), "the smallest size"
+    assert any(numbers(one) == ["0.5", "14", "95", "14.0"] for one in said(made_up({"plain": 4.0}))), (
+        "the smallest size"
+    )
 
 
 def test_a_curve_that_falls_between_two_sizes_is_said_to() -> None:

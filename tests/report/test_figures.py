@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bnbench.inputs.masks import draw_mask
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
@@ -140,6 +141,7 @@ def test_arms_keep_their_colours_whoever_stands_beside_them() -> None:
         (-0.5, "−0.5"),
         (45, "45"),
         (1e-5, "0.00001"),
+        (9.4e-10, "9e−10"),
         (float("nan"), "–"),
         (0.1, "0.1"),
         (0.0625, "0.0625"),
@@ -203,6 +205,29 @@ def test_provenance_adds_up_times_alone_and_leaves_out_what_says_nothing(tmp_pat
     assert numbers(text["gflops"]) == ["2.75", "4"]
     assert "sum" in text["wall_seconds"]
     assert "note" not in text
+
+
+def test_provenance_says_of_times_from_when_to_when(tmp_path: Path) -> None:
+    write_sweep(tmp_path, arms=["plain"])
+    sweep = sweeps.read_sweep(tmp_path)
+    times = [f"2026-11-28T1{hour}:00:00+00:00" for hour in (3, 1, 4, 2)]
+    for name in ("begun", "started", "finished"):
+        sweep.provenance[name] = times
+    sweep.provenance["host"] = ["one", "other", "one", "one"]
+    text = tables.provenance_table(sweep).set_index("what")["value"]
+    for name in ("begun", "started", "finished"):
+        assert [time for time in sorted(times) if time in text[name]] == [min(times), max(times)]
+        assert text[name].index(min(times)) < text[name].index(max(times))
+    assert "(1 fit)" in text["host"]
+
+
+def test_of_framed_masks_a_report_says_how_many_pixels_are_alike() -> None:
+    for size in ((9, 9), (7, 12)):
+        masks = np.stack([draw_mask(0.5, seed, size, "framed") for seed in range(1, 60)])
+        alike = int((masks.all(axis=0) | ~masks.any(axis=0)).sum())
+        text = reproduce.masks_text(PROFILES["quick"].with_knobs(mask_size=size, mask_kind="framed"))
+        assert str(alike) in numbers(text)
+    assert len(numbers(reproduce.masks_text(PROFILES["quick"]))) == 2, "rows and columns"
 
 
 def test_the_cost_counts_threads() -> None:

@@ -26,6 +26,7 @@ from bnbench.errors import RequestError
 from bnbench.measures.registry import compared_columns
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.parsing import FORMATS
+from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.build import Report, build_report
@@ -91,7 +92,7 @@ class Page(HTMLParser):
         if self.script:
             self.scripts[self.script] = self.scripts.get(self.script, "") + data
         else:
-            self.text += data
+            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def page_of(out: Path) -> Page:
@@ -332,6 +333,20 @@ def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole: Whole) -> No
             expected = [gaps.mean(), gaps.mean() - half, gaps.mean() + half]
             np.testing.assert_allclose(row[["gap", "low", "high"]].tolist(), expected, rtol=1e-3)
     assert "tables/quantities_per_p.csv" in page_of(out).addresses
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_of_several_sizes_names_each_and_no_line_ends_before_a_unit(tmp_path: Path) -> None:
+    for side in (6, 7, 10):  # 10 is the size of the profile itself
+        size = PROFILES["quick"].with_knobs(mask_size=(side, side), steps=300)
+        write_sweep(tmp_path / "results" / str(side), probs=[0.5], protocol=size)
+    build_report(tmp_path / "results", tmp_path / "report", formats=["html", "json"])
+    names = [one["name"] for one in json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]]
+    assert sorted(re.findall(r"\d+x\d+", " ".join(names))) == ["10x10", "6x6", "7x7"]
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    shown = re.sub(r"<(style|script|svg).*?</\1>", "", page, flags=re.DOTALL)
+    assert re.search(r"\d\N{NO-BREAK SPACE}%", shown)
+    assert not re.search(r"\d %", shown)
 
 
 def test_captions_say_what_the_whisker_is_and_n(whole: Whole) -> None:
@@ -599,7 +614,7 @@ def test_the_page_says_what_else_a_smaller_difference_could_be(whole: Whole) -> 
     late = traces[(traces["arm"] == "bn") & (traces["step"] > 0.9 * traces["step"].max())]
     np.testing.assert_allclose(table["clamped"]["bn"], late["clamped"].mean())
     for arm in ("plain", "bn"):
-        assert f"{wording.percent(table['clamped'][arm])} of {arm}'s" in text
+        assert f"{wording.percent_tenths(table['clamped'][arm])} of {arm}'s" in text
         assert f"{arm} by {wording.signed(table['moved'][arm])}" in text
 
 
@@ -617,7 +632,7 @@ def test_nearly_satisfied_objectives_are_called_so() -> None:
     less = end.assign(clamped=[0.97, 0.6])
     assert (fitted.is_nearly_satisfied(end), fitted.is_nearly_satisfied(less)) == (True, False)
     words, fewer = fitted.clamped_words(end, 2.5), fitted.clamped_words(less, 2.5)
-    assert numbers(words) == ["2.5", "97.0", "100", "95", "99.0"]
+    assert numbers(words) == ["2.5", "97.0", "100.0", "95.0", "99.0"]
     assert len(words) > len(fewer), "what follows from it is said where it holds"
 
 

@@ -198,6 +198,31 @@ def test_the_objectives_figure_shows_every_fit_over_trained_pixels(tmp_path: Pat
     np.testing.assert_allclose(means.loc[expected.index], expected)
 
 
+def test_both_captions_take_their_means_over_the_same_fits(tmp_path: Path) -> None:
+    write_sweep(tmp_path, seeds=(1, 2, 3), skip=[("bn", 0.5, 3)])
+    fits = fits_table(read_sweep(tmp_path))
+    shared = fits[(fits["p"] != 0.5) | (fits["seed"] != 3)]
+    contrast, right = figure4(fits)[0].caption, objective(fits, 2.5)[0].caption
+    for arm, mine in shared.groupby("arm"):
+        means = mine.groupby("p").mean(numeric_only=True).mean()
+        for caption, value in ((contrast, "difference_trained"), (right, "right_trained")):
+            (said,) = [text for text in re.findall(r"Mean of .*?\.(?= |$)", caption) if f"Mean of {arm} " in text]
+            assert f"{means[value]:.3f}" in said
+
+
+def test_axes_that_stand_beside_each_other_are_of_one_height(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    fits = fits_table(read_sweep(tmp_path))
+    for authors in (None, authors_figure4()):
+        heights = set()
+        for figure in (*figure4(fits, authors)[1:], *objective(fits, 2.5, authors)[1:]):
+            with style.print_style():
+                drawing = figure.draw()
+                drawing.draw_without_rendering()
+                heights.add(round(drawing.axes[0].get_position().height, 2))
+        assert len(heights) == 1
+
+
 def test_fits_without_the_measures_have_no_such_figure() -> None:
     assert objective(fits_of(0.1, 0.1, 0.1), 2.5) == []
 

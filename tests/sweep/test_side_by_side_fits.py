@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +22,9 @@ from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import side_by_side_fits
 from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.backends.shared_devices import compute_on_groups, groups_of, may_share
+from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.how_many import choose_fits_per_device
@@ -55,7 +63,28 @@ def test_what_concerns_a_whole_process_is_kept_apart() -> None:
     assert not may_share(tf32, execution, arms)
 
 
-def test_fits_that_share_a_process_are_the_fits_that_do_not(tmp_path: Path) -> None:
+def exchanged(keys: list[FitKey], job: Job) -> list[Outcome]:
+    """Compute fits in threads of this process, all of them at once."""
+    for key in keys:
+        assert side_by_side_fits.exchange(key, job, waits=False) is None
+    return [outcome for _ in keys if (outcome := side_by_side_fits.exchange(None, job, waits=True))]
+
+
+def shared_by_processes(keys: list[FitKey], job: Job) -> list[Outcome]:
+    """Compute fits in a process of their own that has two slots."""
+    return list(compute_on_groups([PAIR], keys, job, RunnerStop(job.stop_markers)))
+
+
+@pytest.fixture
+def leaves_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side_fits, "prepare_process", lambda *how: None)
+
+
+@pytest.mark.usefixtures("leaves_this_process_alone")
+@pytest.mark.parametrize("compute", [exchanged, pytest.param(shared_by_processes, marks=pytest.mark.nightly)])
+def test_fits_that_share_a_process_are_the_fits_that_do_not(
+    compute: Callable[[list[FitKey], Job], list[Outcome]], tmp_path: Path
+) -> None:
     """One of them fails, and the others end as if each were alone."""
     apart, shared = tmp_path / "apart", tmp_path / "shared"
     for folder in (apart, shared):
@@ -65,8 +94,7 @@ def test_fits_that_share_a_process_are_the_fits_that_do_not(tmp_path: Path) -> N
     broken = layout.fit_path(shared, KEYS[1])
     broken.parent.mkdir(parents=True, exist_ok=True)
     broken.write_bytes(b"no table")
-    job = job_in(shared)
-    outcomes = list(compute_on_groups([PAIR], KEYS, job, RunnerStop(job.stop_markers)))
+    outcomes = compute(KEYS, job_in(shared))
     assert {outcome.key: outcome.state for outcome in outcomes} == {
         key: "failed" if key == KEYS[1] else "done" for key in KEYS
     }
@@ -75,6 +103,76 @@ def test_fits_that_share_a_process_are_the_fits_that_do_not(tmp_path: Path) -> N
         pd.testing.assert_frame_equal(one.landscape, other.landscape, check_exact=True)
         assert one.identity == other.identity
     assert read_fit(layout.fit_path(shared, KEYS[0])).provenance["device"] == "cpu"
+
+
+LONG = TINY.with_knobs(steps=100_000)
+
+
+@pytest.mark.usefixtures("leaves_this_process_alone")
+def test_a_process_that_is_terminated_writes_every_fits_checkpoint_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM comes between two calls, while nobody waits for a fit."""
+    ended: list[int] = []
+    monkeypatch.setattr("bnbench.sweep.worker.os._exit", ended.append)
+    monkeypatch.setattr("bnbench.sweep.worker._GRACE", 0.0)
+    monkeypatch.setattr("bnbench.sweep.interrupts.is_worker_process", lambda: True)
+    before = signal.getsignal(signal.SIGTERM)
+    open_folder(tmp_path, LONG)
+    job, keys = replace(job_in(tmp_path), protocol=LONG), KEYS[::2]
+    for key in keys:
+        side_by_side_fits.exchange(key, job, waits=False)
+    while not all(map(step_of, keys, repeat(tmp_path))):
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGTERM)
+    outcome = side_by_side_fits.exchange(None, job, waits=True)
+    assert ended == [143]
+    assert outcome is not None
+    assert outcome.state == "stopped"
+    side_by_side_fits.exchange(None, job, waits=True)  # what the other one has said
+    assert all(layout.checkpoint_path(tmp_path, key).exists() for key in keys)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def step_of(key: FitKey, folder: Path) -> int:
+    """The step that a fit says it is at; 0 while its file is being written."""
+    try:
+        return int(json.loads(layout.progress_path(folder, key).read_text()).get("step", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_fits_of_a_killed_process_go_on(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their numbers are those of fits that nobody disturbed."""
+    monkeypatch.setattr("bnbench.sweep.backends.processes.groups_of", lambda slots: [tuple(slots)])
+    protocol = TINY.with_knobs(steps=300)
+    apart, shared = tmp_path / "apart", tmp_path / "shared"
+    for folder in (apart, shared):
+        folder.mkdir()
+        open_folder(folder, protocol)
+    list(Runner(plan_sweep(apart, protocol, GRID), Execution(PAIR[:1]), Inline()).outcomes())
+
+    def kill() -> None:
+        path = layout.progress_path(shared, KEYS[0])
+        while not step_of(KEYS[0], shared):
+            time.sleep(0.02)
+        os.kill(json.loads(path.read_text())["pid"], number)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcomes = list(
+        Runner(plan_sweep(shared, protocol, GRID), Execution(PAIR, checkpoint_every=0.3), Processes()).outcomes()
+    )
+    killer.join()
+    assert {outcome.state for outcome in outcomes} == {"done"}
+    for key in KEYS[::2]:
+        one, other = (read_fit(layout.fit_path(folder, key)) for folder in (apart, shared))
+        pd.testing.assert_frame_equal(one.landscape, other.landscape, check_exact=True)
+    assert read_fit(layout.fit_path(shared, KEYS[0])).provenance["parts"] > 1
 
 
 def test_a_process_begins_fits_until_its_slots_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +208,9 @@ def test_more_fits_at_once_have_to_gain_something(
     seconds: tuple[float, ...], best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_count = dict(zip((1, 2, 4, 8), seconds, strict=True))
-    monkeypatch.setattr("bnbench.sweep.how_many._seconds_of_a_step", lambda arm, count, *rest: of_count[count])
+    monkeypatch.setattr(
+        "bnbench.sweep.how_many.seconds_of_a_step_of_several", lambda arm, count, *rest: of_count[count]
+    )
     execution = Execution(PAIR)
     plan = plan_sweep(tmp_path, TINY, GRID)
     assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) == best
@@ -118,8 +218,8 @@ def test_more_fits_at_once_have_to_gain_something(
 
 def test_how_many_fits_at_once_is_measured_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bnbench.sweep.how_many._COUNTS", (1, 2))
-    monkeypatch.setattr("bnbench.sweep.how_many._LONG", 0.0)
-    monkeypatch.setattr("bnbench.sweep.how_many._take", lambda under_way, steps: under_way.advance() or steps)
+    monkeypatch.setattr("bnbench.sweep.timed_steps._LONG", 0.0)
+    monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
     execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)
     assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) in (1, 2)
 
@@ -130,3 +230,16 @@ def test_a_folder_keeps_how_many_fits_at_once_beside_its_chunk(tmp_path: Path) -
     assert read_fits_per_device(tmp_path) is None
     assert [keep_fits_per_device(tmp_path, count) for count in (4, 2)] == [4, 4]
     assert (read_chunk(tmp_path), read_fits_per_device(tmp_path)) == (32, 4)
+
+
+@pytest.mark.parametrize(("precision", "seconds"), [("float32", 2 * 6 * 0.5), ("tf32", 2 * 6 * 6 * 0.25)])
+def test_an_estimate_knows_that_fits_share_their_gpu(
+    precision: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fits of one process are timed together, each step 0.5 s of its share; processes take turns, 0.25 s a pixel."""
+    monkeypatch.setattr("bnbench.sweep.cost.seconds_of_a_step_of_several", lambda arm, count, *rest: 0.5)
+    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how: 0.25)
+    protocol = replace(TINY, training=replace(TINY.training, precision=precision))
+    data = load_inputs(GRID, TINY, Execution(PAIR))
+    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1))
+    assert estimate_seconds(plan_sweep(tmp_path, protocol, GRID), execution, data) == pytest.approx(seconds)

@@ -52,7 +52,7 @@ def gap_words(table: pd.DataFrame, reference: str | None) -> list[str]:
         rows = compared[compared["arm"] == arm].to_dict("records")
         texts = [f"{signed(row['gap'])} under {statistics_name(row)} ({_pairs_and_interval(row)})" for row in rows]
         order = _order_words(rows, reference, arm) if len(rows) > 1 else ""
-        sentences.append(f"The gap {reference} − {arm} is {'; '.join(texts)}.{order}")
+        sentences.append(f"Over all pixels the gap {reference} − {arm} in difference is {'; '.join(texts)}.{order}")
     return sentences
 
 

@@ -29,6 +29,11 @@ _INTRODUCTION = (
     "how far apart the two colours are, and more steps bend to larger masks."
 )
 
+_FRAME = (
+    "The pixels of the frame are the same in every mask: they hold no bits, but they are trained and count in right as "
+    "the others do."
+)
+
 
 def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
     """Say how large a mask each arm bends to: a chapter for each protocol of which three mask sizes have fits."""
@@ -62,6 +67,8 @@ def _fits(sweeps: Sequence[Sweep]) -> pd.DataFrame:
 def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
     arms, gaps, sentences = [], [], [_INTRODUCTION.format(steps=f"{protocol.training.steps:,}")]
     frame = frame_of(protocol.mask.mask_kind)
+    if frame:
+        sentences.append(_FRAME)
     numbers = {arm: count for arm in fits["arm"].unique() if (count := trained_numbers(arm, protocol)) is not None}
     probs: list[float] = sorted(fits["p"].unique().tolist())
     for p in probs:
@@ -135,12 +142,12 @@ def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
     """What is known of one arm's side, as a clause."""
     arm, smallest, largest = row["arm"], used["side"].min(), used["side"].max()
     if row["crossing"] == capacity.ABOVE:
-        return f"the side of {arm} lies above the largest size, {largest:.4g}, where 90 % or more are right"
+        known = "" if math.isnan(row["low"]) else f" (95 % interval {_least(row['low'])} to above the largest size)"
+        return f"by its curve the side of {arm} lies above the largest size, {largest:.4g}{known}"
     if row["crossing"] == capacity.BELOW:
-        return f"the side of {arm} lies below the smallest size, {smallest:.4g}, where fewer than 90 % are right"
-    low = "below the smallest size" if row["low"] == 0 else f"{row['low']:.1f}"
-    high = "above the largest size" if row["high"] == math.inf else f"{row['high']:.1f}"
-    interval = "" if math.isnan(row["low"]) else f" (95 % interval {low} to {high})"
+        known = "" if math.isnan(row["low"]) else f" (95 % interval below the smallest size to {_most(row['high'])})"
+        return f"by its curve the side of {arm} lies below the smallest size, {smallest:.4g}{known}"
+    interval = "" if math.isnan(row["low"]) else f" (95 % interval {_least(row['low'])} to {_most(row['high'])})"
     numbers = "" if math.isnan(row["numbers"]) else f", for {row['numbers']:,.0f} trained numbers"
     text = f"90 % are right at a side of {row['side']:.1f}{interval} for {arm}: {row['bits']:,.0f} bits{numbers}"
     if row["between_sizes"]:
@@ -148,3 +155,11 @@ def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
     if abs(math.log(row["isotonic"] / row["side"])) > _APART:
         text += f"; straight lines between the means say {row['isotonic']:.1f}"
     return text
+
+
+def _least(side: float) -> str:
+    return "below the smallest size" if side == 0 else f"{side:.1f}"
+
+
+def _most(side: float) -> str:
+    return "above the largest size" if side == math.inf else f"{side:.1f}"

@@ -14,7 +14,7 @@ from bnbench.report.figures.difference_over_steps import difference_over_steps
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import settling
-from bnbench.wording import percent, plain_number, signed
+from bnbench.wording import percent_tenths, plain_number, signed
 
 NAME = "fitted"
 TITLE = "What lies behind the gap?"
@@ -69,7 +69,7 @@ def caution(sweep: Sweep) -> str:
     end = end.loc[arm_order(end.index)].reset_index()
     if not is_nearly_satisfied(end):
         return ""
-    shares = ", ".join(f"{row['arm']} {percent(row['clamped'])}" for row in end.to_dict("records"))
+    shares = ", ".join(f"{row['arm']} {percent_tenths(row['clamped'])}" for row in end.to_dict("records"))
     return (
         f"When training stopped, nearly every sampled white pixel of every arm ({shares}) was past the threshold and "
         "pushed no further: the gap on white pixels lies beyond what the fits were asked for."
@@ -101,7 +101,8 @@ def clamped_words(end: pd.DataFrame, threshold: float) -> str:
     if rows.empty:
         return ""
     shares = ", ".join(
-        f"{percent(row['clamped'])} of {row['arm']}'s (on the measured images {percent(row['beyond_threshold'])})"
+        f"{percent_tenths(row['clamped'])} of {row['arm']}'s "
+        f"(on the measured images {percent_tenths(row['beyond_threshold'])})"
         for row in rows.to_dict("records")
     )
     text = (

@@ -42,7 +42,12 @@ class Answer:
 
 
 def answer(
-    fits: pd.DataFrame, diverged: pd.DataFrame, standing: Standing | None = None, *, by_colour: bool = False
+    fits: pd.DataFrame,
+    diverged: pd.DataFrame,
+    standing: Standing | None = None,
+    *,
+    by_colour: bool = False,
+    steps: int = 0,
 ) -> Answer:
     """Answer by both readings of two arms: who is ahead, by how much and how sure.
 
@@ -52,6 +57,7 @@ def answer(
         diverged: a row per fit that diverged: ``arm, p, seed``.
         standing: how far the whole sweep is; None where these fits are all that there is to say.
         by_colour: whether the sentence must say which colour the gap comes from.
+        steps: how long each fit was trained, for a note on what that leaves open; 0 leaves it out.
     """
     if fits.empty:
         lost = f" {counted(len(diverged), 'fit')} diverged, and such a fit has no value." if len(diverged) else ""
@@ -70,13 +76,17 @@ def answer(
     )
     colours = f" {colours_words(fits, compared)}" if by_colour else ""
     wins = f"{first} has the larger contrast in {whole.wins} of {counted(whole.pairs, 'pair')}"
+    length = [f"All of this is after {steps:,} steps; what more steps would change, longer fits alone tell."] * bool(
+        steps
+    )
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
-        notes = [f"{wins}.", _MEANING, "An interval needs two pairs at every p: run a second seed."]
+        notes = [f"{wins}.", _MEANING, *length, "An interval needs two pairs at every p: run a second seed."]
         return Answer(both.headline, sentence, notes, both.case, both.sentence)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         _MEANING,
+        *length,
         *_limits_of_interval(compared.pairs),
     ]
     low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
@@ -116,7 +126,9 @@ def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
     counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
     notes = []
     if counts.nunique() > 1:
-        notes.append(f"The p have {counts.min()} to {counts.max()} pairs; every p weighs the same in the mean.")
+        notes.append(
+            f"There are {counts.min()} to {counts.max()} pairs at each p, and every p weighs the same in the mean."
+        )
     if seeds < _FEW_SEEDS:
         notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
     return notes

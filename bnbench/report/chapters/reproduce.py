@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.protocol.mask_sizes import frame_of
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
 from bnbench.protocol.protocol import SECTIONS, Protocol, shown_text
 from bnbench.report.arms import arm_order
@@ -72,12 +73,12 @@ def run_facts(sweep: Sweep, standing: Standing) -> list[tuple[str, str]]:
     data, training, measurement = protocol.data, protocol.training, protocol.measurement
     pooled = f", average-pooled by {data.pool}" if data.pool > 1 else ""
     number = f"first {measurement.test_images:,}" if measurement.test_images else "all"
-    own = "an own minibatch" if training.minibatch == "own" else "one shared minibatch"
+    own = "each with its own minibatch" if training.minibatch == "own" else "all with one minibatch"
     pixels = f"{training.black_pixels} + {training.white_pixels}"
     facts = [
         ("Profile", protocol.id),
         ("Images", f"{protocol.images if protocol.content else data.dataset}{pooled}"),
-        ("Masks", f"{' × '.join(map(str, protocol.mask.mask_size))}, {protocol.mask.mask_kind}"),
+        ("Masks", masks_text(protocol)),
         ("Training", f"{training.steps:,} steps of {pixels} pixels, {own} of {training.images} images"),
         ("Measured on", f"{number} {measurement.split} images"),
     ]
@@ -89,6 +90,19 @@ def run_facts(sweep: Sweep, standing: Standing) -> list[tuple[str, str]]:
     if done:
         facts.append(("Cost", cost(sweep.provenance)))
     return facts
+
+
+def masks_text(protocol: Protocol) -> str:
+    """Say what masks there are; of framed ones also what is not random and counts all the same."""
+    size = " × ".join(map(str, protocol.mask.mask_size))
+    if not (edge := frame_of(protocol.mask.mask_kind)):
+        return f"{size}, {protocol.mask.mask_kind}"
+    rows, columns = protocol.mask.mask_size
+    alike = rows * columns - (rows - 2 * edge) * (columns - 2 * edge)
+    return (
+        f"{size}, {protocol.mask.mask_kind}: {alike:,} of {rows * columns:,} pixels are the same in every mask, and "
+        "they are trained and counted as the others are; p is that of the others"
+    )
 
 
 def cost(provenance: pd.DataFrame) -> str:

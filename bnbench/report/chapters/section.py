@@ -105,7 +105,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     authors = authors_of(protocol, fits)
     split = protocol.measurement.split
     lead = figure4(fits, authors, split) if has_fits else []
-    read = objective(fits, protocol.training.threshold) if has_fits else []
+    read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
     chapters = _chapters(sweep, fits, evaluated, compared, authors) if has_fits else []
     shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
@@ -117,7 +117,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     return Section(
         sweep=sweep,
         name=title(protocol),
-        answer=headline.answer(fits, diverged, stands, by_colour=bool(caution)),
+        answer=headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps),
         caution=caution,
         diverged=headline.diverged_note(diverged, compared),
         missing=stands.note(),

@@ -147,7 +147,7 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
             OPEN: "neither a lead nor a tie",
         }.get(one.says, f"{one.says} ahead")
         if one.whole.df > 0 and one.whole.se == 0 == one.whole.mean:
-            interval, said = "equal in every pair", "a tie, of which no test is needed"
+            interval, said = "equal in every pair", "a tie, and no test is needed"
         means = " / ".join(f"{value:.3f}".replace("-", "−") for value in (one.first, one.second))
         texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}): {said}")
     pairs = counted(found["right"].whole.pairs, "pair")

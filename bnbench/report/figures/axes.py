@@ -25,10 +25,13 @@ WHISKER: dict[str, Any] = {
 
 
 def legend_above(drawing: Drawing, handles: list[Any], rows: int = 1) -> None:
-    """Put the legend above the axes, in as many columns as the figure is wide, and in so many rows at least."""
-    columns = min(_columns(drawing, handles), -(-len(handles) // rows))
-    blanks = [Line2D([], [], linestyle="", label=" ") for _ in range(columns * (rows - 1) + 1 - len(handles))]
-    drawing.legend(handles=[*handles, *blanks], loc="outside upper center", ncols=columns)
+    """Put the legend above the axes, in as many columns as the figure is wide; blanks fill it up to so many rows."""
+    columns = _columns(drawing, handles)
+    rows = max(rows, -(-len(handles) // columns))
+    shown = []
+    for part in np.array_split(np.array(handles, dtype=object), columns):  # matplotlib fills one column after another
+        shown += [*part, *(Line2D([], [], linestyle="", label=" ") for _ in range(rows - len(part)))]
+    drawing.legend(handles=shown, loc="outside upper center", ncols=columns)
 
 
 def legend_rows(drawing: Drawing, handles: list[Any]) -> int:

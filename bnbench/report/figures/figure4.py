@@ -98,7 +98,7 @@ def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> 
 def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
     handles = [*arm_handles(fits), *authors_handles(fits, authors)]
-    rows = legend_rows(drawing, _handles(fits, authors))  # as panel b has: beside each other, both axes begin at once
+    rows = rows_of_legends(drawing, fits, authors)
     _draw_difference(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("a", loc="left", fontweight="bold")
     legend_above(drawing, handles, rows)
@@ -153,6 +153,11 @@ def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
 def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
     """Return the legend of figure 4, and of its panel b."""
     return [*arm_handles(fits), *_colour_handles(), *authors_handles(fits, authors)]
+
+
+def rows_of_legends(drawing: Drawing, fits: pd.DataFrame, authors: pd.DataFrame | None) -> int:
+    """Return how many rows the legend of panel b has: what stands beside it has as many, and the same axes."""
+    return legend_rows(drawing, _handles(fits, authors))
 
 
 def arm_handles(fits: pd.DataFrame) -> list[Any]:
@@ -210,8 +215,11 @@ def seeds_words(fits: pd.DataFrame) -> str:
     texts = {
         arm: f"{_seed_count_words(count)} at {counted(len(count), 'fill probability')}" for arm, count in counts.items()
     }
-    same = all(count.equals(next(iter(counts.values()))) for count in counts.values())
-    return next(iter(texts.values())) if same else ", ".join(f"{text} ({arm})" for arm, text in texts.items())
+    return (
+        next(iter(texts.values()))
+        if len(set(texts.values())) == 1
+        else ", ".join(f"{text} ({arm})" for arm, text in texts.items())
+    )
 
 
 def _seed_count_words(counts: pd.Series) -> str:
@@ -221,16 +229,24 @@ def _seed_count_words(counts: pd.Series) -> str:
     return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
+def of_all_arms(fits: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the fits of the (p, seed) that all arms have, and which these are in words; empty words where that is all.
+
+    Where there is no such (p, seed) they are all fits, and the words say that each arm's are its own.
+    """
+    arms = fits["arm"].nunique()
+    there = fits.groupby(["p", "seed"])["arm"].transform("nunique") == arms
+    if not there.any():
+        return fits, " over its own fits, of other (p, seed) than another arm's"
+    words = "" if there.all() else f" over the {there.sum() // arms} (p, seed) that all arms have"
+    return fits[there], words
+
+
 def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
     """Say each arm's means over the (p, seed) that all arms have, every p weighing the same: others do not compare."""
-    arms = arm_order(fits["arm"])
-    pairs = fits.groupby(["p", "seed"])["arm"].transform("nunique")
-    shared = fits[pairs == len(arms)] if (pairs == len(arms)).any() else fits
-    over = "" if len(shared) == len(fits) else f" over the {len(shared) // len(arms)} (p, seed) that all arms have"
-    if not (pairs == len(arms)).any():
-        over = " over its own fits, of other (p, seed) than another arm's"
+    shared, over = of_all_arms(fits)
     texts = []
-    for arm in arms:
+    for arm in arm_order(fits["arm"]):
         mine = shared[shared["arm"] == arm]
         values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
         means = [f"{value} {differences.mean_over_p(mine, value):.3f}" for value in values]

@@ -11,28 +11,37 @@ from matplotlib.figure import Figure as Drawing
 from bnbench.report.arms import arm_order
 from bnbench.report.figures.axes import legend_above, probability_axis
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.figure4 import PANEL, arm_handles, draw_arms, seed_counts, whisker_words
+from bnbench.report.figures.figure4 import (
+    PANEL,
+    arm_handles,
+    draw_arms,
+    of_all_arms,
+    rows_of_legends,
+    seed_counts,
+    whisker_words,
+)
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.stats import differences
-from bnbench.wording import signed
+from bnbench.wording import plain_number
 
 _LABELS = {"right_trained": "pixels right, share", "objective_trained": "objective J (nats, lower is better)"}
 _VALUES = ("right", "objective", "right_trained", "objective_trained")
 
 
-def objective(fits: pd.DataFrame, threshold: float) -> list[Figure]:
+def objective(fits: pd.DataFrame, threshold: float, authors: pd.DataFrame | None = None) -> list[Figure]:
     """Return right and J against p across two columns for print, then each by itself; nothing where fits lack them.
 
     Args:
         fits: a row per fit: ``arm, p, seed`` and the two measures over all and over trained pixels.
         threshold: the protocol's loss from which a white pixel is left alone, nats.
+        authors: the curves that figure 4 has beside these, or None.
     """
     if not set(_VALUES) <= set(fits) or fits[list(_LABELS)].isna().all(axis=None):
         return []
     caption, table = _caption(fits, threshold), _table(fits)
     draws = {"": _draw_both} | {
-        ending: partial(_draw_one, value) for ending, value in zip(("_right", "_j"), _LABELS, strict=True)
+        ending: partial(_draw_one, value, authors) for ending, value in zip(("_right", "_j"), _LABELS, strict=True)
     }
     return [
         Figure(f"objective{ending}", partial(draw, fits, threshold), caption, table, on_page=bool(ending))
@@ -62,12 +71,12 @@ def _draw_both(fits: pd.DataFrame, threshold: float) -> Drawing:
     return drawing
 
 
-def _draw_one(value: str, fits: pd.DataFrame, threshold: float) -> Drawing:
+def _draw_one(value: str, authors: pd.DataFrame | None, fits: pd.DataFrame, threshold: float) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
     axes = drawing.subplots()
     _draw_panel(axes, fits, value, threshold)
     axes.set_title("a" if value == "right_trained" else "b", loc="left", fontweight="bold")
-    legend_above(drawing, arm_handles(fits))
+    legend_above(drawing, arm_handles(fits), rows_of_legends(drawing, fits, authors))
     return drawing
 
 
@@ -86,14 +95,15 @@ def _draw_panel(axes: Axes, fits: pd.DataFrame, value: str, threshold: float) ->
 
 def _caption(fits: pd.DataFrame, threshold: float) -> str:
     means = []
+    shared, over = of_all_arms(fits)
     for arm in arm_order(fits["arm"]):
-        mine = fits[fits["arm"] == arm]
+        mine = shared[shared["arm"] == arm]
         right, j = (differences.mean_over_p(mine, value) for value in _LABELS)
-        means.append(f"{arm} right {right:.3f}, J {signed(j)}")
+        means.append(f"Mean of {arm}{over}: right {right:.3f}, J {plain_number(j)}.")
     return (
         "The objective against the fill probability p, over trained pixels. (a) Right: share of pixels on their "
         "colour's side of the best cut through the losses, both colours weighing the same; dashed: all of them, and "
         "the half that says nothing. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
         f"{threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
-        f"Means over p: {'; '.join(means)}."
+        f"{' '.join(means)}"
     )

@@ -18,6 +18,7 @@ from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import css_colours
 
+_TIED = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)|(?<=[=<≤]) (?=[\d.−])")
 _PIXELS_PER_POINT = 2.4  # print's 7 pt letters are read at 17 px at most
 
 
@@ -92,9 +93,19 @@ def _template() -> Template:
     """Compile the template with what it includes, once in a process."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_keep_together,
     )
     return environment.get_template("template.html")
+
+
+def _keep_together(value: Any) -> Any:
+    """Tie a number to its sign and its unit in a text, so that no line ends between them; markup stays as it is."""
+    return _TIED.sub("\N{NO-BREAK SPACE}", value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def inline_svg(text: str, name: str, title: str) -> Markup:

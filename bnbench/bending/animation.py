@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.figure import Figure as Drawing
 
-from bnbench.bend.files import Bent
-from bnbench.bend.strip import accuracy_scale, panel_size, show, show_mask
+from bnbench.bending.files import Bent
+from bnbench.bending.strip import accuracy_scale, panel_size, show, show_mask
 from bnbench.inputs.masks import Mask
 from bnbench.report.arms import arm_labels
 from bnbench.results.layout import write_atomically

@@ -1,4 +1,4 @@
-"""The one function that bends a landscape to a picture, and leaves its strip, animation, page, tables and planes."""
+"""A landscape bent to a picture: its tables and planes, then its strip, animation and page, and its ensembles."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from bnbench.arms.own_arm import load_arm
-from bnbench.bend.animation import write_animations
-from bnbench.bend.arm_bending import ArmBending
-from bnbench.bend.cost import estimated_seconds
-from bnbench.bend.files import Bent, read_bent
-from bnbench.bend.page import page
-from bnbench.bend.request import BendRequest
-from bnbench.bend.strip import draw_strip
+from bnbench.bending.animation import write_animations
+from bnbench.bending.arm_bending import ArmBending
+from bnbench.bending.cost import estimated_seconds
+from bnbench.bending.files import Bent, read_bent
+from bnbench.bending.page import page
+from bnbench.bending.request import BendRequest
+from bnbench.bending.strip import draw_strip
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
+from bnbench.mpo.ensemble import Ensemble, measure_ensemble
 from bnbench.mpo.trace import DivergedError, TraceRow
+from bnbench.protocol.protocol import BUILT_IN
 from bnbench.report.figures.style import print_style, save
+from bnbench.results import layout
 from bnbench.results.claims import claim
 from bnbench.results.layout import is_there, write_atomically
+from bnbench.results.planes import load_plane
 from bnbench.sweep.execution import FitStoppedError
 from bnbench.sweep.interrupts import Interrupted, RunnerStop, runner_signals
+from bnbench.sweep.measure import headline_policy
 
 
 class BendListener:
@@ -38,19 +45,16 @@ class BendListener:
     def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
         """Take how far a fit is, after each step, and the last row of its trace."""
 
-    def ended(self, bents: list[Bent], files: list[Path]) -> None:
-        """Take what there is in the end."""
-
 
 def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Bent]:
-    """Bend a landscape to a picture with each arm, and write everything that shows it.
+    """Bend a landscape to a picture with each arm, and write its table and its plane; :func:`write_pictures` draws it.
 
     An arm that is done is not fitted again, and one that was cut off goes on from its checkpoint.
 
     Args:
         request: what is asked.
         data: images of its protocol.
-        listener: hears the plan, each step, and the end.
+        listener: hears the plan, and each step.
 
     Returns:
         What each arm came to, in the order asked for.
@@ -73,13 +77,38 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
     with runner_signals(stop):
         for arm in left:
             found[arm] = _fitted(request, arm, data, stop, listener)
-    bents = [bent for bent in found.values() if bent is not None]
-    listener.ended(bents, write_pictures(request, bents, listener.note))
-    return bents
+    return [bent for bent in found.values() if bent is not None]
+
+
+def measure_ensembles(request: BendRequest, data: DataSet) -> dict[str, Ensemble]:
+    """Return, for each arm that is done, how well its black pixels classify the test images together.
+
+    Args:
+        request: what was asked.
+        data: images of its protocol.
+
+    Raises:
+        StoreError: a plane is missing or damaged.
+    """
+    found, data = {}, data.to(request.device)
+    for arm in request.arms:
+        path = layout.plane_path(request.folder, request.key(arm))
+        plane = load_plane(path, arm=None if arm in BUILT_IN else arm, device=request.device)
+        policy = headline_policy(plane, request.protocol)
+        black, origin = torch.from_numpy(request.mask), request.protocol.mask.origin
+        found[arm] = measure_ensemble(
+            plane, black, data.measured, bn_statistics=policy, reference=data.train, origin=origin
+        )
+    return found
 
 
 def write_pictures(request: BendRequest, bents: list[Bent], note: Callable[[str], None] | None = None) -> list[Path]:
-    """Write strip, animation and page; a film that cannot be written is left out, and ``note`` hears it.
+    """Write strip, animation and page into the request's folder, and return their paths.
+
+    Args:
+        request: what was asked.
+        bents: what each arm came to.
+        note: hears it where an MP4 cannot be written, and is left out.
 
     Raises:
         OSError: a file cannot be written.

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from bnbench.arms.loading import use_module_path
-from bnbench.bend.files import VALUES, Bent, write_bent
-from bnbench.bend.request import BendRequest
+from bnbench.bending.files import VALUES, Bent, write_bent
+from bnbench.bending.request import BendRequest
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import is_trained
 from bnbench.mpo.images import Images

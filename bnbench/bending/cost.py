@@ -6,8 +6,8 @@ import math
 import time
 from collections.abc import Sequence
 
-from bnbench.bend.arm_bending import FRAME_IMAGES, ArmBending, frame_steps
-from bnbench.bend.request import BendRequest
+from bnbench.bending.arm_bending import FRAME_IMAGES, ArmBending, frame_steps
+from bnbench.bending.request import BendRequest
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.sweep.cost import timed_fit

@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from bnbench.bend.files import Bent
+from bnbench.bending.files import Bent
 from bnbench.inputs.masks import Mask
 from bnbench.report.arms import arm_labels
 

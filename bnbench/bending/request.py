@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bnbench.arms.loading import arm_source
-from bnbench.inputs.datasets import ImageArrays
+from bnbench.inputs.datasets import ImageArrays, read_dataset
 from bnbench.inputs.masks import Mask
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
@@ -56,6 +56,30 @@ class BendRequest:
         digest = hashlib.sha256(identity_of(self.key(arm), self.protocol, arm_source(arm)).encode())
         digest.update(f"{self.mask.shape}".encode() + np.packbits(self.mask).tobytes())
         return digest.hexdigest()[:16]
+
+
+def asked_protocol(
+    profile: Protocol, mask: Mask, dataset: str | None, steps: int | None, folder: Path | None, *, download: bool
+) -> Protocol:
+    """Return the protocol for a picture: a profile with other images or steps, fitted as :func:`fitted_protocol` says.
+
+    Args:
+        profile: the one to follow.
+        mask: the picture, shape (rows, columns).
+        dataset: name of other images, or None; only the profile ``picture`` is fitted to them.
+        steps: of training, or None for the profile's.
+        folder: where the images lie, as in :func:`bnbench.inputs.data.load_data`.
+        download: as there.
+
+    Raises:
+        RequestError: a value is not accepted.
+        DataError: the images cannot be read.
+    """
+    changed = {name: value for name, value in (("dataset", dataset), ("steps", steps)) if value is not None}
+    protocol = fitted_protocol(profile.with_knobs(**changed), mask)
+    if profile.profile == "picture" and protocol.data.dataset != profile.data.dataset:
+        return fitted_protocol(protocol, mask, read_dataset(protocol.data.dataset, folder, download))
+    return protocol
 
 
 def fitted_protocol(protocol: Protocol, mask: Mask, images: ImageArrays | None = None) -> Protocol:

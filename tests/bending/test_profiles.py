@@ -1,4 +1,4 @@
-"""The profiles for pictures, and the pictures that one of them was chosen on."""
+"""The profiles for pictures, and the pictures that they are tried on."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bnbench.bend.request import BendRequest
+from bnbench.bending.request import BendRequest
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_file, reason_of
 from bnbench.results import layout

@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.colors import LogNorm, to_hex
 
-from bnbench.bend.arm_bending import FRAME_IMAGES
-from bnbench.bend.files import Bent
-from bnbench.bend.request import BendRequest
-from bnbench.bend.strip import ACCURACY, quantities, scale_of
+from bnbench.bending.arm_bending import FRAME_IMAGES
+from bnbench.bending.files import Bent
+from bnbench.bending.request import BendRequest
+from bnbench.bending.strip import ACCURACY, quantities, scale_of
 from bnbench.protocol.profiles import title
 from bnbench.wording import duration, plain_number
 

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 import bnbench
-from bnbench.bend import arm_bending
-from bnbench.bend.animation import shown_frames, write_animations
-from bnbench.bend.arm_bending import frame_steps
-from bnbench.bend.bend import BendListener, bend
-from bnbench.bend.files import Bent, read_bent
-from bnbench.bend.request import BendRequest, fitted_protocol
-from bnbench.bend.strip import draw_strip
+from bnbench.bending import animation, arm_bending
+from bnbench.bending.animation import shown_frames, write_animations
+from bnbench.bending.arm_bending import frame_steps
+from bnbench.bending.bend import BendListener, bend, write_pictures
+from bnbench.bending.files import Bent, read_bent
+from bnbench.bending.request import BendRequest, fitted_protocol
+from bnbench.bending.strip import draw_strip
 from bnbench.cli import main
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
@@ -52,7 +52,9 @@ def bent_to(asked: BendRequest, listener: BendListener | None = None) -> list[Be
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> BendRequest:
     asked = request(tmp_path_factory.mktemp("bent"), arms=("plain", "bn"))
-    bent_to(asked)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(animation, "_RESOLUTION", 48)  # drawing takes longer than all else here
+        write_pictures(asked, bent_to(asked))
     return asked
 
 
@@ -106,11 +108,11 @@ def test_an_animation_lasts_five_seconds_and_stands_still_at_its_end(frames: int
 
 def test_the_gif_lasts_five_seconds_and_is_small(finished: BendRequest) -> None:
     path = finished.folder / "animation.gif"
-    with Image.open(path) as animation:
+    with Image.open(path) as pictures:
         lasts = 0
-        for frame in range(getattr(animation, "n_frames", 1)):
-            animation.seek(frame)
-            lasts += animation.info["duration"]
+        for frame in range(getattr(pictures, "n_frames", 1)):
+            pictures.seek(frame)
+            lasts += pictures.info["duration"]
     assert lasts == 5_000
     assert path.stat().st_size < 3_000_000
 
@@ -125,7 +127,8 @@ def test_no_mp4_is_promised_without_ffmpeg(
 ) -> None:
     bents = [bent for arm in finished.arms if (bent := read_bent(finished, arm))]
     with monkeypatch.context() as patched, print_style():
-        patched.setattr("bnbench.bend.animation._ffmpeg", lambda: None)
+        patched.setattr("bnbench.bending.animation._ffmpeg", lambda: None)
+        patched.setattr("bnbench.bending.animation._write", lambda _, path, *__: path.write_bytes(b""))
         assert write_animations(tmp_path, _PICTURE, bents) == [tmp_path / "animation.gif"]
 
 
@@ -138,7 +141,7 @@ def test_an_ffmpeg_that_fails_costs_the_mp4_alone(
     bents = [bent for bent in [read_bent(finished, "plain")] if bent]
     notes: list[str] = []
     with monkeypatch.context() as patched, print_style():
-        patched.setattr("bnbench.bend.animation._ffmpeg", lambda: str(program))
+        patched.setattr("bnbench.bending.animation._ffmpeg", lambda: str(program))
         assert write_animations(tmp_path, _PICTURE, bents, notes.append) == [tmp_path / "animation.gif"]
     assert [str(program) in note for note in notes] == [True]
 
@@ -171,11 +174,8 @@ class _Stops(BendListener):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_fit_that_was_stopped_goes_on_and_ends_alike(
-    finished: BendRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tmp_path: Path) -> None:
     asked = request(tmp_path, arms=("plain", "bn"))
-    monkeypatch.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])  # drawing takes longer than all else here
     with pytest.raises(Interrupted):
         bent_to(asked, _Stops(3))
     assert not (tmp_path / "landscapes").exists()
@@ -218,7 +218,7 @@ class _Hears(BendListener):
 def test_a_checkpoint_is_used_where_it_can_be_and_said_where_not(
     before: bool, now: bool, is_damaged: bool, first: int, notes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])
+    monkeypatch.setattr("bnbench.bending.bend.write_pictures", lambda *_: [])
     with pytest.raises(Interrupted):
         bent_to(request(tmp_path, animate=before), _Stops(3))
     asked = request(tmp_path, animate=now)
@@ -239,11 +239,9 @@ def test_a_results_folder_of_run_is_refused_and_that_of_bend_by_run(finished: Be
         check_folder(finished.folder, finished.protocol)
 
 
-def test_what_is_done_is_drawn_anew_and_not_fitted(finished: BendRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_done_is_not_fitted_anew(finished: BendRequest) -> None:
     listener = _Stops(0)
-    with monkeypatch.context() as patched:
-        patched.setattr("bnbench.bend.bend.write_pictures", lambda *_: [])
-        bents = bent_to(finished, listener)
+    bents = bent_to(finished, listener)
     assert listener.seen == []
     assert [bent.arm for bent in bents] == ["plain", "bn"]
 
@@ -324,11 +322,13 @@ def test_the_command_bends_to_a_file_and_prints_the_accuracies(
 ) -> None:
     Image.fromarray(np.where(_PICTURE, 0, 255).astype(np.uint8)).save(tmp_path / "square.png")
     options = ["--profile", "smoke", "--steps", "2", "--no-animate", "--out", str(tmp_path / "out"), "--arm", "bn"]
+    options += ["--ensemble"]
     with pytest.raises(SystemExit) as ended:
         main(["bend", str(tmp_path / "square.png"), *options])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["bn"]
+    assert [line.partition(":")[0] for line in lines] == ["bn", "bn"]
+    assert [f" {count}: " in lines[1] for count in (1, 2, 5, 10, _PICTURE.sum())] == [True] * 5
     assert not (tmp_path / "out" / "animation.gif").exists()
 
 

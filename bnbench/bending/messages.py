@@ -1,0 +1,43 @@
+"""What bending to a picture says on its way: the plan, then ten lines of each fit."""
+
+from __future__ import annotations
+
+import sys
+
+from bnbench.bending.bend import BendListener
+from bnbench.bending.request import BendRequest
+from bnbench.mpo.trace import TraceRow
+from bnbench.protocol.profiles import title
+from bnbench.wording import counted, percent, plan_time
+
+_LINES = 10  # of each fit
+
+
+class BendMessages(BendListener):
+    """Tells people on stderr."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
+        """Print the picture, the protocol, and what it will cost."""
+        rows, columns = request.mask.shape
+        black, arms = percent(float(request.mask.mean())), ", ".join(request.arms)
+        say(f"{request.name}: {rows}×{columns} pixels, {black} of them black; {arms}; {title(request.protocol)}")
+        say(f"{counted(len(left), 'fit')} to run, {plan_time(seconds)}" if left else "all is fitted, and drawn anew")
+        self.steps = request.protocol.training.steps
+
+    def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
+        """Print a line ten times a fit."""
+        if step % max(1, self.steps // _LINES) == 0:
+            say(f"{arm}: step {step:,} of {self.steps:,}; {accuracies(row)}")
+
+
+def accuracies(row: TraceRow | None) -> str:
+    """Return what a row of the trace says of both colours; nothing before there is one."""
+    return f"accuracy {row.black_accuracy:.2f} on black, {row.white_accuracy:.2f} on white" if row else ""
+
+
+def say(sentence: str) -> None:
+    """Print a line on stderr at once."""
+    print(sentence, file=sys.stderr, flush=True)

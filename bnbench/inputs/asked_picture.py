@@ -1,0 +1,34 @@
+"""The one picture that is asked for, by a file or as text: its name, its mask and its folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bnbench.errors import RequestError
+from bnbench.inputs.masks import Mask
+from bnbench.inputs.pictures import draw_text, read_picture
+
+
+def picture_of(
+    picture: Path | None, text: str | None, size: int, level: float | None, *, invert: bool
+) -> tuple[str, Mask, Path]:
+    """Return the name, the mask and the default folder of a picture's file, or of text.
+
+    Args:
+        picture: a file; None where there is text.
+        text: letters to draw; None where there is a file.
+        size: as in :func:`bnbench.inputs.pictures.read_picture`.
+        level: the same; text is black on white, and needs none.
+        invert: the same.
+
+    Raises:
+        RequestError: both are given, or none of them.
+        PictureError: as :func:`bnbench.inputs.pictures.read_picture` and :func:`bnbench.inputs.pictures.draw_text`.
+    """
+    if (picture is None) == (text is None):
+        raise RequestError("give one of PICTURE and --text: bnbench bend heart.png, or bnbench bend --text BN.")
+    mask = read_picture(picture, size, level, invert=invert) if picture else draw_text(text or "", size, invert=invert)
+    stem = picture.stem if picture else str(text)
+    folder = re.sub(r"[^\w.-]+", "-", stem).strip(".-") or "picture"
+    return picture.name if picture else str(text), mask, Path("bent") / folder

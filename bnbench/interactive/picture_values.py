@@ -1,0 +1,76 @@
+"""What a call from Python gives about a picture, read as the command line reads its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnbench.errors import RequestError
+from bnbench.inputs.masks import Mask
+from bnbench.inputs.pictures import read_pictures
+from bnbench.interactive.values import flag_of, folder_of
+from bnbench.protocol.mask_sizes import Size
+from bnbench.protocol.protocol import Protocol
+from bnbench.protocol.written_numbers import LARGEST, parse_level, parse_whole
+from bnbench.wording import shown
+
+
+def level_of(level: str | float | None, name: str) -> float | None:
+    """Return a grey from 0 to 1; None for ``auto``.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.written_numbers.parse_level`.
+    """
+    return None if level is None else parse_level(shown(level), name)
+
+
+def whole_of(number: int, name: str, least: int = 0, most: int = LARGEST) -> int:
+    """Return a whole number within bounds.
+
+    Raises:
+        RequestError: as :func:`bnbench.protocol.written_numbers.parse_whole`.
+    """
+    return parse_whole(shown(number), name, least, most)
+
+
+def text_of(text: str | None, name: str) -> str | None:
+    """Return text.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if text is not None and not isinstance(text, str):
+        raise RequestError(f"{name} {text!r} is no text; give letters, such as {name}='BN'.")
+    return text
+
+
+def pictures_of(
+    mask: str | Path | None,
+    protocol: Protocol,
+    sizes: Sequence[Size],
+    threshold: str | float,
+    invert: bool,
+) -> dict[str, Mask]:
+    """Return the pictures that take the place of random masks, by name; none where they are random.
+
+    Args:
+        mask: a picture's file, a folder of them, or None.
+        protocol: its mask's longer side is that of the pictures.
+        sizes: where several are asked for, which pictures do not have.
+        threshold: what is darker is black.
+        invert: whether it is white instead.
+
+    Raises:
+        RequestError: a value is not accepted, or what is about pictures is given without one.
+        PictureError: as :func:`bnbench.inputs.pictures.read_pictures`.
+    """
+    level, is_inverted = level_of(threshold, "mask_threshold"), flag_of(invert, "mask_invert")
+    path = folder_of(mask, "mask")
+    if path is None:
+        if level is not None or is_inverted:
+            given = "mask_invert=True" if is_inverted else f"mask_threshold {shown(threshold)}"
+            raise RequestError(f"{given} is about a picture; give one with mask.")
+        return {}
+    if len(sizes) > 1:
+        raise RequestError(f"mask {path} and several of mask_size; give one, the longer side of the picture.")
+    return read_pictures(path, max(protocol.mask.mask_size), level, invert=is_inverted)

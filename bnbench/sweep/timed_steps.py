@@ -1,0 +1,108 @@
+"""A step's time on a device: of one fit, or of several at once, found by taking some of their first steps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import torch
+
+from bnbench.arms.loading import use_module_path
+from bnbench.inputs.data import DataSet
+from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.mpo.fit import Fit
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.sweep.devices import prepare_process
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.side_by_side_fits import own_stream
+from bnbench.sweep.start import make_plane
+
+_LONG_STEP = 0.5  # seconds from which a step is timed once
+_LONG = 0.5  # seconds that several fits are timed for
+
+
+def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
+    """Return a fit whose first steps can be timed.
+
+    Args:
+        arm: of the fit.
+        protocol: of the fit, but for a rate of almost nothing, and a threshold that no pixel reaches.
+        execution: names the device, by its first slot, and the pixels computed at once.
+        data: of the fit.
+        pixels: of a step, about so many; by default the protocol's.
+    """
+    training, device = protocol.training, execution.slots[0].device
+    colours = training.black_pixels, training.white_pixels
+    black, white = (max(1, min(pixels // 2, asked)) if pixels else asked for asked in colours)
+    # A rate of almost nothing: whatever the protocol does to a fit, its first steps can be timed.
+    few = replace(training, black_pixels=black, white_pixels=white, learning_rate=1e-12, threshold=1e9)
+    prepare_process(execution.threads, protocol.training.precision)
+    moved = data.to(device)
+    # A step's time depends on how many pixels it takes, which is set above, and on no mask: one of any protocol's size
+    # may lack a colour, this one never does.
+    mask = draw_mask(0.5, 1, (30, 30))
+    plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
+    use_module_path(arm)
+    masks = torch.from_numpy(mask), torch.from_numpy(is_trained(mask))
+    return Fit(plane, *masks, moved.train, few, chunk=execution.chunk)
+
+
+def seconds_of_a_step(under_way: Fit) -> float:
+    """Time the fastest of some steps after the first, in seconds; the first where it takes too long to wait."""
+    times: list[float] = []
+    is_cuda = under_way.plane.vectors.is_cuda
+    first = 2 if is_cuda else 1  # a GPU's second step also records itself
+    while len(times) <= first or (len(times) < 6 and sum(times) < _LONG_STEP):
+        start = time.perf_counter()
+        under_way.advance()
+        if is_cuda:
+            torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
+        times.append(time.perf_counter() - start)
+        if times[0] > _LONG_STEP and not is_cuda:  # a GPU's first step also tries how to compute it
+            return times[0]
+    return min(times[first:])
+
+
+def seconds_of_a_step_of_several(
+    arm: str, count: int, protocol: Protocol, execution: Execution, data: DataSet
+) -> float:
+    """Time steps of several fits of an arm, in threads of this process, as a GPU's worker runs them.
+
+    Args:
+        arm: of the fits.
+        count: how many of them at once.
+        protocol: of the fits.
+        execution: names the device, by its first slot, and the pixels computed at once.
+        data: of the fits.
+
+    Returns:
+        Seconds of a step of one of them, divided by their number.
+    """
+    begun = threading.Barrier(count, timeout=600)
+
+    def rate(_: int) -> float:
+        with own_stream(execution.slots[0].device):
+            try:
+                under_way = fit_to_time(arm, protocol, execution, data)
+                _take(under_way, 2)  # the first one records
+            except BaseException:
+                begun.abort()
+                raise
+            begun.wait()
+            start, steps = time.perf_counter(), 0
+            while time.perf_counter() - start < _LONG:
+                steps += _take(under_way, 10)
+            return steps / (time.perf_counter() - start)
+
+    with ThreadPoolExecutor(count) as threads:
+        return 1 / sum(threads.map(rate, range(count)))
+
+
+def _take(under_way: Fit, steps: int) -> int:
+    for _ in range(steps):
+        under_way.advance()
+    if under_way.plane.vectors.is_cuda:
+        torch.cuda.current_stream(under_way.plane.vectors.device).synchronize()
+    return steps
