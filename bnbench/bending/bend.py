@@ -108,7 +108,7 @@ def write_pictures(request: BendRequest, bents: list[Bent], note: Callable[[str]
     Args:
         request: what was asked.
         bents: what each arm came to.
-        note: hears of a film that cannot be written, which is left out.
+        note: hears it where an MP4 cannot be written, and is left out.
 
     Raises:
         OSError: a file cannot be written.

@@ -141,7 +141,7 @@ def test_an_ffmpeg_that_fails_costs_the_mp4_alone(
     bents = [bent for bent in [read_bent(finished, "plain")] if bent]
     notes: list[str] = []
     with monkeypatch.context() as patched, print_style():
-        patched.setattr("bnbench.bend.animation._ffmpeg", lambda: str(program))
+        patched.setattr("bnbench.bending.animation._ffmpeg", lambda: str(program))
         assert write_animations(tmp_path, _PICTURE, bents, notes.append) == [tmp_path / "animation.gif"]
     assert [str(program) in note for note in notes] == [True]
 

@@ -85,12 +85,6 @@ def test_a_picture_is_turned_as_its_camera_was_held(tmp_path: Path) -> None:
     assert np.array_equal(read_picture(tmp_path / "turned.jpg"), np.rot90(_CROSS, -1))
 
 
-def _memory(patched: pytest.MonkeyPatch, at_once: int, largest: int) -> None:
-    patched.setattr(pictures, "_AT_ONCE", at_once)
-    patched.setattr(pictures, "_LARGEST", largest)
-    patched.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
-
-
 def test_a_photo_of_a_phone_with_a_preview_is_its_first_picture(tmp_path: Path) -> None:
     preview = Image.new("RGB", (8, 6), "white")
     Image.fromarray(_RGB).save(tmp_path / "photo.jpg", "MPO", quality=95, save_all=True, append_images=[preview])
@@ -102,6 +96,12 @@ def test_text_is_laid_out_alike_where_raqm_is_and_where_it_is_not(monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setattr("PIL.ImageFont.core.HAVE_RAQM", False)
         assert np.array_equal(draw_text("AVATo", 40), here)
+
+
+def _memory(patched: pytest.MonkeyPatch, at_once: int, largest: int) -> None:
+    patched.setattr(pictures, "_AT_ONCE", at_once)
+    patched.setattr(pictures, "_LARGEST", largest)
+    patched.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
 
 
 def test_a_huge_jpeg_is_scaled_while_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
