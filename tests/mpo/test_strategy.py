@@ -248,11 +248,7 @@ class WrongWithReLU(Windows):
     """Kernels that watch their first call, and are wrong in what they compute from then on."""
 
     def __init__(self) -> None:
-        self._relus = FollowingReLUs()
-
-    @property
-    def relus(self) -> FollowingReLUs:
-        return self._relus
+        self.relus = FollowingReLUs()
 
     def forward(self, maps: Tensor, weights: Tensor, bias: Any, geometry: Any, relu: bool) -> tuple[Tensor, Any]:
         result, kept = super().forward(maps, weights, bias, geometry, relu)
