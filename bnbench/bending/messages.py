@@ -27,6 +27,10 @@ class BendMessages(BendListener):
         say(f"{counted(len(left), 'fit')} to run, {plan_time(seconds)}" if left else "all is fitted, and drawn anew")
         self.steps = request.protocol.training.steps
 
+    def note(self, sentence: str) -> None:
+        """Print a sentence that somebody should know."""
+        say(sentence)
+
     def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
         """Print a line ten times a fit."""
         if step % max(1, self.steps // _LINES) == 0:

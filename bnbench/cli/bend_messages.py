@@ -44,10 +44,6 @@ class BarMessages(BendMessages):
             bar = Progress(*parts, TimeRemainingColumn(), console=self._console, transient=True)
             self._bar = self._stack.enter_context(bar)
 
-    def note(self, sentence: str) -> None:
-        """Print a sentence that somebody should know."""
-        say(sentence)
-
     def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
         """Move the bar; where there is none, print a line ten times a fit."""
         if not self._bar:
