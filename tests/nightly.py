@@ -95,8 +95,9 @@ PARTS = {
             "tests/sweep/test_torture.py",
             "tests/sweep/test_disk.py",
             "tests/sweep/test_cluster.py",
+            "tests/sweep/test_side_by_side_fits.py",
         ),
-        tests=("tests/sweep/test_torture.py", "tests/sweep/test_disk.py", "tests/sweep/test_cluster.py"),
+        tests=tuple(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "side_by_side_fits")),
         command=("tests.torture",),
     ),
     "confinement": Part(
@@ -110,9 +111,9 @@ PARTS = {
     "arms": Part(
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py"),
+            *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
         ),
-        tests=("tests/arms/test_arms.py",),
+        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
     ),
     "pages": Part(
         (

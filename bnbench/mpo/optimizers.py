@@ -35,6 +35,13 @@ def build_optimizer(name: str, groups: Sequence[dict[str, Any]], learning_rate: 
     return OPTIMIZERS[name](groups, lr=learning_rate)
 
 
+def end_recording(optimizer: Optimizer) -> None:
+    """Let an optimizer compute as one that nothing records: torch warns of ``capturable`` where nothing is captured."""
+    for group in optimizer.param_groups:
+        if "capturable" in group:
+            group["capturable"] = False
+
+
 def plain_state(optimizer: Optimizer) -> dict[str, Any]:
     """Return an optimizer's state as any device takes it: rates are numbers, and no recording is spoken of."""
     state = optimizer.state_dict()

@@ -99,11 +99,15 @@ class _OverPositions(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:
-        wide = maps.to(scale.dtype)  # under autocast maps alone have the lower precision, as in torch's own
+        # Under autocast maps alone have 16 bits; whatever has them, sums take at least float32, as in torch's own.
+        kinds = scale.dtype, shift.dtype
+        kind = torch.promote_types(scale.dtype, torch.float32)
+        wide, scale, shift = maps.to(kind), scale.to(kind), shift.to(kind)
         variance, mean = torch.var_mean(wide, 1, correction=0, keepdim=True)
         inverse = torch.rsqrt(variance + epsilon)
         centred = wide - mean  # kept instead of the maps: sums of it do not cancel
         ctx.save_for_backward(centred, inverse, scale)
+        ctx.kinds = kinds
         return torch.addcmul(shift.unsqueeze(1), centred, scale.unsqueeze(1) * inverse).to(maps.dtype)
 
     @staticmethod
@@ -116,4 +120,7 @@ class _OverPositions(torch.autograd.Function):
         slope, count = scale.unsqueeze(1) * inverse, centred.shape[1]
         of_maps = torch.addcmul(slope * of_shift / -count, wide, slope)
         of_maps.addcmul_(centred, slope * inverse * of_scale / -count)
-        return of_maps.to(upstream.dtype), of_scale.squeeze(1), of_shift.squeeze(1), None
+        of_scale, of_shift = (
+            value.squeeze(1).to(kind) for value, kind in zip((of_scale, of_shift), ctx.kinds, strict=True)
+        )
+        return of_maps.to(upstream.dtype), of_scale, of_shift, None

@@ -234,6 +234,15 @@ def test_maps_with_channels_last_are_normalized_as_they_lie(dtype: torch.dtype) 
     assert actual.movedim(2, -1).is_contiguous()
 
 
+def test_sums_of_maps_of_16_bits_are_of_32() -> None:
+    maps = (leaf(2, 16, 3, 16, 16, seed=1) + 8).detach().bfloat16()
+    lying = maps.movedim(2, -1).contiguous().movedim(-1, 2)
+    scale, shift = (torch.full((2, 3), value, dtype=torch.bfloat16) for value in (1.0, 0.0))
+    actual = together(normalized, Windows(), lying, scale, shift)
+    expected = torch.stack([normalized(own, torch.ones(3).double(), torch.zeros(3).double()) for own in maps.double()])
+    assert (actual.double() - expected).abs().max() < 2**-6  # what writing the result in 16 bits rounds off
+
+
 @pytest.mark.parametrize(
     "way",
     [

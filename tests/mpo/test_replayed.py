@@ -171,6 +171,18 @@ def test_a_fit_that_cannot_be_recorded_whole_is_the_fit_all_the_same(record: Rec
     assert torch.equal(refused.plane.vectors, computed.plane.vectors)
 
 
+def test_an_optimizer_speaks_of_no_recording_once_it_was_refused() -> None:
+    def marks_the_optimizer(work: Work, device: torch.device) -> Recording:
+        for group in refused.optimizer.param_groups:
+            group["capturable"] = True  # as a step under a recording leaves it
+        return cannot_record(work, device)
+
+    refused = begun(marks_the_optimizer, TRAINING)
+    taken(refused, TRAINING.steps)
+    assert refused.whole_refusal
+    assert [group["capturable"] for group in refused.optimizer.param_groups] == [False, False]
+
+
 def test_a_recording_that_leaves_the_plane_where_it_was_is_refused() -> None:
     def moves_nothing(work: Work, device: torch.device) -> Recording:
         replay, kept = computes_again(work, device)

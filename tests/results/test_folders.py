@@ -336,8 +336,8 @@ def test_a_fit_that_no_reader_would_believe_is_not_done(tmp_path: Path, monkeypa
     from bnbench.sweep.measure import measure_fit
     from bnbench.sweep.runner import Runner
 
-    def infinite(*arguments: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        table, summary = measure_fit(*arguments)
+    def infinite(*arguments: Any, **how: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        table, summary = measure_fit(*arguments, **how)
         return table.assign(test_loss=table["test_loss"].where(table.index != 3, float("inf"))), summary
 
     monkeypatch.setattr(fit_under_way, "measure_fit", infinite)

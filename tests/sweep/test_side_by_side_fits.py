@@ -78,6 +78,8 @@ def shared_by_processes(keys: list[FitKey], job: Job) -> list[Outcome]:
 @pytest.fixture
 def leaves_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side_fits, "prepare_process", lambda *how: None)
+    for module in ("confinement", "course"):  # its threads are those of a worker, whose arms are built in
+        monkeypatch.setattr(f"bnbench.sweep.{module}.is_worker_process", lambda: True)
 
 
 @pytest.mark.usefixtures("leaves_this_process_alone")
