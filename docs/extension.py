@@ -82,10 +82,19 @@ class Gallery(SphinxDirective):
         captions = Path(self.get_source_info()[0]).parent / report / "figures" / "captions.md"
         self.env.note_dependency(str(captions))
         found: list[nodes.Node] = []
-        for name, caption in re.findall(r"\*\*(\w+)\*\*: (.*)", captions.read_text()):
+        captioned = dict(re.findall(r"\*\*(\w+)\*\*: (.*)", captions.read_text()))
+        for name in without_single_panels(captioned):
+            caption = captioned[name]
             image = nodes.image(uri=f"{report}/figures/{name}.svg", alt=first_sentence(caption))
             found.append(nodes.figure("", image, nodes.caption(caption, caption), ids=[f"{Path(report).name}-{name}"]))
         return found
+
+
+def without_single_panels(names: Iterable[str]) -> list[str]:
+    """Names of figures but for the panels of one that is there whole, such as figure4a beside figure4."""
+    there = list(names)
+    panels = {f"{whole}{ending}" for whole in there for ending in ("a", "b", "_right", "_j")}
+    return [name for name in there if name not in panels]
 
 
 def first_sentence(caption: str) -> str:

@@ -62,7 +62,7 @@ class BendResult:
         """Measure how well the black pixels of each arm classify together.
 
         Returns:
-            Arm to its ensemble: accuracy of the averaged predictions of 1, 2, 5, 10 and all black pixels.
+            Each arm with its ensemble, which has the accuracy of 1, 2, 5, 10 and all black pixels averaged.
 
         Raises:
             StoreError: a plane is no longer in the folder, or is damaged.

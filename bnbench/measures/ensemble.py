@@ -25,7 +25,7 @@ def ensemble_accuracy(fitted: FittedPlane) -> float:
 
 MEASURE = Measure(
     name="ensemble",
-    title="accuracy, black pixels averaged",
+    title="accuracy, predictions of all black pixels averaged",
     low=0.0,
     high=1.0,
     better="higher",

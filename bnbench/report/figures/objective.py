@@ -103,7 +103,7 @@ def _caption(fits: pd.DataFrame, threshold: float) -> str:
     return (
         "The objective against the fill probability p, over trained pixels. (a) Right: share of pixels on their "
         "colour's side of the best cut through the losses, both colours weighing the same; dashed: all of them, and "
-        "the half that says nothing. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
+        "½, the least that there is. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
         f"{threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
         f"{' '.join(means)}"
     )
