@@ -16,7 +16,7 @@ from bnbench.mpo.cuda_graph import record_graph
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.objective import colour_targets
-from bnbench.mpo.optimizers import build_optimizer, end_recording, plain_state
+from bnbench.mpo.optimizers import build_optimizer, plain_state
 from bnbench.mpo.plane import Plane, check_masks, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.trace import SUMMED, TraceRow, finite_row, step_means
@@ -115,7 +115,6 @@ class Fit:
         """Take a step that no recording takes."""
         if self.whole:  # it was refused
             self.engine.replayed, self.whole_refusal, self.whole = self._of_gradient, self.whole.refusal, None
-            end_recording(self.optimizer)
         for group, rate in zip(self.optimizer.param_groups, self.rates_at(self.step), strict=True):
             group["lr"] = rate
         pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
@@ -183,7 +182,6 @@ class Fit:
         """Give back the memory of what a GPU has recorded; the next step is computed one kernel after another."""
         if self.whole:
             self.whole.settle()
-            end_recording(self.optimizer)
         self.whole = self.engine.replayed = self._of_gradient = None
 
     def state_dict(self) -> dict[str, Any]:

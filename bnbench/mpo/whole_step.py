@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bnbench.mpo.cuda_graph import Recording, Work
+from bnbench.mpo.optimizers import end_recording
 from bnbench.mpo.replayed import TOLERANCE, reason, relative_error
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class WholeStep:
             self._prove()
         if self._replay is None:
             self.settle()
+            end_recording(self.fit.optimizer)
             return False
         visits = self.fit.engine.gradient_visits + len(self.fit.targets.factors) * self.fit.images_shape[-1]
         self._replay()
