@@ -125,11 +125,12 @@ PARTS = {
     "report": Part(
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
-            *("tests/synthetic.py", "tests/report/test_report.py", "tests/report/test_figures.py"),
+            *("tests/synthetic.py", "tests/report/built.py", "tests/report/conftest.py"),
+            *("tests/report/test_report.py", "tests/report/test_unusual_sweeps.py", "tests/report/test_figures.py"),
             *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
         ),
         tests=(
-            *("tests/report/test_report.py", "tests/report/test_figures.py"),
+            *("tests/report/test_report.py", "tests/report/test_unusual_sweeps.py", "tests/report/test_figures.py"),
             *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
         ),
     ),

@@ -138,7 +138,7 @@ class Convolutions(TorchFunctionMode):
         self._call = Call(kernels.relus)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call] # torch leaves it without types
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]  # torch leaves it without types
         if kind is None:
             self._call.end()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
+from contextlib import suppress
 
 from bnbench.errors import RequestError
 
@@ -36,11 +36,9 @@ def picture_bits(text: str, option: str = "--picture") -> bytes:
     if not text:
         return b""
     name, colon, code = text.partition(":")
-    try:
+    with suppress(ValueError):  # letters that are no base64, or not ASCII: refused below like any other text
         if colon and _NAME.fullmatch(name) and name.strip("."):
             return base64.b64decode(code.encode(), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        pass
     raise RequestError(f"{option} {text[:40]}: give a picture as --mask writes it, NAME:BITS; or give --mask FILE.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -11,15 +10,12 @@ import pytest
 from bnbench.inputs.masks import is_trained
 from bnbench.inputs.pictures import read_picture
 from bnbench.protocol.profiles import PROFILES
-
-ROOT = Path(__file__).parents[2]
+from tests.benchmark_scripts import benchmark_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        return importlib.import_module("own_pictures")
+    return benchmark_script("own_pictures")
 
 
 @pytest.mark.parametrize("side", [16, 24, 30, 50])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +10,8 @@ import pytest
 import torch
 
 from bnbench.mpo.windows import Gradients, Windows
+from tests.benchmark_scripts import benchmark_script
 
-ROOT = Path(__file__).parents[2]
 STEPS = 2
 
 
@@ -21,8 +19,7 @@ STEPS = 2
 def script() -> Iterator[ModuleType]:
     """The part of the benchmark, with steps of a few pixels and images."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        module = importlib.import_module("gpu_right")
+        module = benchmark_script("gpu_right")
         for name, value in (("STEPS", STEPS), ("PIXELS", {"compact": 2}), ("FEW", {"compact": 2})):
             patch.setattr(module, name, value)
         yield module

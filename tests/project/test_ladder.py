@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +16,8 @@ from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
+from tests.benchmark_scripts import benchmark_script
 
-ROOT = Path(__file__).parents[2]
 TINY = PROFILES["smoke"].with_knobs(
     mask_size=(6, 6), widths=(2,), strides=(2,), hidden=4, steps=3, black_pixels=4, white_pixels=4, images=4
 )
@@ -40,9 +39,7 @@ OPTIONS = [
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        return importlib.import_module("ladder")
+    return benchmark_script("ladder")
 
 
 @pytest.fixture(autouse=True)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from jinja2 import UndefinedError
 
+from tests.benchmark_scripts import benchmark_script
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        return importlib.import_module("page_numbers")
+    return benchmark_script("page_numbers")
 
 
 LONG = [pytest.param(f"docs/{name}.md", marks=pytest.mark.nightly) for name in ("gallery", "protocol")]

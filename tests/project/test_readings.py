@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ import pytest
 from bnbench.measures.registry import REGISTERED
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import load, read_sweep
+from tests.benchmark_scripts import benchmark_script
 from tests.synthetic import SMALL, write_sweep
 
 KINDS = ("trained", "all")
@@ -22,9 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        return importlib.import_module("readings")
+    return benchmark_script("readings")
 
 
 @pytest.fixture(scope="module")

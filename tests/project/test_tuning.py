@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +14,8 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import read_sweep
+from tests.benchmark_scripts import benchmark_script
 
-ROOT = Path(__file__).parents[2]
 TINY = PROFILES["smoke"].with_knobs(
     mask_size=(6, 6),
     widths=(2,),
@@ -37,9 +36,7 @@ GRID = Grid(("plain", "bn"), (0.5,), (101, 102))
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        return importlib.import_module("tuning")
+    return benchmark_script("tuning")
 
 
 @pytest.fixture(autouse=True)

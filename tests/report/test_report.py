@@ -1,33 +1,25 @@
-"""The report: complete, equal each time, true to the stored fits, and unharmed by what it is given."""
+"""The report: complete, equal each time, and true to the stored fits."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import re
-from collections.abc import Collection
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure as Drawing
 from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
 from bnbench import wording
-from bnbench.errors import RequestError
 from bnbench.measures.registry import compared_columns
-from bnbench.protocol.identity import identity_of
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.build import Report, build_report
 from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline
@@ -38,11 +30,9 @@ from bnbench.report.figures.figure4 import figure4, figure4_caption
 from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table, fits_table
 from bnbench.results import layout, sweeps
-from bnbench.results.asked import effective_config, write_config
-from bnbench.results.failures import Failure, write_failure
-from bnbench.results.folder_protocol import open_folder
 from bnbench.stats import settling
 from tests import synthetic
+from tests.report.built import first_screen, page_of, record_of, svg_alone
 from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
 
@@ -60,64 +50,6 @@ TABLES = [
 Whole = tuple[Path, Path, Report]  # the results, the report's folder, and what was said of it
 
 
-class Page(HTMLParser):
-    """What a browser would fetch, run and show."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.fetched: list[str] = []
-        self.ids: list[str] = []
-        self.addresses: list[str] = []
-        self.scripts: dict[str, str] = {}
-        self.script: str | None = None
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.script = dict(attributes).get("type", "text/javascript") if tag == "script" else None
-        for name, value in ((name, value or "") for name, value in attributes):
-            if name == "id":
-                self.ids.append(value)
-            if name == "href" and tag == "a":
-                self.addresses.append(value)
-            if name in ("src", "href", "xlink:href", "data", "srcset") and tag != "a" and not value.startswith("#"):
-                self.fetched.append(value)
-
-    def handle_endtag(self, tag: str) -> None:
-        self.script = None
-
-    def handle_data(self, data: str) -> None:
-        if self.script:
-            self.scripts[self.script] = self.scripts.get(self.script, "") + data
-        else:
-            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
-
-
-def page_of(out: Path) -> Page:
-    return Page((out / "index.html").read_text(encoding="utf-8"))
-
-
-def record_of(out: Path) -> dict[str, Any]:
-    """What ``report.json`` says of the only protocol."""
-    (protocol,) = json.loads((out / "report.json").read_text(encoding="utf-8"))["protocols"]
-    return dict(protocol)
-
-
-def first_screen(out: Path) -> str:
-    """What stands above the explorer."""
-    return Page((out / "index.html").read_text(encoding="utf-8").partition('-explorer">')[0]).text
-
-
-EMPTY = b'<svg viewBox="0 0 10 10"></svg>'
-
-
-def svg_alone(figure: Drawing, endings: Collection[str]) -> dict[str, bytes]:
-    """SVG as the page needs it; what is printed takes most of the time and is drawn for figure 4 alone, and nightly."""
-    return dict.fromkeys(endings, b"") | style.as_files(figure, {"svg"} & {*endings})
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """Results of two arms, two p and three seeds, and their report."""
@@ -129,12 +61,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
         report = build_report(root / "results", root / "report")
     assert dict(mpl.rcParams) == before, "building leaves matplotlib as it was"
     return root / "results", root / "report", report
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the drawing out where a test looks at the rest: it is most of the time."""
-    monkeypatch.setattr(writer, "draw_files", lambda draw, endings: dict.fromkeys(endings, EMPTY))
 
 
 def test_every_figure_and_table_is_written(whole: Whole) -> None:
@@ -381,156 +307,6 @@ def test_print_files_have_their_size_embed_their_fonts_and_are_the_same_each_tim
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_single_fit_gives_a_page_that_says_what_it_lacks(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", arms=["bn"], probs=[0.4], seeds=[7])
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    text = page_of(tmp_path / "report").text
-    answer = record_of(tmp_path / "report")["answer"]
-    assert (named(answer["headline"], ("plain", "bn")), answer["case"]) == ({"bn"}, "")
-    assert "n = 1 seed" in text
-    assert "--seeds 7:7:1" in text
-    assert "paired.csv" not in {path.name for path in report.paths}
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
-    asked = Grid(("plain", "bn"), (0.1, 0.3, 0.5), (1, 2, 3, 4, 5))
-    write_config(tmp_path / "results", effective_config(SMALL, asked, {}))
-    build_report(tmp_path / "results", tmp_path / "report")
-    record = record_of(tmp_path / "report")
-    assert numbers(record["missing"]) == ["2", "30", "28"]
-    assert record["missing"] in page_of(tmp_path / "report").text
-    assert numbers(record["run"]["Fits"]) == ["2", "30", "2", "3", "5"]
-    layout.config_path(tmp_path / "results").write_text("probs = ")
-    assert len(build_report(tmp_path / "results", tmp_path / "report", formats=("csv",)).broken) == 1
-
-
-def failure(key: FitKey, kind: str, message: str) -> Failure:
-    """A failure of a fit of the made-up sweeps."""
-    return Failure(key, identity_of(key, SMALL), kind, message)
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("undrawn")
-def test_an_arm_that_diverged_everywhere_is_not_one_that_was_never_run(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", arms=["plain"])
-    for p, seed in itertools.product((0.3, 0.5), (1, 2)):
-        write_failure(tmp_path / "results", failure(FitKey("bn", p, seed), "diverged", "the loss is nan"))
-    build_report(tmp_path / "results", tmp_path / "report")
-    record = record_of(tmp_path / "report")
-    answer = record["answer"]
-    assert (named(answer["headline"], ("plain", "bn")), answer["case"]) == ({"plain", "bn"}, "")
-    (note,) = answer["notes"]
-    assert (named(note, ("plain", "bn")), numbers(note)) == ({"bn"}, ["4"])
-    assert "--arms" not in note, "a second arm was run"
-    assert (named(record["diverged"], ("plain", "bn")), numbers(record["diverged"])) == ({"bn"}, ["4", "4"])
-    assert "headline" not in record["diverged"], "there is no pair to leave out"
-    write_failure(tmp_path / "results", failure(FitKey("bn", 0.5, 2), "out of memory", "too large"))
-    build_report(tmp_path / "results", tmp_path / "report")
-    later = record_of(tmp_path / "report")["answer"]
-    assert later["headline"] != answer["headline"]
-    (note,) = later["notes"]
-    assert (named(note, ("plain", "bn")), numbers(note)) == ({"bn"}, ["3", "4"])
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("undrawn")
-def test_a_single_pair_is_not_tested(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    page, record = page_of(tmp_path / "report"), record_of(tmp_path / "report")
-    answer = record["answer"]
-    assert "sign" not in " ".join([answer["sentence"], *answer["notes"]]).lower(), "no test of a single pair"
-    (paired,) = record["tables"]["paired"]["rows"]
-    assert {paired[name] for name in ("sd", "low", "high", "p_value", "holm")} == {None}
-    policies = [row for row in record["tables"]["policies"]["rows"] if row["gap"] is not None]
-    assert policies
-    assert {row[name] for row in policies for name in ("low", "high")} == {None}
-    assert "interval" not in record["captions"]["policies"]
-    assert not re.search(r"\bnan\b|ρ over", page.text)
-    assert "paired.svg" not in {path.name for path in report.paths}
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_an_unfinished_sweep_says_n_for_each_point(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=[("bn", 0.3, 2), ("plain", 0.5, 3), ("plain", 0.5, 1)])
-    write_failure(tmp_path / "results", failure(FitKey("bn", 0.3, 2), "Diverged", "the loss is <b>nan</b>"))
-    build_report(tmp_path / "results", tmp_path / "report")
-    page = page_of(tmp_path / "report")
-    record = record_of(tmp_path / "report")
-    assert numbers(record["missing"]) == ["9", "12", "2", "1", "0.3", "2"]
-    assert "n = 1 to 3 at 2" in page.text
-    answer = record["answer"]
-    assert answer["case"] == "unfinished"
-    assert numbers(answer["sentence"])[0] == "3", "pairs"
-    assert numbers(answer["sentence"])[-1] == "0.5", "the p that lacks a second pair"
-    assert "<b>nan</b>" in page.text
-    assert "b" not in page.tags
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_hostile_names_are_text(tmp_path: Path) -> None:
-    arm = "my_pkg.nets:make<script>alert('$x|y')</script>"
-    device = '"><img src=x onerror=alert(1)>'
-    write_sweep(
-        tmp_path / "results",
-        arms=["plain", arm, "other_pkg.nets:_make", "üñí.code:größe"],
-        provenance={"device_name": device, "<svg onload=alert(1)>": "&amp;"},
-    )
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    page = page_of(tmp_path / "report")
-    assert "img" not in page.tags
-    assert page.tags.count("script") == 2
-    explored = json.loads(page.scripts["application/json"])
-    assert arm in [known["name"] for known in explored["arms"]]
-    assert f"0.5|1|{arm}" in explored["fits"]
-    assert arm in page.text
-    assert device in page.text
-    assert "&amp;" in page.text
-    assert report.broken == []
-    assert "<script" not in "".join(path.read_text() for path in report.paths if path.suffix in (".svg", ".md"))
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("undrawn")
-def test_a_hostile_profile_name_stays_in_its_folder(tmp_path: Path) -> None:
-    folders = {"../../away": "one", "<b>": "two"}
-    for name, folder in folders.items():
-        protocol = SMALL.with_knobs(steps=200 + len(name))
-        object.__setattr__(protocol, "profile", name)
-        write_sweep(tmp_path / "results" / folder, arms=["plain"], probs=[0.5], seeds=[1], protocol=protocol)
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    assert all((tmp_path / "report") in path.resolve().parents for path in report.paths)
-    assert "b" not in page_of(tmp_path / "report").tags
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_broken_files_are_named_and_the_rest_is_reported(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", seeds=(1, 2, 3))
-    path = layout.fit_path(tmp_path / "results", FitKey("bn", 0.5, 1))
-    path.write_bytes(path.read_bytes()[:100])
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    assert len(report.broken) == 1
-    assert path.name in report.broken[0]
-    assert path.name in page_of(tmp_path / "report").text
-    assert numbers(record_of(tmp_path / "report")["answer"]["sentence"])[0] == "5", "pairs"
-
-
-def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path: Path) -> None:
-    open_folder(tmp_path / "results", SMALL)
-    write_failure(tmp_path / "results", failure(FitKey("bn", 0.5, 1), "one-colour mask", "all pixels have one colour"))
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    assert [path.name for path in report.paths] == ["index.html", "report.json", manifest.NAME]
-    record, text = record_of(tmp_path / "report"), page_of(tmp_path / "report").text
-    assert (record["answer"]["case"], record["tables"]) == ("", {})
-    assert record["answer"]["headline"] in text
-    assert record["failures"][0]["message"] in text
-    nothing = build_report(tmp_path / "results", tmp_path / "tables", formats=("csv",))
-    assert [path.name for path in nothing.paths] == [manifest.NAME]
-
-
-@pytest.mark.usefixtures("undrawn")
 def test_figure_3_shows_the_p_and_seed_that_were_asked_for(whole: Whole, tmp_path: Path) -> None:
     results, default, _ = whole
     build_report(results, tmp_path / "report", formats=("html", "json", "csv"), figure3=(0.3, 2))
@@ -547,62 +323,6 @@ def test_figure_3_shows_the_p_and_seed_that_were_asked_for(whole: Whole, tmp_pat
     with pytest.raises(ValueError, match=r"0\.4,9.*0\.3, 0\.5.*1, 2, 3"):
         build_report(results, tmp_path / "other", figure3=(0.4, 9))
     assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path: Path) -> None:
-    for folder, steps in (("a", 300), ("b", 200), ("c", 100)):
-        write_sweep(tmp_path / "results" / folder, probs=[0.5], protocol=SMALL.with_knobs(steps=steps))
-    (tmp_path / "results" / "d").mkdir()
-    (tmp_path / "results" / "d" / "protocol.json").write_text("{")
-    report = build_report(tmp_path / "results", tmp_path / "report", compare=True, formats=("html", "svg"))
-    assert len(report.broken) == 1
-    assert (tmp_path / "report" / "figures" / "comparison.svg") in report.paths
-    page = page_of(tmp_path / "report")
-    assert re.search(r"steps 200: 4 .*n = 2 at 1", page.text)
-    assert "± 0.005" in page.text, "the authors' curve lies behind"
-    assert page.tags.count("article") == 3
-    assert len(set(report.paths)) == len(report.paths)
-    assert len(page.ids) == len(set(page.ids))
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("undrawn")
-def test_the_overlay_says_what_lies_on_other_images_and_who_has_most_fits_comes_first(tmp_path: Path) -> None:
-    held_out = SMALL.with_knobs(steps=200, split="held-out")
-    write_sweep(tmp_path / "results" / "a", probs=[0.5], protocol=held_out)
-    write_sweep(tmp_path / "results" / "b")
-    build_report(tmp_path / "results", tmp_path / "report", compare=True)
-    page = page_of(tmp_path / "report")
-    first, second = json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]
-    assert [numbers(one["answer"]["sentence"])[0] for one in (first, second)] == ["4", "2"], "pairs"
-    assert all(one["answer"]["sentence"] in page.text for one in (first, second))
-    assert "held-out" in second["name"]
-    assert "held-out" not in first["name"]
-    assert re.search(r"held-out [^.]*: [^.]*steps 200", page.text), "the overlay names what lies on other images"
-    build_report(tmp_path / "results" / "a", tmp_path / "one", compare=True)
-    assert not (tmp_path / "one" / "figures" / "comparison.svg").exists()
-    assert "--compare" in page_of(tmp_path / "one").text
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("undrawn")
-def test_fits_that_diverged_are_counted_and_other_failures_are_not(tmp_path: Path) -> None:
-    lost = [("bn", 0.3, 2), ("bn", 0.5, 1), ("plain", 0.3, 1)]
-    write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=lost)
-    for key, kind in zip(lost, ("diverged", "diverged", "out of memory"), strict=True):
-        write_failure(tmp_path / "results", failure(FitKey(*key), kind, "it failed"))
-    build_report(tmp_path / "results", tmp_path / "report")
-    page, record = page_of(tmp_path / "report"), record_of(tmp_path / "report")
-    (said,) = [text for text in record["chapters"][evidence.TITLE] if re.search(r"\b0 of plain\b", text)]
-    assert "2 of bn" in said
-    assert (named(record["diverged"], ("plain", "bn")), numbers(record["diverged"])) == ({"bn"}, ["2", "2"])
-    assert record["diverged"] in first_screen(tmp_path / "report")
-    assert "#quick-sensitivity" in page.addresses
-    table = pd.read_csv(tmp_path / "report" / "tables" / "sensitivity.csv")
-    assert table["pairs"].tolist() == [3, 5, 5, 5]
-    assert table["gap"][1] > table["gap"][0]
-    assert table["gap"][2] == table["gap"][1] > table["gap"][3]
 
 
 def test_the_page_says_what_else_a_smaller_difference_could_be(whole: Whole) -> None:
@@ -702,35 +422,3 @@ def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -
     assert numbers(one.sentence)[-1] == "1", "degrees of freedom"
     assert "degrees" not in one.sentence
     assert not any("same" in note for note in one.notes)
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("undrawn")
-def test_only_the_same_images_are_set_against_the_authors(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", protocol=SMALL.with_knobs(dataset="digits", pool=1))
-    report = build_report(tmp_path / "results", tmp_path / "report")
-    assert not {"authors.csv", "agreement.csv"} & {path.name for path in report.paths}
-    assert "no replication" not in page_of(tmp_path / "report").text
-
-
-def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(RequestError, match=re.escape(str(folder))):
-            build_report(folder, tmp_path / "report")
-    assert not (tmp_path / "report").exists()
-
-
-@pytest.mark.parametrize("name", ["results", "results/quick", "results/quick/report"])
-def test_an_output_folder_among_the_results_is_refused(tmp_path: Path, name: str) -> None:
-    write_sweep(tmp_path / "results" / "quick", arms=["plain"], probs=[0.5], seeds=[1])
-    before = set(tmp_path.rglob("*"))
-    with pytest.raises(RequestError, match=re.escape(str(tmp_path / name))):
-        build_report(tmp_path / "results", tmp_path / name)
-    assert set(tmp_path.rglob("*")) == before
-
-
-def test_an_output_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
-    (tmp_path / "file").touch()
-    with pytest.raises(RequestError, match=re.escape(str(tmp_path / "file"))):
-        build_report(tmp_path / "results", tmp_path / "file" / "report")
