@@ -34,6 +34,7 @@ _LARGEST_SIZE = 1_000
 @click.option("--invert", is_flag=True, help="Let dark pixels be white, and light ones black.")
 @click.option(
     "--arm",
+    "--arms",
     "arms",
     type=ARMS,
     default="plain",
