@@ -7,7 +7,6 @@ those that were trained; a second file of the same name, where it was asked for,
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
 from bnbench.results.folders import listed
+from bnbench.results.tables import read_table, write_table
 
 # Which plane, measured how: the columns that every table of evaluations begins with.
 IDENTIFYING = ("protocol", "arm", "p", "seed", "identity", "plane", "split", "images", "policy")
@@ -103,11 +103,9 @@ class Evaluation:
         which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id, "policy": str(self.policy)}
         identified = table.assign(**{name: which[name] for name in IDENTIFYING})
         rest = [name for name in table.columns if name not in IDENTIFYING]
-        buffer = io.BytesIO()
-        identified[[*IDENTIFYING, *rest]].to_parquet(buffer, index=False, compression="zstd")
         path = self.path(out, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        layout.write_atomically(path, buffer.getvalue())
+        layout.write_atomically(path, write_table(identified[[*IDENTIFYING, *rest]]))
 
 
 def plane_hash(path: Path) -> str:
@@ -231,4 +229,4 @@ def _is_a_measure(table: pd.DataFrame, name: object) -> bool:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(io.BytesIO(read_file(path)))
+    return read_table(read_file(path))[0]
