@@ -102,5 +102,5 @@ def test_metadata_that_stand_there_twice_must_be_one(folder: Path) -> None:
     store.parse_fit(content)
     place = content.index(b'"seed": 1')
     changed = content[:place] + b'"seed": 2' + content[place + 9 :]
-    with pytest.raises(ValueError, match="twice|digest"):
+    with pytest.raises(ValueError, match=r"twice|digest"):
         store.parse_fit(changed)
