@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()  # here: at the interpreter's end a full disk or a closed pipe would be a traceback
     except SystemExit as ended:
         code = ended.code
+        if isinstance(code, str):  # as Python ends with a text: said, and no success
+            say(f"bnbench: {code}")
+            code = 1
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
