@@ -120,6 +120,8 @@ class Reader:
             self.follow_workflow(yaml.safe_load(block.text))
         elif block.kind == "json":
             json.loads(block.text)
+        elif block.kind == "bibtex":
+            self.cite(block.text)
         else:
             assert block.kind in DIRECTIVES, f"{self.page.name}:{block.line}: nobody runs a block of {block.kind!r}"
 
@@ -198,6 +200,23 @@ class Reader:
         elif name == "evaluate":
             arguments = [*arguments, "--jobs", "1"]
         return self.say(arguments, wanted=0)
+
+    def cite(self, text: str) -> None:
+        """What is to be cited: suite and paper as CITATION.cff has them, and the version that this is."""
+        suite = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+        paper = suite["references"][0]
+        authors = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+        wanted = {
+            "article": {"title": paper["title"], "author": authors, "year": str(paper["year"])},
+            "software": {"title": suite["title"], "version": suite["version"]},
+        }
+        found = {
+            kind: dict(re.findall(r"(\w+) = \{+([^{}]*)\}+", entry))
+            for kind, entry in re.findall(r"^@(\w+)(.*(?:\n  .*)*)", text, re.MULTILINE)
+        }
+        assert found.keys() == wanted.keys()
+        assert all(found[kind].items() >= fields.items() for kind, fields in wanted.items()), found
+        assert suite["version"] == _PROJECT["version"]
 
     def follow_script(self, text: str) -> None:
         """A script for a batch system or for CI, of which only the lines with bnbench can be known."""
