@@ -199,7 +199,8 @@ def _fetch(dataset: str, folder: Path) -> None:
                 elif not target.exists():
                     path.replace(target)
     except (RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())  # torchvision tells of each address on a line of its own
         raise DataError(
-            f"--dataset {dataset} is not on this machine and could not be fetched into {folder} ({error}); "
+            f"--dataset {dataset} is not on this machine and could not be fetched into {folder} ({reason}); "
             "try again, or give --data-folder with its files."
         ) from error

@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from bnbench.arms.foreign_errors import first_line
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.execution import Execution, Outcome
@@ -159,4 +160,4 @@ def _outcome_of(key: FitKey, error: Exception) -> Outcome | RequestError:
         return RequestError(
             "the Dask scheduler is gone; all that was written is kept: once it is back, the same command goes on."
         )
-    return Outcome(key, "failed", message=f"{type(error).__name__}: {error}")
+    return Outcome(key, "failed", message=first_line(error))
