@@ -106,7 +106,7 @@ def _default_folders(dataset: str) -> list[Path]:
 
 
 def _places(dataset: str, folder: Path | None) -> list[Path]:
-    """Folders in which the files may lie: those that bear the data set's name before the one that was given."""
+    """Return where the files may lie: folders that bear the data set's name before the one that was given."""
     own = FORMATS[DATASETS[dataset].format].folder
     names = {_plain_name(name) for name in (dataset, own) if name}
     places: list[Path] = []

@@ -89,7 +89,7 @@ class Plane(nn.Module):
 
     @property
     def module(self) -> nn.Module:
-        """The network whose weights the plane yields."""
+        """Return the network whose weights the plane yields."""
         return self._network[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Plane:
@@ -100,7 +100,7 @@ class Plane(nn.Module):
 
     @property
     def directions(self) -> int:
-        """Number of directions d."""
+        """Return the number of directions d."""
         return len(self.vectors) - 1
 
     def frame(self) -> Tensor:

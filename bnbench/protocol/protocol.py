@@ -81,7 +81,7 @@ class Protocol:
 
     @cached_property  # a plan over thousands of fits asks for it thousands of times
     def hash(self) -> str:
-        """Twelve hexadecimal digits over every field that changes numbers (the name does not)."""
+        """Return twelve hexadecimal digits over every field that changes numbers (the name does not)."""
         plain = {**self.as_dict(), "profile": None}
         for name, section in SECTIONS.items():
             for knob_name, neutral in _neutral_values(section).items():
@@ -99,7 +99,7 @@ class Protocol:
 
     @property
     def images(self) -> str:
-        """The images of its fits, in words, such as ``mnist, digest 0123456789ab`` or ``the known digits``."""
+        """Return the images of its fits, in words, such as ``mnist, digest 0123456789ab`` or ``the known digits``."""
         name = self.data.dataset
         if not DATASETS[name].digest:
             return f"{name}, digest {self.content}" if self.content else f"{name}, digest not recorded"
@@ -172,7 +172,7 @@ class FitKey:
 
     @property
     def permille(self) -> int:
-        """The fill probability in thousandths, which is what the random streams are keyed by."""
+        """Return the fill probability in thousandths, which is what the random streams are keyed by."""
         return round(1000 * self.p)
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ class Sweep:
 
     @property
     def folder(self) -> Path:
-        """Its results folder, the first of several."""
+        """Return its results folder, the first of several."""
         return self.folders[0]
 
 

@@ -72,7 +72,7 @@ def _connection_to(address: str) -> Client:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """In the block Dask logs nothing: what concerns the user becomes a sentence."""
+    """Let Dask log nothing in the block: what concerns the user becomes a sentence."""
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
