@@ -21,6 +21,7 @@ MODULES = {
 # Package to the modules that may import it; a name stands for itself and what lies below it.
 HOMES = {
     "click": ("bnbench.cli",),
+    "rich_click": ("bnbench.cli.help_in_groups",),
     "joblib": ("bnbench.sweep.backends", "bnbench.sweep.side_by_side"),
     "dask": ("bnbench.sweep.backends.dask_",),
     "distributed": ("bnbench.sweep.backends.dask_",),
