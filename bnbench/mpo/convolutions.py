@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from bnbench.mpo.batch_norm_together import normalize_together
 from bnbench.mpo.following_relu import Call, FollowingReLUs
-from bnbench.mpo.side_by_side import normalize_side_by_side
 from bnbench.mpo.windows import Asked, Geometry, Gradients
 
 Pair = tuple[int, int]
@@ -150,8 +150,8 @@ class Convolutions(TorchFunctionMode):
         if func is torch.conv2d and (fitting := _fitting(*args, **given)):
             return self._call.add(_OfOneNetwork.apply(*fitting, self.kernels, self._call.has_relu))
         if func is F.batch_norm and (normalized := _own_statistics(*args, **given)):
-            return normalize_side_by_side(*normalized, channels_last=True)
-        if func is normalize_side_by_side:
+            return normalize_together(*normalized, channels_last=True)
+        if func is normalize_together:
             return func(*args, channels_last=True)
         if func is Tensor.view:
             return _viewed(*args, **given)
