@@ -27,7 +27,7 @@ from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.worker import TRIES, disk_outcome, run_fit
+from bnbench.sweep.worker import TRIES, code_outcome, disk_outcome, run_fit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -52,6 +52,8 @@ def fit_on_any_machine(key: FitKey, job: Job) -> Outcome:
     Raises:
         RequestError: the machine lacks a device that was asked for.
     """
+    if refused := code_outcome(key, job):
+        return refused
     job = replace(job, execution=replace(job.execution, slots=job.execution.devices.slots()))
     return _run_fit(key, job) if job.here_marker.exists() else _fit_in_own_folder(key, job)
 
