@@ -31,8 +31,11 @@ from bnbench.wording import counted
 REVISION = 1
 
 _LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
-BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.arms.networks makes, in the order of every list of them
-NORMALIZED = ("bn",)  # those of them that have batch normalization
+OF_THE_PAPER = ("plain", "bn", "skip")  # the arms of the paper and of its code
+# Arms that bnbench.arms.networks makes, in the order of every list of them.
+BUILT_IN = (*OF_THE_PAPER, "bn-skip", "groupnorm", "layernorm", "standardized", "softplus", "rescaled")
+NORMALIZED = ("bn", "bn-skip")  # those of them that have batch normalization
+WITH_SCALES = (*NORMALIZED, "groupnorm", "layernorm")  # those that have a scale and a shift for each channel
 
 
 def is_own_arm(arm: str) -> bool:

@@ -45,6 +45,7 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
         swept = run_on_open(request, backend, listener)
     if not request.dry_run:
         listener.ended(swept)
+        listener.over(swept.plan.folder)
     return swept
 
 
@@ -59,8 +60,8 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
         listener.note(f"what was there is in {aside}")
     plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
-    execution = replace(execution, chunk=request.chunk or kept or execution.chunk)
     if request.dry_run:
+        execution = replace(execution, chunk=request.chunk or kept or 0)
         listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
         return Swept(plan, execution, backend, [])
     open_folder(plan.folder, protocol)

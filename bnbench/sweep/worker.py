@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import time
 import traceback
 
@@ -23,6 +24,7 @@ from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableErr
 from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.provenance import host_hash, now
+from bnbench.sweep.same_code import code_here, refusal
 from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
@@ -49,6 +51,12 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
     return outcome
 
 
+def code_outcome(key: FitKey, job: Job) -> Outcome | None:
+    """Return the outcome of a fit that this process must not compute, since its code is not the runner's."""
+    said = refusal(code_here(), job.code, f"a worker (on {platform.node()}, process {os.getpid()})")
+    return Outcome(key, "failed", message=said, is_fatal=True) if said else None
+
+
 def end_if_terminated(stop: WorkerStop) -> None:
     """End this process if SIGTERM was sent to it and not to its runner; checkpoints are written."""
     if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
@@ -64,6 +72,8 @@ def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
         stop: whether to stop.
     """
     folder = job.folder
+    if refused := code_outcome(key, job):
+        return refused
     try:
         if stop.is_requested:
             return Outcome(key, "stopped")

@@ -21,6 +21,7 @@ MODULES = {
 # Package to the modules that may import it; the name of a room stands for what lies in it, too.
 HOMES = {
     "click": ("bnbench.cli",),
+    "rich_click": ("bnbench.cli.help_in_groups",),
     "joblib": ("bnbench.sweep.backends",),
     "dask": tuple(f"bnbench.sweep.backends.dask_{part}" for part in ("backend", "cluster", "worker")),
     "distributed": tuple(f"bnbench.sweep.backends.dask_{part}" for part in ("backend", "cluster", "worker")),

@@ -160,4 +160,9 @@ def _outcome_of(key: FitKey, error: Exception) -> Outcome | RequestError:
         return RequestError(
             "the Dask scheduler is gone; all that was written is kept: once it is back, the same command goes on."
         )
-    return Outcome(key, "failed", message=first_line(error))
+    message = first_line(error)
+    if isinstance(error, ImportError | AttributeError):  # it could not even unpickle the task, and no other one either
+        return Outcome(
+            key, "failed", message=f"a worker lacks this bnbench ({message}); install it there.", is_fatal=True
+        )
+    return Outcome(key, "failed", message=message)
