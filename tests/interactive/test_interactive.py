@@ -341,7 +341,7 @@ def test_one_fit_of_a_sweep_shows_itself_and_has_its_pixels(swept: SweepResult) 
     black = fit.landscape.loc[fit.landscape["black"], "test_accuracy"].mean()
     assert fit.measures["black"] == pytest.approx(black)
     assert re.search(r'<img alt="[^"]+" src="data:image/png;base64,', fit._repr_html_())
-    with pytest.raises(RequestError, match="p=0.77 seed=1"):
+    with pytest.raises(RequestError, match=r"p=0\.77 seed=1"):
         swept.fit("plain", 0.77, 1)
 
 
