@@ -15,7 +15,7 @@ from pathlib import Path
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.store import StoreError
-from bnbench.sweep.execution import Outcome
+from bnbench.sweep.execution import Outcome, UnwritableError
 
 _OF_ONE_NAME = {errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG}
 _NO_LOCKS = (
@@ -66,6 +66,20 @@ def check_opened(folder: Path) -> None:
     except FileNotFoundError:
         reason = "the results folder was moved or deleted while the sweep ran"
         raise FileNotFoundError(errno.ENOENT, reason, str(folder)) from None
+
+
+def check_not_gone(folder: Path) -> None:
+    """Check that a fit under way is not computed for a folder that is gone; a server may be away for a moment.
+
+    Raises:
+        UnwritableError: the folder was moved or deleted.
+    """
+    try:
+        check_opened(folder)
+    except FileNotFoundError as error:
+        raise UnwritableError(error) from error
+    except OSError:
+        return
 
 
 def try_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ from bnbench.results.planes import save_plane
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, prepare_process
-from bnbench.sweep.disk import check_opened
+from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
@@ -154,7 +154,7 @@ class FitUnderWay:
                 next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
                 self._checkpoint()
-                self._check_folder()
+                check_not_gone(self.folder)
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
             self.fit.advance()
         self._say_progress()
@@ -222,19 +222,6 @@ class FitUnderWay:
             save_checkpoint(self.folder, self.key, checkpoint)
         except OSError as error:
             self.add_note(f"a checkpoint could not be written ({error.strerror})")
-
-    def _check_folder(self) -> None:
-        """Compute no longer for a folder that is gone.
-
-        Raises:
-            UnwritableError: it was moved or deleted.
-        """
-        try:
-            check_opened(self.folder)
-        except FileNotFoundError as error:
-            raise UnwritableError(error) from error
-        except OSError:  # such as a server that is away for a moment
-            return
 
     def _say_progress(self) -> None:
         last = self.fit.rows[-1] if self.fit.rows else None
