@@ -14,6 +14,7 @@ import click
 from bnbench.cli.bend import bend
 from bnbench.cli.check import check
 from bnbench.cli.evaluate import evaluate
+from bnbench.cli.help_in_groups import Program, settings
 from bnbench.cli.options import say
 from bnbench.cli.report import report
 from bnbench.cli.run import run
@@ -22,8 +23,12 @@ from bnbench.cli.streams import drop_output, prepare_streams
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 
+_GO_ON = ("bend", "evaluate", "run")  # commands that go on where they were stopped
+_KEPT = "all that was computed is kept, and the same command goes on from there."
+_LOST = "the same command begins anew."
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+@click.group(cls=Program, context_settings=settings())
 @click.version_option(package_name="bnbench")
 def cli() -> None:
     """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
@@ -44,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()  # here: at the interpreter's end a full disk or a closed pipe would be a traceback
     except SystemExit as ended:
         code = ended.code
+        if isinstance(code, str):  # as Python ends with a text: said, and no success
+            say(f"bnbench: {code}")
+            code = 1
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
@@ -62,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except (Interrupted, KeyboardInterrupt, click.Abort) as error:
         code = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
-        say("bnbench: interrupted; all that was computed is kept, and the same command goes on from there.")
+        words = sys.argv[1:] if arguments is None else arguments
+        say(f"bnbench: interrupted; {_KEPT if words and words[0] in _GO_ON else _LOST}")
     sys.exit(_flushed(code if isinstance(code, int) else 0))
 
 

@@ -148,10 +148,12 @@ def run(
         where_computed = values.backend_of(backend)
         pictures = pictures_of(mask, request.protocol, sizes, mask_threshold, mask_invert)
         if pictures and not (isinstance(probs, str) and probs == _PROBS):
-            raise RequestError(f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own.")
+            raise RequestError(
+                f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own; give one of them."
+            )
         with as_it_was():
             if pictures and mask:
-                is_folder = Path(mask).is_dir()
+                is_folder = Path(mask).expanduser().is_dir()
                 computed = partial(run_pictures, request, pictures, where_computed, listener, is_folder=is_folder)
                 ended = interruptible(computed, listener.note)
                 if not is_folder:

@@ -98,7 +98,7 @@ class Fit:
 
     @property
     def is_done(self) -> bool:
-        """Whether all steps were taken."""
+        """Say whether all steps were taken."""
         return self.step >= self.training.steps
 
     def advance(self) -> None:
@@ -166,7 +166,7 @@ class Fit:
         return torch.cat([black, white])
 
     def _draw_images(self, pixels: int) -> Tensor:
-        """Images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
+        """Draw the images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
         count = self.training.images
         if self.training.minibatch == "shared":
             return self.image_cycle.draw(count)

@@ -146,7 +146,7 @@ def _explorer(shown: Section) -> dict[str, Any] | None:
 
 
 def _refuse_results(out: Path, results: Path) -> None:
-    """A report among the results would mix its files with theirs."""
+    """Refuse to write a report among the results: it would mix its files with theirs."""
     place = out.resolve()
     inside = next((folder for folder in (place, *place.parents) if (folder / "protocol.json").exists()), None)
     if place == results.resolve() or inside:

@@ -143,8 +143,12 @@ def _text(path: Path, key: str, value: Any) -> str:
         raise RequestError(f"{path}: {_as_toml(key, value)}: give text, a number or a list of these.")
     if key == "seeds" and isinstance(value, list) and len(value) == 1:
         return f"{value[0]}:{value[0]}:1"  # [3] names a seed, 3 counts them
-    separator = "x" if key in ("mask-size", "mask_size") else ","
-    return separator.join(str(part) for part in values)
+    texts = [str(part) for part in values]
+    if key not in ("mask-size", "mask_size"):
+        return ",".join(texts)
+    if len(texts) > 2:  # two are rows and columns
+        raise RequestError(f'{path}: {_as_toml(key, value)}: several sizes are text, {key} = "{",".join(texts)}".')
+    return "x".join(texts)
 
 
 def _as_toml(key: str, value: Any) -> str:

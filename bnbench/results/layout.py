@@ -35,8 +35,16 @@ _WRITTEN = ("fits", "failures", "running", "planes")  # folders of a fit's files
 
 def fit_name(key: FitKey) -> str:
     """Return the file name of a fit, without its ending; of an own arm's name the colon becomes ``-``."""
-    arm = re.sub(r"[^\w.-]", "-", key.arm)
-    return f"{arm}_p{key.p:.3f}_seed{key.seed}"
+    return f"{_arm_name(key.arm)}_p{key.p:.3f}_seed{key.seed}"
+
+
+def is_named_for(path: Path, arm: str) -> bool:
+    """Say whether a file bears the name of a fit of this arm; whether it holds one, a reader finds out."""
+    return re.fullmatch(rf"{re.escape(_arm_name(arm))}_p[0-9]\.[0-9]{{3}}_seed[0-9]+", path.stem) is not None
+
+
+def _arm_name(arm: str) -> str:
+    return re.sub(r"[^\w.-]", "-", arm)
 
 
 def fit_path(folder: Path, key: FitKey) -> Path:

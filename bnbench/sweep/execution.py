@@ -27,7 +27,7 @@ class Execution:
     Attributes:
         slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
             counted here, and each of its machines makes its own from ``devices``.
-        chunk: pixels computed at once.
+        chunk: pixels computed at once; 0 in a plan whose run will measure it.
         data_folder: where the files of the data set, or a user's own images, lie; None for the usual places.
         download: whether torchvision may download a missing one.
         checkpoint_every: seconds between two checkpoints of a fit.

@@ -190,11 +190,11 @@ class FitUnderWay:
             return
         self.fit.load_state_dict(found.state)
         self.course.load_state_dict(found.course)
+        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
+        if self.earlier["note"]:  # the notes of all parts before, which each of these below may repeat
+            self.add_note(self.earlier["note"])
         if missed := self.course.missed(self.fit.step):
             self.add_note(f"it had passed {counted(len(missed), 'step')} of --measure-at before that was asked for")
-        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
-        if self.earlier["note"]:
-            self.add_note(self.earlier["note"])
         now = self._provenance()
         moved = [f"{name} {self.earlier[name]}" for name in CONDITIONS if self.earlier[name] != now[name]]
         if moved:

@@ -164,8 +164,14 @@ class RunnerStop:
         self.is_requested = False
 
     def request(self, number: int | None = None) -> None:
-        """Tell every worker to write a checkpoint and end."""
-        self.is_requested, self.number = True, number
+        """Tell every worker to write a checkpoint and end.
+
+        Args:
+            number: the signal that asks for it; None where the sweep itself does, because a fit has failed. That takes
+                back no signal that came before.
+        """
+        self.is_requested = True
+        self.number = number if self.number is None else self.number
         for marker in self.markers:
             with suppress(OSError):
                 marker.parent.mkdir(exist_ok=True)  # no more: a results folder that is gone is not made anew

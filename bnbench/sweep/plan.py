@@ -198,9 +198,9 @@ def set_aside(folder: Path, keys: Iterable[FitKey]) -> Path | None:
 def _check_sources(folder: Path, paths: Iterable[Path], arms: Iterable[str]) -> None:
     """Refuse a folder that holds a fit, also one outside the grid, of another version of a user's arm."""
     for arm in arms:
-        source, prefix = arm_source(arm), layout.fit_name(FitKey(arm, 0.5, 1)).partition("_p0.500")[0]
+        source = arm_source(arm)
         for path in paths if source else ():
-            if path.name.startswith(f"{prefix}_p") and _source_of(path) not in (source, None):
+            if layout.is_named_for(path, arm) and _source_of(path) not in (source, None):
                 raise store.StoreError(
                     f"--out {folder}: {path.name} was computed by another version of the arm {arm}; "
                     "give another folder."

@@ -100,7 +100,7 @@ class _Lines:
     def _look(self) -> None:
         token = self.runner.job.token
         while not self.is_over.wait(_LOOK_EVERY):
-            with suppress(OSError):  # whoever writes there will say what is wrong
+            with suppress(OSError):  # a disk that is out of reach for a moment: the fits go on, and so does this
                 self.under_way = claims.running(self.runner.job.folder)
             self.show([progress for progress in self.under_way if progress.token == token])
             if self.runner.stop.is_requested and not self.is_stopping:
