@@ -20,6 +20,7 @@ A fit is done when its file exists: files appear whole (temporary file, fsync, r
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -139,8 +140,15 @@ def progress_paths(folder: Path) -> list[Path]:
 
 
 def fit_paths(folder: Path) -> list[Path]:
-    """Return what stands where files of finished fits do, sorted by name; a reader finds out whether it is one."""
-    return _visible(folder / "fits", ".parquet")
+    """Return what stands where files of finished fits do, sorted by name; a reader finds out whether it is one.
+
+    Raises:
+        OSError: their folder is there and cannot be listed, or is none: nobody may take that for a sweep without fits.
+    """
+    paths = _visible(folder / "fits", ".parquet")
+    if not paths and (folder / "fits").is_file():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder / "fits"))
+    return paths
 
 
 def is_there(path: Path) -> bool:
