@@ -156,7 +156,7 @@ class FitStoppedError(Exception):
 
 
 class UnwritableError(Exception):
-    """A finished fit cannot be written.
+    """A finished fit cannot be written, or the folder that it belongs to is gone.
 
     Attributes:
         reason: what the disk said.

@@ -174,7 +174,7 @@ class RunnerStop:
         self.number = number if self.number is None else self.number
         for marker in self.markers:
             with suppress(OSError):
-                marker.parent.mkdir(parents=True, exist_ok=True)
+                marker.parent.mkdir(exist_ok=True)  # no more: a results folder that is gone is not made anew
                 marker.touch()
 
 
