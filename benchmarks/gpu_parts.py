@@ -29,8 +29,7 @@ from bnbench.mpo.replayed import Replayed
 from bnbench.protocol.profiles import PROFILES
 from bnbench.results.fits import read_fit
 from bnbench.results.store import FitResult
-from bnbench.sweep.devices import device_name, prepare_process
-from bnbench.sweep.side_by_side_fits import own_stream
+from bnbench.sweep.devices import device_name, own_stream, prepare_process
 
 FEW = {"compact": 4, "paper": 2}  # pixels of each colour, and twice as many images, where no GPU is
 COUNTS = (1, 2, 4, 8)

@@ -21,7 +21,7 @@ import torch
 
 from bnbench.arms.networks import ConvolutionalNetwork
 from bnbench.inputs import data, masks
-from bnbench.mpo import gradient, landscape, objective, plane, side_by_side
+from bnbench.mpo import batch_norm_together, gradient, landscape, objective, plane
 from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.mpo.fit import Fit
 from bnbench.sweep import measure, start
@@ -126,7 +126,7 @@ MUTANTS = (
     ),
     Mutant(
         "BN with running statistics 0 and 1",
-        side_by_side.normalize,
+        batch_norm_together.normalize,
         "F.batch_norm(maps, None, None, scale, shift, training=True, eps=epsilon)",
         "F.batch_norm(maps, torch.zeros_like(scale), torch.ones_like(scale), scale, shift, eps=epsilon)",
         "bn: loss at the start",
@@ -358,9 +358,9 @@ MUTANTS = (
     ),
     Mutant(
         "a shared minibatch taken for an own one",
-        Fit._draw_images,
-        'if self.training.minibatch == "shared":',
-        "if False:",
+        Fit.__init__,
+        '() if training.minibatch == "shared" else (len(is_black),)',
+        "(len(is_black),)",
         "plain, other settings: black loss, step 1",
         "mpo/test_fit::test_a_shared_minibatch_is_one_for_all_pixels_of_a_step",
     ),

@@ -95,9 +95,9 @@ PARTS = {
             "tests/sweep/test_torture.py",
             "tests/sweep/test_disk.py",
             "tests/sweep/test_cluster.py",
-            "tests/sweep/test_side_by_side_fits.py",
+            "tests/sweep/test_shared_process.py",
         ),
-        tests=tuple(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "side_by_side_fits")),
+        tests=tuple(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "shared_process")),
         command=("tests.torture",),
     ),
     "confinement": Part(
@@ -112,8 +112,9 @@ PARTS = {
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
             *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
+            "tests/mpo/test_replayed.py",
         ),
-        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
+        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py", "tests/mpo/test_replayed.py"),
     ),
     "pages": Part(
         (

@@ -42,12 +42,12 @@ _MASKS = (
     (r"how long it takes is measured when it runs|about TIME, until TIME", "about TIME"),
     (r"left, (about TIME|TIME|time unknown)", "left, TIME"),
     (r"\b\d+ slots?( \(cpu#[^)]*\))?|\bcpu#\d+", "SLOT"),
-    (r"\d+ pixels? at once", "PIXELS at once"),
+    (r"\d+ pixels? at once|as many pixels as prove fastest at once", "PIXELS at once"),
     (r"[\d,]+ fits? an hour", "FITS an hour"),
-    (r"peak of \d+", "peak of NUMBER"),
     (r"\S+ p=[\d.]+ seed=\d+", "FIT"),
     (r"^started FIT on SLOT$", ""),  # fits that end at once are not announced
     (r"-?\d+\.\d+(?= in TIME| \(|,|\)| |$)", "NUMBER"),
+    (r"[+−]\d\.\d+", "GAP"),
     (r"difference none NUMBER|difference( batch:64| recalibrate:512) NUMBER, recalibrate:512 NUMBER", "DIFFERENCES"),
 )
 _SMALL = {"mask_size": (4, 4), "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 3}  # a page's own sweep
@@ -120,6 +120,8 @@ class Reader:
             self.follow_workflow(yaml.safe_load(block.text))
         elif block.kind == "json":
             json.loads(block.text)
+        elif block.kind == "bibtex":
+            self.cite(block.text)
         else:
             assert block.kind in DIRECTIVES, f"{self.page.name}:{block.line}: nobody runs a block of {block.kind!r}"
 
@@ -199,6 +201,23 @@ class Reader:
             arguments = [*arguments, "--jobs", "1"]
         return self.say(arguments, wanted=0)
 
+    def cite(self, text: str) -> None:
+        """What is to be cited: suite and paper as CITATION.cff has them, and the version that this is."""
+        suite = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+        paper = suite["references"][0]
+        authors = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+        wanted = {
+            "article": {"title": paper["title"], "author": authors, "year": str(paper["year"])},
+            "software": {"title": suite["title"], "version": suite["version"]},
+        }
+        found = {
+            kind: dict(re.findall(r"(\w+) = \{+([^{}]*)\}+", entry))
+            for kind, entry in re.findall(r"^@(\w+)(.*(?:\n  .*)*)", text, re.MULTILINE)
+        }
+        assert found.keys() == wanted.keys()
+        assert all(found[kind].items() >= fields.items() for kind, fields in wanted.items()), found
+        assert suite["version"] == _PROJECT["version"]
+
     def follow_script(self, text: str) -> None:
         """A script for a batch system or for CI, of which only the lines with bnbench can be known."""
         _check_syntax(text)
@@ -273,7 +292,6 @@ class Reader:
     def say(self, arguments: Sequence[str], *, wanted: int) -> str:
         """What bnbench says, and that it ends with the exit code that is wanted."""
         self.environment.setenv("COLUMNS", "200")
-        self.environment.setattr("bnbench.mpo.flops.matmul_gflops", lambda device: 100.0)  # seconds to measure
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import click
 
-from bnbench.cli.options import ARMS, COUNT, FOLDER, SECONDS, Text, chosen_data, data_option, image_options, integer
+from bnbench.cli.help_in_groups import GroupedCommand
+from bnbench.cli.options import (
+    ARMS,
+    COUNT,
+    FOLDER,
+    SECONDS,
+    Text,
+    chosen_data,
+    data_option,
+    image_options,
+    integer,
+    profile_option,
+    say_first,
+)
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.protocol.written_numbers import parse_level
@@ -14,7 +27,7 @@ from bnbench.protocol.written_numbers import parse_level
 _LARGEST_SIZE = 1_000
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("picture", type=click.Path(path_type=Path), required=False)
 @click.option("--text", help="Letters to bend to, in place of a picture, such as BN.")
 @click.option(
@@ -41,7 +54,7 @@ _LARGEST_SIZE = 1_000
     show_default=True,
     help=f"{', '.join(BUILT_IN)} or package.module:factory; several stand side by side.",
 )
-@click.option("--profile", type=click.Choice(list(PROFILES)), default="picture", show_default=True, help="Protocol.")
+@profile_option("picture")
 @click.option("--steps", type=integer(1), help="Training steps.  [default: the profile's]")
 @click.option("--seed", type=integer(1, 2**31 - 1), default=1, show_default=True, help="Of weights and order.")
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: bent/NAME]")
@@ -87,6 +100,7 @@ def bend(
     from bnbench.inputs.asked_picture import picture_of
 
     name, mask, folder = picture_of(picture, text, size, threshold, invert=invert)  # before what takes long to load
+    say_first("the plan follows")
     from bnbench.bending.bend import bend as bend_to
     from bnbench.bending.bend import measure_ensembles, write_pictures
     from bnbench.bending.request import BendRequest, asked_protocol

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import arms_option, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _LOG_WIDTH = 1_000  # a log has no right edge
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("baseline", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--update", is_flag=True, help="Write a new baseline instead of comparing with it.")
 @arms_option

@@ -11,10 +11,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.errors import RequestError
 
 
-class ConfiguredCommand(click.Command):
+class ConfiguredCommand(GroupedCommand):
     """A command with ``--config``; an error about a value of the file names the file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import FOLDER, Text, image_options, integer, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bnbench.evaluate.plan import EvaluationPlan, EvaluationRequest
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "--bn-statistics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
@@ -26,7 +27,7 @@ class JsonLines(Messages):
     def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
         """Print the plan."""
         slots = [str(slot) for slot in execution.slots]
-        how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk}
+        how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk or None}
         click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
 
     def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
@@ -61,3 +62,6 @@ class CheckMessages(Messages):
 
     def ended(self, swept: Swept) -> None:
         """Say nothing: the verdict counts the fits that failed."""
+
+    def over(self, folder: Path) -> None:
+        """Say nothing: the verdict is what there is to say."""

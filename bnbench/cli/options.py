@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -23,6 +24,7 @@ from bnbench.protocol.parsing import (
     parse_folder,
     parse_shard,
 )
+from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
 from bnbench.protocol.written_numbers import LARGEST, parse_number, parse_seconds, parse_whole
 
@@ -69,6 +71,7 @@ def integer(least: int = 0, most: int = LARGEST) -> Text:
     return Text("INTEGER", partial(parse_whole, least=least, most=most))
 
 
+_SHORT = 40  # letters of choices that help shows beside an option's name; longer ones stand in its sentence
 arms_option = click.option(
     "--arms",
     type=ARMS,
@@ -90,6 +93,25 @@ _IMAGES = (
     click.option("--data-folder", type=FOLDER, help="Folder of the data set's files, or the one above it."),
     click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
 )
+
+
+def say_first(what: str) -> None:
+    """Say that the command has begun, where the import of torch is still to come: that takes some seconds."""
+    if "torch" not in sys.modules:
+        say(f"loading torch; {what}")
+
+
+def profile_option(usual: str) -> Command:
+    """Give a command ``--profile``, with the profile that it follows where none is named."""
+    names = ", ".join(PROFILES)
+    return click.option(
+        "--profile",
+        type=click.Choice(list(PROFILES)),
+        metavar="NAME",
+        default=usual,
+        show_default=True,
+        help=f"Protocol to follow: {names}.",
+    )
 
 
 def data_option(command: Command) -> Command:
@@ -145,12 +167,14 @@ def knob_options(command: Command) -> Command:
     }
     for section in reversed(SECTIONS.values()):
         for knob in reversed(fields(section)):
-            choices = knob.metadata.get("choices")
+            choices, meaning = knob.metadata.get("choices"), knob.metadata["help"]
             kind = click.Choice(choices) if choices else kinds[str(knob.type)]
             # a truth value may be left out after its option, and stands there in a command that was written down
             more: dict[str, Any] = (
                 {"is_flag": False, "flag_value": True, "metavar": "[True|False]"} if kind is bool else {}
             )
+            if choices and len("|".join(choices)) > _SHORT:
+                more, meaning = {"metavar": "NAME"}, f"{meaning.removesuffix('.')}: {', '.join(choices)}."
             name = f"--{knob.name.replace('_', '-')}"
-            command = click.option(name, knob.name, type=kind, help=knob.metadata["help"], **more)(command)
+            command = click.option(name, knob.name, type=kind, help=meaning, **more)(command)
     return command

@@ -23,6 +23,8 @@ from bnbench.cli.options import (
     image_options,
     knob_options,
     machine_options,
+    profile_option,
+    say_first,
 )
 from bnbench.errors import RequestError
 from bnbench.protocol.measured_steps import MeasuredSteps
@@ -34,9 +36,7 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 
 
 @click.command(cls=ConfiguredCommand)
-@click.option(
-    "--profile", type=click.Choice(list(PROFILES)), default="compact", show_default=True, help="Protocol to follow."
-)
+@profile_option("compact")
 @click.option(
     "--probs", type=Text("LIST", parse_probs), default="0.1:0.9:0.1", show_default=True, help="Fill probabilities."
 )
@@ -131,27 +131,10 @@ def run(
     """Fit planes to seeded random masks, or to pictures, and measure their landscapes.
 
     Finished fits are kept, and a fit that was cut off goes on from its last checkpoint: the same command goes
-    on where it was stopped. Every option below --dry-run changes the profile's protocol; its results then go
-    to a folder of their own.
+    on where it was stopped. An option of the protocol changes what the profile says; its results then go to a
+    folder of their own.
     """
-    from bnbench.cli.listeners import JsonLines
-    from bnbench.sweep.devices import DeviceRequest
-    from bnbench.sweep.execution import Execution
-    from bnbench.sweep.messages import Messages
-    from bnbench.sweep.request import SweepRequest
-    from bnbench.sweep.sizes import run_pictures, run_sizes
-    from bnbench.sweep.sweep import run_sweep
-
     knobs["dataset"], data_folder = chosen_data(data, knobs["dataset"], data_folder)
-    execution = Execution(
-        data_folder=data_folder,
-        download=download,
-        checkpoint_every=checkpoint_every,
-        devices=DeviceRequest(devices, jobs, per_device, threads),
-        keep_planes=keep_planes,
-        measure_at=measure_at,
-        fit_timeout=fit_timeout,
-    )
     if mask:
         knobs["picture"] = None  # that of a --config gives way
     if mask and click.get_current_context().get_parameter_source("probs") is ParameterSource.COMMANDLINE:
@@ -162,8 +145,27 @@ def run(
     sizes = knobs.pop("mask_size") or (PROFILES[profile].mask.mask_size,)
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
+    protocol = PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None})
+    say_first("the plan follows")
+    from bnbench.cli.listeners import JsonLines
+    from bnbench.sweep.devices import DeviceRequest
+    from bnbench.sweep.execution import Execution
+    from bnbench.sweep.messages import Messages
+    from bnbench.sweep.request import SweepRequest
+    from bnbench.sweep.sizes import run_pictures, run_sizes
+    from bnbench.sweep.sweep import run_sweep
+
+    execution = Execution(
+        data_folder=data_folder,
+        download=download,
+        checkpoint_every=checkpoint_every,
+        devices=DeviceRequest(devices, jobs, per_device, threads),
+        keep_planes=keep_planes,
+        measure_at=measure_at,
+        fit_timeout=fit_timeout,
+    )
     request = SweepRequest(
-        PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None}),
+        protocol,
         Grid(arms, probs, seeds),
         out,
         execution,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 from bnbench.wording import counted, duration, plan_time
@@ -32,7 +33,7 @@ _STILL = 60.0  # seconds without a step that are worth a word
 _MANY = 20  # seeds that get a mark each; more are counted
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--watch", is_flag=True, help="Show it anew every two seconds, until all is done or Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

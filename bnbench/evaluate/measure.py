@@ -27,9 +27,9 @@ from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.planes import load_plane
+from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.measure import summary_rows
-from bnbench.sweep.side_by_side import each_in_processes
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
 
 
 def _ensemble_values(plane: Plane, mask: Mask, data: DataSet, policy: BnPolicy, protocol: Protocol) -> dict[str, float]:
-    """What :data:`bnbench.results.evaluations.ENSEMBLE_COLUMNS` names; a size beyond the black pixels is no number."""
+    """Return what ENSEMBLE_COLUMNS names; a size beyond the black pixels is no number."""
     found = measure_ensemble(
         plane,
         torch.tensor(mask),

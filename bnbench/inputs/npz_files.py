@@ -61,7 +61,7 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays | None]:
 
 
 def _pair(names: list[str], part: str) -> tuple[str, str] | None:
-    """The names of a set's images and labels, if both are there."""
+    """Return the names of a set's images and labels, if both are there."""
     known = {name.lower(): name for name in names}
     for images, labels in zip(_IMAGES, _LABELS, strict=True):
         others = [labels, *_LABELS]
@@ -74,7 +74,7 @@ def _pair(names: list[str], part: str) -> tuple[str, str] | None:
 
 
 def _is_share(values: NDArray[Any]) -> bool:
-    """Whether pixels run from 0 to 1: shares of white, truth values, or the whole numbers 0 and 1."""
+    """Say whether pixels run from 0 to 1: shares of white, truth values, or the whole numbers 0 and 1."""
     is_number = values.dtype.kind in "biuf" and values.size > 0
     return bool(is_number and 0 <= values.min() <= values.max() <= 1)
 
@@ -88,7 +88,7 @@ def _arrays(path: Path, arrays: Mapping[str, NDArray[Any]], pair: tuple[str, str
 
 
 def _pixels(path: Path, name: str, values: NDArray[Any], *, is_share: bool) -> NDArray[np.uint8]:
-    """Pixels (N, C, H, W) as bytes, of grey images (N, H, W) or of channels first or last."""
+    """Return pixels (N, C, H, W) as bytes, of grey images (N, H, W) or of channels first or last."""
     shape = values.shape
     if values.ndim == 3:
         values = values[:, None]

@@ -170,7 +170,7 @@ def _check(path: Path, image: Image.Image, size: int) -> None:
 
 
 def _reduced(image: Image.Image, size: int) -> Image.Image:
-    """A large picture scaled down, band by band, to no less than four times the pixels that are asked for."""
+    """Scale a large picture down, band by band, to no less than four times the pixels that are asked for."""
     columns, rows = image.size
     factor = max(image.size) // (4 * size)
     if columns * rows <= _AT_ONCE or factor < 2:
@@ -188,7 +188,7 @@ def _reduced(image: Image.Image, size: int) -> Image.Image:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """The picture as its camera was held, in 8 bits, with its opacity."""
+    """Return the picture as its camera was held, in 8 bits, with its opacity."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits, or 32 that hold 16
         return Image.fromarray((np.asarray(image).clip(0, 65_535) / 257).round().astype(np.uint8))
@@ -198,7 +198,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image, size: int) -> Image.Image:
-    """The picture with a longer side of ``size`` pixels at most, each the mean of those that it covers."""
+    """Return the picture with a longer side of ``size`` pixels at most, each the mean of those that it covers."""
     scale = min(1.0, size / max(image.size))
     columns, rows = (max(1, round(side * scale)) for side in image.size)
     return image.resize((columns, rows), Image.Resampling.BOX)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bnbench.interactive.naming import Names, in_python
 from bnbench.sweep.messages import Messages
 
@@ -15,3 +17,6 @@ class MessagesOfACall(Messages):
     def note(self, sentence: str) -> None:
         """Print a sentence."""
         super().note(in_python(sentence, self._names))
+
+    def over(self, folder: Path) -> None:
+        """Print nothing: the result itself says how to look at it."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from bnbench.mpo.side_by_side import normalize, normalize_side_by_side
+from bnbench.mpo.batch_norm_together import normalize, normalize_together
 
 try:
     from torch._C._functorch import is_batchedtensor as _is_vmapped
@@ -54,7 +54,7 @@ class BatchNorm(nn.Module):
         """Normalize maps of shape (B, C, …)."""
         scale = self.scale + self.offset
         if self.reference == 0:
-            way = normalize_side_by_side if _is_vmapped(scale) else normalize
+            way = normalize_together if _is_vmapped(scale) else normalize
             return way(maps, scale, self.shift, _EPSILON)
         return _normalize_by(self.reference, maps, scale, self.shift, _EPSILON)
 

@@ -7,7 +7,7 @@ those that were trained; a second file of the same name, where it was asked for,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -184,21 +184,20 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 
     Without rows where no evaluation has them.
     """
-    wanted = table[table["pixels"] == "all"].reindex(
-        columns=[*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
-    )
-    wanted = wanted[wanted["ensemble"].notna()]
-    means = wanted.groupby(["protocol", "split", "images", "policy", "arm"], sort=False)
-    fits = means.size().rename("fits")
-    return pd.concat([fits, means[[*ENSEMBLE_COLUMNS]].mean()], axis=1).reset_index()
+    columns = [*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
+    wanted = table.reindex(columns=columns)
+    return _means_over_fits(wanted[wanted["ensemble"].notna()], ENSEMBLE_COLUMNS)
 
 
 def mean_differences(table: pd.DataFrame) -> pd.DataFrame:
     """Return means over all pixels and fits: a row per protocol × images × policy × arm, with the number of fits."""
+    return _means_over_fits(table, ("black", "white", "difference"))
+
+
+def _means_over_fits(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     by = ["protocol", "split", "images", "policy", "arm"]
     means = table[table["pixels"] == "all"].groupby(by, sort=False)
-    fits = means.size().rename("fits")
-    return pd.concat([fits, means[["black", "white", "difference"]].mean()], axis=1).reset_index()
+    return pd.concat([means.size().rename("fits"), means[[*columns]].mean()], axis=1).reset_index()
 
 
 def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
         StoreError: the file is not there, damaged, no plane of bnbench, or of another version of the arm.
         RequestError: it is of an own arm, which is not named, or cannot be imported.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     details, vectors, scale, buffers = _read(path)
     if is_own_arm(details.key.arm) and arm != details.key.arm:
         raise RequestError(

@@ -141,7 +141,7 @@ def _protocol(text: str) -> Protocol:
 
 
 def _digest(text: bytes, table: pa.Table) -> bytes:
-    """SHA-256 over the metadata as it stands and each column's values, however the file packs them."""
+    """Return SHA-256 over the metadata as it stands and each column's values, however the file packs them."""
     digest = hashlib.sha256(text)
     for name in table.column_names:
         values = table.column(name).to_numpy()

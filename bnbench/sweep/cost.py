@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+
+from scipy.stats import trim_mean
 
 from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.inputs.data import DataSet
@@ -24,6 +25,8 @@ _VISITS = 1_024  # (pixel, image) visits of a timed step
 _AT_END = 2  # landscapes that a fit's end measures without BN: on the measured images, and on training images
 _TIMED_MASK = (3, 4)  # rows and columns of a timed landscape
 _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
+_ENOUGH = 3  # fits of a grid that tell an arm's time by themselves
+_NEWEST, _TRIMMED = 12, 0.25  # fits that an estimate goes by, and the share of them left out at either end
 _CLEARLY_WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
 
@@ -63,24 +66,30 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
 
 
 def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
-    """Return the median wall time of an arm's finished fits under the same conditions, if there are any.
+    """Return what a fit of an arm takes by those that are finished under the same conditions, if there are any.
 
-    Those of the grid count; where there is none, those beside it, such as another shard's. What was measured at their
-    end tells what a landscape on the way costs at most.
+    It is the mean of the newest dozen without the fastest and the slowest quarter, so that fits of a loaded hour count
+    little. Those of the grid count; where these are few, those beside it, such as another shard's, too. What was
+    measured at their end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
     at_end = 1 + len(policies(plan.protocol)) if arm in NORMALIZED else _AT_END
     share = _landscapes(plan.protocol, execution) / at_end
-    for finished in (plan.done, plan.others(arm)):
-        times = [
-            _wall_seconds(provenance, share)
+
+    def times_of(finished: Mapping[FitKey, Mapping[str, Any]]) -> list[tuple[str, float]]:
+        """Return when each fit under these conditions was finished, and its wall time."""
+        return [
+            (str(provenance.get("finished", "")), _wall_seconds(provenance, share))
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
             if provenance["device_name"] == _name(device)
         ]
-        if times:
-            return statistics.median(times)
-    return None
+
+    times = times_of(plan.done)
+    if len(times) < _ENOUGH:
+        times += times_of(plan.others(arm))
+    newest = [seconds for _, seconds in sorted(times, reverse=True)[:_NEWEST]]
+    return float(trim_mean(newest, _TRIMMED)) if newest else None
 
 
 def _wall_seconds(provenance: Mapping[str, Any], share: float) -> float:

@@ -184,6 +184,17 @@ def free_cached_memory(device: str) -> None:
             torch.cuda.empty_cache()
 
 
+@contextmanager
+def own_stream(device: str) -> Iterator[None]:
+    """Give this thread a stream of its own, within, for all that it computes on a GPU; a processor has none."""
+    if device == "cpu":
+        yield
+        return
+    torch.cuda.init()
+    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+        yield
+
+
 def device_name(device: str) -> str:
     """Return the model of a processor or GPU."""
     if device.startswith("cuda"):

@@ -24,6 +24,7 @@ from bnbench.results.planes import save_plane
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, prepare_process
+from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
@@ -128,10 +129,12 @@ class FitUnderWay:
         )
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
         try:
+            check_opened(self.folder)
             if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
                 save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
             store.write_fit(self.folder, result)
         except OSError as error:
+            self._checkpoint()  # so that what was trained is not trained again
             raise UnwritableError(error) from error
         return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
 
@@ -151,6 +154,7 @@ class FitUnderWay:
                 next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
                 self._checkpoint()
+                check_not_gone(self.folder)
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
             self.fit.advance()
         self._say_progress()
@@ -186,11 +190,11 @@ class FitUnderWay:
             return
         self.fit.load_state_dict(found.state)
         self.course.load_state_dict(found.course)
+        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
+        if self.earlier["note"]:  # the notes of all parts before, which each of these below may repeat
+            self.add_note(self.earlier["note"])
         if missed := self.course.missed(self.fit.step):
             self.add_note(f"it had passed {counted(len(missed), 'step')} of --measure-at before that was asked for")
-        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
-        if self.earlier["note"]:
-            self.add_note(self.earlier["note"])
         now = self._provenance()
         moved = [f"{name} {self.earlier[name]}" for name in CONDITIONS if self.earlier[name] != now[name]]
         if moved:

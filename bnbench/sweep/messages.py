@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from statistics import median
+from pathlib import Path
 
-from bnbench.mpo import flops
 from bnbench.protocol.profiles import title
-from bnbench.sweep.devices import prepare_process
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import Swept
+from bnbench.sweep.result_lines import result_lines
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.watching import run_and_show
-from bnbench.wording import counted, percent, plan_time
+from bnbench.wording import counted, plan_time
 
 _NAMED = 8  # slots that the plan names one by one
 
@@ -50,6 +50,9 @@ class Listener:
     def ended(self, swept: Swept) -> None:
         """Take how the sweep ended."""
 
+    def over(self, folder: Path) -> None:
+        """Take, after all of it, the folder that holds every fit."""
+
 
 class Messages(Listener):
     """Tells people on stderr: the plan, bars on a terminal or lines in a log, and which fits failed."""
@@ -72,7 +75,8 @@ class Messages(Listener):
             self._note_left(len(plan.without_course), "measuring at all of these steps")
         names = [str(slot) for slot in execution.slots]
         slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
-        how = f"{counted(execution.threads, 'thread')} each, {counted(execution.chunk, 'pixel')} at once"
+        pixels = counted(execution.chunk, "pixel") if execution.chunk else "as many pixels as prove fastest"
+        how = f"{counted(execution.threads, 'thread')} each, {pixels} at once"
         line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
         self.note(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
 
@@ -96,10 +100,7 @@ class Messages(Listener):
         return run_and_show(runner)
 
     def ended(self, swept: Swept) -> None:
-        """Print how fast fits were, and which failed and how to run them again."""
-        rates = [outcome.gflops for outcome in swept.outcomes if outcome.state == "done"]
-        if rates and not swept.backend.is_remote:
-            self.note(_speed_line(rates, swept.execution))
+        """Print which fits failed and how to run them again, and what the others say."""
         failed = swept.failed
         for key, message in failed.items():
             self.note(f"failed: {key}: {message}")
@@ -110,11 +111,9 @@ class Messages(Listener):
             self.note(f"{counted(len(failed), 'fit')} failed; {how} runs {them} again.")
         if swept.plan.broken:
             self.note(f"{counted(len(swept.plan.broken), 'file')} could not be read; the reasons are above.")
+        for line in result_lines(swept.plan):
+            self.note(line)
 
-
-def _speed_line(rates: list[float], execution: Execution) -> str:
-    """Say how near the fits came to what the device can do at best."""
-    prepare_process(execution.threads)
-    peak, rate = flops.matmul_gflops(execution.slots[0].device), median(rates)
-    share = f"{percent(rate / peak)} of the matmul peak of {peak:.0f}"
-    return f"while training, a fit ran at {rate:.2g} GFLOP/s (median), {share}"
+    def over(self, folder: Path) -> None:
+        """Print the command that looks at all of it."""
+        self.note(f"figures, tables and a page of it: bnbench report {shlex.quote(str(folder))}")

@@ -102,6 +102,7 @@ def _run_each(
     if not request.dry_run:
         for ended in swept.values():
             listener.ended(ended)
+        listener.over(request.folder_of(request.protocol).parent)
     return swept
 
 

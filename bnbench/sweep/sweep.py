@@ -14,8 +14,9 @@ from bnbench.results.folder_protocol import check_folder, open_folder
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.backends.shared_devices import may_share
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
+from bnbench.sweep.disk import try_folder
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.how_many import choose_fits_per_device
+from bnbench.sweep.fits_per_device import choose_fits_per_device
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
 from bnbench.sweep.request import SweepRequest, Swept
@@ -45,6 +46,7 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
         swept = run_on_open(request, backend, listener)
     if not request.dry_run:
         listener.ended(swept)
+        listener.over(swept.plan.folder)
     return swept
 
 
@@ -59,15 +61,17 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
         listener.note(f"what was there is in {aside}")
     plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
-    execution = replace(execution, chunk=request.chunk or kept or execution.chunk)
     if request.dry_run:
+        execution = replace(execution, chunk=request.chunk or kept or 0)
         listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
         return Swept(plan, execution, backend, [])
     open_folder(plan.folder, protocol)
+    if plan.to_run:
+        try_folder(plan.folder)
     write_config(plan.folder, effective_config(protocol, request.grid, request.options(backend)))
     if plan.to_run:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
-        execution = _side_by_side(replace(execution, chunk=chunk), plan, data, backend)
+        execution = _several_on_each_gpu(replace(execution, chunk=chunk), plan, data, backend)
     listener.planned(
         plan, execution, lambda: backend.time_on_device(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
     )
@@ -124,7 +128,7 @@ def _chosen_chunk(
     return chunk
 
 
-def _side_by_side(execution: Execution, plan: Plan, data: DataSet, backend: Backend) -> Execution:
+def _several_on_each_gpu(execution: Execution, plan: Plan, data: DataSet, backend: Backend) -> Execution:
     """Give each GPU as many fits at once as it takes best, where nobody has said how many: measured once a folder."""
     devices = execution.devices
     is_open = devices.jobs is None and devices.per_device is None and backend.shares_devices

@@ -14,9 +14,8 @@ from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.sweep.devices import prepare_process
+from bnbench.sweep.devices import own_stream, prepare_process
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.side_by_side_fits import own_stream
 from bnbench.sweep.start import make_plane
 
 _LONG_STEP = 0.5  # seconds from which a step is timed once

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -99,7 +100,8 @@ class _Lines:
     def _look(self) -> None:
         token = self.runner.job.token
         while not self.is_over.wait(_LOOK_EVERY):
-            self.under_way = claims.running(self.runner.job.folder)
+            with suppress(OSError):  # a disk that is out of reach for a moment: the fits go on, and so does this
+                self.under_way = claims.running(self.runner.job.folder)
             self.show([progress for progress in self.under_way if progress.token == token])
             if self.runner.stop.is_requested and not self.is_stopping:
                 self.is_stopping = True

@@ -11,15 +11,22 @@ import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
+from rich_click.rich_panel import RichOptionPanel
 
 from bnbench.cli import main
+from bnbench.cli.group import cli
+from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
+from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import read_sweep
+from bnbench.wording import signed
 from tests.shell import Running
 
 TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
@@ -76,14 +83,15 @@ def test_the_same_command_again_does_nothing(swept: Path) -> None:
 def test_a_dry_run_plans_and_starts_nothing(tmp_path: Path) -> None:
     planned = bnbench(*TINY, "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0
-    assert all(token in planned.stderr for token in ("2 to run", "cpu#0", "1 thread", "32 pixels"))
+    assert all(token in planned.stderr for token in ("2 to run", "cpu#0", "1 thread"))
+    assert "32 pixels" not in planned.stderr, "the run may find another number to be the fastest"
+    assert "5 pixels" in bnbench(*TINY, "--dry-run", "--chunk", "5", cwd=tmp_path).stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_results_folder_keeps_its_first_chunk(tmp_path: Path) -> None:
     first = bnbench(*TINY, "--chunk", "5", "--out", "own", cwd=tmp_path)
     assert "5 pixels" in first.stderr
-    assert "GFLOP/s (median)" in first.stderr.splitlines()[-1]
     more = bnbench(*TINY, "--seeds", "2", "--out", "own", cwd=tmp_path)
     assert "2 done, 2 to run" in more.stderr
     assert "5 pixels" in more.stderr
@@ -163,6 +171,45 @@ def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
     assert "torch" not in shown.stderr
     for option in ("--probs", "--seeds", "--arms", "--profile", "--mask-size", "--threshold", "--learning-rate"):
         assert option in shown.stdout
+
+
+def test_every_option_stands_in_one_group_of_its_commands_help() -> None:
+    for name, command in cli.commands.items():
+        assert isinstance(command, GroupedCommand)
+        options = [one for one in command.params if isinstance(one, click.Option)]
+        grouped = [one for panel in command.panels if isinstance(panel, RichOptionPanel) for one in panel.options]
+        assert sorted(grouped) == sorted(option.opts[0] for option in options), name
+
+
+@pytest.mark.parametrize(("command", "goes_on"), [("run", True), ("evaluate", True), ("bend", True), ("report", False)])
+def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(
+    command: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(ctx: click.Context) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.commands[command], "invoke", interrupted)
+    ended = bnbench(command, *([] if command in ("run", "bend") else ["."]), cwd=tmp_path)
+    assert ended.returncode == 130
+    assert ("goes on" in ended.stderr) == goes_on
+
+
+def test_a_run_ends_with_the_gap_of_its_arms_and_the_command_that_shows_it(swept: Path) -> None:
+    again = bnbench(*TINY, cwd=swept)
+    fits = headline_measures(*attrgetter("summaries", "landscapes", "protocol")(read_sweep(swept / "results/smoke")))
+    plain, bn = (fits.loc[fits["arm"] == arm].iloc[0] for arm in ("plain", "bn"))
+    *_, result, command = again.stderr.splitlines()
+    assert "plain − bn" in result
+    assert re.search(r"\b1 pair\b", result)
+    for column in ("difference_trained", "right_trained"):
+        assert signed(plain[column] - bn[column]) in result
+    assert command.endswith("bnbench report results/smoke")
+
+
+def test_a_run_of_one_arm_or_without_a_fit_has_no_gap_to_tell(tmp_path: Path) -> None:
+    ended = bnbench(*TINY, "--arms", "plain", "--out", "own folder", cwd=tmp_path)
+    assert "−" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith("bnbench report 'own folder'")
 
 
 WRONG = {
@@ -278,3 +325,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, number
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
     assert version("bnbench") in bnbench("--version", cwd=tmp_path).stdout
+
+
+def test_what_ends_the_program_with_a_text_is_said_and_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*given: object, **named: object) -> None:
+        sys.exit("no licence")
+
+    monkeypatch.setattr("bnbench.cli.group.cli.main", ends)
+    assert bnbench("status", cwd=tmp_path) == Answer(1, "", "bnbench: no licence\n")

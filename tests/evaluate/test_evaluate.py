@@ -36,11 +36,11 @@ from bnbench.results.evaluations import (
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import fit_under_way
+from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
-from bnbench.sweep.side_by_side import each_in_processes
 from tests.cases import FOREIGN
 from tests.cli.test_cli import Answer
 from tests.cli.test_cli import bnbench as command

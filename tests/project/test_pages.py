@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -74,6 +75,7 @@ def test_a_page_can_be_followed(page: Path, sweeps: bool, desk: pytest.MonkeyPat
         ("toml", "stepz = 3\n", "stepz"),
         ("yaml", "jobs:\n  check:\n    steps:\n      - run: bnbench check own.json --junitt x\n", "--junitt"),
         ("python", "assert False, 'what the code says'", "what the code says"),
+        ("bibtex", "@article{a,\n  title = {Another}, year = {2019}}\n@software{b,\n  version = {0.0}}\n", "Another"),
     ],
 )
 def test_a_block_that_does_not_hold_is_found(kind: str, text: str, said: str, desk: pytest.MonkeyPatch) -> None:
@@ -203,6 +205,21 @@ def headings(page: Path) -> set[str]:
     tokens = MarkdownIt().parse(text)
     found = [title.content for opening, title in pairwise(tokens) if opening.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_the_readme_says_what_it_is_about_in_500_words() -> None:
+    first, *rest = markdown(ROOT / "README.md").split("\n## More\n")
+    assert len(rest) == 1
+    seen = re.sub(r"<!--.*?-->", "", first, flags=re.DOTALL)
+    assert len(seen.split()) <= 500
+
+
+def test_the_badges_are_true() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    badges = re.findall(r"img\.shields\.io/badge/([^-]+)-(.+?)-\w+\)", markdown(ROOT / "README.md"))
+    paper = project["urls"]["Paper"].rpartition("/")[2]
+    python = project["requires-python"].removeprefix(">=") + "%2B"
+    assert sorted(badges) == sorted([("python", python), ("licence", project["license"]), ("arXiv", paper)])
 
 
 def test_a_comment_in_a_block_is_no_heading(tmp_path: Path) -> None:

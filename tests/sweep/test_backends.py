@@ -93,3 +93,9 @@ def test_a_dry_run_starts_nothing_and_force_moves_aside(tmp_path: Path) -> None:
         assert len(swept.outcomes) == 2
     assert len(list((folder / "superseded").rglob("*.parquet"))) == 2
     assert sum("superseded" in sentence for sentence in listener.heard) == 1
+
+
+def test_fits_of_one_process_run_on_one_slot_whatever_is_asked_for(tmp_path: Path) -> None:
+    asked = Execution(devices=DeviceRequest("cpu", jobs=3))
+    dry = run_sweep(SweepRequest(TINY, GRID, tmp_path, asked, chunk=4, dry_run=True), Inline(), Listener())
+    assert [str(slot) for slot in dry.execution.slots] == ["cpu#0"]

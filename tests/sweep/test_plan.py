@@ -62,6 +62,26 @@ def test_fits_beside_the_grid_tell_how_long_it_takes(finished: Path) -> None:
         assert estimate_seconds(plan_sweep(finished, TINY, other), threads, None) is None
 
 
+def test_fits_of_a_loaded_hour_hardly_move_the_estimate(finished: Path) -> None:
+    (provenance,) = plan_sweep(finished, TINY, GRID).done.values()
+    times = [900.0, 10.0, 11.0, 9.0, 1000.0, 10.0, 10.0, 12.0]
+    done = {
+        replace(KEY, seed=seed): provenance | {"wall_seconds": seconds, "finished": f"2026-01-0{seed}"}
+        for seed, seconds in enumerate(times, 1)
+    }
+    plan = replace(plan_sweep(finished, TINY, GRID), done=done, to_run=[replace(KEY, seed=9)])
+    assert estimate_seconds(plan, ONE, None) == pytest.approx((10 + 10 + 11 + 12) / 4)
+    old = {
+        replace(KEY, seed=day): provenance | {"wall_seconds": 500.0, "finished": f"2025-01-{day}"}
+        for day in range(10, 30)
+    }
+    late = {
+        replace(KEY, seed=100 + day): provenance | {"wall_seconds": 10.0, "finished": f"2026-02-{day}"}
+        for day in range(10, 22)
+    }
+    assert estimate_seconds(replace(plan, done=late | old), ONE, None) == pytest.approx(10.0)
+
+
 def test_fits_of_another_processor_do_not_tell_how_long_it_takes(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,8 +78,8 @@ def _draw_stacked(fits: pd.DataFrame, split: str, *, narrow: bool = False) -> Dr
     """Draw both panels below each other, for a narrow screen."""
     drawing = new_drawing(SINGLE, 2 * PANEL)
     top, bottom = drawing.subplots(2, 1)
-    _draw_difference(top, fits, None, split)
-    _draw_colours(bottom, fits, None, split)
+    draw_difference(top, fits, None, split)
+    draw_colours(bottom, fits, None, split)
     legend_above(drawing, _handles(fits, None))
     return drawing
 
@@ -87,8 +87,8 @@ def _draw_stacked(fits: pd.DataFrame, split: str, *, narrow: bool = False) -> Dr
 def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(DOUBLE, PANEL)
     left, right = drawing.subplots(1, 2)
-    _draw_difference(left, fits, authors, split)
-    _draw_colours(right, fits, authors, split)
+    draw_difference(left, fits, authors, split)
+    draw_colours(right, fits, authors, split)
     for axes, letter in ((left, "a"), (right, "b")):
         axes.set_title(letter, loc="left", fontweight="bold")
     legend_above(drawing, _handles(fits, authors))
@@ -99,7 +99,7 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
     drawing = new_drawing(SINGLE, PANEL)
     handles = [*arm_handles(fits), *authors_handles(fits, authors)]
     rows = rows_of_legends(drawing, fits, authors)
-    _draw_difference(drawing.subplots(), fits, authors, split)
+    draw_difference(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("a", loc="left", fontweight="bold")
     legend_above(drawing, handles, rows)
     return drawing
@@ -107,13 +107,13 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 
 def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
-    _draw_colours(drawing.subplots(), fits, authors, split)
+    draw_colours(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("b", loc="left", fontweight="bold")
     legend_above(drawing, _handles(fits, authors))
     return drawing
 
 
-def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
+def draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel a: mean ± standard deviation over seeds of black − white, every seed as a point."""
     draw_authors(axes, fits, authors, ("difference",))
     draw_arms(axes, fits, "difference", "-")
@@ -121,7 +121,7 @@ def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | Non
     probability_axis(axes, seed_counts(fits), shown_probabilities(fits, authors), "seed")
 
 
-def _draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
+def draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel b: the mean accuracy over black pixels (solid) and over white pixels (dotted)."""
     draw_authors(axes, fits, authors, ("black", "white"))
     draw_arms(axes, fits, "black", "-")

@@ -20,10 +20,31 @@ SINGLE = 8.0 / 2.54  # inches: a single column of print
 DOUBLE = 17.0 / 2.54
 INK = "#24282e"
 PAPER = "#ffffff"
-# Blue, red and green that stay apart in every kind of colour blindness and in grey; the markers differ too.
-_COLOURS = {"plain": "#0077bb", "bn": "#cc3311", "skip": "#009e73"}
+# The paper's arms have blue, red and green that stay apart in every kind of colour blindness and in grey. No two arms
+# share a marker.
+_COLOURS = {
+    "plain": "#0077bb",
+    "bn": "#cc3311",
+    "skip": "#009e73",
+    "bn-skip": "#882255",
+    "groupnorm": "#e69f00",
+    "layernorm": "#b07aa1",
+    "standardized": "#33506b",
+    "softplus": "#7f7f00",
+    "rescaled": "#8a8a8a",
+}
 _FOREIGN = ("#aa3377", "#ee7733", "#6a5acd", "#8c6d1f", "#3f8fa3", "#66656e")
-_MARKERS = {"plain": "o", "bn": "s", "skip": "^"}
+_MARKERS = {
+    "plain": "o",
+    "bn": "s",
+    "skip": "^",
+    "bn-skip": "<",
+    "groupnorm": ">",
+    "layernorm": "*",
+    "standardized": "d",
+    "softplus": "8",
+    "rescaled": ".",
+}
 _FOREIGN_MARKERS = ("D", "v", "P", "X", "p", "h")
 
 _RC = {

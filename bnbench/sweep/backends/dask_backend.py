@@ -30,6 +30,7 @@ from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
+from bnbench.sweep.same_code import code_here, refusal
 from bnbench.wording import counted
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Dask(Backend):
         """Return what the workers that are there now offer: each machine's slots, as far as its workers have threads.
 
         Raises:
-            RequestError: there is no worker, or none could use what was asked for; the message of one of them.
+            RequestError: there is no worker, one computes with other code than this process, or none could use what
+                was asked for; the message of one of them.
         """
         if self._connection is None:
             return super().slots(request)
@@ -109,6 +111,9 @@ class Dask(Backend):
             raise RequestError(
                 f"--scheduler {self.scheduler} has no worker yet, and a plan needs to know their devices."
             )
+        for address, there in self._connection.run(code_here, on_error="return").items():
+            if said := refusal(there, code_here(), f"--scheduler {self.scheduler}: the worker {address}"):
+                raise RequestError(said)
         answers = self._connection.run(slots_here, request, on_error="return")
         threads = self._connection.nthreads()
         machines: dict[str | None, list[str]] = defaultdict(list)

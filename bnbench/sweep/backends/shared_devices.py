@@ -12,10 +12,10 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
+from bnbench.sweep.backends.shared_process import exchange
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
-from bnbench.sweep.side_by_side_fits import exchange
 
 Groups = list[tuple[Slot, ...]]
 

@@ -20,14 +20,14 @@ from bnbench.results import layout
 from bnbench.results.chunks import keep_chunk, keep_fits_per_device, read_chunk, read_fits_per_device
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
-from bnbench.sweep import side_by_side_fits
+from bnbench.sweep.backends import shared_process
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.backends.shared_devices import compute_on_groups, groups_of, may_share
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.how_many import choose_fits_per_device
+from bnbench.sweep.fits_per_device import choose_fits_per_device
 from bnbench.sweep.interrupts import RunnerStop, WorkerStop
 from bnbench.sweep.plan import load_inputs, plan_sweep
 from bnbench.sweep.runner import Runner
@@ -66,8 +66,8 @@ def test_what_concerns_a_whole_process_is_kept_apart() -> None:
 def exchanged(keys: list[FitKey], job: Job) -> list[Outcome]:
     """Compute fits in threads of this process, all of them at once."""
     for key in keys:
-        assert side_by_side_fits.exchange(key, job, waits=False) is None
-    return [outcome for _ in keys if (outcome := side_by_side_fits.exchange(None, job, waits=True))]
+        assert shared_process.exchange(key, job, waits=False) is None
+    return [outcome for _ in keys if (outcome := shared_process.exchange(None, job, waits=True))]
 
 
 def shared_by_processes(keys: list[FitKey], job: Job) -> list[Outcome]:
@@ -77,7 +77,7 @@ def shared_by_processes(keys: list[FitKey], job: Job) -> list[Outcome]:
 
 @pytest.fixture
 def leaves_this_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(side_by_side_fits, "prepare_process", lambda *how: None)
+    monkeypatch.setattr(shared_process, "prepare_process", lambda *how: None)
     for module in ("confinement", "course"):  # its threads are those of a worker, whose arms are built in
         monkeypatch.setattr(f"bnbench.sweep.{module}.is_worker_process", lambda: True)
 
@@ -123,15 +123,15 @@ def test_a_process_that_is_terminated_writes_every_fits_checkpoint_and_ends(
     open_folder(tmp_path, LONG)
     job, keys = replace(job_in(tmp_path), protocol=LONG), KEYS[::2]
     for key in keys:
-        side_by_side_fits.exchange(key, job, waits=False)
+        shared_process.exchange(key, job, waits=False)
     while not all(map(step_of, keys, repeat(tmp_path))):
         time.sleep(0.02)
     os.kill(os.getpid(), signal.SIGTERM)
-    outcome = side_by_side_fits.exchange(None, job, waits=True)
+    outcome = shared_process.exchange(None, job, waits=True)
     assert ended == [143]
     assert outcome is not None
     assert outcome.state == "stopped"
-    side_by_side_fits.exchange(None, job, waits=True)  # what the other one has said
+    shared_process.exchange(None, job, waits=True)  # what the other one has said
     assert all(layout.checkpoint_path(tmp_path, key).exists() for key in keys)
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -190,17 +190,17 @@ def test_a_process_begins_fits_until_its_slots_are_taken(tmp_path: Path, monkeyp
             raise ZeroDivisionError
         return Outcome(key, "done")
 
-    monkeypatch.setattr(side_by_side_fits, "compute_fit", computed)
-    monkeypatch.setattr(side_by_side_fits, "prepare_process", lambda *how: None)
+    monkeypatch.setattr(shared_process, "compute_fit", computed)
+    monkeypatch.setattr(shared_process, "prepare_process", lambda *how: None)
     job = job_in(tmp_path)
     for key in KEYS[:2]:
-        assert side_by_side_fits.exchange(key, job, waits=False) is None
+        assert shared_process.exchange(key, job, waits=False) is None
     begun.wait(60)  # both are under way
     may_go.set()
     ended: list[object] = []
     for _ in range(2):
         try:
-            ended.append(side_by_side_fits.exchange(None, job, waits=True))
+            ended.append(shared_process.exchange(None, job, waits=True))
         except ZeroDivisionError:
             ended.append("raised")
     assert "raised" in ended
@@ -213,7 +213,7 @@ def test_more_fits_at_once_have_to_gain_something(
 ) -> None:
     of_count = dict(zip((1, 2, 4, 8), seconds, strict=True))
     monkeypatch.setattr(
-        "bnbench.sweep.how_many.seconds_of_a_step_of_several", lambda arm, count, *rest: of_count[count]
+        "bnbench.sweep.fits_per_device.seconds_of_a_step_of_several", lambda arm, count, *rest: of_count[count]
     )
     execution = Execution(PAIR)
     plan = plan_sweep(tmp_path, TINY, GRID)
@@ -221,7 +221,7 @@ def test_more_fits_at_once_have_to_gain_something(
 
 
 def test_how_many_fits_at_once_is_measured_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bnbench.sweep.how_many._COUNTS", (1, 2))
+    monkeypatch.setattr("bnbench.sweep.fits_per_device._COUNTS", (1, 2))
     monkeypatch.setattr("bnbench.sweep.timed_steps._LONG", 0.0)
     monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
     execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
-import torch
 from joblib.externals.loky import process_executor
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.sweep.devices import prepare_process
+from bnbench.sweep.devices import own_stream, prepare_process
 from bnbench.sweep.execution import Job, Outcome
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.worker import compute_fit, end_if_terminated
@@ -77,14 +75,3 @@ def _compute(key: FitKey, job: Job, stop: WorkerStop) -> None:
         outcome = error
     _under_way.discard(threading.current_thread())
     _ended.put(outcome)
-
-
-@contextmanager
-def own_stream(device: str) -> Iterator[None]:
-    """Within, whatever this thread computes on a GPU goes through a stream of its own; a processor has none."""
-    if device == "cpu":
-        yield
-        return
-    torch.cuda.init()
-    with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
-        yield

@@ -18,7 +18,7 @@ def normalize(maps: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Ten
     return F.batch_norm(maps, None, None, scale, shift, training=True, eps=epsilon)
 
 
-def normalize_side_by_side(
+def normalize_together(
     maps: Tensor, scale: Tensor, shift: Tensor, epsilon: float, *, channels_last: bool = False
 ) -> Tensor:
     """Normalize one network's maps, for ``vmap`` to normalize those of all networks together.
@@ -33,14 +33,14 @@ def normalize_side_by_side(
     """
     if has_torch_function((maps,)):
         given = maps, scale, shift, epsilon
-        result = handle_torch_function(normalize_side_by_side, (maps,), *given, channels_last=channels_last)
+        result = handle_torch_function(normalize_together, (maps,), *given, channels_last=channels_last)
     else:
-        result = _SideBySide.apply(maps, scale, shift, epsilon, channels_last)
+        result = _Together.apply(maps, scale, shift, epsilon, channels_last)
     own: Tensor = result
     return own
 
 
-class _SideBySide(torch.autograd.Function):
+class _Together(torch.autograd.Function):
     """P networks' normalizations of C channels each as one of P · C channels.
 
     PyTorch's own rule for ``vmap`` normalizes, then scales and shifts in passes of their own: at compact's
@@ -76,7 +76,7 @@ class _SideBySide(torch.autograd.Function):
         epsilon: float,
         channels_last: bool,
     ) -> tuple[Tensor, int]:
-        """Maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
+        """Return maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
         networks = info.batch_size
         maps, scale, shift = (
             value.expand(networks, *value.shape) if axis is None else value.movedim(axis, 0)

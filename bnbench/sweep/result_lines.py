@@ -1,0 +1,46 @@
+"""What a sweep came to, in a line or two at its end: the gap between its arms by both readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pandas as pd
+
+from bnbench.results.summary import headline_measures
+from bnbench.results.sweeps import read_sweep
+from bnbench.stats import differences
+from bnbench.sweep.plan import Plan
+from bnbench.wording import counted, signed
+
+_MOST = 1_000  # fits that are read again for it; reading more takes longer than a line is worth
+_READINGS = (
+    ("difference_trained", "contrast (accuracy on black minus accuracy on white pixels)"),
+    ("right_trained", "pixels on the right side of the objective's cut"),
+)
+
+
+def result_lines(plan: Plan) -> Iterator[str]:
+    """Say what all fits of a folder say so far, over trained pixels: a line for each two arms that share a mask.
+
+    Nothing is said where no two arms do, or where there are too many fits to read them again.
+    """
+    if len(plan.grid.fits()) > _MOST:
+        return
+    sweep = read_sweep(plan.folder)
+    if sweep.summaries.empty:
+        return
+    fits = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)
+    for first, second in combinations(plan.grid.arms, 2):
+        gaps = [gap for column, name in _READINGS if (gap := _gap(fits, first, second, column, name))]
+        if gaps:
+            pairs = len(differences.paired(fits, first, second, _READINGS[0][0]))
+            yield f"{first} − {second}, mean over {counted(pairs, 'pair')} of fits: {'; '.join(gaps)}"
+
+
+def _gap(fits: pd.DataFrame, first: str, second: str, column: str, name: str) -> str:
+    """Write the mean gap of a reading; empty where no pair has it."""
+    if column not in fits:
+        return ""
+    pairs = differences.paired(fits, first, second, column).dropna(subset="gap")
+    return f"{name} {signed(differences.mean_over_p(pairs, 'gap'))}" if len(pairs) else ""
