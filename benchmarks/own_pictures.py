@@ -106,12 +106,12 @@ def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> dict[str, float]:
     found = measured_landscape(plane, data.measured, policy, data, protocol)
     split, threshold = protocol.measurement.split, protocol.training.threshold
     rows = pd.DataFrame(summary_rows(found, mask, trained, policy=policy, split=split, threshold=threshold))
-    rows = rows.set_index("pixels")
+    read = rows.set_index("pixels").to_dict("index")
     return {
-        "black": float(rows.loc["all", "black"]),
-        "white": float(rows.loc["all", "white"]),
-        "J": float(rows.loc["trained", "objective"]),
-        "right": float(rows.loc["trained", "right"]),
+        "black": float(read["all"]["black"]),
+        "white": float(read["all"]["white"]),
+        "J": float(read["trained"]["objective"]),
+        "right": float(read["trained"]["right"]),
         "seconds": seconds,
     }
 

@@ -103,7 +103,12 @@ class MeasuredNetwork:
         Raises:
             OSError: it cannot be written.
         """
-        which = {"protocol": self.protocol.id, "arm": self.key.arm, "seed": self.key.seed, "identity": self.identity}
+        which: dict[str, Any] = {
+            "protocol": self.protocol.id,
+            "arm": self.key.arm,
+            "seed": self.key.seed,
+            "identity": self.identity,
+        }
         named = table.assign(**which, settings=json.dumps(asdict(self.settings)), **provenance)
         buffer = io.BytesIO()
         named[[*COLUMNS, "settings", *provenance]].to_parquet(buffer, index=False, compression="zstd")

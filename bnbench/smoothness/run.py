@@ -21,10 +21,10 @@ from bnbench.results.claims import claim
 from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
 from bnbench.smoothness.measures import measure, measured_minibatches
 from bnbench.smoothness.ordinary_training import initial_network, measured_steps, trained_weights
+from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.provenance import read_provenance
-from bnbench.sweep.side_by_side import each_in_processes
 
 P = 0.5  # keys initial weights and the order of images: networks start where the fits at this p have their origin
 

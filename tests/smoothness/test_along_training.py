@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bnbench.cli.group import main
+from bnbench.cli import main
 from bnbench.inputs.data import load_data
 from bnbench.mpo.plane import flatten
 from bnbench.protocol.protocol import FitKey

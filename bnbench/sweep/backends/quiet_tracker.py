@@ -1,0 +1,19 @@
+"""joblib's tracker of what its processes share: it clears away what a killed one has left, and need not say so."""
+
+from __future__ import annotations
+
+import os
+
+from joblib.externals.loky.backend import resource_tracker
+
+
+def start_quiet_tracker() -> None:
+    """Start the tracker, unless it runs, so that it prints no warning after the program was ended at once."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
