@@ -33,7 +33,7 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
             f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
         )
     if not layout.is_there(folder / "protocol.json"):
-        if any((folder / "landscapes").glob("*.parquet")):  # planes and checkpoints of both would share their names
+        if (folder / "landscapes").is_dir():  # bend's from its first step; planes of both would share their names
             raise StoreError(f"--out {folder} holds what bnbench bend has left; give another folder.")
         stored = _protocol_of_fits(folder)
     else:
