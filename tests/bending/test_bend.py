@@ -180,7 +180,9 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tm
     asked = request(tmp_path, arms=("plain", "bn"))
     with pytest.raises(Interrupted):
         bent_to(asked, _Stops(3))
-    assert not (tmp_path / "landscapes").exists()
+    assert not [*(tmp_path / "landscapes").iterdir()]
+    with pytest.raises(RequestError, match=re.escape(str(tmp_path))):  # run leaves what is begun alone, too
+        check_folder(tmp_path, asked.protocol)
     assert layout.checkpoint_path(tmp_path, asked.key("plain")).exists()
     listener = _Stops(0)
     bent_to(asked, listener)
