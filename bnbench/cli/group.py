@@ -22,6 +22,7 @@ from bnbench.cli.run import run
 from bnbench.cli.smoothness import smoothness
 from bnbench.cli.status import status
 from bnbench.cli.streams import drop_output, prepare_streams
+from bnbench.cli.verify import verify
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import STOPPING, Interrupted, end_program_by
 
@@ -36,7 +37,7 @@ def cli() -> None:
     """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
 
 
-for command in (bend, run, status, evaluate, smoothness, report, check):
+for command in (bend, run, status, evaluate, smoothness, report, check, verify):
     cli.add_command(command)
 
 

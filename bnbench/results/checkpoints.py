@@ -69,7 +69,20 @@ def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | No
     Raises:
         StoreError: the file is damaged; the message names it.
     """
-    path = layout.checkpoint_path(folder, key)
+    try:
+        found, _ = read_checkpoint(layout.checkpoint_path(folder, key))
+    except FileNotFoundError:
+        return None
+    return found if found and found.identity == identity else None
+
+
+def read_checkpoint(path: Path) -> tuple[Checkpoint | None, bool]:
+    """Return what a checkpoint holds, None if it is of another format, and whether it carries a digest.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        StoreError: the file is damaged; the message names it.
+    """
     try:
         bare, is_sealed = _unsealed(read_file(path, math.inf))
         content = io.BytesIO(bare)
@@ -82,12 +95,12 @@ def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | No
         if number in (_BARE, FORMAT) and is_sealed != (number == FORMAT):
             raise ValueError(f"its format is {number}, but its digest is {'there' if is_sealed else 'missing'}")
     except FileNotFoundError:
-        return None
+        raise
     except Exception as error:  # an unpickler that reads damaged bytes may raise anything
         raise store.StoreError(
             f"{path} is not a whole checkpoint ({reason_of(error)}); the fit starts from its first step."
         ) from error
-    return found if number in (_BARE, FORMAT) and found.identity == identity else None
+    return found if number in (_BARE, FORMAT) else None, is_sealed
 
 
 def _unsealed(content: bytes) -> tuple[bytes, bool]:

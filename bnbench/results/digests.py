@@ -74,6 +74,17 @@ def read_sums(folder: Path) -> dict[str, str]:
     return _sums(path, now.st_ino, now.st_size, now.st_mtime_ns)
 
 
+def is_listed_otherwise(folder: Path, name: str, content: bytes) -> bool:
+    """Return whether a results folder's list names a file, and says that it holds something else.
+
+    Raises:
+        OSError: the list cannot be read.
+        ValueError: a line of it is none.
+    """
+    listed = read_sums(folder).get(name)
+    return listed is not None and listed != sum_of(content)
+
+
 @lru_cache(maxsize=64)
 def _sums(path: Path, *_version: int) -> dict[str, str]:
     found: dict[str, str] = {}

@@ -29,6 +29,7 @@ COLUMNS = (
     *ALWAYS_STORED,
     *("device", "threads"),
 )
+_OF_PIXELS = (*IDENTIFYING, "row", "column", "black", "trained", "loss", "accuracy")
 # What --ensembles adds to the row of all pixels: accuracies of k averaged black pixels, of all of them, and the rest.
 ENSEMBLE_COLUMNS = (
     *(f"ensemble_{count}" for count in (1, 2, 5, 10)),
@@ -148,8 +149,16 @@ def read_evaluated_landscapes(out: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: a file is damaged or no evaluation; the message names it.
     """
-    columns = (*IDENTIFYING, "row", "column", "black", "trained", "loss", "accuracy")
-    return _joined(layout.evaluation_paths(Path(out), "landscapes"), columns)
+    return _joined(layout.evaluation_paths(Path(out), "landscapes"), _OF_PIXELS)
+
+
+def read_kind(path: Path, kind: str) -> pd.DataFrame:
+    """Return one file of ``summaries`` or ``landscapes``.
+
+    Raises:
+        StoreError: it is damaged or no evaluation; the message names it.
+    """
+    return _joined([path], COLUMNS if kind == "summaries" else _OF_PIXELS)
 
 
 def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:

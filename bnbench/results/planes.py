@@ -50,6 +50,7 @@ class PlaneDetails:
         layers: each parameter's name, shape and place among the n weights.
         scale: the scale s as it was trained.
         source: hash of an own arm's source file; empty for a built-in arm.
+        has_digest: whether the file carries one; those of earlier versions do not.
     """
 
     key: FitKey
@@ -60,6 +61,7 @@ class PlaneDetails:
     layers: tuple[Layer, ...]
     scale: float
     source: str = ""
+    has_digest: bool = False
 
 
 def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol: Protocol, data: DataSet) -> Path:
@@ -237,6 +239,7 @@ def _details(stored: dict[str, Any]) -> PlaneDetails:
         layers=tuple(layers),
         scale=float(stored["scale"]),
         source=str(stored["source"]),
+        has_digest=stored["format"] > 1,
     )
 
 

@@ -68,6 +68,11 @@ def check_size(file: pq.ParquetFile, size_of_file: int, most_rows: int = MOST_RO
         raise ValueError(f"its table needs {size:,} bytes")
 
 
+def has_digest(content: bytes) -> bool:
+    """Return whether a parquet file carries a digest of its own."""
+    return DIGEST in metadata_of(opened(content))
+
+
 def write_table(table: pd.DataFrame) -> bytes:
     """Return a table with its ``attrs`` and a digest of both as a parquet file."""
     packable = pa.Table.from_pandas(table, preserve_index=False)
