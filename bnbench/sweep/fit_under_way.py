@@ -12,6 +12,7 @@ import pandas as pd
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
+from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
@@ -63,6 +64,7 @@ class FitUnderWay:
         prepare_process(execution.threads, protocol.training.precision)
         forget_peak_memory(slot.device)
         self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, job.folder
+        self.note = ""
         self.mask, self.trained = draw_masks(key, protocol)
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
@@ -70,8 +72,11 @@ class FitUnderWay:
         self.plane = make_plane(key, protocol, self.data, slot.device)
         use_module_path(key.arm)
         self.fit = make_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
+        if self.fit.engine.trial and job.without_triton.exists():
+            self.fit.engine.trial.without(OF_TRITON)
+            self.note = "computed without Triton: a GPU was lost to one of its kernels, or beside one"
         self.identity = job.identity(key)
-        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
+        self.earlier_seconds, self.parts = 0.0, 1
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self.course = Course(execution.measure_at, protocol.training.steps)
         self._resume()

@@ -63,7 +63,7 @@ def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: R
         key = left.popleft() if begins else None
         under_way[index] += begins
         if under_way[index]:
-            own = replace(job, execution=replace(job.execution, slots=groups[index]))
+            own = replace(job, execution=replace(job.execution, slots=groups[index]), shares_process=True)
             waits = not begins or under_way[index] == len(groups[index]) or not left
             with without_interrupts():  # workers start with Ctrl-C blocked: it is this process's business
                 calls[pools[index].submit(exchange, key, own, waits=waits)] = index
