@@ -65,6 +65,8 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
 def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     """Return the median wall time of an arm's finished fits under the same conditions, if there are any.
 
+    Fits that shared their GPU with more or fewer others than now tell nothing of it.
+
     Those of the grid count; where there is none, those beside it, such as another shard's. What was measured at their
     end tells what a landscape on the way costs at most.
     """
@@ -77,6 +79,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
             if provenance["device_name"] == _name(device)
+            if provenance.get("fits_at_once", 1) == _fits_on_device(execution)
         ]
         if times:
             return statistics.median(times)
