@@ -12,6 +12,7 @@ import pandas as pd
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
+from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
@@ -59,6 +60,7 @@ class FitUnderWay:
         prepare_process(execution.threads, protocol.training.precision)
         forget_peak_memory(slot.device)
         self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, job.folder
+        self.note = ""
         self.mask, self.trained = draw_masks(key, protocol)
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
@@ -66,8 +68,11 @@ class FitUnderWay:
         self.plane = make_plane(key, protocol, self.data, slot.device)
         use_module_path(key.arm)
         self.fit = make_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
+        if self.fit.engine.trial and job.without_triton.exists():
+            self.fit.engine.trial.without(OF_TRITON)
+            self.note = "computed without Triton: a GPU was lost to one of its kernels, or beside one"
         self.identity = job.identity(key)
-        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
+        self.earlier_seconds, self.parts = 0.0, 1
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self.course = Course(execution.measure_at, protocol.training.steps)
         self._resume()
@@ -93,6 +98,8 @@ class FitUnderWay:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
         for note in self.fit.notes:
             self.add_note(note)
+        if (before_it := self.earlier.get("kernels", "")) not in ("", self._kernels):
+            self.add_note(f"its first {self.first_step:,} steps were computed with kernels {before_it}")
         self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
@@ -195,16 +202,31 @@ class FitUnderWay:
         if moved:
             self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
 
+    @property
+    def _kernels(self) -> str:
+        """Return the name of what a GPU computes networks with; empty before it is known, and for a processor."""
+        return self.fit.engine.strategy.name if self.fit.engine.strategy else ""
+
+    @property
+    def _fits_at_once(self) -> int:
+        """Return how many fits share this one's GPU, or its process; 0 of a processor's, which have cores alone."""
+        is_shared = self.slot.device != "cpu" or self.job.shares_process
+        return sum(slot.device == self.slot.device for slot in self.job.execution.slots) if is_shared else 0
+
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         mine = read_provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
+        memory = max(mine.pop("peak_memory_mib"), self.earlier.get("peak_memory_mib", 0.0))
+        is_own = not self.job.shares_process or self._fits_at_once == 1  # else it is that of all fits of the process
         return {
             **mine,
+            **({"peak_memory_mib": memory} if is_own else {}),
+            **({"fits_at_once": self._fits_at_once} if self._fits_at_once else {}),
+            **({"kernels": self._kernels} if self._kernels else {}),
             "images": self.data.digest,
             "begun": self.earlier.get("begun", started),
             "started": started,
-            "peak_memory_mib": max(mine["peak_memory_mib"], self.earlier.get("peak_memory_mib", 0.0)),
             "note": self.note,
         }
 

@@ -6,11 +6,13 @@ import os
 import platform
 import time
 import traceback
+from contextlib import suppress
 
 import torch
 
 from bnbench.arms.foreign_errors import error_text, is_from_outside
 from bnbench.inputs.masks import OneColourError
+from bnbench.mpo.cuda_graph import RECORDING, is_lost
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
@@ -22,13 +24,14 @@ from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, l
 from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.fit_under_way import FitUnderWay
-from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
+from bnbench.sweep.interrupts import WorkerStop, is_worker_process, may_be_ended, worker_signals
 from bnbench.sweep.provenance import host_hash, now
 from bnbench.sweep.same_code import code_here, refusal
 from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
 _TERMINATED = 143
+_LOST = 70
 _GRACE = 1.0  # seconds
 TRIES = 3  # workers that may die over a fit
 
@@ -60,6 +63,17 @@ def end_if_terminated(stop: WorkerStop) -> None:
     """End this process if SIGTERM was sent to it and not to its runner; checkpoints are written."""
     if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
         os._exit(_TERMINATED)
+
+
+def end_if_lost(job: Job, slot: Slot) -> None:
+    """End this process if its GPU answers no more: every later fit in it would fail, and in another one goes on.
+
+    Kernels of Triton's are left out from then on; what a processor, or the runner's own process, computes is recorded.
+    """
+    if may_be_ended() and is_lost(torch.device(slot.device)):
+        with suppress(OSError):
+            job.without_triton.touch()
+        os._exit(_LOST)
 
 
 def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
@@ -158,6 +172,7 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
         except BaseException as error:  # a user's arm may raise anything, and this process goes on
             if is_from_outside(error):
                 raise
+            end_if_lost(job, slot)
             seconds, details = time.perf_counter() - start, traceback.format_exc()
             kind = "out of memory" if _is_out_of_memory(error) else "error"
             details = details if kind == "error" else ""
@@ -171,12 +186,27 @@ def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement
     try:
         return FitUnderWay(key, job, slot, chunk).run(stop, confinement)
     except Exception as error:
-        if not _is_out_of_memory(error) or chunk == 1:
+        if not _is_out_of_memory(error) or (chunk == 1 and not job.shares_process):
             raise
-    free_cached_memory(slot.device)
-    again = FitUnderWay(key, job, slot, chunk // 2)
-    again.add_note(f"out of memory with {chunk} pixels at once, computed with {chunk // 2}")
-    return again.run(stop, confinement)
+    if job.shares_process:  # while a neighbour records, torch gives no cached memory back
+        try:
+            return _again(key, job, slot, chunk, "out of memory beside other fits, computed again").run(
+                stop, confinement
+            )
+        except Exception as error:
+            if not _is_out_of_memory(error) or chunk == 1:
+                raise
+    note = f"out of memory with {chunk} pixels at once, computed with {chunk // 2}"
+    return _again(key, job, slot, chunk // 2, note).run(stop, confinement)
+
+
+def _again(key: FitKey, job: Job, slot: Slot, chunk: int, note: str) -> FitUnderWay:
+    """Begin a fit again, from its checkpoint, once memory has been handed back and nobody records."""
+    with RECORDING:
+        free_cached_memory(slot.device)
+    under_way = FitUnderWay(key, job, slot, chunk)
+    under_way.add_note(note)
+    return under_way
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
