@@ -221,7 +221,7 @@ def _mask(name: str, picture: Image.Image, level: float | None, *, invert: bool)
         mask = picture_to_mask(grey / 255, otsu_level(grey) if level is None else level)
     except OneColourError as error:
         raise PictureError(
-            f"{name} has one colour at the threshold {level:g}: its greys run from {grey.min() / 255:.2f} to "
+            f"{name} has one colour at the grey level {level:g}: its greys run from {grey.min() / 255:.2f} to "
             f"{grey.max() / 255:.2f}; give one between them, or auto."
         ) from error
     return ~mask if invert else mask

@@ -120,7 +120,7 @@ def test_a_call_that_was_stopped_goes_on(
         ({"picture": 3}, "picture 3"),
         ({"text": 3}, "text 3"),
         ({"text": "漢"}, "text"),
-        ({"text": "B", "threshold": 2}, "threshold 2"),
+        ({"text": "B", "grey_level": 2}, "grey_level 2"),
         ({"text": "B", "size": 2}, "size 2"),
         ({"text": "B", "steps": 0}, "steps 0"),
         ({"text": "B", "seed": 0}, "seed 0"),
