@@ -104,7 +104,8 @@ class MeasuredNetwork:
             OSError: it cannot be written.
         """
         which = {"protocol": self.protocol.id, "arm": self.key.arm, "seed": self.key.seed, "identity": self.identity}
-        named = table.assign(**which, settings=json.dumps(asdict(self.settings)), **provenance)
+        more: dict[str, Any] = {**which, "settings": json.dumps(asdict(self.settings)), **provenance}
+        named = table.assign(**more)
         buffer = io.BytesIO()
         named[[*COLUMNS, "settings", *provenance]].to_parquet(buffer, index=False, compression="zstd")
         path = layout.smoothness_path(out, self.key)
