@@ -11,7 +11,7 @@ import pandas as pd
 from bnbench.protocol.profiles import title
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, compared_arms
-from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce, speed
+from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce, smoothness, speed
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.gallery import gallery
 from bnbench.report.chapters.headline import Answer
@@ -97,12 +97,13 @@ class Section:
         return {table.name for table in self.all_tables}
 
 
-def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | None) -> Section:
+def section(sweep: Sweep, evaluated: pd.DataFrame, networks: pd.DataFrame, wanted: tuple[float, int] | None) -> Section:
     """Say all that a sweep allows to say.
 
     Args:
         sweep: what was read; it may hold no fit.
         evaluated: planes measured again, of any sweep.
+        networks: ordinary networks measured along training, of this sweep's folders.
         wanted: the (p, seed) of figure 3, if the sweep has it; else p nearest one half.
     """
     protocol, fits, diverged = sweep.protocol, tables.fits_table(sweep), tables.diverged_fits(sweep)
@@ -114,7 +115,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
     first = [strip(sweep.landscapes, split)] if has_fits else []
-    chapters = _chapters(sweep, fits, evaluated, compared, authors) if has_fits else []
+    chapters = _chapters(sweep, fits, evaluated, networks, compared, authors) if has_fits else []
     shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
     long_tables = _long_tables(fits, compared) if has_fits else []
     drawn = [*first, *pictures, *(figure for chapter in chapters for figure in chapter.figures)]
@@ -151,6 +152,7 @@ def _chapters(
     sweep: Sweep,
     fits: pd.DataFrame,
     evaluated: pd.DataFrame,
+    networks: pd.DataFrame,
     compared: ComparedArms | None,
     authors: pd.DataFrame | None,
 ) -> list[Chapter]:
@@ -159,6 +161,7 @@ def _chapters(
         fitted.chapter(sweep, fits, compared),
         speed.chapter(sweep, compared),
         bn_statistics.chapter(sweep, evaluated),
+        smoothness.chapter(networks, fits),
         evidence.chapter(fits, tables.diverged_fits(sweep), authors, compared),
     ]
     return [chapter for chapter in chapters if chapter is not None]
