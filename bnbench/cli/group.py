@@ -19,6 +19,7 @@ from bnbench.cli.help_in_groups import Program, settings
 from bnbench.cli.options import say
 from bnbench.cli.report import report
 from bnbench.cli.run import run
+from bnbench.cli.smoothness import smoothness
 from bnbench.cli.status import status
 from bnbench.cli.streams import drop_output, prepare_streams
 from bnbench.errors import RequestError
@@ -35,7 +36,7 @@ def cli() -> None:
     """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
 
 
-for command in (bend, run, status, evaluate, report, check):
+for command in (bend, run, status, evaluate, smoothness, report, check):
     cli.add_command(command)
 
 

@@ -12,6 +12,7 @@ A results folder belongs to one protocol::
       running/bn_p0.400_seed2.lock, .json, .pt a fit under way: its claim and how far it is (claims.py),
                                                where it goes on when it is cut off (checkpoints.py)
       evaluations/                             planes measured again (evaluations.py)
+      smoothness/plain_seed1.parquet           an ordinary network measured along training (smoothness.py)
       superseded/2026-11-23T10-00-00/…         what --force has replaced
 
 A fit is done when its file exists: files appear whole (temporary file, fsync, rename) or not at all.
@@ -105,6 +106,22 @@ def plane_path(folder: Path, key: FitKey) -> Path:
 def evaluations_folder(results: Path) -> Path:
     """Return where planes below a folder are measured again unless it is said otherwise, whether it exists or not."""
     return results / "evaluations"
+
+
+def smoothness_folder(results: Path) -> Path:
+    """Return where measures of smoothness along training lie in a results folder, whether it exists or not."""
+    return results / "smoothness"
+
+
+def smoothness_path(results: Path, key: FitKey) -> Path:
+    """Return where those of one network lie, whether the file exists or not; its fill probability is no part of it."""
+    arm, _, _ = fit_name(key).rpartition("_p")
+    return smoothness_folder(results) / f"{arm}_seed{key.seed}.parquet"
+
+
+def smoothness_paths(results: Path) -> list[Path]:
+    """Return what stands where such files do, sorted by name."""
+    return _visible(smoothness_folder(results), ".parquet")
 
 
 def evaluation_path(out: Path, protocol: Protocol, key: FitKey, name: str, kind: str = "summaries") -> Path:

@@ -47,6 +47,6 @@ def _reason(held: Sequence[FitKey], others: Sequence[Progress]) -> str:
         named = f"{held[0]}{steps.get(held[0], '')}"
         return f"another process holds {counted(len(held), 'fit')} of those that are left, such as {named}"
     return (
-        "no worker has begun a fit that this folder shows; there may be none, or those that do not share it are at "
-        "work and tell of a fit at its end"
+        "no worker has begun a fit that this folder shows; there may be none, or those that do not share it "
+        "are at work and tell of a fit at its end"
     )
