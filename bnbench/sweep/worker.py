@@ -19,6 +19,7 @@ from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths
 from bnbench.results.failures import Failure, failure_of, write_failure
 from bnbench.results.folder_protocol import check_folder
+from bnbench.results.own_paths import without_own_paths
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.disk import check_opened, disk_outcome
@@ -130,6 +131,7 @@ def record_failure(
         identity = job.identity(key)
         if earlier is not None and earlier.identity == identity:
             tries += earlier.tries
+        message, details = (without_own_paths(text, job.folder) for text in (message, details))
         failure = Failure(key, identity, kind, message, details, tries, slot, host_hash(), now())
         write_failure(job.folder, failure)
     except OSError as error:
