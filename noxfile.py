@@ -182,6 +182,6 @@ def install(session: nox.Session) -> None:
 
 
 def command_path(name: str) -> str:
-    """A command of the shared environment, relative to the project where it lies below it."""
+    """Return a command of the shared environment, relative to the project where it lies below it."""
     path = Path(sys.executable).parent / name
     return os.path.relpath(path) if path.is_relative_to(ROOT) else str(path)

@@ -67,9 +67,9 @@ _HOMES = {
     "run": "bnbench.interactive.run",
 }
 
-# Functions whose refusals are written for the command, each with the options that its own arguments name otherwise.
+# Functions whose refusals are written for the command, and the command's options that their arguments call otherwise.
 _REFUSE_AS_THE_COMMAND: dict[str, dict[str, str]] = {
-    "build_report": {},
+    "build_report": {"format": "formats"},
     "load": {},
     "load_data": {"data_folder": "folder", "profile": "profile"},
     "load_plane": {"arms": "arm"},

@@ -37,7 +37,7 @@ class BnPolicy:
 
     @property
     def reference(self) -> int:
-        """Number of training images that it needs."""
+        """Return the number of training images that it needs."""
         return self.images if KINDS.get(self.kind, False) else 0
 
     @classmethod

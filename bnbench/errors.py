@@ -8,7 +8,7 @@ class RequestError(ValueError):
 
     @property
     def as_command(self) -> str:
-        """The sentence as the command says it, with its options."""
+        """Return the sentence as the command says it, with its options."""
         return str(self.args[0]) if self.args else str(self)
 
 

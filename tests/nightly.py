@@ -112,8 +112,9 @@ PARTS = {
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
             *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
+            "tests/mpo/test_replayed.py",
         ),
-        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
+        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py", "tests/mpo/test_replayed.py"),
     ),
     "pages": Part(
         (

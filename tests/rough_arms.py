@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -171,6 +172,23 @@ def changes_settings() -> None:
     sys.stdout = sys.stderr
 
 
+def sets_the_default_dtype() -> None:
+    torch.set_default_dtype(torch.float64)
+
+
+def leaves_a_thread() -> None:
+    """Whoever computes in this process from now on does so in float64, and with another ReLU."""
+
+    def meddle() -> None:
+        while True:
+            torch.set_default_dtype(torch.float64)
+            torch.nn.functional.relu = torch.nn.functional.gelu  # type: ignore[assignment]  # as above
+            time.sleep(1e-5)
+
+    if not any(thread.name == "meddles" for thread in threading.enumerate()):
+        threading.Thread(target=meddle, name="meddles", daemon=True).start()
+
+
 def prints() -> None:
     print("a line of the arm's own")  # which is what is tested
     os.write(1, b"a line past Python\n")
@@ -192,7 +210,15 @@ def sleeps_and_catches_everything() -> None:
 _ACTS = {name: act for name, (act, _) in ROUGH.items()}
 _ACTS |= {
     act.__name__: act
-    for act in (changes_settings, prints, sleeps, sleeps_and_catches_everything, forks_a_child_that_stays)
+    for act in (
+        changes_settings,
+        prints,
+        sleeps,
+        sleeps_and_catches_everything,
+        forks_a_child_that_stays,
+        sets_the_default_dtype,
+        leaves_a_thread,
+    )
 }
 
 

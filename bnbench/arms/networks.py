@@ -1,4 +1,4 @@
-"""The built-in arms as ordinary modules: plain, bn, skip.
+"""The built-in arms as ordinary modules: those of the paper and its code, and further ones to hold measures to.
 
 Initial weights are Xavier-uniform and biases zero, or both are torch's own. Batch normalization is
 :class:`bnbench.mpo.batch_norm.BatchNorm`.
@@ -6,17 +6,22 @@ Initial weights are Xavier-uniform and biases zero, or both are torch's own. Bat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnbench.arms.normalized_layers import GroupNorm, StandardizedConvolution
 from bnbench.mpo.batch_norm import BatchNorm
 from bnbench.protocol.protocol import NORMALIZED, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
+SHARPNESS = 2.0  # β of softplus(x) = log(1 + exp(βx)) / β, whose derivative rises from 0 to 1 within some 4/β
+FACTOR = 4.0  # of the rescaled arm: a power of two, so that its function is plain's to the last bit
 
 
 class ConvolutionalNetwork(nn.Module):
@@ -26,17 +31,27 @@ class ConvolutionalNetwork(nn.Module):
         image_shape: channels, rows and columns of an image.
         classes: number of classes.
         network: widths, strides, pooling, hidden units, initial weights.
-        arm: ``plain``; ``bn``, batch normalization after each convolution, before the ReLU; or
-            ``skip``, x + relu(conv(x)) wherever both have one shape.
+        arm: ``plain``; ``bn``, batch normalization after each convolution, before the ReLU; ``skip``, x + relu(conv(x))
+            wherever both have one shape; ``bn-skip``, both; ``groupnorm`` and ``layernorm``, normalized where ``bn``
+            is, each image by itself; ``standardized``, whose convolutions have standardized filters; ``softplus``,
+            which has softplus in place of every ReLU; or ``rescaled``, plain's function at other weights, see
+            :func:`rescale`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol, arm: str) -> None:
         super().__init__()
         channels, rows, columns = image_shape
-        self.skip = arm == "skip"
+        self.skip = arm in ("skip", "bn-skip")
+        self.activation: Callable[[Tensor], Tensor] = F.relu
+        if arm == "softplus":
+            self.activation = partial(F.softplus, beta=SHARPNESS)
         self.convolutions = nn.ModuleList()
         for width, stride in zip(network.widths, network.strides, strict=True):
-            self.convolutions.append(nn.Conv2d(channels, width, 3, stride=stride, padding=1))
+            if arm == "standardized":
+                deviation = _deviation(channels, width, network)
+                self.convolutions.append(StandardizedConvolution(channels, width, stride, deviation))
+            else:
+                self.convolutions.append(nn.Conv2d(channels, width, 3, stride=stride, padding=1))
             channels, rows, columns = width, -(-rows // stride), -(-columns // stride)
         # Adaptive pooling to the size that a map already has costs time and changes nothing.
         pools = network.map_size and (rows, columns) != (network.map_size, network.map_size)
@@ -49,19 +64,53 @@ class ConvolutionalNetwork(nn.Module):
                 nn.init.xavier_uniform_(layer.weight, network.gain)
                 nn.init.zeros_(layer.bias)
         # BN comes last: what both arms have draws the same random numbers.
-        self.norms = nn.ModuleList(
-            BatchNorm(width, network.bn_scale) if arm in NORMALIZED else nn.Identity() for width in network.widths
-        )
+        self.norms = nn.ModuleList(_norm(arm, width, network.bn_scale) for width in network.widths)
+        if arm == "rescaled":
+            rescale(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits of images: (B, C, H, W) to (B, classes)."""
         maps = images
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            after = F.relu(norm(convolution(maps)))
+            after = self.activation(norm(convolution(maps)))
             maps = maps + after if self.skip and after.shape == maps.shape else after
-        hidden = F.relu(self.hidden(self.pool(maps).flatten(1)))
+        hidden = self.activation(self.hidden(self.pool(maps).flatten(1)))
         logits: Tensor = self.output(hidden)
         return logits
+
+
+def _norm(arm: str, width: int, fresh_scale: str) -> nn.Module:
+    """Make what an arm has between a convolution and its activation."""
+    if arm in NORMALIZED:
+        return BatchNorm(width, fresh_scale)
+    if arm in ("groupnorm", "layernorm"):
+        return GroupNorm(width, fresh_scale, groups=1 if arm == "layernorm" else 0)
+    return nn.Identity()
+
+
+def _deviation(channels: int, width: int, network: NetworkProtocol) -> float:
+    """Return the standard deviation of the weights of a fresh 3×3 convolution."""
+    if network.initial_weights == "xavier":
+        return network.gain * math.sqrt(2 / (9 * (channels + width)))
+    return 1 / math.sqrt(3 * 9 * channels)
+
+
+@torch.no_grad()
+def rescale(network: ConvolutionalNetwork, factor: float = FACTOR) -> None:
+    """Multiply a plain network's first layer by a factor and divide the second by it, and so every two layers.
+
+    ReLU(c x) = c ReLU(x) for c > 0: the function stays as it is, also without the last layer where their number is odd.
+    A bias bears the product of all factors up to its layer's.
+
+    Args:
+        network: changed in place; plain's, whose activation is ReLU and which normalizes nothing.
+        factor: c, above 0; a power of two changes no bit of the function.
+    """
+    layers = [*network.convolutions, network.hidden, network.output]
+    for first, second in zip(layers[::2], layers[1::2], strict=False):
+        for parameter in first.parameters():
+            parameter *= factor
+        second.weight /= factor  # its bias bears both factors
 
 
 def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:

@@ -142,7 +142,7 @@ def _bytes(tensor: Tensor) -> Any:
 
 
 def _globals(module: nn.Module) -> dict[str, Any]:
-    """Globals and closures that the methods of a module's own classes name, torch's classes left out."""
+    """Return globals and closures that the methods of a module's own classes name, torch's classes left out."""
     found: dict[str, Any] = {}
     seen: set[int] = set()
     classes = {base for layer in module.modules() for base in type(layer).__mro__}

@@ -144,7 +144,7 @@ class Trial:
         self._refuse_if(not is_same, "gives other outputs under torch.func.vmap than for one network alone.")
 
     def of_a_step(self) -> None:
-        """Forward, backward and the forward pass that finds clamped pixels, as a fit runs them.
+        """Run forward, backward and the forward pass that finds clamped pixels, as a fit runs them.
 
         Each network has a minibatch of its own, then all share one, then one network comes after the other.
         """
@@ -203,7 +203,7 @@ class Trial:
         return [weight[number] for weight in self.many]
 
     def _alone(self, module: nn.Module, number: int | list[Tensor], images: Tensor | None = None) -> Tensor:
-        """Logits of one network with the weights of one point, (B, classes)."""
+        """Return the logits of one network with the weights of one point, (B, classes)."""
         weights = self._weights(number) if isinstance(number, int) else number
         seen = self.images if images is None else images
         with torch.no_grad():

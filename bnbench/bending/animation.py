@@ -99,12 +99,12 @@ def _write(writer: AbstractMovieWriter, path: Path, mask: Mask, bents: Sequence[
 
 
 def _even(inches: float) -> float:
-    """The next size with an even number of pixels."""
+    """Return the next size with an even number of pixels."""
     return 2 * math.ceil(inches * _RESOLUTION / 2) / _RESOLUTION
 
 
 def _ffmpeg() -> str | None:
-    """The program that writes MP4: on the path, or the one that imageio-ffmpeg brings along."""
+    """Return the program that writes MP4: on the path, or the one that imageio-ffmpeg brings along."""
     if found := shutil.which("ffmpeg"):
         return found
     try:

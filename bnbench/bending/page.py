@@ -61,7 +61,7 @@ def _row(bent: Bent) -> list[str]:
 
 
 def _data(request: BendRequest, bents: Sequence[Bent], split: str) -> dict[str, Any]:
-    """What the page's script draws: the mask, each arm's values in reading order, and the scales."""
+    """Return what the page's script draws: the mask, each arm's values in reading order, and the scales."""
     shown = quantities(split)
     scales = {quantity: scale_of(quantity, bents, request.protocol.training.threshold) for quantity in shown}
     return {
@@ -87,5 +87,5 @@ def _data(request: BendRequest, bents: Sequence[Bent], split: str) -> dict[str, 
 
 
 def _values(bent: Bent, name: str) -> list[float | None]:
-    """One column, of few digits; what is not finite is null, which JSON can say."""
+    """Return one column, of few digits; what is not finite is null, which JSON can say."""
     return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in bent.landscape[name]]

@@ -134,13 +134,13 @@ def show_mask(axes: Axes, mask: Mask) -> Axes:
 
 
 def _axes(drawing: Drawing, left: float, width: float, height: float) -> Axes:
-    """Axes for one picture, in inches from the left."""
+    """Return axes for one picture, in inches from the left."""
     total, tall = drawing.get_size_inches()
     return drawing.add_axes((left / total, _BAR / tall, width / total, height / tall))
 
 
 def _bar(drawing: Drawing, left: float, width: float, scale: Scale, threshold: float | None) -> None:
-    """A colour bar below a group of pictures; a mark shows the threshold."""
+    """Draw a colour bar below a group of pictures; a mark shows the threshold."""
     total, tall = drawing.get_size_inches()
     within = min(width, 1.8)  # a bar as long as six pictures says no more
     place = ((left + (width - within) / 2) / total, (_BAR - 0.13) / tall, within / total, 0.07 / tall)
@@ -159,7 +159,7 @@ def _bar(drawing: Drawing, left: float, width: float, scale: Scale, threshold: f
 
 
 def _ticks(scale: Scale, threshold: float) -> list[float]:
-    """Where a loss's bar has numbers: at the threshold, and elsewhere wherever another one has room."""
+    """Return where a loss's bar has numbers: at the threshold, and elsewhere wherever another one has room."""
     low, high = float(scale.norm.vmin or 0), float(scale.norm.vmax or 1)
     apart, ticks = math.log(high / low) / 6, [threshold]
     for tick in _TICKS:

@@ -1,4 +1,4 @@
-"""Exact checks of the settings that no set of fits has: the other value of each knob, and all built-in arms."""
+"""Exact checks of the settings that no set of fits has: the other value of each knob, and the arms of the paper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bnbench.check.baseline import Value
 from bnbench.check.precise import STEPS, digest, first_steps, measured, precise_data, precise_fit, precise_plane
-from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
+from bnbench.protocol.protocol import OF_THE_PAPER, FitKey, Protocol
 from bnbench.protocol.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
 from bnbench.sweep.start import draw_masks
 
@@ -47,7 +47,7 @@ LATER = replace(
 
 
 def other_quantities() -> dict[str, Value]:
-    """Compute masks, first steps and landscape of one fit of each built-in arm under either protocol, in float64.
+    """Compute masks, first steps and landscape of one fit of each arm of the paper under either protocol, in float64.
 
     Returns:
         Name, such as ``skip, other settings: gradient, step 1``, to value.
@@ -58,7 +58,7 @@ def other_quantities() -> dict[str, Value]:
 def _quantities(protocol: Protocol) -> dict[str, Value]:
     data = precise_data(protocol)
     found: dict[str, Value] = {}
-    for arm in BUILT_IN:
+    for arm in OF_THE_PAPER:
         key = FitKey(arm, 0.5, 1)
         masks = draw_masks(key, protocol)
         plane = precise_plane(key, protocol, data)

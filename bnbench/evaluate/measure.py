@@ -118,7 +118,7 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
 
 
 def _ensemble_values(plane: Plane, mask: Mask, data: DataSet, policy: BnPolicy, protocol: Protocol) -> dict[str, float]:
-    """What :data:`bnbench.results.evaluations.ENSEMBLE_COLUMNS` names; a size beyond the black pixels is no number."""
+    """Return what ENSEMBLE_COLUMNS names; a size beyond the black pixels is no number."""
     found = measure_ensemble(
         plane,
         torch.tensor(mask),

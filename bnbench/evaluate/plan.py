@@ -93,7 +93,7 @@ class EvaluationPlan:
 
     @property
     def to_run(self) -> list[PlaneTask]:
-        """Planes on which something is left to measure."""
+        """Return the planes on which something is left to measure."""
         return [task for task in self.tasks if task.to_do]
 
 

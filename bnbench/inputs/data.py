@@ -47,7 +47,7 @@ class DataSet:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of an image."""
+        """Return the channels, rows and columns of an image."""
         channels, rows, columns = self.train.pixels.shape[1:]
         return channels, rows, columns
 
@@ -154,7 +154,7 @@ def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
 
 
 def _in_colours(pixels: NDArray[np.uint8], data: DataProtocol) -> Tensor:
-    """Pixels in [0, 1], shape (N, C, H, W), grey by ITU-R BT.601 where that is asked for."""
+    """Return the pixels in [0, 1], shape (N, C, H, W), grey by ITU-R BT.601 where that is asked for."""
     images = torch.from_numpy(pixels).float() / 255
     if not data.grey:
         return images

@@ -106,7 +106,7 @@ def _default_folders(dataset: str) -> list[Path]:
 
 
 def _places(dataset: str, folder: Path | None) -> list[Path]:
-    """Folders in which the files may lie: those that bear the data set's name before the one that was given."""
+    """Return where the files may lie: folders that bear the data set's name before the one that was given."""
     own = FORMATS[DATASETS[dataset].format].folder
     names = {_plain_name(name) for name in (dataset, own) if name}
     places: list[Path] = []
@@ -199,7 +199,8 @@ def _fetch(dataset: str, folder: Path) -> None:
                 elif not target.exists():
                     path.replace(target)
     except (RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())  # torchvision tells of each address on a line of its own
         raise DataError(
-            f"--dataset {dataset} is not on this machine and could not be fetched into {folder} ({error}); "
+            f"--dataset {dataset} is not on this machine and could not be fetched into {folder} ({reason}); "
             "try again, or give --data-folder with its files."
         ) from error

@@ -65,7 +65,7 @@ def _idx_names(prefix: str = "") -> dict[str, tuple[str, ...]]:
 
 
 def _emnist_names() -> dict[str, tuple[str, ...]]:
-    """EMNIST's four files of the split "balanced", which call the test set ``test``."""
+    """Return EMNIST's four files of the split "balanced", which call the test set ``test``."""
     return {
         name: tuple(spelt.replace("-t10k-", "-test-") for spelt in names)
         for name, names in _idx_names("emnist-balanced-").items()

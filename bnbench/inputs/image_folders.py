@@ -19,7 +19,7 @@ from bnbench.wording import counted
 if TYPE_CHECKING:
     from PIL import Image
 
-_LARGEST = 2**32  # bytes of all pixels together
+_LARGEST = 2**29  # bytes of all pixels together; on their way to a network they take some sixteen times as many
 _ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # of these endings, whatever a file's name is
 _GREY = ("1", "L", "LA", "La")  # and the kinds of 16 bits, which begin with I
@@ -64,21 +64,21 @@ def read_image_folders(folder: Path) -> tuple[Arrays, Arrays | None] | None:
 
 
 def _sets(folder: Path) -> list[Path]:
-    """The folder of the training set and, if there is one, of the test set; a class may be called train, too."""
+    """Return the folders of the training and, if there is one, of the test set; a class may be called train, too."""
     if not _folders(folder / "train"):
         return [folder]
     return [folder / "train", *[folder / name for name in _TEST if (folder / name).is_dir()][:1]]
 
 
 def _folders(top: Path) -> list[Path]:
-    """The folders in a folder, in the order of the alphabet; what is hidden is left out, and nothing has none."""
+    """Return the folders in a folder, in alphabetical order, without hidden ones; nothing has none."""
     if not top.is_dir():
         return []
     return sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _files(top: Path) -> dict[str, list[Path]]:
-    """Each class in the order of the alphabet, with the image files below its folder; what is hidden is left out."""
+    """Return each class in alphabetical order, with the image files below its folder, without hidden ones."""
     return {
         folder.name: sorted(
             path
@@ -90,12 +90,12 @@ def _files(top: Path) -> dict[str, list[Path]]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Whether a file, or a folder on the way to it, is hidden, such as the copies of notebooks and file managers."""
+    """Say whether a file, or a folder on the way to it, is hidden, such as the copies of notebooks."""
     return any(part.startswith(".") for part in path.parts)
 
 
 def _read_all(folder: Path, paths: Sequence[Path]) -> Bytes:
-    """All images of one size, shape (N, C, H, W); C is 1 where all of them are grey."""
+    """Return all images of one size, shape (N, C, H, W); C is 1 where all of them are grey."""
     images: list[Bytes] = []
     for path in paths:
         image = _read(path, images[0].shape[:2] if images else None, paths[0], len(paths))
@@ -108,7 +108,7 @@ def _read_all(folder: Path, paths: Sequence[Path]) -> Bytes:
 
 
 def _read(path: Path, size: tuple[int, ...] | None, first: Path, count: int) -> Bytes:
-    """One image, shape (H, W, 1 or 3)."""
+    """Return one image, shape (H, W, 1 or 3)."""
     from PIL import Image
 
     try:
@@ -134,7 +134,7 @@ def _read(path: Path, size: tuple[int, ...] | None, first: Path, count: int) -> 
 
 
 def _bytes(image: Image.Image) -> Bytes:
-    """The pixels of an image of Pillow's, on white paper, shape (H, W, 1 or 3); it holds one, and no fractions."""
+    """Return the pixels of an image of Pillow's, on white paper, bytes of shape (H, W, 1 or 3)."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a JPEG of a phone, with a preview behind it
         raise ValueError(f"it holds {frames:,} pictures")
@@ -149,6 +149,6 @@ def _bytes(image: Image.Image) -> Bytes:
 
 
 def _on_paper(values: NDArray[np.float64]) -> Bytes:
-    """Colours and opacity, 0 to 255, shape (H, W, C + 1), as they look on white paper."""
+    """Return colours with opacity, 0 to 255, shape (H, W, C + 1), as they look on white paper."""
     opacity = values[..., -1:] / 255
     return np.round(values[..., :-1] * opacity + 255 * (1 - opacity)).astype(np.uint8)

@@ -197,7 +197,7 @@ def _range(values: NDArray[Any]) -> str:
 
 
 def _grey(channels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Grey of channels (rows, columns, 2 to 4) by ITU-R BT.601, on white paper."""
+    """Return the grey of channels (rows, columns, 2 to 4) by ITU-R BT.601, on white paper."""
     opacity = channels[..., -1] if channels.shape[2] in (2, 4) else np.ones(channels.shape[:2])
     colours = channels[..., :3] @ LUMINANCE if channels.shape[2] > 2 else channels[..., 0]
     grey: NDArray[np.float64] = colours * opacity + 1 - opacity

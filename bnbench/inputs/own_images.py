@@ -88,7 +88,7 @@ def _check_labels(path: Path, labels: NDArray[np.int64]) -> None:
 
 
 def _split(path: Path, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Arrays, Arrays]:
-    """One image in five of each class for the test set, the first ones in a fixed random order."""
+    """Take one image in five of each class for the test set, the first ones in a fixed random order."""
     order = _order(len(labels), 0)
     is_test = np.zeros(len(labels), bool)
     for label, count in enumerate(np.bincount(labels)):
@@ -105,5 +105,5 @@ def _shuffled(pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, part: int
 
 
 def _order(count: int, part: int) -> NDArray[np.int64]:
-    """Places of so many images in random order; raw words of PCG64, whose stream is fixed by definition, are sorted."""
+    """Return places of so many images in random order: raw words of PCG64, whose stream is fixed, are sorted."""
     return np.argsort(np.random.PCG64(seed_sequence("split", 0, part)).random_raw(count), kind="stable")

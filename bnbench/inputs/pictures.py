@@ -39,8 +39,9 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
 
     The picture is turned as its camera says, scaled down so that its longer side has ``size`` pixels (a smaller one
     stays as it is), and laid on white paper where it is transparent; what is darker than ``level`` is black. Memory is
-    bounded: a JPEG is scaled while it is decoded, however large it is, and of other formats half a gibibyte is decoded
-    (20,000×20,000 grey pixels, or 11,500×11,500 in colours), then scaled band by band.
+    bounded: a JPEG is scaled while it is decoded, however large it is, unless it is progressive, when the decoder keeps
+    two bytes of each colour of all its pixels; of that and of other formats half a gibibyte is decoded (20,000×20,000
+    grey pixels of a PNG, or 11,500×11,500 in colours), then scaled band by band.
 
     Args:
         path: a PNG, JPEG, GIF or WebP in any colours.
@@ -161,16 +162,19 @@ def _check(path: Path, image: Image.Image, size: int) -> None:
     if frames > 1 and image.format != "MPO":  # a JPEG of a phone, with a preview or a map of depth behind it
         raise PictureError(f"{path} is animated ({frames:,} pictures); save one of them, and give that.")
     columns, rows = image.size
+    is_progressive = bool(image.info.get("progressive"))
+    whole = 2 * len(image.getbands()) * columns * rows if is_progressive else 0
     image.draft(None, (4 * size, 4 * size))  # of JPEG alone: by a power of two, and never below what is asked for
-    if (kept := image.size[0] * image.size[1] * _BYTES.get(image.mode, 4)) > _LARGEST:
+    if (kept := max(whole, image.size[0] * image.size[1] * _BYTES.get(image.mode, 4))) > _LARGEST:
+        kind = "progressive, " if is_progressive else ""
         raise PictureError(
-            f"{path} has {columns:,}×{rows:,} pixels, which take {kept / 2**20:,.0f} MiB; of a picture that is "
-            f"no JPEG {_LARGEST >> 20} MiB are read. Scale it down, or save it as a JPEG."
+            f"{path} has {columns:,}×{rows:,} pixels ({kind}{kept / 2**20:,.0f} MiB); {_LARGEST >> 20} MiB are read. "
+            "Scale it down, or save it as a JPEG that is not progressive."
         )
 
 
 def _reduced(image: Image.Image, size: int) -> Image.Image:
-    """A large picture scaled down, band by band, to no less than four times the pixels that are asked for."""
+    """Scale a large picture down, band by band, to no less than four times the pixels that are asked for."""
     columns, rows = image.size
     factor = max(image.size) // (4 * size)
     if columns * rows <= _AT_ONCE or factor < 2:
@@ -188,7 +192,7 @@ def _reduced(image: Image.Image, size: int) -> Image.Image:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """The picture as its camera was held, in 8 bits, with its opacity."""
+    """Return the picture as its camera was held, in 8 bits, with its opacity."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits, or 32 that hold 16
         return Image.fromarray((np.asarray(image).clip(0, 65_535) / 257).round().astype(np.uint8))
@@ -198,7 +202,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image, size: int) -> Image.Image:
-    """The picture with a longer side of ``size`` pixels at most, each the mean of those that it covers."""
+    """Return the picture with a longer side of ``size`` pixels at most, each the mean of those that it covers."""
     scale = min(1.0, size / max(image.size))
     columns, rows = (max(1, round(side * scale)) for side in image.size)
     return image.resize((columns, rows), Image.Resampling.BOX)

@@ -116,7 +116,7 @@ def bend(
         with as_it_was():
             note = partial(_said, names) if progress else str
             bents = interruptible(partial(bend_to, request, images, listener), note)
-    return BendResult(request, images, bents)
+    return BendResult(request, images, bents, listener.note)
 
 
 def _said(names: Names, sentence: str) -> None:

@@ -238,7 +238,7 @@ def pair_of(pair: str | tuple[float, int] | None) -> tuple[float, int] | None:
 
 
 def _several(values: Any) -> list[Any]:
-    """Several values as a list; a single one, or what holds values of another kind, is its only one."""
+    """Return several values as a list; a single one, or what holds values of another kind, is its only one."""
     return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping) else [values]
 
 

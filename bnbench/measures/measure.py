@@ -39,12 +39,12 @@ class Pixels:
 
     @property
     def counted_black(self) -> Truths:
-        """The black pixels that count."""
+        """Return the black pixels that count."""
         return self.black & self.counted
 
     @property
     def counted_white(self) -> Truths:
-        """The white pixels that count."""
+        """Return the white pixels that count."""
         return ~self.black & self.counted
 
 
@@ -117,7 +117,7 @@ class Measure:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Its columns in the table of fits in which arms are compared, with their titles."""
+        """Return the measure's columns in the table of fits in which arms are compared, with their titles."""
         trained = {f"{self.name}_trained": self.trained_title} if self.trained_title else {}
         return {self.name: self.title, **trained}
 

@@ -76,7 +76,7 @@ class _Together(torch.autograd.Function):
         epsilon: float,
         channels_last: bool,
     ) -> tuple[Tensor, int]:
-        """Maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
+        """Return maps (P, B, C, …) as (B, P · C, …), scale and shift (P, C) as (P · C)."""
         networks = info.batch_size
         maps, scale, shift = (
             value.expand(networks, *value.shape) if axis is None else value.movedim(axis, 0)

@@ -49,7 +49,7 @@ def call_with(module: nn.Module, names: Sequence[str], weights: Sequence[Tensor]
 
 @contextmanager
 def ordinary_attention() -> Iterator[None]:
-    """Within, attention is computed by operations that ``vmap`` and autograd know, as in any other layer.
+    """Have attention computed, within, by operations that ``vmap`` and autograd know, as in any other layer.
 
     ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` in eval mode take a fast path that has no derivative,
     and ``scaled_dot_product_attention`` kernels that ``vmap`` can only call once for each network. What was

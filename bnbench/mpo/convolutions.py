@@ -27,7 +27,7 @@ class Kernels(Protocol):
 
     @property
     def relus(self) -> FollowingReLUs | None:
-        """Which convolutions are computed with the ReLU that follows them; None of kernels that leave it to torch."""
+        """Return which convolutions are computed with the ReLU after them; None of kernels that leave it to torch."""
 
     def forward(
         self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, relu: bool
@@ -159,7 +159,7 @@ class Convolutions(TorchFunctionMode):
 
 
 def _viewed(maps: Tensor, *shape: Any, **given: Any) -> Tensor:
-    """A view of maps as a module asks for it; a copy where channels come last and it counts on channels first."""
+    """Return a view of maps as a module asks for it; a copy where channels come last and it needs them first."""
     try:
         return maps.view(*shape, **given)
     except RuntimeError:
@@ -167,7 +167,7 @@ def _viewed(maps: Tensor, *shape: Any, **given: Any) -> Tensor:
 
 
 def _own_statistics(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor, float] | None:
-    """Maps, scale, shift and ε of a batch normalization by its batch alone; None of any other one."""
+    """Return maps, scale, shift and ε of a batch normalization by its batch alone; None of any other one."""
     given = signature(F.batch_norm).bind(*args, **kwargs)
     given.apply_defaults()
     names = ("input", "running_mean", "running_var", "weight", "bias", "training")
@@ -186,7 +186,7 @@ def _fitting(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor | None, Geometry] | None:
-    """What the kernels are given for these arguments of ``F.conv2d``; None where they are not for them."""
+    """Return what the kernels are given for these arguments of ``F.conv2d``; None where they are not for them."""
     given = [input, weight] if bias is None else [input, weight, bias]
     if groups != 1 or input.dim() != 4 or weight.dim() != 4 or input.shape[1] != weight.shape[1]:
         return None
@@ -206,7 +206,7 @@ def _fitting(
 def _geometry(
     kernel: Pair, stride: int | Sequence[int], padding: int | str | Sequence[int], dilation: int | Sequence[int]
 ) -> Geometry | None:
-    """The windows of these arguments; None where torch refuses them, and says so itself."""
+    """Return the windows of these arguments; None where torch refuses them, and says so itself."""
     steps, gaps = _pair(stride), _pair(dilation)
     if not steps or not gaps or min(*kernel, *steps, *gaps) < 1:
         return None
@@ -221,6 +221,6 @@ def _geometry(
 
 
 def _pair(value: int | Sequence[int]) -> Pair | None:
-    """One number for rows and columns, or one for each, as torch takes them."""
+    """Return a number for rows and one for columns, from one for both or from both, as torch takes them."""
     values = (value,) * 2 if isinstance(value, int) else tuple(value) * (2 if len(value) == 1 else 1)
     return (values[0], values[1]) if len(values) == 2 else None

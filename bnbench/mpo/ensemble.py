@@ -38,7 +38,7 @@ class Ensemble:
 
     @property
     def accuracy(self) -> float:
-        """Accuracy of the averaged predictions of all black pixels, in [0, 1]."""
+        """Return the accuracy of the averaged predictions of all black pixels, in [0, 1]."""
         return self.accuracies[max(self.accuracies)]
 
     def __str__(self) -> str:
@@ -106,14 +106,14 @@ def measure_ensemble(
 
 
 def _groups(networks: int, sizes: Sequence[int]) -> dict[int, list[Tensor]]:
-    """Disjoint groups of each size, in a random order that is the same everywhere: raw words of PCG64, sorted."""
+    """Return disjoint groups of each size, in a random order that is the same everywhere: sorted words of PCG64."""
     order = torch.from_numpy(np.argsort(np.random.PCG64(0).random_raw(networks), kind="stable"))
     counts = sorted({count for count in sizes if count <= networks} | {networks})
     return {count: [group for group in order.split(count) if len(group) == count] for count in counts}
 
 
 def _probabilities(plane: Plane, coordinates: Tensor, images: Tensor, count: int) -> Tensor:
-    """Class probabilities of the last ``count`` images at every pixel, shape (P, count, classes)."""
+    """Return class probabilities of the last ``count`` images at every pixel, shape (P, count, classes)."""
     names, frame = [layer.name for layer in plane.layers], plane.frame()
 
     def shares_of(part: Tensor) -> Tensor:

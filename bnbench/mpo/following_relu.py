@@ -46,7 +46,7 @@ class Call:
 
     @property
     def has_relu(self) -> bool:
-        """Whether a ReLU follows the next convolution."""
+        """Say whether a ReLU follows the next convolution."""
         return bool(self.relus and self.relus.numbers and len(self._results) in self.relus.numbers)
 
     def after_relu(self, func: Any, args: Sequence[Any], given: dict[str, Any]) -> Tensor | None:

@@ -131,7 +131,7 @@ class Fused:
     def _constants(
         self, maps: Tensor, result: Tensor, geometry: Geometry, blocks: tuple[int, int, int]
     ) -> dict[str, Any]:
-        """What a kernel is compiled for."""
+        """Return what a kernel is compiled for."""
         _, _, height, width, channels = maps.shape
         names = ("HEIGHT", "WIDTH", "CHANNELS", "RESULT_HEIGHT", "RESULT_WIDTH", "OUTPUTS")
         shapes = dict(zip(names, (height, width, channels, *result.shape[2:]), strict=True))
@@ -154,5 +154,5 @@ def _launch(kernel: Callable[..., object], maps: Tensor, *others: Any, **constan
 
 
 def _block(size: int) -> int:
-    """The side of a block: a power of two that holds the whole, within what pays."""
+    """Return the side of a block: a power of two that holds the whole, within what pays."""
     return max(_SMALLEST, min(_LARGEST, 1 << (size - 1).bit_length()))

@@ -155,12 +155,12 @@ class ObjectiveGradient:
 
     @property
     def refusal(self) -> str:
-        """Why a GPU does not replay its steps; empty where it does, and where there is none."""
+        """Return why a GPU does not replay its steps; empty where it does, and where there is none."""
         return self.replayed.refusal if self.replayed else ""
 
     @property
     def notes(self) -> list[str]:
-        """What a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
+        """Return what a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
         notes = [f"its steps were not replayed as one CUDA graph ({self.refusal})"] if self.refusal else []
         if self.strategy and self.strategy.is_refused:
             notes.append(f"other kernels for its convolutions were refused: {self.strategy}")
@@ -183,14 +183,17 @@ class ObjectiveGradient:
         return losses.mean(1), hits.to(losses.dtype).mean(1)
 
     def _takes_channels_last(self, weights: list[Tensor]) -> bool:
-        """On a CPU a step at the paper's shapes takes 15 % less so; a GPU has not been asked."""
+        """Say whether a network alone is to have its channels last.
+
+        On a CPU a step at the paper's shapes takes 15 % less so; a GPU has not been asked.
+        """
         if self.channels_last is None:
             module, few = self.plane.module, self.data.pixels[:2]
             self.channels_last = not few.is_cuda and takes_channels_last(module, self.names, weights, few)
         return self.channels_last
 
     def _add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
-        """Chain rule through eq. 1, layer by layer: gradient += (1, α, β)ᵀ · own gradients.
+        """Apply the chain rule through eq. 1, layer by layer: gradient += (1, α, β)ᵀ · own gradients.
 
         A layer's P gradients may lie transposed in memory, as a linear layer's do. They are taken as they lie:
         turning the 1 + d sums instead of the P gradients saves 5 % of a step at compact's shapes.
@@ -207,5 +210,5 @@ class ObjectiveGradient:
 
 
 def _minibatches(images: Tensor, pixels: Tensor) -> Tensor:
-    """The minibatches of some of a step's pixels; the one that all share, where they share it."""
+    """Return the minibatches of some of a step's pixels; the one that all share, where they share it."""
     return images[pixels] if images.dim() == 2 else images

@@ -87,7 +87,7 @@ def check_outputs(network: torch.nn.Module, data: Images) -> None:
 
 
 def _unchecked(pixels: Tensor, labels: Tensor) -> Images:
-    """Part of what was checked, or a copy of it."""
+    """Return part of what was checked, or a copy of it, as images that nobody checks again."""
     images = object.__new__(Images)
     object.__setattr__(images, "pixels", pixels)
     object.__setattr__(images, "labels", labels)

@@ -139,7 +139,7 @@ def batches(data: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _sums(plane: Plane, weights: list[Tensor], pixels: Tensor, labels: Tensor) -> Tensor:
-    """Summed loss and number of hits over the last len(labels) images, float64, shape (2, P)."""
+    """Sum up losses and hits over the last len(labels) images, float64, shape (2, P)."""
     names = [layer.name for layer in plane.layers]
     logits = batched_logits(plane.module, names, weights, pixels)[:, -len(labels) :]
     losses, hits = losses_and_hits(logits, labels)

@@ -76,18 +76,20 @@ class Plane(nn.Module):
             from_origin: whether right leads from the origin to φ_right, and up is made orthogonal to it.
 
         Raises:
-            ValueError: no direction is asked for, or the network has no parameters.
+            ValueError: no direction is asked for, the network has no parameters, or all networks have the same weights.
         """
         if directions < 1:
             raise ValueError(f"directions={directions}: give a whole number of at least 1; a plane has 2.")
         seeds = torch.randint(2**62, (1 + directions,), generator=generator).tolist()
         networks = [fresh_network(factory, seed) for seed in seeds]
         vectors = torch.stack([flatten(network) for network in networks])
+        if torch.equal(vectors, vectors[:1].expand_as(vectors)):  # eq. 2 would divide by zero
+            raise ValueError("the factory makes the same weights each time; have them drawn at random.")
         return cls(networks[0], vectors, scale, from_origin=from_origin)
 
     @property
     def module(self) -> nn.Module:
-        """The network whose weights the plane yields."""
+        """Return the network whose weights the plane yields."""
         return self._network[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Plane:
@@ -98,7 +100,7 @@ class Plane(nn.Module):
 
     @property
     def directions(self) -> int:
-        """Number of directions d."""
+        """Return the number of directions d."""
         return len(self.vectors) - 1
 
     def frame(self) -> Tensor:
@@ -149,8 +151,10 @@ def check_directions(plane: Plane, shape: Sequence[int]) -> None:
         shape: number of pixels along each axis of the grid.
 
     Raises:
-        ValueError: the grid has another number of axes than d.
+        ValueError: the grid has another number of axes than d, or an axis without a pixel.
     """
+    if any(size < 1 for size in shape):
+        raise ValueError(f"a grid of shape {tuple(shape)} holds no pixel; give at least 1 along each axis.")
     if plane.directions != len(shape):
         axes = f"{len(shape)} axis" if len(shape) == 1 else f"{len(shape)} axes"
         raise ValueError(

@@ -40,7 +40,7 @@ class Replayed:
         self._replay: Callable[[], object] | None = None
 
     def __call__(self, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The function's values; those of a replay are overwritten by the next one.
+        """Return the function's values; those of a replay are overwritten by the next one.
 
         Args:
             function: the same in every call; all that changes must be among its inputs.

@@ -137,7 +137,7 @@ class Trial:
         return values
 
     def _seconds(self, work: Work, device: torch.device) -> float:
-        """The median time of a step on the device."""
+        """Return the median time of a step on the device."""
         values, replay = work(), None
         if self.record:
             try:

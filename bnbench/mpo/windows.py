@@ -89,7 +89,7 @@ class Windows:
 
 
 def in_window_order(weights: Tensor) -> Tensor:
-    """Weights (P, O, C, rows, columns) as matrices that windows are multiplied by, (P, rows · columns · C, O)."""
+    """Return weights (P, O, C, rows, columns) as what windows are multiplied by, (P, rows · columns · C, O)."""
     return weights.permute(0, 3, 4, 2, 1).flatten(1, 3).contiguous()
 
 
@@ -99,7 +99,7 @@ def turned(weights: Tensor) -> Tensor:
 
 
 def _of_maps(upstream: Tensor, weights: Tensor, size: tuple[int, int], geometry: Geometry) -> Tensor:
-    """The gradient with respect to maps of this size, (P, B, H, W, C).
+    """Return the gradient with respect to maps of this size, (P, B, H, W, C).
 
     With stride 1 it is the product of the windows of the upstream gradient and the weights turned by 180°, so
     that nothing is scattered; otherwise each place of a window is added where the window lay.
@@ -112,19 +112,19 @@ def _of_maps(upstream: Tensor, weights: Tensor, size: tuple[int, int], geometry:
 
 
 def _of_weights(upstream: Tensor, windows: Tensor, weights: Tensor) -> Tensor:
-    """The gradient with respect to the weights, (P, O, C, rows, columns), as the product lies."""
+    """Return the gradient with respect to the weights, (P, O, C, rows, columns), as the product lies."""
     product = torch.bmm(windows.expand(len(upstream), -1, -1).mT, upstream.flatten(1, 3))
     return as_weights(product, weights)
 
 
 def as_weights(matrices: Tensor, weights: Tensor) -> Tensor:
-    """Matrices (P, rows · columns · C, O) in the order of the weights, (P, O, C, rows, columns), without a copy."""
+    """Return matrices (P, rows · columns · C, O) as weights, (P, O, C, rows, columns), without a copy."""
     networks, outputs, channels, rows, columns = weights.shape
     return matrices.view(networks, rows, columns, channels, outputs).permute(0, 4, 3, 1, 2)
 
 
 def _windows(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Each position's window, (P, B · H' · W', rows · columns · C)."""
+    """Return each position's window, (P, B · H' · W', rows · columns · C)."""
     rows, columns = geometry.positions((maps.shape[2], maps.shape[3]))
     padded = _padded(maps, geometry)
     network, image, row, column, channel = padded.stride()
@@ -136,7 +136,7 @@ def _windows(maps: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _padded(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Maps with zeros around them; where there are fewer than none, without their edge."""
+    """Return maps with zeros around them; where there are fewer than none, without their edge."""
     if geometry.before == geometry.after == (0, 0):
         return maps
     (top, left), (bottom, right) = geometry.before, geometry.after

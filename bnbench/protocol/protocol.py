@@ -31,8 +31,11 @@ from bnbench.wording import counted
 REVISION = 1
 
 _LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
-BUILT_IN = ("plain", "bn", "skip")  # arms that bnbench.arms.networks makes, in the order of every list of them
-NORMALIZED = ("bn",)  # those of them that have batch normalization
+OF_THE_PAPER = ("plain", "bn", "skip")  # the arms of the paper and of its code
+# Arms that bnbench.arms.networks makes, in the order of every list of them.
+BUILT_IN = (*OF_THE_PAPER, "bn-skip", "groupnorm", "layernorm", "standardized", "softplus", "rescaled")
+NORMALIZED = ("bn", "bn-skip")  # those of them that have batch normalization
+WITH_SCALES = (*NORMALIZED, "groupnorm", "layernorm")  # those that have a scale and a shift for each channel
 
 
 def is_own_arm(arm: str) -> bool:
@@ -74,14 +77,14 @@ class Protocol:
         widths, strides = self.network.widths, self.network.strides
         if len(widths) != len(strides):
             raise KnobError(
-                f"--widths {list_text(widths)} names {len(widths)} convolutions but "
+                f"--widths {list_text(widths)} names {counted(len(widths), 'convolution')} but "
                 f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
             )
         check_picture(self.mask.picture, self.mask.mask_size, self.mask.mask_kind)
 
     @cached_property  # a plan over thousands of fits asks for it thousands of times
     def hash(self) -> str:
-        """Twelve hexadecimal digits over every field that changes numbers (the name does not)."""
+        """Return twelve hexadecimal digits over every field that changes numbers (the name does not)."""
         plain = {**self.as_dict(), "profile": None}
         for name, section in SECTIONS.items():
             for knob_name, neutral in _neutral_values(section).items():
@@ -99,7 +102,7 @@ class Protocol:
 
     @property
     def images(self) -> str:
-        """The images of its fits, in words, such as ``mnist, digest 0123456789ab`` or ``the known digits``."""
+        """Return the images of its fits, in words, such as ``mnist, digest 0123456789ab`` or ``the known digits``."""
         name = self.data.dataset
         if not DATASETS[name].digest:
             return f"{name}, digest {self.content}" if self.content else f"{name}, digest not recorded"
@@ -172,7 +175,7 @@ class FitKey:
 
     @property
     def permille(self) -> int:
-        """The fill probability in thousandths, which is what the random streams are keyed by."""
+        """Return the fill probability in thousandths, which is what the random streams are keyed by."""
         return round(1000 * self.p)
 
     def __str__(self) -> str:

@@ -129,5 +129,5 @@ class MeasurementProtocol(Section):
 
     @property
     def bn_policy(self) -> BnPolicy:
-        """The policy that ``bn_statistics`` names."""
+        """Return the policy that ``bn_statistics`` names."""
         return BnPolicy.parse(self.bn_statistics)

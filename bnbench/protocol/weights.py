@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bnbench.protocol.datasets import DATASETS
-from bnbench.protocol.protocol import BUILT_IN, NORMALIZED, Protocol
+from bnbench.protocol.protocol import BUILT_IN, WITH_SCALES, Protocol
 
 _VECTORS = 3  # origin and the two directions of a plane
 
 
 def weights_of(arm: str, protocol: Protocol) -> int | None:
-    """Return the number of weights n of an arm's network, biases and BN's scales and shifts among them.
+    """Return the number of weights n of an arm's network, biases and scales and shifts among them.
 
     Returns:
         None for a user's own arm or images, which only its code, or their files, know.
@@ -28,7 +28,7 @@ def weights_of(arm: str, protocol: Protocol) -> int | None:
     rows = network.map_size or rows
     total += channels * rows**2 * network.hidden + network.hidden
     total += network.hidden * known.classes + known.classes
-    return total + (2 * sum(network.widths) if arm in NORMALIZED else 0)
+    return total + (2 * sum(network.widths) if arm in WITH_SCALES else 0)
 
 
 def trained_numbers(arm: str, protocol: Protocol) -> int | None:

@@ -64,7 +64,9 @@ def parse_seconds(text: str, option: str) -> float:
     """
     plain = decimal_text(text)
     seconds = float(plain) if plain else math.nan
-    if not 0 < seconds <= _LONGEST_WAIT:
+    if seconds > _LONGEST_WAIT:
+        raise RequestError(f"{option} {shown(text)}: give at most {_LONGEST_WAIT:,.0f} seconds, some thirty years.")
+    if not seconds > 0:
         raise RequestError(f"{option} {shown(text)}: give a number of seconds above 0, such as 120.")
     return seconds
 

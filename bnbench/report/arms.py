@@ -27,7 +27,7 @@ class ComparedArms(NamedTuple):
 
     @property
     def gap_name(self) -> str:
-        """What is subtracted from what: ``plain − bn``."""
+        """Return what is subtracted from what: ``plain − bn``."""
         return f"{self.first} − {self.second}"
 
 

@@ -143,8 +143,12 @@ def _text(path: Path, key: str, value: Any) -> str:
         raise RequestError(f"{path}: {_as_toml(key, value)}: give text, a number or a list of these.")
     if key == "seeds" and isinstance(value, list) and len(value) == 1:
         return f"{value[0]}:{value[0]}:1"  # [3] names a seed, 3 counts them
-    separator = "x" if key in ("mask-size", "mask_size") else ","
-    return separator.join(str(part) for part in values)
+    texts = [str(part) for part in values]
+    if key not in ("mask-size", "mask_size"):
+        return ",".join(texts)
+    if len(texts) > 2:  # two are rows and columns
+        raise RequestError(f'{path}: {_as_toml(key, value)}: several sizes are text, {key} = "{",".join(texts)}".')
+    return "x".join(texts)
 
 
 def _as_toml(key: str, value: Any) -> str:
@@ -161,9 +165,6 @@ def _seeds(seeds: tuple[int, ...]) -> int | str:
 def _plain(name: str, value: Any) -> Any:
     """Return a value as TOML stores it; a list as the command line writes it, which keeps it on one line."""
     if isinstance(value, tuple):
-        return (
-            knob_text(name, value)
-            if name in dict(PROFILES["compact"].knobs())
-            else ",".join(str(part) for part in value)
-        )
+        is_knob = name in dict(PROFILES["compact"].knobs())  # such as mask_size, whose numbers x separates
+        return knob_text(name, value) if is_knob else ",".join(map(str, value))
     return str(value) if isinstance(value, Path) else value

@@ -129,7 +129,7 @@ def _headline_policies(arm: str, protocol: Protocol) -> set[str]:
 
 
 def _check_means(row: dict[str, float], table: Columns, images: str, counted: Any) -> None:
-    """Each number of a summary's row follows from the table."""
+    """Check that each number of a summary's row follows from the table."""
     for colour, chosen in (("black", table["black"] & counted), ("white", ~table["black"] & counted)):
         for name, measure in ((colour, "accuracy"), (f"{colour}_loss", "loss")):
             mean = table[f"{images}_{measure}"].mean(dtype=float, where=chosen)
@@ -182,7 +182,7 @@ def _columns(table: pd.DataFrame) -> Columns:
 
 
 def _check_measure(measure: Measure, values: np.ndarray[Any, Any]) -> None:
-    """A value is finite and within the measure's range; a measure that came later may be missing from a row."""
+    """Check that values are finite and within the measure's range; one that came later may be missing from a row."""
     known = values if measure.name in ALWAYS_STORED else values[~np.isnan(values)]
     if not (np.isfinite(known) & (known >= measure.low) & (known <= measure.high)).all():
         raise ValueError(f"a {measure.name} of its summary is not between {measure.low:g} and {measure.high:g}")

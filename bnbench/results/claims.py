@@ -65,7 +65,7 @@ class Progress:
 
     @property
     def key(self) -> FitKey:
-        """Which fit it is."""
+        """Return which fit it is."""
         return FitKey(self.arm, self.p, self.seed)
 
 
@@ -159,7 +159,7 @@ def discard_left_behind(folder: Path, keys: Iterable[FitKey]) -> None:
 
 
 def _discard(folder: Path, key: FitKey) -> None:
-    """Half-written files of a fit that is claimed by us, and what a fit that is done has no more use for."""
+    """Delete half-written files of a fit that is claimed by us, and what a fit that is done has no more use for."""
     outdated = layout.partial_paths(folder, key)
     if layout.fit_path(folder, key).exists():
         outdated += [layout.checkpoint_path(folder, key), layout.failure_path(folder, key)]

@@ -66,7 +66,7 @@ def _completed(
     *,
     trained_only: bool = False,
 ) -> pd.DataFrame:
-    """Headline rows with the columns of some measures, computed where a row lacks one that its pixels tell."""
+    """Return headline rows with the columns of some measures, computed where a row lacks one that its pixels tell."""
     table = rows.reindex(columns=[*_FIT, "policy", *(measure.name for measure in measures)])
     for measure in measures:
         if measure.of_pixels and len(lacking := table[table[measure.name].isna()]):

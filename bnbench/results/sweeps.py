@@ -55,7 +55,7 @@ class Sweep:
 
     @property
     def folder(self) -> Path:
-        """Its results folder, the first of several."""
+        """Return its results folder, the first of several."""
         return self.folders[0]
 
 
@@ -97,12 +97,12 @@ def load(folder: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: no results there, a file that cannot be used, or different results of one fit.
     """
-    sweeps, broken = read_sweeps(Path(folder))
+    sweeps, broken = read_sweeps(Path(folder).expanduser())
     broken += [message for sweep in sweeps for message in sweep.broken]
     if broken:
         raise StoreError(broken[0] + (f" ({len(broken) - 1:,} more such files.)" if broken[1:] else ""))
     for note in (note for sweep in sweeps for note in sweep.notes):
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)  # of the public function's caller: it is wrapped in bnbench/__init__.py
     tables = [
         sweep.landscapes.assign(protocol=sweep.protocol.id, split=sweep.protocol.measurement.split) for sweep in sweeps
     ]

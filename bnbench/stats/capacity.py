@@ -166,7 +166,7 @@ def capacity_gaps(fits: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
 
 
 def _arrays(fits: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
-    """Arms by name, sizes rising, and right of shape (arms, n, S)."""
+    """Return the arms by name, the sizes rising, and right of shape (arms, n, S)."""
     table = fits.pivot(index=["arm", "seed"], columns="side", values="right")
     arms = sorted(fits["arm"].unique())
     if table.shape[1] < FEWEST_SIZES:
@@ -177,7 +177,7 @@ def _arrays(fits: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
 
 
 def _curves(sides: Floats, right: Floats) -> list[tuple[float, float]]:
-    """Log side and slope of each arm, fitted to its means: every size has as many seeds, so to its fits as well."""
+    """Fit log side and slope of each arm to its means: every size has as many seeds, so to its fits as well."""
     log_sides, slopes = fit_curves(sides, right.mean(axis=1))
     return list(zip(log_sides.tolist(), slopes.tolist(), strict=True))
 
@@ -203,7 +203,7 @@ def _drawn(sides: Floats, right: Floats) -> list[_Drawn]:
 
 
 def _interval(log_side: float, drawn: _Drawn, sides: Floats, n: int) -> tuple[float, float]:
-    """The 95 % interval of a side within the sizes; it holds those around the side where the curve is too steep."""
+    """Return the 95 % interval of a side within the sizes; it holds those around it where the curve is too steep."""
     half = _half_width(drawn.log_sides, n)
     low, high = math.exp(log_side - half), math.exp(log_side + half)
     if drawn.is_steep and n > 1:
@@ -213,7 +213,7 @@ def _interval(log_side: float, drawn: _Drawn, sides: Floats, n: int) -> tuple[fl
 
 
 def _half_width(drawn: Floats, n: int) -> float:
-    """Half of the 95 % interval, from the draws of a number; NaN of a single seed."""
+    """Return half of the 95 % interval, from the draws of a number; NaN of a single seed."""
     if n < 2:
         return math.nan
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * math.sqrt(n / (n - 1)) * drawn.std())
@@ -229,7 +229,7 @@ def _within(low: float, high: float, sides: Floats) -> tuple[float, float]:
 
 
 def _known_of_what_lies_beyond(crossing: str, sides: Floats, right: Floats) -> tuple[float, float]:
-    """Interval of a side beyond the sizes: it ends at the last size whose t interval says so; right of shape (n, S)."""
+    """Return the interval of a side beyond the sizes, from the last size whose t interval says so; right (n, S)."""
     n = len(right)
     if n < 2:
         return math.nan, math.nan

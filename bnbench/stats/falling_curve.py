@@ -96,7 +96,7 @@ def fit_curves(sides: Floats, means: Floats) -> tuple[Floats, Floats]:
 
 
 def _first_guess(logs: Floats, means: Floats) -> Floats:
-    """Log side where the lowest mean so far first falls below the level; a little beyond the sizes if it never does."""
+    """Return the log side where the lowest mean so far first falls below the level, a little beyond all else."""
     falling = np.minimum.accumulate(means, axis=1)
     places = (falling >= LEVEL).sum(axis=1)
     padded = np.concatenate([[logs[0] - 0.2], logs, [logs[-1] + 0.2]])

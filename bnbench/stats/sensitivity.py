@@ -66,6 +66,6 @@ def cases(fits: pd.DataFrame, diverged: pd.DataFrame, first: str, second: str) -
 
 
 def _filled(fits: pd.DataFrame, lost: pd.DataFrame, values: pd.Series, first: str, second: str) -> pd.DataFrame:
-    """Pairs with each arm's value for its fits that diverged; an arm that has no value at all has none to give."""
+    """Return pairs with each arm's value for its fits that diverged; an arm without any value has none to give."""
     added = lost.assign(difference=lost["arm"].map(values)).dropna()
     return differences.paired(pd.concat([fits, added], ignore_index=True), first, second)

@@ -149,7 +149,7 @@ def race_of(low: NDArray[np.float64], high: NDArray[np.float64]) -> Race:
 
 
 def _log_bounds(pairs: pd.DataFrame, arm: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Between which bounds the logarithm of each pair's steps of one arm lies."""
+    """Return between which bounds the logarithm of each pair's steps of one arm lies."""
     steps, state, last = (pairs[f"{name}_{arm}"] for name in ("steps", "state", "last"))
     never = (state == NEVER).to_numpy()
     known = np.log(np.where(never, last.astype(float), steps.astype(float)))
@@ -158,6 +158,6 @@ def _log_bounds(pairs: pd.DataFrame, arm: str) -> tuple[NDArray[np.float64], NDA
 
 
 def _median(values: NDArray[np.float64]) -> float:
-    """The median of sorted values, of which some may be infinite: of two in the middle that differ in sign, NaN."""
+    """Return the median of sorted values, some perhaps infinite: of two in the middle that differ in sign, NaN."""
     with np.errstate(invalid="ignore"):
         return float((values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2)

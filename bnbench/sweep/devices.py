@@ -186,7 +186,7 @@ def free_cached_memory(device: str) -> None:
 
 @contextmanager
 def own_stream(device: str) -> Iterator[None]:
-    """Within, whatever this thread computes on a GPU goes through a stream of its own; a processor has none."""
+    """Give this thread a stream of its own, within, for all that it computes on a GPU; a processor has none."""
     if device == "cpu":
         yield
         return

@@ -15,6 +15,7 @@ from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.sweep.devices import DeviceRequest, Slot
+from bnbench.sweep.same_code import Code, code_here
 
 State = Literal["done", "failed", "stopped", "taken", "killed"]
 
@@ -64,6 +65,7 @@ class Job:
         is_remote: whether workers may be on other machines, and the folder out of their reach.
         runner: the runner's process.
         sources: of each foreign arm the hash of its source, as the runner has loaded it.
+        code: what the runner would compute with; a worker with other code refuses.
     """
 
     protocol: Protocol
@@ -73,6 +75,7 @@ class Job:
     is_remote: bool = False
     runner: int = field(default_factory=os.getpid)
     sources: Mapping[str, str] = field(default_factory=dict)
+    code: Code = field(default_factory=code_here)
 
     def identity(self, key: FitKey) -> str:
         """Return the hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
@@ -117,7 +120,7 @@ class Outcome:
         black: mean accuracy over black pixels, in [0, 1].
         white: mean accuracy over white pixels.
         message: one sentence; why it failed, or what else should be known.
-        is_fatal: whether the fault lies in the disk, so that no other fit can fare better.
+        is_fatal: whether the fault lies in the disk or in a worker's code, so that no other fit can fare better.
         files: what a worker that cannot reach the results folder has written: path below it to content.
     """
 
@@ -153,7 +156,7 @@ class FitStoppedError(Exception):
 
 
 class UnwritableError(Exception):
-    """A finished fit cannot be written.
+    """A finished fit cannot be written, or the folder that it belongs to is gone.
 
     Attributes:
         reason: what the disk said.

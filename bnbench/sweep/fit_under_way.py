@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from bnbench.results.planes import save_plane
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, prepare_process
+from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
@@ -36,11 +37,6 @@ from bnbench.wording import counted
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
     """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
     return identity_of(key, protocol, arm_source(key.arm))
-
-
-def _trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
-    """Return a trace as a table, one row per interval of steps."""
-    return pd.DataFrame(trace, columns=TraceRow._fields)
 
 
 class FitUnderWay:
@@ -110,30 +106,32 @@ class FitUnderWay:
             keeps_plane=self.job.execution.keep_planes,
         )
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
-        provenance = {
-            **self._provenance(),
-            "parts": self.parts,
-            "fit_seconds": round(trained_seconds, 3),
-            "wall_seconds": round(self._seconds(), 3),
-            "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
-            **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
-            **({"convolutions": str(self.fit.engine.strategy)} if self.fit.engine.strategy else {}),
-            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        }
+        provenance = self._whole_provenance(settings, trained_seconds, gflops)
         confinement.check()
-        trace, source = _trace_table(self.fit.rows), arm_source(self.key.arm)
-        course = self.course.table(self.fit.step, summary)
         result = store.FitResult(
-            self.key, self.identity, self.job.protocol, table, summary, trace, provenance, source, course
+            self.key,
+            self.identity,
+            self.job.protocol,
+            table,
+            summary,
+            pd.DataFrame(self.fit.rows, columns=TraceRow._fields),
+            provenance,
+            arm_source(self.key.arm),
+            self.course.table(self.fit.step, summary),
         )
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
+        self._write(result)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
+
+    def _write(self, result: store.FitResult) -> None:
         try:
+            check_opened(self.folder)
             if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
                 save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
             store.write_fit(self.folder, result)
         except OSError as error:
+            self._checkpoint()  # so that what was trained is not trained again
             raise UnwritableError(error) from error
-        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
 
     def _train(self, stop: WorkerStop, confinement: Confinement) -> None:
         now = time.monotonic()
@@ -151,6 +149,7 @@ class FitUnderWay:
                 next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
                 self._checkpoint()
+                check_not_gone(self.folder)
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
             self.fit.advance()
         self._say_progress()
@@ -186,11 +185,11 @@ class FitUnderWay:
             return
         self.fit.load_state_dict(found.state)
         self.course.load_state_dict(found.course)
+        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
+        if self.earlier["note"]:  # the notes of all parts before, which each of these below may repeat
+            self.add_note(self.earlier["note"])
         if missed := self.course.missed(self.fit.step):
             self.add_note(f"it had passed {counted(len(missed), 'step')} of --measure-at before that was asked for")
-        self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
-        if self.earlier["note"]:
-            self.add_note(self.earlier["note"])
         now = self._provenance()
         moved = [f"{name} {self.earlier[name]}" for name in CONDITIONS if self.earlier[name] != now[name]]
         if moved:
@@ -207,6 +206,19 @@ class FitUnderWay:
             "started": started,
             "peak_memory_mib": max(mine["peak_memory_mib"], self.earlier.get("peak_memory_mib", 0.0)),
             "note": self.note,
+        }
+
+    def _whole_provenance(self, settings: Mapping[str, str], trained_seconds: float, gflops: float) -> dict[str, Any]:
+        """Return the provenance of a fit that is trained and measured, with the settings that it was trained under."""
+        return {
+            **self._provenance(),
+            "parts": self.parts,
+            "fit_seconds": round(trained_seconds, 3),
+            "wall_seconds": round(self._seconds(), 3),
+            "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
+            **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
+            **({"convolutions": str(self.fit.engine.strategy)} if self.fit.engine.strategy else {}),
+            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
 
     def _checkpoint(self) -> None:

@@ -40,7 +40,7 @@ class Runner:
         token = uuid.uuid4().hex[:12]
         sources = {arm: arm_source(arm) for arm in {key.arm for key in plan.to_run}}
         self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, backend.is_remote, sources=sources)
-        self.stop = RunnerStop(self.job.stop_markers)
+        self.stop = RunnerStop(self.job.stop_markers, self.job.local_folder)
         self.left = list(plan.to_run)
         self.elsewhere: list[FitKey] = []  # fits that another runner computes at the moment
         self.kills: Counter[FitKey] = Counter()
@@ -92,7 +92,7 @@ class Runner:
             yield from self._after_a_kill(batch)
 
     def _suspect(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
-        """A cluster has lost several workers that held a fit, of which some had not begun it: run it alone, once."""
+        """Run a fit alone, once, that a cluster has lost several workers over: some of them had not begun it."""
         self.kills[key] = _SUSPECT
         if is_alone:
             yield from self._ended(record_killed(key, self.job, TRIES))
@@ -115,14 +115,14 @@ class Runner:
             if layout.fit_path(folder, key).exists():
                 yield from self._ended(_outcome_of_file(key, self.job))
             elif self._has_failed(key):
-                yield from self._ended(
-                    _outcome_of_record(key, layout.failure_path(folder, key), " (in another runner)")
-                )
+                yield from self._ended(_outcome_of_record(key, folder, " (in another runner)"))
 
     def _has_failed(self, key: FitKey) -> bool:
         """Return whether somebody has recorded a failure of this fit since this sweep began."""
-        path = layout.failure_path(self.plan.folder, key)
-        return path.exists() and path.stat().st_mtime > self.started
+        try:
+            return layout.failure_path(self.plan.folder, key).stat().st_mtime > self.started
+        except FileNotFoundError:
+            return False
 
     def _after_a_kill(self, batch: Sequence[FitKey]) -> Iterator[Outcome]:
         """Report what had finished, count a kill for what was in flight, give up on what was killed too often."""
@@ -136,7 +136,7 @@ class Runner:
         for key in [key for key in silent if layout.fit_path(folder, key).exists()]:
             yield from self._ended(_outcome_of_file(key, self.job))
         for key in [key for key in silent if key in self.left and key not in left_behind and self._has_failed(key)]:
-            yield from self._ended(_outcome_of_record(key, layout.failure_path(folder, key)))
+            yield from self._ended(_outcome_of_record(key, folder))
         silent = [key for key in silent if key in self.left]
         in_flight = [key for key in silent if key in left_behind]
         # Killed before the first line of its task: then it was one of those that were handed out first.
@@ -147,16 +147,23 @@ class Runner:
 
 
 def _outcome_of_file(key: FitKey, job: Job) -> Outcome:
-    """Return the outcome of a fit whose file is there; a damaged file is the failure of this fit alone."""
+    """Return the outcome of a fit whose file is there; a damaged file is the failure of this fit alone.
+
+    A file that is gone again is ``taken`` by whoever has moved it aside, such as a runner with ``--force``.
+    """
     try:
         return stored_outcome(key, job.folder, job.identity(key))
+    except FileNotFoundError:
+        return Outcome(key, "taken")
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))
 
 
-def _outcome_of_record(key: FitKey, path: Path, where: str = "") -> Outcome:
-    """Return the outcome of a fit whose failure is on record."""
+def _outcome_of_record(key: FitKey, folder: Path, where: str = "") -> Outcome:
+    """Return the outcome of a fit whose failure is on record; a record that is gone again is ``taken``, as above."""
     try:
-        return Outcome(key, "failed", message=f"{read_failure(path)}{where}")
+        return Outcome(key, "failed", message=f"{read_failure(layout.failure_path(folder, key))}{where}")
+    except FileNotFoundError:
+        return Outcome(key, "taken")
     except store.StoreError as error:
         return Outcome(key, "failed", message=str(error))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import platform
 import time
 import traceback
 
@@ -19,14 +19,15 @@ from bnbench.results.failures import Failure, failure_of, write_failure
 from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
+from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
 from bnbench.sweep.provenance import host_hash, now
+from bnbench.sweep.same_code import code_here, refusal
 from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}
 _TERMINATED = 143
 _GRACE = 1.0  # seconds
 TRIES = 3  # workers that may die over a fit
@@ -49,6 +50,12 @@ def run_fit(key: FitKey, job: Job) -> Outcome:
     return outcome
 
 
+def code_outcome(key: FitKey, job: Job) -> Outcome | None:
+    """Return the outcome of a fit that this process must not compute, since its code is not the runner's."""
+    said = refusal(code_here(), job.code, f"a worker (on {platform.node()}, process {os.getpid()})")
+    return Outcome(key, "failed", message=said, is_fatal=True) if said else None
+
+
 def end_if_terminated(stop: WorkerStop) -> None:
     """End this process if SIGTERM was sent to it and not to its runner; checkpoints are written."""
     if stop.was_terminated and not stop.is_told_by_runner(_GRACE):
@@ -64,9 +71,12 @@ def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
         stop: whether to stop.
     """
     folder = job.folder
+    if refused := code_outcome(key, job):
+        return refused
     try:
         if stop.is_requested:
             return Outcome(key, "stopped")
+        check_opened(folder)
         with claim(folder, key) as is_ours:
             if not is_ours:
                 return Outcome(key, "taken")
@@ -81,6 +91,8 @@ def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
     except LeaseGivenUpError:
         return Outcome(key, "stopped")
     except store.StoreError as error:
+        if isinstance(error.__cause__, OSError):  # the folder cannot be read, whosever the fit is
+            return disk_outcome(key, error.__cause__, 0.0)
         return Outcome(key, "failed", message=str(error))
     except OSError as error:
         return disk_outcome(key, error, 0.0)
@@ -99,6 +111,7 @@ def record_failure(
 ) -> Outcome:
     """Write the record of a failed fit; where even that fails (a full disk), say so and go on."""
     try:
+        check_opened(job.folder)
         earlier = failure_of(job.folder, key)
         identity = job.identity(key)
         if earlier is not None and earlier.identity == identity:
@@ -171,10 +184,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     text = error_text(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-
-
-def disk_outcome(key: FitKey, error: OSError, seconds: float) -> Outcome:
-    """Return the outcome of a fit that the disk has failed: it leaves no record and stays to be run."""
-    where = f" {error.filename}" if error.filename else ""
-    message = f"cannot write{where}: {error.strerror or error}; nothing that was finished is lost"
-    return Outcome(key, "failed", seconds, message=message, is_fatal=error.errno in _DISK)

@@ -34,8 +34,13 @@ def test_the_papers_network_has_the_papers_size() -> None:
 
 def test_bn_adds_a_scale_and_a_shift_per_channel_and_skip_adds_nothing() -> None:
     sizes = {arm: sum(parameter.numel() for parameter in make(arm).parameters()) for arm in BUILT_IN}
-    assert sizes["skip"] == sizes["plain"]
-    assert sizes["bn"] == sizes["plain"] + 2 * sum(PROFILES["paper"].network.widths)
+    assert sizes["skip"] == sizes["softplus"] == sizes["standardized"] == sizes["plain"]
+    assert (
+        sizes["bn"]
+        == sizes["bn-skip"]
+        == sizes["groupnorm"]
+        == sizes["plain"] + 2 * sum(PROFILES["paper"].network.widths)
+    )
 
 
 @pytest.mark.parametrize("arm", BUILT_IN)
@@ -43,7 +48,7 @@ def test_an_arm_has_batch_normalization_where_its_name_says_so(arm: str) -> None
     assert uses_bn(make(arm)) == (arm in NORMALIZED)
 
 
-@pytest.mark.parametrize("arm", [arm for arm in BUILT_IN if arm != "plain"])
+@pytest.mark.parametrize("arm", [arm for arm in BUILT_IN if arm not in ("plain", "rescaled")])
 def test_layers_that_two_arms_have_start_equal(arm: str) -> None:
     plain, other = dict(make("plain").named_parameters()), dict(make(arm).named_parameters())
     assert set(plain) <= set(other)

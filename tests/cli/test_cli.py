@@ -325,3 +325,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, number
 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
     assert version("bnbench") in bnbench("--version", cwd=tmp_path).stdout
+
+
+def test_what_ends_the_program_with_a_text_is_said_and_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*given: object, **named: object) -> None:
+        sys.exit("no licence")
+
+    monkeypatch.setattr("bnbench.cli.group.cli.main", ends)
+    assert bnbench("status", cwd=tmp_path) == Answer(1, "", "bnbench: no licence\n")

@@ -67,6 +67,7 @@ def test_natural_values_are_read_as_the_command_line_takes_them(tmp_path: Path) 
         ("[steps]\nx = 1", ("[steps]", "number", "list")),
         ("probs = []", ("probs = []", "number", "list")),
         ("mask-size = 5\nmask_size = 6", ("mask-size", "once")),
+        ("mask-size = [14, 20, 28]", ("mask-size = [14, 20, 28]", 'mask-size = "14,20,28"')),
         ("dry-run = true", ("dry-run", "--dry-run")),
         ("force = true", ("force", "--force")),
     ],

@@ -70,7 +70,7 @@ def test_it_is_drawn_into_a_folder(bent: bnbench.BendResult, tmp_path: Path, mon
     seen: list[Path] = []
     with monkeypatch.context() as patched:  # how it is drawn is tested beside the command
         patched.setattr(
-            "bnbench.interactive.bent_result.write_pictures", lambda request, _: seen.append(request.folder)
+            "bnbench.interactive.bent_result.write_pictures", lambda request, *_: seen.append(request.folder)
         )
         bent.save(tmp_path)
         bent.save()

@@ -40,8 +40,12 @@ def test_a_picture_is_fitted_and_its_colours_can_be_swapped() -> None:
         assert result.fits["p"].tolist() == pytest.approx([mask.mean()], abs=1e-3)
 
 
-def test_a_folder_of_pictures_is_a_result_with_a_column_picture() -> None:
-    result = bnbench.run(mask=Path("two"), folder="both", **CALL)
+@pytest.mark.parametrize("mask", [Path("two"), "~/two"])
+def test_a_folder_of_pictures_is_a_result_with_a_column_picture(
+    mask: str | Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(pictures))
+    result = bnbench.run(mask=mask, folder="both", **CALL)
     assert isinstance(result, bnbench.PicturesResult)
     assert result.fits["picture"].tolist() == ["ring", "turned"]
     assert [*result.pictures] == ["ring", "turned"]

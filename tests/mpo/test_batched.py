@@ -12,7 +12,8 @@ from bnbench.mpo.batched import takes_channels_last
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.objective import colour_targets
 from bnbench.mpo.plane import Plane, grid_coordinates
-from tests.cases import ARMS, make_images, make_plane
+from bnbench.protocol.protocol import BUILT_IN
+from tests.cases import FOREIGN, make_images, make_plane
 
 PARTICULAR = ("tests.foreign_arms:viewing", "tests.foreign_arms:viewing_gradients")
 
@@ -38,7 +39,7 @@ def maps_of(plane: Plane) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("network", ["strided", "pooled"])
-@pytest.mark.parametrize("arm", [*ARMS, *PARTICULAR])
+@pytest.mark.parametrize("arm", [*BUILT_IN, FOREIGN, *PARTICULAR])
 def test_one_network_at_a_time_has_the_gradient_of_many(arm: str, network: str) -> None:
     plane = make_plane(arm, network)
     together, alone, again = gradient(plane, 5), gradient(plane, 1), gradient(plane, 1)

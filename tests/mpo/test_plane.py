@@ -218,3 +218,8 @@ def test_a_grid_needs_an_axis_for_each_direction(directions: int, axes: int) -> 
 def test_a_plane_without_directions_is_refused(directions: int) -> None:
     with pytest.raises(ValueError, match=f"directions={directions}: .*1"):
         make_plane("plain", directions=directions)
+
+
+def test_a_factory_that_draws_no_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match="the same weights"):
+        Plane.from_factory(lambda: Weights(5), torch.Generator())

@@ -78,7 +78,7 @@ def fitted(arm: str, record: Recorder | None, training: TrainingProtocol = TRAIN
 
 
 @pytest.mark.parametrize("arm", ARMS)
-@pytest.mark.parametrize("minibatch", ["own", "shared"])
+@pytest.mark.parametrize("minibatch", ["own", pytest.param("shared", marks=pytest.mark.nightly)])
 def test_a_replayed_fit_is_the_fit(arm: str, minibatch: str) -> None:
     training = replace(TRAINING, minibatch=minibatch)
     computed, replayed = fitted(arm, None, training), fitted(arm, computes_again, training)
@@ -137,7 +137,7 @@ WHOLE = {
     "constant": replace(TRAINING, schedule="constant", scale_rate=3.0),
     "sgd": replace(TRAINING, optimizer="sgd", learning_rate=1e-3),
     "clipped": replace(TRAINING, clip=0.01),
-    "several blocks": replace(TRAINING, steps=23),
+    "several blocks": replace(TRAINING, steps=13),
     "a single step": replace(TRAINING, steps=1),
 }
 
@@ -201,7 +201,9 @@ def test_a_recording_that_leaves_the_plane_where_it_was_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer", ["adam", *(pytest.param(name, marks=pytest.mark.nightly) for name in OPTIMIZERS if name != "adam")]
+)
 @pytest.mark.parametrize("ways", [(computes_again,) * 2, (computes_again, None), (None, computes_again)])
 def test_a_recorded_fit_goes_on_bit_for_bit(
     ways: tuple[Recorder | None, Recorder | None], optimizer: str, tmp_path: Path

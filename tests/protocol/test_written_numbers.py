@@ -184,3 +184,9 @@ def test_a_long_text_is_repeated_in_part() -> None:
     assert shown("short") == "short"
     assert len(shown(LONG)) < 70
     assert "digits" in shown(10**5_000)
+
+
+def test_a_time_that_is_too_long_is_told_how_long_it_may_be() -> None:
+    assert parse_seconds("1e9", "--fit-timeout") == 1e9
+    with pytest.raises(RequestError, match=r"--fit-timeout 1e10: .* at most 1,000,000,000"):
+        parse_seconds("1e10", "--fit-timeout")

@@ -335,7 +335,7 @@ def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole: Whole) -> No
 def test_a_page_of_several_sizes_names_each_and_no_line_ends_before_a_unit(tmp_path: Path) -> None:
     for side in (6, 7, 10):  # 10 is the size of the profile itself
         size = PROFILES["quick"].with_knobs(mask_size=(side, side), steps=300)
-        write_sweep(tmp_path / "results" / str(side), probs=[0.5], protocol=size)
+        write_sweep(tmp_path / "results" / str(side), arms=["plain"], probs=[0.5], seeds=[1], protocol=size)
     build_report(tmp_path / "results", tmp_path / "report", formats=["html", "json"])
     names = [one["name"] for one in json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]]
     assert sorted(re.findall(r"\d+x\d+", " ".join(names))) == ["10x10", "6x6", "7x7"]
@@ -427,21 +427,21 @@ def test_nearly_satisfied_objectives_are_called_so() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("reached", "is_said"), [(0.97, True), (0.6, False)])
 def test_the_first_screen_says_when_the_threshold_was_passed_nearly_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: float, is_said: bool
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthetic, "CLAMPED", reached)
-    write_sweep(tmp_path / "results")
+    monkeypatch.setattr(synthetic, "CLAMPED", 0.97)
+    write_sweep(tmp_path / "results", probs=[0.5])
     build_report(tmp_path / "results", tmp_path / "report", formats=("html", "json"))
-    screen, record = first_screen(tmp_path / "report"), record_of(tmp_path / "report")
-    assert bool(record["caution"]) is is_said
-    assert record["caution"] in screen
-    sweep = sweeps.read_sweep(tmp_path / "results")
-    fits = fits_table(sweep)
-    compared = compared_arms(fits)
-    assert compared is not None
-    assert (headline.colours_words(fits, compared) in screen) is is_said
+    results, out, _ = whole
+    for folder, shown, is_said in ((tmp_path / "results", tmp_path / "report", True), (results, out, False)):
+        screen, record = first_screen(shown), record_of(shown)
+        assert bool(record["caution"]) is is_said
+        assert record["caution"] in screen
+        fits = fits_table(sweeps.read_sweep(folder))
+        compared = compared_arms(fits)
+        assert compared is not None
+        assert (headline.colours_words(fits, compared) in screen) is is_said
 
 
 def test_the_difference_against_steps_is_what_its_table_says(whole: Whole) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bnbench import load
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
@@ -51,8 +52,9 @@ def only(root: Path) -> tuple[sweeps.Sweep, SweepStatus]:
 
 def test_a_backup_counts_once_and_it_is_said(tmp_path: Path) -> None:
     shutil.copytree(made(tmp_path / "own", KEY, OTHER), tmp_path / "backup")
-    with pytest.warns(UserWarning, match="2 fits"):
-        table = sweeps.load(tmp_path)
+    with pytest.warns(UserWarning, match="2 fits") as warned:
+        table = load(tmp_path)
+    assert [warning.filename for warning in warned] == [__file__], "it points at the line that loads"
     pd.testing.assert_frame_equal(table, sweeps.load(tmp_path / "own"))
     sweep, status = only(tmp_path)
     assert len(sweep.identities) == status.counts["done"] == 2

@@ -228,3 +228,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, way: str) -> None:
     folder = tmp_path / "file" / way
     with pytest.raises(StoreError, match=f"^--out {re.escape(str(folder))} "):
         open_folder(folder, SMOKE)
+
+
+def test_a_file_is_named_for_one_arm_alone() -> None:
+    of_arm = layout.fit_path(Path("results"), FitKey("mine:net_plus", 0.5, 1))
+    named = [arm for arm in ("mine:net", "mine:net_plus", "mine:net_p", "plain") if layout.is_named_for(of_arm, arm)]
+    assert named == ["mine:net_plus"]

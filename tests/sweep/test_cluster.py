@@ -32,6 +32,7 @@ from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, discard_old_markers
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
+from bnbench.sweep.same_code import Code, code_here
 from tests.cli.test_cli import TINY as COMMAND
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
@@ -141,19 +142,22 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     """The folder goes by a name that means nothing in another process: /proc/self/fd/N."""
     grid = Grid(("plain", "tests.foreign_arms:dropout"), (0.5,), (1,))
 
-    def sweep_out_of_reach() -> dict[str, Outcome]:
+    def sweep_out_of_reach(code: Code) -> dict[str, Outcome]:
         run = make_runner(tmp_path / "dask", there, grid=grid)
-        run.job = replace(run.job, folder=Path(f"/proc/self/fd/{folder}"))
+        run.job = replace(run.job, folder=Path(f"/proc/self/fd/{folder}"), code=code)
         return {outcome.key.arm: outcome for outcome in run.outcomes()}
 
     (tmp_path / "dask").mkdir()
     folder = os.open(tmp_path / "dask", os.O_RDONLY)
     with worker(address), connected(address) as there:
         until(lambda: there.workers)
-        outcomes = sweep_out_of_reach()
+        refused = sweep_out_of_reach(replace(code_here(), revision=99))
+        assert {outcome.is_fatal for outcome in refused.values()} == {True}
+        assert not layout.fit_paths(tmp_path / "dask")
+        outcomes = sweep_out_of_reach(code_here())
         assert (outcomes["plain"].state, outcomes["plain"].files) == ("done", {})
         assert "Dropout" in outcomes["tests.foreign_arms:dropout"].message
-        sweep_out_of_reach()
+        sweep_out_of_reach(code_here())
     os.close(folder)
     (failure,) = sweeps.read_sweep(tmp_path / "dask").failures
     assert (failure.key.arm, failure.tries) == ("tests.foreign_arms:dropout", 2)

@@ -8,7 +8,9 @@ import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -19,11 +21,13 @@ from bnbench.errors import ArmError
 from bnbench.process.surroundings import SETTINGS, read_settings
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.protocol.sections import NetworkProtocol
-from bnbench.results import layout, store
+from bnbench.results import layout, store, sweeps
 from bnbench.results.claims import is_claimed
 from bnbench.results.failures import failure_of
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
+from bnbench.sweep.backends import apart
+from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
@@ -120,6 +124,42 @@ def test_what_rough_arms_do_in_workers_fails_them_alone(
     assert "ImportError" in failure.message
     assert plan_sweep(tmp_path, PROTOCOL, Grid((alone.arm,), (0.5,), (1,))).failed.keys() == {alone}
     assert capfd.readouterr().out == ""
+
+
+def sweep_of(folder: Path, arms: tuple[str, ...], backend: Backend) -> list[Outcome]:
+    open_folder(folder, PROTOCOL)
+    plan = plan_sweep(folder, PROTOCOL, Grid(arms, (0.5,), (1, 2, 3)))
+    return list(Runner(plan, ONE, backend).outcomes())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "leaves_a_thread",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("sets_the_default_dtype", "replaces_a_function")),
+    ],
+)
+def test_no_fit_follows_another_arms_fit_in_its_process(tmp_path: Path, name: str) -> None:
+    """A thread that an arm leaves behind goes on for ever, and nothing can put back what it does."""
+    outcomes = call(sweep_of, tmp_path / "beside", (key_of(name).arm, "plain"), Processes())
+    assert [outcome.state for outcome in outcomes if outcome.key.arm == "plain"] == ["done"] * 3
+    sweep_of(tmp_path / "alone", ("plain",), Inline())
+    beside, alone = (sweeps.load(tmp_path / name) for name in ("beside", "alone"))
+    beside = beside[beside["arm"] == "plain"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(beside, alone, check_exact=True, check_categorical=False)
+
+
+def test_a_process_takes_fits_of_its_own_kind_first_and_keeps_to_the_order_of_seeds() -> None:
+    keys = [FitKey(arm, p, seed) for seed in (1, 2) for p in (0.3, 0.5) for arm in ("plain", "my:net", "bn")]
+    process, order = apart._Process(os.getpid()), []
+    process._pool = cast(Any, object())
+    while keys:
+        order.append(process.next_of(keys))
+        keys.remove(order[-1])
+        process._kind = apart.kind_of(order[-1])
+    assert [key.seed for key in order] == [1] * 6 + [2] * 6
+    kinds = [apart.kind_of(key) for key in order]
+    assert sum(one != other for one, other in pairwise(kinds)) == 2, "a process is replaced as rarely as it can be"
 
 
 def test_a_fit_that_never_ends_is_given_up_in_this_process(tmp_path: Path, undisturbed: store.FitResult) -> None:

@@ -217,6 +217,17 @@ def test_a_step_that_could_not_be_measured_is_not_said_to_have_been_passed_befor
     assert "--measure-at" not in outcome.message
 
 
+def test_each_part_of_a_fit_repeats_no_note_of_those_before(tmp_path: Path) -> None:
+    open_folder(tmp_path, TINY)
+    for step, execution, chunk in ((2, NOT_MEASURED, 4), (3, MEASURED, 2), (4, MEASURED, 2)):
+        under_way = FitUnderWay(KEY, Job(TINY, tmp_path, execution, "token"), MEASURED.slots[0], chunk)
+        with pytest.raises(FitStoppedError):
+            under_way.run(StopsAt(step), Confinement(False, None, tmp_path / "over"))
+    outcome = sweep(tmp_path, KEY, replace(MEASURED, chunk=2))
+    assert outcome.message.count("--measure-at") == 1
+    assert outcome.message.count("chunk 4") == 1
+
+
 def test_a_measure_that_is_no_number_is_missing(measured: Path, tmp_path: Path) -> None:
     fit = fit_of(measured)
     names = [measure.name for measure in REGISTERED if measure.of_pixels]

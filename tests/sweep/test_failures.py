@@ -21,7 +21,7 @@ from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import RunnerStop
+from bnbench.sweep.interrupts import Interrupted, RunnerStop
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import bnbench
@@ -136,9 +136,8 @@ def test_the_command_line_plans_and_runs_past_arms_that_cannot_be_timed(tmp_path
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
     assert re.search(r"raises_in_training p=0\.5 seed=1: error: ValueError", ran.stderr)
-    *_, last = ran.stderr.splitlines()
-    assert numbers(last)[0] == "4", "fits that failed"
-    assert "--retry-failed" in last
+    (how,) = (line for line in ran.stderr.splitlines() if "--retry-failed" in line)
+    assert numbers(how)[0] == "4", "fits that failed"
     assert len(layout.fit_paths(tmp_path / "results")) == 1
     assert len(records(tmp_path / "results")) == 4
 
@@ -249,3 +248,46 @@ def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_
     outcomes = list(Runner(plan, ONE, computing(dies)).outcomes())
     assert {outcome.state for outcome in outcomes} == {"done"}
     assert batches == [3, 3, 1, 1, 1]
+
+
+def test_a_failure_that_stops_the_sweep_takes_no_signal_back(tmp_path: Path) -> None:
+    open_folder(tmp_path, TINY)
+
+    def fails_after_ctrl_c(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
+        stop.request(signal.SIGINT)
+        yield Outcome(batch[0], "failed")
+
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    with pytest.raises(Interrupted) as ended:
+        list(Runner(plan, ONE, computing(fails_after_ctrl_c), fail_fast=True).outcomes())
+    assert ended.value.number == signal.SIGINT
+
+
+@pytest.mark.parametrize("name", ["stored_outcome", "read_failure"])
+def test_what_another_runner_moves_aside_while_it_is_read_is_left_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    open_folder(tmp_path, TINY)
+    batches: list[Sequence[FitKey]] = []
+
+    def done_elsewhere(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
+        batches.append(batch)
+        if len(batches) > 1:
+            yield from Inline().compute(batch, job, stop)
+            return
+        path_of = layout.fit_path if name == "stored_outcome" else layout.failure_path
+        path = path_of(tmp_path, batch[0])
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (2**32, 2**32))  # later than the sweep's begin
+        yield Outcome(batch[0], "taken")
+
+    def is_gone(*given: object) -> Outcome:
+        for path in (*layout.fit_paths(tmp_path), *layout.failure_paths(tmp_path)):
+            path.unlink()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(f"bnbench.sweep.runner.{name}", is_gone)
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    (outcome,) = Runner(plan, ONE, computing(done_elsewhere)).outcomes()
+    assert (outcome.state, len(batches)) == ("done", 2)

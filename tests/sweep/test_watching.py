@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results.claims import Progress
@@ -120,3 +122,24 @@ def test_the_pace_is_that_of_the_last_stretch_of_work() -> None:
     assert fits_per_hour(yesterday + today) == pytest.approx(3600 * 10 / 550)
     assert fits_per_hour([]) is None
     assert fits_per_hour([(5.0, 5.0)]) is None
+
+
+def test_a_disk_that_is_out_of_reach_for_a_moment_ends_no_watching(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_folder(tmp_path, TINY)
+    lines = watching._Lines(Runner(plan_sweep(tmp_path, TINY, Grid(("bn",), (0.5,), (1,))), ONE, Inline()), Console())
+    looks: list[Path] = []
+
+    def running(folder: Path) -> list[Progress]:
+        looks.append(folder)
+        if len(looks) == 1:
+            raise OSError("stale handle")
+        lines.is_over.set()
+        return [replace(progress(3), token=lines.runner.job.token)]
+
+    monkeypatch.setattr("bnbench.results.claims.running", running)
+    monkeypatch.setattr(watching, "_LOOK_EVERY", 0)
+    lines._look()
+    assert len(looks) == 2
+    assert "started bn p=0.5 seed=1" in capsys.readouterr().out

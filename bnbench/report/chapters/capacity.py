@@ -52,7 +52,7 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
 
 
 def _fits(sweeps: Sequence[Sweep]) -> pd.DataFrame:
-    """A row per fit of all sizes: ``arm, p, seed, size, side, bits, right``; bits of the mask's random pixels alone."""
+    """Return a row per fit of all sizes: ``arm, p, seed, size, side, bits, right``; bits of random pixels alone."""
     parts = []
     for sweep in sweeps:
         (rows, columns), frame = sweep.protocol.mask.mask_size, frame_of(sweep.protocol.mask.mask_kind)
@@ -89,7 +89,7 @@ def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
 
 
 def _with_a_curve(fits: pd.DataFrame) -> pd.DataFrame:
-    """The fits that curves are made of: arms that have every size, and the seeds that all of these have there."""
+    """Return the fits that curves are made of: arms that have every size, and seeds that all of these have."""
     sizes = fits.groupby("arm")["side"].nunique()
     whole = fits[fits["arm"].isin(sizes.index[sizes == fits["side"].nunique()])]
     means = whole.groupby(["arm", "seed", "side"])["right"].mean()  # 10x20 and 20x10 are one side
@@ -133,13 +133,13 @@ def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataF
 
 
 def _ratio_words(low: float, high: float) -> str:
-    """The ends of a ratio's interval, either of which may be open."""
+    """Return the ends of a ratio's interval, either of which may be open."""
     least = f"{low:.2f}" if low else "anything"
     return f"{least} to {f'{high:.2f}' if math.isfinite(high) else 'anything'}"
 
 
 def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
-    """What is known of one arm's side, as a clause."""
+    """Return what is known of one arm's side, as a clause."""
     arm, smallest, largest = row["arm"], used["side"].min(), used["side"].max()
     if row["crossing"] == capacity.ABOVE:
         known = "" if math.isnan(row["low"]) else f" (95 % interval {_least(row['low'])} to above the largest size)"

@@ -60,7 +60,7 @@ def picture_labels(sweeps: Sequence[Sweep]) -> list[str]:
 
 
 def _first_seeds(sweep: Sweep, label: str) -> pd.DataFrame:
-    """The pixels of each arm's first seed, with what the picture is called."""
+    """Return the pixels of each arm's first seed, with what the picture is called."""
     pixels = sweep.landscapes
     first = pixels.groupby("arm")["seed"].transform("min")
     return pixels[pixels["seed"] == first].assign(picture=label)

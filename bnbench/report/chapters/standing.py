@@ -32,7 +32,7 @@ class Standing:
 
     @property
     def per_arm(self) -> int:
-        """How many fits of each arm the whole grid has."""
+        """Return how many fits of each arm the whole grid has."""
         return len(self.grid.probs) * len(self.grid.seeds)
 
     def pairs(self, first: str, second: str) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def legend_rows(drawing: Drawing, handles: list[Any]) -> int:
 
 
 def _columns(drawing: Drawing, handles: list[Any]) -> int:
-    """As many columns as fit into the figure's width."""
+    """Return as many columns as fit into the figure's width."""
     widths = [0.36 + 0.056 * len(handle.get_label()) for handle in handles]  # inches: handle, gaps, 6.5 pt letters
     fits = (
         columns

@@ -78,7 +78,7 @@ def _draw(sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.DataFrame | No
 
 
 def _caption(sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str], *, authors: bool) -> str:
-    """Caption of figure 4a of several sweeps; ``elsewhere``: those that were not measured on test images."""
+    """Return the caption of figure 4a of several sweeps; ``elsewhere``: those not measured on test images."""
     counts = [f"{name}: {counted(len(fits), 'fit')}, {seeds_words(fits)}" for name, fits in sweeps]
     text = (
         "Figure 4a of all protocols. Colour: arm; marker and kind of line: protocol. "

@@ -127,7 +127,10 @@ def show_pixels(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> N
 
 
 def loss_scale(losses: pd.Series, threshold: float) -> Colours:
-    """Dark = low, so that a well-bent landscape looks like its mask; a few extremes do not take the scale."""
+    """Return the scale of losses, dark where low, so that a well-bent landscape looks like its mask.
+
+    A few extremes do not take the scale.
+    """
     values = losses.to_numpy(dtype=float)
     usual = values[np.isfinite(values) & (values > 0)]
     low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
@@ -137,7 +140,7 @@ def loss_scale(losses: pd.Series, threshold: float) -> Colours:
 
 
 def accuracy_scale(accuracies: pd.Series) -> Colours:
-    """Dark = high, from 0 to just above the highest one."""
+    """Return the scale of accuracies, dark where high, from 0 to just above the highest one."""
     high = max(float(accuracies.max()), 0.1) if accuracies.notna().any() else 1.0
     return Colours(
         _with_gaps(sns.color_palette(ACCURACY_COLOURS, as_cmap=True)), Normalize(0, math.ceil(20 * high) / 20)
@@ -145,7 +148,7 @@ def accuracy_scale(accuracies: pd.Series) -> Colours:
 
 
 def _with_gaps(colours: Colormap) -> Colormap:
-    """A loss that is not a number shows in grey."""
+    """Return a colour map in which a loss that is not a number is grey."""
     return colours.with_extremes(bad="#9a9aa0")
 
 
@@ -184,7 +187,7 @@ def _key(axes: Axes, threshold: float) -> None:
 
 
 def _caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:
-    """Caption with each shown fit's own means."""
+    """Return the caption, with each shown fit's own means."""
     texts = []
     for arm in arm_order(shown["arm"]):
         mine = shown[shown["arm"] == arm]

@@ -85,7 +85,7 @@ def _handles(order: list[str]) -> list[Line2D]:
 
 
 def _caption(table: pd.DataFrame, fits: pd.DataFrame) -> str:
-    """Caption; ``fits`` says which arms have batch normalization."""
+    """Return the caption; ``fits`` says which arms have batch normalization."""
     normalized = arm_order(fits.loc[fits["policy"] != str(NO_BN), "arm"])
     own = f"{' and '.join(normalized)} under the minibatch's own statistics: " if normalized else "other images: "
     number = table.groupby(["arm", "p", "seed"]).ngroups

@@ -94,7 +94,7 @@ def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(pairs: pd.DataFrame, first: str, second: str) -> str:
-    """Caption of the paired difference."""
+    """Return the caption of the paired difference."""
     whole = differences.overall(pairs)
     head = (
         f"Paired difference {first} − {second} of black − white accuracy over trained pixels: both arms on one mask "

@@ -66,7 +66,7 @@ def _draw(pixels: pd.DataFrame, threshold: float, split: str) -> Drawing:
 
 
 def _fits(pixels: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Picture, arm and pixels of each fit, pictures in the order of their names."""
+    """Return picture, arm and pixels of each fit, pictures in the order of their names."""
     there = dict(iter(pixels.groupby(["picture", "arm"], sort=False)))
     arms = arm_order(pixels["arm"])
     names = sorted(pixels["picture"].unique())

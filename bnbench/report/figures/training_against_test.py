@@ -81,7 +81,7 @@ def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
 
 
 def _caption(shown: pd.DataFrame, p: float, seed: int, split: str) -> str:
-    """Caption of training against test, with what every shown arm loses from one to the other."""
+    """Return the caption of training against test, with what every shown arm loses from one to the other."""
     texts = []
     for arm in arm_order(shown["arm"]):
         mine = shown[shown["arm"] == arm]

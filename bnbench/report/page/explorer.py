@@ -95,7 +95,7 @@ def _with_gaps(codes: NDArray[np.floating[Any]], values: NDArray[np.floating[Any
 
 
 def _key(fit: pd.DataFrame) -> str:
-    """``0.5|1`` for p and seed, with p as JavaScript writes it."""
+    """Return ``0.5|1`` for p and seed, with p as JavaScript writes it."""
     return f"{fit['p'].iloc[0]:g}|{fit['seed'].iloc[0]}"
 
 
@@ -114,16 +114,18 @@ def _base64(array: NDArray[Any]) -> str:
 
 
 def _loss_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
-    """Both ends of the colour scale: one for all fits, so that a colour keeps its meaning from mask to mask."""
+    """Return both ends of the colour scale: one for all fits, so that a colour keeps its meaning from mask to mask."""
     usual = losses[np.isfinite(losses) & (losses > 0)]
     low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
     return [_rounded(min(low, 0.9 * threshold)), _rounded(max(high, 1.1 * threshold))]
 
 
 def _linear_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
-    """Ends of the linear scale: up to the 99th percentile, which a few huge losses set, nothing could be told apart.
+    """Return the ends of the linear scale.
 
-    So it ends at some thresholds, or at the 75th percentile where that is larger, and what lies beyond is saturated.
+    Were its upper end the 99th percentile, as that of the other scale is, a few huge losses would set it, and nothing
+    else could be told apart. So it ends at some thresholds, or at the 75th percentile where that is larger, and what
+    lies beyond is saturated.
     """
     low, most = _loss_scale(losses, threshold)
     finite = losses[np.isfinite(losses)]
@@ -141,6 +143,6 @@ def _rounded(value: float) -> float:
 
 
 def _colour_table(name: str) -> str:
-    """Red, green and blue of each step of a seaborn colour map."""
+    """Return red, green and blue of each step of a seaborn colour map."""
     colours = sns.color_palette(name, as_cmap=True)(np.linspace(0, 1, _COLOURS))[:, :3]
     return _base64(np.rint(255 * colours).astype(np.uint8))

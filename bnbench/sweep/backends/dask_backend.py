@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from joblib import Parallel, delayed
@@ -30,10 +30,13 @@ from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
-from bnbench.wording import counted
+from bnbench.sweep.same_code import code_here, refusal
+from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_AGAIN = 60.0  # seconds after which a wait is said again
 
 T = TypeVar("T")
 
@@ -84,7 +87,7 @@ class Dask(Backend):
                     self._connection = self._stack.enter_context(connected(self.scheduler))
                     if waits and not self.workers:
                         say(f"waiting for the first worker of {self.scheduler}")
-                        self._connection.submit(time.time, pure=False).result()
+                        _wait_for(self._connection.submit(time.time, pure=False), self.scheduler, say)
                     if self.workers:
                         there = counted(len(self.workers), "worker")
                         say(f"{there} at {self.scheduler}; fits go on as others join or leave")
@@ -101,7 +104,8 @@ class Dask(Backend):
         """Return what the workers that are there now offer: each machine's slots, as far as its workers have threads.
 
         Raises:
-            RequestError: there is no worker, or none could use what was asked for; the message of one of them.
+            RequestError: there is no worker, one computes with other code than this process, or none could use what
+                was asked for; the message of one of them.
         """
         if self._connection is None:
             return super().slots(request)
@@ -109,6 +113,9 @@ class Dask(Backend):
             raise RequestError(
                 f"--scheduler {self.scheduler} has no worker yet, and a plan needs to know their devices."
             )
+        for address, there in self._connection.run(code_here, on_error="return").items():
+            if said := refusal(there, code_here(), f"--scheduler {self.scheduler}: the worker {address}"):
+                raise RequestError(said)
         answers = self._connection.run(slots_here, request, on_error="return")
         threads = self._connection.nthreads()
         machines: dict[str | None, list[str]] = defaultdict(list)
@@ -149,3 +156,15 @@ class Dask(Backend):
                 if isinstance(outcome, RequestError):
                     raise outcome
                 yield bring_home(outcome, job)
+
+
+def _wait_for(first: Any, scheduler: str, say: Callable[[str], None]) -> None:
+    """Wait for the first task of a cluster without workers, however long, and say so every minute."""
+    begun = time.monotonic()
+    while True:
+        try:
+            first.result(timeout=_AGAIN)
+        except TimeoutError:
+            say(f"still waiting for the first worker of {scheduler}, for {duration(time.monotonic() - begun)}")
+        else:
+            return

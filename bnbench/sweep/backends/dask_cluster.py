@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from bnbench.arms.foreign_errors import first_line
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.execution import Execution, Outcome
@@ -71,7 +72,7 @@ def _connection_to(address: str) -> Client:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """In the block Dask logs nothing: what concerns the user becomes a sentence."""
+    """Let Dask log nothing in the block: what concerns the user becomes a sentence."""
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -90,7 +91,7 @@ def own_cluster(execution: Execution) -> Iterator[Client]:
     Raises:
         RequestError: a worker cannot start.
     """
-    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # both are this process's business
+    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # all are this process's business
         try:
             cluster = LocalCluster(
                 n_workers=len(execution.slots),
@@ -159,4 +160,9 @@ def _outcome_of(key: FitKey, error: Exception) -> Outcome | RequestError:
         return RequestError(
             "the Dask scheduler is gone; all that was written is kept: once it is back, the same command goes on."
         )
-    return Outcome(key, "failed", message=f"{type(error).__name__}: {error}")
+    message = first_line(error)
+    if isinstance(error, ImportError | AttributeError):  # it could not even unpickle the task, and no other one either
+        return Outcome(
+            key, "failed", message=f"a worker lacks this bnbench ({message}); install it there.", is_fatal=True
+        )
+    return Outcome(key, "failed", message=message)

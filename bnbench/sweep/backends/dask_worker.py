@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bnbench.inputs.data import load_data_of
 from bnbench.process.descriptors import keep_stdout_for_machines
-from bnbench.protocol.protocol import FitKey
+from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.failures import Failure, failure_of, write_failure
-from bnbench.sweep.backends.backend import Timing
+from bnbench.results.folder_protocol import open_folder
+from bnbench.sweep.backends.apart import alone
+from bnbench.sweep.backends.backend import Timing, WorkersKilledError
 from bnbench.sweep.devices import DeviceRequest, Slot
+from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.worker import disk_outcome, run_fit
+from bnbench.sweep.worker import TRIES, code_outcome, run_fit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -42,7 +45,7 @@ def fit_on_this_machine(key: FitKey, job: Job) -> Outcome:
     """Compute a fit in a worker's thread, on the runner's machine."""
     if os.getpid() != job.runner:
         keep_stdout_for_machines()
-    return run_fit(key, job)
+    return _run_fit(key, job)
 
 
 def fit_on_any_machine(key: FitKey, job: Job) -> Outcome:
@@ -51,8 +54,10 @@ def fit_on_any_machine(key: FitKey, job: Job) -> Outcome:
     Raises:
         RequestError: the machine lacks a device that was asked for.
     """
+    if refused := code_outcome(key, job):
+        return refused
     job = replace(job, execution=replace(job.execution, slots=job.execution.devices.slots()))
-    return run_fit(key, job) if job.here_marker.exists() else _fit_in_own_folder(key, job)
+    return _run_fit(key, job) if job.here_marker.exists() else _fit_in_own_folder(key, job)
 
 
 def bring_home(outcome: Outcome, job: Job) -> Outcome:
@@ -61,6 +66,7 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
         return outcome
     folder, key = job.folder, outcome.key
     try:
+        check_opened(folder)
         earlier = None if outcome.state == "done" else _failure(key, job)
         for name, content in outcome.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +125,13 @@ def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
 
 def timed_here(timing: Timing[T], plan: Plan, execution: Execution) -> T:
     """Take one of :mod:`bnbench.sweep.cost`'s timings on the machine that this runs on."""
+    if not any(is_own_arm(key.arm) for key in plan.to_run):
+        return _timed(timing, plan, execution)
+    result: T = alone(_timed, timing, plan, execution)
+    return result
+
+
+def _timed(timing: Timing[T], plan: Plan, execution: Execution) -> T:
     protocol = plan.protocol
     data = load_data_of(protocol, execution.data_folder, execution.download)
     slots = execution.devices.slots()[:1] * len(execution.slots)
@@ -136,11 +149,26 @@ def _forget_here(job: Job) -> None:
     shutil.rmtree(job.local_folder, ignore_errors=True)
 
 
+def _run_fit(key: FitKey, job: Job) -> Outcome:
+    """Compute a fit in this worker; one of a user's own arm in a process of its own, for no scheduler renews a worker.
+
+    A process that dies over it counts as a worker that does: the fit goes on from its checkpoint in another one.
+    """
+    if not is_own_arm(key.arm):
+        return run_fit(key, job)
+    for _ in range(TRIES):
+        with suppress(WorkersKilledError):
+            return alone(run_fit, key, replace(job, runner=os.getpid()))
+    return Outcome(key, "killed")
+
+
 def _fit_in_own_folder(key: FitKey, job: Job) -> Outcome:
     """Compute a fit in a folder of this machine, and send back what it has left there."""
     folder = job.local_folder / "results"
     job = replace(job, folder=folder)
-    while (outcome := run_fit(key, job)).state == "taken":
+    job.local_folder.mkdir(mode=0o700, exist_ok=True)
+    open_folder(folder, job.protocol)
+    while (outcome := _run_fit(key, job)).state == "taken":
         time.sleep(_WAIT)  # by a worker of this machine that the scheduler has lost sight of
     # The plane first: whoever brings the files home writes them in this order, and a done fit has its plane.
     left = (layout.plane_path(folder, key), layout.fit_path(folder, key), layout.failure_path(folder, key))

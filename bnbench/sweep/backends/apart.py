@@ -1,0 +1,128 @@
+"""Fits of users' own arms in processes that no other arm's fits share, whatever an arm's code leaves behind there.
+
+What such code sets or replaces is put back after each fit (``bnbench.process``), but nothing puts back a thread that
+goes on, or what it has changed in a package that nobody watches. A process ends before another arm's fit would begin
+in it; built-in arms, whose code is ours, go on sharing theirs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing import current_process
+from typing import TypeVar
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from bnbench.protocol.protocol import FitKey, is_own_arm
+from bnbench.sweep.backends.backend import WorkersKilledError
+from bnbench.sweep.execution import Job, Outcome
+from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
+from bnbench.sweep.worker import run_fit
+
+T = TypeVar("T")
+
+
+def compute_apart(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
+    """Compute fits of which some are of users' own arms; arguments and errors as of :meth:`Backend.compute`.
+
+    Each slot has a process. It takes the fits of its own kind first, as long as there are any of the seed whose turn
+    it is, and is replaced by a new one when only fits of another kind are left. One that is killed costs its own fit
+    alone; the others go on, and the error comes at the end.
+    """
+    left, is_any_killed = list(batch), False
+    processes = [_Process(job.runner) for _ in job.execution.slots]
+    calls: dict[Future[Outcome], _Process] = {}
+
+    def begin(process: _Process) -> None:
+        if left and not stop.is_requested:
+            key = process.next_of(left)
+            left.remove(key)
+            calls[process.submit(key, job)] = process
+        else:
+            process.end()
+
+    try:
+        for process in processes:
+            begin(process)
+        while calls:
+            for done in wait(calls, return_when=FIRST_COMPLETED).done:
+                process = calls.pop(done)
+                try:
+                    yield done.result()
+                except BrokenProcessPool:
+                    is_any_killed = True
+                    process.end()
+                begin(process)
+    finally:
+        for process in processes:
+            process.end()
+    if is_any_killed:
+        raise WorkersKilledError
+
+
+def alone(work: Callable[..., T], *arguments: object) -> T:
+    """Do a piece of work in a process of its own, which ends with it and with the process that asks.
+
+    Args:
+        work: what is called there; it is pickled, as its arguments and its result.
+        arguments: its arguments.
+
+    Raises:
+        WorkersKilledError: the process was killed.
+        Exception: what the work raised.
+    """
+    current_process().daemon = False  # a worker of Dask may be one, and Python lets those have no children
+    process = _Process(os.getpid())
+    try:
+        return process.call(work, *arguments).result()
+    except BrokenProcessPool as error:
+        raise WorkersKilledError from error
+    finally:
+        process.end()
+
+
+class _Process:
+    """A process for fits of one own arm, or of built-in ones: none before the first, replaced for another kind.
+
+    Args:
+        parent: the process that asks for it; it ends with that one.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+        self._kind = ""
+        self._pool: ProcessPoolExecutor | None = None
+
+    def next_of(self, keys: Sequence[FitKey]) -> FitKey:
+        """Return the fit to compute next: of the first one's seed, and of this process's kind if there is such."""
+        own = (key for key in keys if key.seed == keys[0].seed and kind_of(key) == self._kind)
+        return next(own, keys[0]) if self._pool else keys[0]
+
+    def submit(self, key: FitKey, job: Job) -> Future[Outcome]:
+        """Have a fit computed."""
+        if kind_of(key) != self._kind:
+            self.end()
+        self._kind = kind_of(key)
+        return self.call(run_fit, key, job)
+
+    def call(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+        """Have a piece of work done."""
+        with without_interrupts():  # it starts with Ctrl-C blocked: that is the parent's business
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, initializer=end_with_runner, initargs=(self._parent,), timeout=None)
+            future: Future[T] = self._pool.submit(work, *arguments)
+        return future
+
+    def end(self) -> None:
+        """End it, and whatever threads and children an arm's code has left in it."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, kill_workers=True)
+            self._pool = None
+
+
+def kind_of(key: FitKey) -> str:
+    """Return what fits that share a process have in common: their own arm, or that theirs is built in."""
+    return key.arm if is_own_arm(key.arm) else ""
