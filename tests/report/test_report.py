@@ -21,17 +21,19 @@ from bnbench import wording
 from bnbench.measures.registry import compared_columns
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.build import Report, build_report
-from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline
+from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline, reproduce
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_caption
 from bnbench.report.figures.strip import strip
 from bnbench.report.page import manifest, writer
-from bnbench.report.tables import Table, fits_table
+from bnbench.report.tables import Table, fits_table, provenance_table
 from bnbench.results import layout, sweeps
+from bnbench.results.asked import effective_config, write_config
 from bnbench.stats import settling
 from tests import synthetic
 from tests.report.built import first_screen, page_of, record_of, svg_alone
@@ -146,6 +148,25 @@ def test_two_seeds_have_no_whisker_and_every_seed_of_figure_4_says_which_fit_it_
         assert names == {
             f"fit-difference-{arm}-{p:g}-{seed}" for arm in arms for p in (0.3, 0.5) for seed in range(1, count + 1)
         }
+
+
+def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -> None:
+    protocol = write_sweep(tmp_path, probs=(0.3,), seeds=(1,))
+    asked = Grid(("plain", "bn"), (0.3, 0.5, 0.7), (1, 2))
+    write_config(tmp_path, effective_config(protocol, asked, {}))
+    sweep = sweeps.read_sweep(tmp_path)
+    run, _ = reproduce.commands(sweep, fits_table(sweep))
+    assert "--probs 0.3:0.7:0.2 --seeds 2 --arms plain,bn" in run
+
+
+def test_many_values_of_a_provenance_are_summed_up(tmp_path: Path) -> None:
+    for seed in range(1, 9):
+        write_sweep(tmp_path, probs=(0.3,), seeds=(seed,), provenance={"git_revision": f"commit{max(seed, 4)}"})
+        write_sweep(tmp_path, probs=(0.5,), seeds=(seed,), provenance={"host": f"host{seed}"})
+    said = provenance_table(sweeps.read_sweep(tmp_path)).set_index("what")["value"]
+    assert "commit4 (8 fits)" in said["git_revision"]
+    assert "other" not in said["git_revision"], "six values are all listed"
+    assert re.search(r"\b6 other values \(12 fits\)", said["host"])
 
 
 def test_every_link_leads_somewhere_and_every_figure_to_its_numbers(whole: Whole) -> None:

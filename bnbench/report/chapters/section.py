@@ -144,7 +144,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, networks: pd.DataFrame, wante
         knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
         failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
-        commands=reproduce.commands(protocol, fits, wanted if wanted == pair else None),
+        commands=reproduce.commands(sweep, fits, wanted if wanted == pair else None),
     )
 
 
