@@ -81,4 +81,7 @@ def kendall(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.
     first, second = zip(*combinations(range(one.shape[1]), 2), strict=True)
     rises, others = (np.sign(values[:, first] - values[:, second]) for values in (one, other))
     untied = np.sqrt((rises**2).sum(1) * (others**2).sum(1))
-    return np.divide((rises * others).sum(1), untied, out=np.full(len(one), math.nan), where=untied > 0)
+    found: NDArray[np.float64] = np.divide(
+        (rises * others).sum(1), untied, out=np.full(len(one), math.nan), where=untied > 0
+    )
+    return found

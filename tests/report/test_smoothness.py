@@ -19,7 +19,7 @@ def networks(arms: dict[str, float]) -> pd.DataFrame:
     for arm, value in arms.items():
         for seed in (1, 2):
             for step in (0, 10):
-                row = dict.fromkeys(COLUMNS, value + seed / 100)
+                row: dict[str, Any] = dict.fromkeys(COLUMNS, value + seed / 100)
                 row |= {"arm": arm, "seed": seed, "step": step, "identity": f"{arm}{seed}"}
                 rows.append(row | {"settings": '{"steps": 10, "batch": 8, "minibatches": 2}'})
     return pd.DataFrame(rows)

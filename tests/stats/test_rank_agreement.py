@@ -37,7 +37,7 @@ def test_by_hand() -> None:
     ).set_index("reading")
     assert found.loc["bends", "tau"] == pytest.approx(4 / 6)
     assert found.loc["objective", "tau"] == pytest.approx(4 / 6)
-    assert found.loc["objective", ["low", "high"]].tolist() == pytest.approx([4 / 6] * 2)
+    assert found[["low", "high"]].to_numpy()[1].tolist() == pytest.approx([4 / 6] * 2)
     assert found[["arms", "seeds"]].to_numpy().tolist() == [[4, 2], [4, 2]]
 
 
@@ -49,16 +49,16 @@ def test_every_row_is_scipys() -> None:
 
 
 def test_seeds_that_disagree_widen_the_interval() -> None:
-    bends = {"a": [1.0, 1], "b": [2, 2], "c": [3, 3]}
+    bends: dict[str, list[float]] = {"a": [1, 1], "b": [2, 2], "c": [3, 3]}
     found = agreement(table(bends=bends, rough={"a": [1, 9], "b": [2, 5.5], "c": [3, 1]}), {"bends": 1}, ["rough"])
-    assert found.loc[0, ["low", "high"]].tolist() == pytest.approx([-1, 1])
+    assert found[["low", "high"]].to_numpy()[0].tolist() == pytest.approx([-1, 1])
 
 
 def test_what_allows_no_order_has_none() -> None:
     two = table(bends={"a": [1.0], "b": [2]}, rough={"a": [1.0], "b": [2]})
-    assert math.isnan(agreement(two, {"bends": 1}, ["rough"]).loc[0, "tau"])
+    assert agreement(two, {"bends": 1}, ["rough"])["tau"].isna().all()
     equal = table(bends={"a": [1.0], "b": [2], "c": [3]}, rough={"a": [1.0], "b": [1], "c": [1]})
-    assert math.isnan(agreement(equal, {"bends": 1}, ["rough"]).loc[0, "tau"])
+    assert agreement(equal, {"bends": 1}, ["rough"])["tau"].isna().all()
     missing = table(bends={"a": [1.0], "b": [2], "c": [3]}, rough={"a": [math.nan], "b": [1], "c": [2]})
     assert agreement(missing, {"bends": 1}, ["rough"]).loc[0, ["low", "high"]].isna().all()
 

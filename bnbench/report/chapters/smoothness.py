@@ -32,7 +32,7 @@ def chapter(networks: pd.DataFrame, fits: pd.DataFrame) -> Chapter | None:
     told = json.loads(settings)
     sentences = [
         f"Ordinary networks of {counted(used['arm'].nunique(), 'arm')}, trained for {told['steps']:,} steps on "
-        f"minibatches of {told['batch']} and measured on {counted(told['minibatches'], 'minibatch')} of as many. "
+        f"minibatches of {told['batch']} and measured on {told['minibatches']} × {told['batch']} images. "
         "Each measure asks how fast loss or gradient change around a network's weights; none of them asks how far a "
         "landscape can be bent."
     ]
@@ -43,7 +43,7 @@ def chapter(networks: pd.DataFrame, fits: pd.DataFrame) -> Chapter | None:
     figures, shown = [along_training(used)], [along_training(used).table]
     joined = _joined(used, fits)
     if joined["arm"].nunique() >= FEWEST_ARMS:
-        by_step = {int(step): part for step, part in joined.groupby("step")}
+        by_step = {step: joined[joined["step"] == step] for step in sorted({int(step) for step in joined["step"]})}
         readings = {name: sign for name, sign in _READINGS.items() if name in joined}
         taus = pd.concat([agreement(part, readings, [*MEASURES]).assign(step=step) for step, part in by_step.items()])
         last = max(by_step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +128,7 @@ def _draw_agreement(values: pd.DataFrame, taus: pd.DataFrame, reading: str) -> D
     return drawing
 
 
-def _tau(value: float) -> str:
+def _tau(value: Any) -> str:
     return "none" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
