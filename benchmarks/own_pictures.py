@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -105,13 +106,15 @@ def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> dict[str, float]:
     policy = headline_policy(plane, protocol)
     found = measured_landscape(plane, data.measured, policy, data, protocol)
     split, threshold = protocol.measurement.split, protocol.training.threshold
-    rows = pd.DataFrame(summary_rows(found, mask, trained, policy=policy, split=split, threshold=threshold))
-    read = rows.set_index("pixels").to_dict("index")
+    rows: dict[str, dict[str, Any]] = {
+        str(row["pixels"]): row
+        for row in summary_rows(found, mask, trained, policy=policy, split=split, threshold=threshold)
+    }
     return {
-        "black": float(read["all"]["black"]),
-        "white": float(read["all"]["white"]),
-        "J": float(read["trained"]["objective"]),
-        "right": float(read["trained"]["right"]),
+        "black": float(rows["all"]["black"]),
+        "white": float(rows["all"]["white"]),
+        "J": float(rows["trained"]["objective"]),
+        "right": float(rows["trained"]["right"]),
         "seconds": seconds,
     }
 

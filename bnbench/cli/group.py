@@ -80,6 +80,10 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         say(f"bnbench: {interrupted}")
         ending.will_say("")
+        if arguments is None:  # all is cleaned up, and the interpreter's own end may wait for a worker
+            _flushed(code)
+            ending.end_at_once(code - 128)
+    signal.setitimer(signal.ITIMER_REAL, 0)  # a sweep's patience, which would outlive its handler
     sys.exit(_flushed(code if isinstance(code, int) else 0))
 
 

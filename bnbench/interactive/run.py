@@ -40,8 +40,8 @@ def run(
     seeds: str | int | Iterable[int] = 5,
     arms: str | Iterable[str] = "plain,bn",
     mask: str | Path | None = None,
-    mask_threshold: str | float = "auto",
-    mask_invert: bool = False,
+    grey_level: str | float = "auto",
+    invert: bool = False,
     folder: str | Path | None = None,
     backend: str | Backend | type[Backend] = "process",
     devices: str | torch.device | Iterable[str | torch.device] = "auto",
@@ -76,8 +76,8 @@ def run(
         arms: ``plain``, ``bn``, ``skip`` or ``package.module:factory``: several, or text with commas.
         mask: picture's file in place of random masks, or a folder of pictures; ``mask_size`` is its longer side, and
             its share of black pixels stands in the place of ``probs``.
-        mask_threshold: of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or ``auto``.
-        mask_invert: let the picture's dark pixels be white, and light ones black.
+        grey_level: of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or ``auto``.
+        invert: let the picture's dark pixels be white, and light ones black.
         folder: where results go; by default ``results/`` and the profile's name.
         backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
             :class:`Inline`. With ``dask`` a script has to call this below ``if __name__ == "__main__":``.
@@ -147,7 +147,7 @@ def run(
         )
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
         where_computed = values.backend_of(backend)
-        pictures = pictures_of(mask, request.protocol, sizes, mask_threshold, mask_invert)
+        pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert)
         if pictures and not (isinstance(probs, str) and probs == _PROBS):
             raise RequestError(
                 f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own; give one of them."

@@ -30,6 +30,7 @@ from bnbench.report.page.record import render_record
 from bnbench.report.page.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
+from bnbench.results.smoothness import find_smoothness
 from bnbench.results.sweeps import Sweep, read_sweeps
 
 PAGE = "index.html"
@@ -89,7 +90,11 @@ def build_report(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
         )
     names = _names([sweep.protocol for sweep in sweeps])
-    sections = _with_sizes([section(sweep, evaluated, figure3) for sweep in sweeps])
+    measured = [find_smoothness(sweep.folders) for sweep in sweeps]
+    broken += [message for _, messages in measured for message in messages]
+    sections = _with_sizes(
+        [section(sweep, evaluated, networks, figure3) for sweep, (networks, _) in zip(sweeps, measured, strict=True)]
+    )
     comparison = compare_sweeps(sweeps, names) if compare else None
     try:
         paths = _write(

@@ -17,6 +17,7 @@ from bnbench.protocol.parsing import parse_arms, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid, Protocol, knob_text
 from bnbench.results import layout
+from bnbench.results.own_paths import own_path
 
 # What concerns one run and not the sweep: neither read from a file nor stored in one.
 ONE_RUN = ("config", "dry_run", "fail_fast", "force", "json", "retry_failed", "shard")
@@ -167,4 +168,7 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, tuple):
         is_knob = name in dict(PROFILES["compact"].knobs())  # such as mask_size, whose numbers x separates
         return knob_text(name, value) if is_knob else ",".join(map(str, value))
-    return str(value) if isinstance(value, Path) else value
+    if not isinstance(value, Path):
+        return value
+    stored = own_path(value)
+    return Path(stored).name if name == "out" and Path(stored).is_absolute() else stored  # it lies in that folder

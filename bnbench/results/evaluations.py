@@ -15,7 +15,7 @@ import pandas as pd
 
 from bnbench.bn_policy import BnPolicy
 from bnbench.measures.registry import ALWAYS_STORED
-from bnbench.process.reading import read_file, reason_of
+from bnbench.process.reading import check_regular, read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
 from bnbench.results.folders import listed
@@ -110,12 +110,14 @@ class Evaluation:
 
 
 def plane_hash(path: Path) -> str:
-    """Return sixteen hexadecimal digits over a plane's file.
+    """Return sixteen hexadecimal digits over a plane's file, however large it is.
 
     Raises:
         OSError: it cannot be read.
     """
-    return hashlib.sha256(read_file(path)).hexdigest()[:16]
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def read_evaluations(out: str | Path) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def _stored_protocol(folder: Path) -> Protocol | None:
         OSError: it cannot be listed.
     """
     if not layout.is_there(folder / "protocol.json"):
-        if any((folder / "landscapes").glob("*.parquet")):  # planes and checkpoints of both would share their names
+        if (folder / "landscapes").is_dir():  # bend's from its first step; planes of both would share their names
             raise StoreError(f"--out {folder} holds what bnbench bend has left; give another folder.")
         return _protocol_of_fits(folder)
     return read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None

@@ -124,9 +124,10 @@ def without_interrupts(*more: signal.Signals) -> Iterator[None]:
     The first of them would start Python's resource tracker, which lets both SIGINT and SIGTERM through again
     (until Python 3.12): so it is there before.
     """
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, *more})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # of which the tracker knows nothing
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *more})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

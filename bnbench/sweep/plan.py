@@ -132,7 +132,8 @@ def _check_number_of_images(protocol: Protocol, count: int) -> None:
     for policy in policies(protocol):
         if policy.reference > count:
             asked = protocol.measurement.bn_statistics
-            raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
+            other = "" if asked == str(policy) else f" is also measured as {policy}"
+            raise RequestError(f"--bn-statistics {asked}{other}: {there}; give fewer.")
 
 
 def plan_sweep(

@@ -19,6 +19,7 @@ from bnbench.report.tables import Table, over_trained, sorted_by_arm
 from bnbench.stats import differences
 from bnbench.wording import counted
 
+LEAST_SEEDS = 3  # of two, a deviation says little more than their distance, which the points show
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
 PANEL = 7.2 / 2.54  # height of a panel by itself
 
@@ -141,13 +142,18 @@ def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
         place = table["p"] + apart * (number - (len(order) - 1) / 2)
         if table["n"].max() > 1:
             seeds = mine["p"] + apart * (number - (len(order) - 1) / 2) - min(0.13, 0.3 / len(order)) * unit
-            axes.plot(
-                seeds, mine[value], "o", color=colours[arm], markersize=1.9, alpha=0.6, markeredgewidth=0, zorder=3
-            )
+            look: dict[str, Any] = {"color": colours[arm], "markersize": 1.9, "alpha": 0.6, "markeredgewidth": 0}
+            for (_, fit), at in zip(mine.iterrows(), seeds, strict=True):  # by this name the page opens its landscapes
+                axes.plot(at, fit[value], "o", zorder=3, gid=f"fit-{value}-{number}-{fit['p']:g}-{fit['seed']}", **look)
         bars = axes.errorbar(
-            place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], zorder=4, **WHISKER
+            place, table["mean"], deviations(table), color=colours[arm], marker=markers[arm], zorder=4, **WHISKER
         )
         bars.lines[0].set_linestyle(line)
+
+
+def deviations(table: pd.DataFrame) -> pd.Series:
+    """Return the whiskers of a table per p: the deviation over seeds, none where fewer than three seeds tell it."""
+    return table["sd"].where(table["n"] >= LEAST_SEEDS)
 
 
 def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
@@ -205,8 +211,12 @@ def whisker_words(fits: pd.DataFrame) -> str:
     n = seeds_words(fits)
     if fits.groupby(["arm", "p"]).size().max() == 1:
         return f"Points: single fits, {n}, so there is no deviation."
+    counts = fits.groupby(["arm", "p"]).size()
     whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
-    return f"Lines: mean over seeds; {whisker}; small points: every seed; {n}."
+    if counts.min() < LEAST_SEEDS:
+        whisker += f", where there are at least {LEAST_SEEDS} seeds"
+    drawn = f"{whisker}; " if counts.max() >= LEAST_SEEDS else ""
+    return f"Lines: mean over seeds; {drawn}small points: every seed; {n}."
 
 
 def seeds_words(fits: pd.DataFrame) -> str:

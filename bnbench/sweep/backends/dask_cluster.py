@@ -98,6 +98,7 @@ def own_cluster(execution: Execution) -> Iterator[Client]:
                 threads_per_worker=1,
                 memory_limit=0,
                 dashboard_address=None,
+                host="127.0.0.1",
                 silence_logs=logging.CRITICAL,
             )
         except RuntimeError as error:

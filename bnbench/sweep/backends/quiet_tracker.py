@@ -6,13 +6,16 @@ import os
 
 from joblib.externals.loky.backend import resource_tracker
 
+from bnbench.sweep.interrupts import without_interrupts
+
 
 def start_quiet_tracker() -> None:
-    """Start the tracker, unless it runs, so that it prints no warning after the program was ended at once."""
+    """Start the tracker, unless it runs: no terminal's end ends it, and it prints no warning when the program has."""
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore"
     try:
-        resource_tracker.ensure_running()
+        with without_interrupts():
+            resource_tracker.ensure_running()
     finally:
         del os.environ["PYTHONWARNINGS"]
         if before is not None:
