@@ -96,9 +96,9 @@ PARTS = {
                 "bnbench/sweep/finished.py",
             ),
             *("bnbench/sweep/status.py", "bnbench/evaluate/plan.py"),
-            *("tests/synthetic.py", "tests/results/test_damages.py"),
+            *("tests/synthetic.py", "tests/results/test_damages.py", "tests/results/test_bits.py"),
         ),
-        tests=("tests/results/test_damages.py",),
+        tests=("tests/results/test_damages.py", "tests/results/test_bits.py"),
     ),
     "torture": Part(
         (

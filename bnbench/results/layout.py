@@ -31,6 +31,7 @@ from pathlib import Path
 
 from bnbench.protocol.protocol import FitKey, Protocol
 
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}  # file systems that cannot
 _WRITTEN = ("fits", "failures", "running", "planes")  # folders of a fit's files
 
 
@@ -215,8 +216,22 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, replac
         else:
             with suppress(FileExistsError):
                 _link(temporary, path)
+        if durable:
+            _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has a folder's names: without them a whole file may lack its own after a power cut."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(file)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -14,6 +14,7 @@ from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.trace import TraceRow
+from bnbench.process.reading import reason_of
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
@@ -65,16 +66,10 @@ class FitUnderWay:
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
         check_source(key.arm, job)
-        self.plane = make_plane(key, protocol, self.data, slot.device)
-        use_module_path(key.arm)
-        self.fit = make_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
-        if self.fit.engine.trial and job.without_triton.exists():
-            self.fit.engine.trial.without(OF_TRITON)
-            self.note = "computed without Triton: a GPU was lost to one of its kernels, or beside one"
+        self._begin()
         self.identity = job.identity(key)
         self.earlier_seconds, self.parts = 0.0, 1
         self.earlier: dict[str, Any] = {}  # provenance of the part before
-        self.course = Course(execution.measure_at, protocol.training.steps)
         self._resume()
         self.first_step = self.fit.step
 
@@ -181,6 +176,18 @@ class FitUnderWay:
         if note not in self.note:
             self.note = f"{self.note}; {note}" if self.note else note
 
+    def _begin(self) -> None:
+        """Make the fit as it is before its first step."""
+        protocol = self.job.protocol
+        self.plane = make_plane(self.key, protocol, self.data, self.slot.device)
+        use_module_path(self.key.arm)
+        masks = (self.mask, self.trained)
+        self.fit = make_fit(self.key, protocol, self.plane, masks, self.data.train, self.chunk)
+        if self.fit.engine.trial and self.job.without_triton.exists():
+            self.fit.engine.trial.without(OF_TRITON)
+            self.add_note("computed without Triton: a GPU was lost to one of its kernels, or beside one")
+        self.course = Course(self.job.execution.measure_at, protocol.training.steps)
+
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; a damaged one costs its steps and is said."""
         try:
@@ -190,8 +197,15 @@ class FitUnderWay:
             return
         if found is None:
             return
-        self.fit.load_state_dict(found.state)
-        self.course.load_state_dict(found.course)
+        try:
+            self.fit.load_state_dict(found.state)
+            self.course.load_state_dict(found.course)
+            if type(self.fit.step) is not int or not 0 <= self.fit.step <= self.fit.training.steps:
+                raise ValueError(f"it is at step {self.fit.step} of {self.fit.training.steps:,}")
+        except Exception as error:  # of a state that fits nothing here anything may be wrong
+            self._begin()  # half of it may have been taken over
+            self.add_note(f"its checkpoint does not fit ({reason_of(error)}); the fit starts from its first step.")
+            return
         self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
         if self.earlier["note"]:  # the notes of all parts before, which each of these below may repeat
             self.add_note(self.earlier["note"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import resource
@@ -22,6 +23,12 @@ from bnbench.sweep.devices import Slot, device_name
 
 # What changes rounding: a fit that was cut off and went on under others says so.
 CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host")
+# Variables of the environment that choose other kernels, and with them other rounding.
+_KERNEL_VARIABLES = (
+    *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),
+    *("ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE"),
+    *("OPENBLAS_CORETYPE", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
 
 
 def read_provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
@@ -36,6 +43,7 @@ def read_provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
         "numpy": version("numpy"),
         "cuda": torch.version.cuda if slot.device != "cpu" else None,
         "cudnn": torch.backends.cudnn.version() if slot.device != "cpu" else None,
+        "kernel_variables": ", ".join(f"{name}={os.environ[name]}" for name in _KERNEL_VARIABLES if name in os.environ),
         "system": f"{platform.system()} {platform.machine()}",
         "device": slot.device,
         "device_name": device_name(slot.device),

@@ -28,7 +28,7 @@ HOMES = {
     "seaborn": ("bnbench.report", "bnbench.bending"),
     "matplotlib": ("bnbench.report", "bnbench.bending", "bnbench.inputs.pictures", "bnbench.plot"),
     "jinja2": ("bnbench.report", "bnbench.bending"),
-    "pyarrow": ("bnbench.results.schemas", "bnbench.results.store"),
+    "pyarrow": ("bnbench.results.schemas", "bnbench.results.store", "bnbench.results.tables"),
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
     "safetensors": ("bnbench.results.planes",),
     "tomli_w": ("bnbench.results.asked",),

@@ -166,3 +166,14 @@ def test_a_folder_in_place_of_a_checkpoint_is_named(tmp_path: Path) -> None:
     layout.checkpoint_path(tmp_path, KEY).mkdir(parents=True)
     with pytest.raises(store.StoreError, match=r"plain_p0\.500_seed1\.pt"):
         load_checkpoint(tmp_path, KEY, "identity")
+
+
+def test_a_checkpoint_that_was_edited_is_refused_and_an_earlier_one_without_digest_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    stored = torch.load(path, weights_only=True)
+    stored["state"]["step"] = 10**9
+    torch.save(stored, path)
+    with pytest.raises(store.StoreError, match="digest"):
+        load_checkpoint(tmp_path, KEY, "identity")
+    torch.save({**stored, "format": 2}, path)
+    assert load_checkpoint(tmp_path, KEY, "identity") is not None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -234,3 +236,31 @@ def test_a_file_is_named_for_one_arm_alone() -> None:
     of_arm = layout.fit_path(Path("results"), FitKey("mine:net_plus", 0.5, 1))
     named = [arm for arm in ("mine:net", "mine:net_plus", "mine:net_p", "plain") if layout.is_named_for(of_arm, arm)]
     assert named == ["mine:net_plus"]
+
+
+def test_the_name_of_a_fit_is_on_the_disk_before_its_checkpoint_goes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut either is there: bytes, name, the folder's names, and only then the checkpoint's end."""
+    checkpoint = layout.checkpoint_path(folder, KEY)
+    checkpoint.touch()
+    calls: list[str] = []
+    replace_file, unlink = Path.replace, Path.unlink
+
+    def synced(descriptor: int) -> None:
+        calls.append("folder synced" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file synced")
+
+    def replaced(self: Path, target: Path) -> Path:
+        calls.append("renamed")
+        return replace_file(self, target)
+
+    def unlinked(self: Path, missing_ok: bool = False) -> None:
+        calls.extend(["checkpoint removed"] if self == checkpoint else [])
+        unlink(self, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", synced)
+        patch.setattr(Path, "replace", replaced)
+        patch.setattr(Path, "unlink", unlinked)
+        store.write_fit(folder, make_result())
+    assert calls == ["file synced", "renamed", "folder synced", "checkpoint removed"]

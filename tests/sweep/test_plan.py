@@ -10,8 +10,8 @@ import pytest
 
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
-from bnbench.results.checkpoints import load_checkpoint
-from bnbench.results.fits import read_fit
+from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.results.fits import content_of, read_fit
 from bnbench.results.folder_protocol import open_folder, read_protocol
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.confinement import Confinement
@@ -146,3 +146,25 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     assert numbers(after) == ["3", "4"], "steps, and their chunk"
     assert (provenance["chunk"], provenance["parts"]) == (2, 2)
     assert provenance["begun"] == checkpoint.provenance["begun"] <= provenance["started"]
+
+
+@pytest.mark.parametrize("change", ["step 10⁹", "step −5", "another size", "nothing in it"])
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_a_checkpoint_that_does_not_fit_costs_its_steps_and_is_said(
+    change: str, retry_failed: bool, finished: Path, tmp_path: Path
+) -> None:
+    open_folder(tmp_path, TINY)
+    identity = fit_identity(KEY, TINY)
+    fit = FitUnderWay(KEY, Job(TINY, tmp_path, ONE, "token"), ONE.slots[0], 4).fit
+    state = fit.state_dict()
+    if change == "another size":
+        state["plane"] = {name: value[..., :-1] if value.dim() else value for name, value in state["plane"].items()}
+    else:
+        state = {**state, "step": {"step 10⁹": 10**9}.get(change, -5)} if change.startswith("step") else {}
+    save_checkpoint(tmp_path, KEY, Checkpoint(identity, state, 1.0, 1, {}))
+    plan = plan_sweep(tmp_path, TINY, GRID, retry_failed=retry_failed)
+    (outcome,) = Runner(plan, ONE, Inline()).outcomes()
+    assert (outcome.state, "checkpoint" in outcome.message) == ("done", True)
+    result, undisturbed = (read_fit(layout.fit_path(one, KEY)) for one in (tmp_path, finished))
+    assert content_of(result) == content_of(undisturbed)
+    assert "checkpoint" in result.provenance["note"]
