@@ -65,7 +65,7 @@ class ObjectiveGradient:
         self.one: OneNetwork | None = None  # what computes one network alone; torch where nothing is named
         self.strategy: Strategy | None = None  # unknown until the first step of a GPU tries them
         self.trial: Trial | None = None
-        self._kept = ""  # name of the strategy that was used before
+        self.kept = ""  # name of the strategy that was used before
         if self.replayed:
             usual, candidates = (GROUPED, CANDIDATES) if chunk > 1 else (ORDINARY, OF_ONE)
             layers = [slice(layer.start, layer.stop) for layer in plane.layers]
@@ -142,14 +142,14 @@ class ObjectiveGradient:
         trial, self.trial = self.trial, None
         threshold, self.threshold = self.threshold, math.inf
         try:
-            kept = trial.kept(self._kept, compute, compute_in_float32) if self._kept else None
+            kept = trial.kept(self.kept, compute, compute_in_float32) if self.kept else None
             self.use(kept or trial.chosen(compute, compute_in_float32))
         finally:
             self.threshold = threshold
 
     def keep(self, name: str) -> None:
         """Compute as an earlier part of the fit did, or fits of the same arm, if a step proves that it works here."""
-        self._kept = name
+        self.kept = name
 
     def use(self, strategy: Strategy) -> None:
         """Compute networks by a strategy from now on."""

@@ -1,4 +1,4 @@
-"""How a results folder is computed, chosen once for all its fits: pixels at once, which changes rounding, and fits."""
+"""How a results folder is computed, chosen once for all its fits: pixels at once, fits at once, a GPU's kernels."""
 
 from __future__ import annotations
 
@@ -77,9 +77,48 @@ def keep_fits_per_device(folder: Path, count: int) -> int:
     with layout.locked(folder):
         if kept := read_fits_per_device(folder):
             return kept
-        stored = {"format": FOLDER_FORMAT, "chunk": read_chunk(folder), "fits_per_device": count}
-        layout.write_atomically(layout.execution_path(folder), _written(stored))
+        _add(folder, {"fits_per_device": count})
     return count
+
+
+def read_kernels(folder: Path, device_name: str, arm: str) -> str:
+    """Return the name of the kernels that a folder's fits of an arm use on a model of GPU; empty before a choice."""
+    try:
+        name = read_json(layout.execution_path(folder))["kernels"][device_name][arm]
+    except (OSError, ValueError, KeyError, TypeError):  # whoever reads the chunk says what is wrong
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def keep_kernels(folder: Path, device_name: str, arm: str, name: str) -> None:
+    """Keep the kernels of an arm on a model of GPU for later fits of a folder; the first choice stays.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with layout.locked(folder):
+        if read_kernels(folder, device_name, arm):
+            return
+        try:
+            stored = read_json(layout.execution_path(folder))
+        except (OSError, ValueError):  # a folder that stands in for one on another machine, or a damaged file
+            stored = {}
+        known = stored.get("kernels") if isinstance(stored, dict) else None
+        of_devices = dict(known) if isinstance(known, dict) else {}
+        of_arms = of_devices.get(device_name)
+        of_devices[device_name] = {**(of_arms if isinstance(of_arms, dict) else {}), arm: name}
+        _add(folder, {"kernels": of_devices})
+
+
+def _add(folder: Path, chosen: Mapping[str, object]) -> None:
+    """Write what was chosen beside what the file says; the caller holds the folder's lock."""
+    path = layout.execution_path(folder)
+    try:
+        stored = read_json(path)
+    except (OSError, ValueError):
+        stored = None
+    there = stored if isinstance(stored, dict) else {"format": FOLDER_FORMAT}
+    layout.write_atomically(path, _written({**there, **chosen}))
 
 
 def _written(stored: Mapping[str, object]) -> bytes:

@@ -87,6 +87,11 @@ class Job:
         """Return the path at which a worker leaves the traceback of a fit whose time was over."""
         return self.local_folder / f"over-{layout.fit_name(key)}"
 
+    def fits_at_once(self, slot: Slot) -> int:
+        """Return how many fits share a slot's GPU, or process; 0 of a processor's, which have cores alone."""
+        is_shared = slot.device != "cpu" or self.shares_process
+        return sum(other.device == slot.device for other in self.execution.slots) if is_shared else 0
+
     @property
     def without_triton(self) -> Path:
         """Return the path of a file that tells later workers of this machine to leave Triton out: a GPU was lost."""

@@ -25,10 +25,11 @@ from bnbench.results.claims import Progress, write_progress
 from bnbench.results.planes import save_plane
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
-from bnbench.sweep.devices import Slot, prepare_process
+from bnbench.sweep.devices import Slot, device_name, prepare_process
 from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
+from bnbench.sweep.kept_kernels import choose_once
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, read_provenance
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
@@ -71,6 +72,7 @@ class FitUnderWay:
         self.earlier_seconds, self.parts = 0.0, 1
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self._resume()
+        choose_once(self.fit, self.folder, device_name(slot.device), key.arm)
         self.first_step = self.fit.step
 
     def run(self, stop: WorkerStop, confinement: Confinement) -> Outcome:
@@ -221,22 +223,17 @@ class FitUnderWay:
         """Return the name of what a GPU computes networks with; empty before it is known, and for a processor."""
         return self.fit.engine.strategy.name if self.fit.engine.strategy else ""
 
-    @property
-    def _fits_at_once(self) -> int:
-        """Return how many fits share this one's GPU, or its process; 0 of a processor's, which have cores alone."""
-        is_shared = self.slot.device != "cpu" or self.job.shares_process
-        return sum(slot.device == self.slot.device for slot in self.job.execution.slots) if is_shared else 0
-
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         mine = read_provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         memory = max(mine.pop("peak_memory_mib"), self.earlier.get("peak_memory_mib", 0.0))
-        is_own = not self.job.shares_process or self._fits_at_once == 1  # else it is that of all fits of the process
+        together = self.job.fits_at_once(self.slot)
+        is_own = not self.job.shares_process or together == 1  # else it is that of all fits of the process
         return {
             **mine,
             **({"peak_memory_mib": memory} if is_own else {}),
-            **({"fits_at_once": self._fits_at_once} if self._fits_at_once else {}),
+            **({"fits_at_once": together} if together else {}),
             **({"kernels": self._kernels} if self._kernels else {}),
             "images": self.data.digest,
             "begun": self.earlier.get("begun", started),

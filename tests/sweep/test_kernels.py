@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from bnbench.mpo.strategy import Trial
 from bnbench.mpo.windows import Windows
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
+from bnbench.results.chunks import read_kernels
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
+from bnbench.results.store import FitResult
 from bnbench.sweep import fit_under_way
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
@@ -35,12 +37,17 @@ class Failing(Windows):
         raise RuntimeError("too little memory")
 
 
-def provenance(folder: Path) -> dict[str, Any]:
+def computed(folder: Path, key: FitKey = KEY) -> FitResult:
+    folder.mkdir(exist_ok=True)
     open_folder(folder, TINY)
-    plan = plan_sweep(folder, TINY, Grid((KEY.arm,), (KEY.p,), (KEY.seed,)))
+    plan = plan_sweep(folder, TINY, Grid((key.arm,), (key.p,), (key.seed,)))
     (outcome,) = Runner(plan, Execution(make_slots(("cpu",), 1, 1)), Inline()).outcomes()
     assert outcome.state == "done"
-    return read_fit(layout.fit_path(folder, KEY)).provenance
+    return read_fit(layout.fit_path(folder, key))
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    return computed(folder).provenance
 
 
 @pytest.mark.parametrize(("kernels", "said"), [(Windows, False), (Failing, True)])
@@ -61,3 +68,28 @@ def test_the_kernels_of_a_fit_stand_in_its_provenance(
 
 def test_a_processors_fit_says_nothing_of_kernels(tmp_path: Path) -> None:
     assert "convolutions" not in provenance(tmp_path)
+
+
+def test_kernels_are_chosen_once_for_a_folder_and_a_model_of_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next fit keeps what the first one chose, though its own clock says otherwise; a choice moves no draw."""
+    usual = computed(tmp_path / "usual")
+
+    def by(moments: Iterator[float]) -> Callable[..., Fit]:
+        def tried(*given: Any) -> Fit:
+            fit = make_fit(*given)
+            fit.engine.trial = Trial(candidates={"windows": Windows}, clock=moments.__next__, rounds=1)
+            return fit
+
+        return tried
+
+    found = {}
+    for name, moments in (("grouped", count(0.0)), ("windows", (-float(number**2) for number in count()))):
+        monkeypatch.setattr(fit_under_way, "make_fit", by(moments))
+        found[name] = computed(tmp_path / name)
+        assert found[name].provenance["kernels"] == name
+        assert read_kernels(tmp_path / name, found[name].provenance["device_name"], KEY.arm) == name
+    assert found["grouped"].landscape.equals(usual.landscape)
+    monkeypatch.setattr(fit_under_way, "make_fit", by(count(0.0)))
+    assert computed(tmp_path / "windows", FitKey("plain", 0.5, 2)).provenance["kernels"] == "windows"
