@@ -16,10 +16,11 @@ from tests import warm
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
-    *("test_torture", "test_report", "test_arms", "test_pages", "test_interactive", "test_confinement", "test_damages"),
-    *("test_mutants", "test_cli", "test_evaluate", "test_bn_statistics", "test_fit", "test_failures", "test_status"),
-    *("test_check", "test_disk", "test_own_images", "test_course", "test_strategy", "test_sizes", "test_checkpoints"),
-    *("test_runner", "test_cluster", "test_environment", "test_watching", "test_replayed", "test_capacity"),
+    *("test_torture", "test_report", "test_pages", "test_cli", "test_arms", "test_interactive", "test_confinement"),
+    *("test_damages", "test_evaluate", "test_bend", "test_unusual_sweeps", "test_fit", "test_mutants", "test_replayed"),
+    *("test_strategy", "test_fused", "test_sizes", "test_failures", "test_status", "test_bn_statistics", "test_course"),
+    *("test_disk", "test_own_images", "test_pictures", "test_check", "test_checkpoints", "test_runner", "test_cluster"),
+    *("test_environment", "test_watching", "test_verdict", "test_capacity"),
 )
 
 

@@ -10,6 +10,7 @@ change.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import subprocess
@@ -31,7 +32,8 @@ class Part:
     """Long tests about one thing.
 
     Attributes:
-        guards: patterns of the files whose change calls for them, the tests' own files included.
+        guards: patterns of the files whose change calls for them, the tests' own files included; what those import
+            of the package and of the tests is guarded as well.
         tests: files with tests that are marked ``nightly``.
         command: what runs before them: a module and its arguments.
         in_browser: whether they need one; on a machine without it the part is left due.
@@ -43,17 +45,30 @@ class Part:
     in_browser: bool = False
 
     @property
+    def guarded(self) -> set[Path]:
+        """The files whose change calls for it."""
+        named = {path for pattern in (*self.guards, *EVERY) for path in ROOT.glob(pattern) if _counts(path)}
+        return named.union(*(_imported(ROOT / name) for name in self.tests))
+
+    @property
     def digest(self) -> str:
         """Over the names and contents of all that it guards."""
         digest = hashlib.sha256()
-        patterns = (*self.guards, *EVERY)
-        for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern) if _counts(path)}):
+        for path in sorted(self.guarded):
             digest.update(f"{path.relative_to(ROOT).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
         return digest.hexdigest()[:16]
 
 
 def _counts(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts
+
+
+def _imported(test: Path) -> set[Path]:
+    """The files of the package and of the tests that a test imports by name."""
+    nodes = [node for node in ast.walk(ast.parse(test.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
+    names = {name for node in nodes for name in (node.module, *(f"{node.module}.{one.name}" for one in node.names))}
+    paths = {ROOT / f"{str(name).replace('.', '/')}.py" for name in names}
+    return {path for path in paths if path.is_file()}
 
 
 _CORE = ("bnbench/*.py", *(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms", "measures")))
@@ -112,8 +127,9 @@ PARTS = {
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
             *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
+            "tests/mpo/test_replayed.py",
         ),
-        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
+        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py", "tests/mpo/test_replayed.py"),
     ),
     "pages": Part(
         (

@@ -40,6 +40,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Output": ("--out", "--format", "--open"),
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
+    "verify": {"Output": ("--record", "--json")},
     "check": {
         "What to check": ("--update", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),

@@ -25,6 +25,9 @@ def _discovered() -> tuple[Measure, ...]:
         if measure.name in found:
             raise ValueError(f"two measures are called {measure.name}; give each a name of its own.")
         found[measure.name] = measure
+    titles = [title for measure in found.values() for title in measure.columns.values()]
+    if len(titles) != len({*titles}):  # tables name their rows by them
+        raise ValueError(f"two measures have one title among {', '.join(titles)}; give each a title of its own.")
     later = sorted(found.keys() - set(ALWAYS_STORED))
     return tuple(found[name] for name in (*ALWAYS_STORED, *later))
 

@@ -21,6 +21,7 @@ from bnbench.stats import differences
 from bnbench.wording import counted
 
 _ADD_UP = ("fit_seconds", "wall_seconds")  # a sum of speeds or of peaks of memory means nothing
+_MOST_VALUES, _NAMED = 6, 3  # values of a provenance that are all listed; of more, the ones that are
 _TIMES = ("begun", "started", "finished")
 
 
@@ -181,13 +182,23 @@ def provenance_table(sweep: Sweep) -> pd.DataFrame:
         elif column in _TIMES:
             text = f"{values.dropna().astype(str).min()} to {values.dropna().astype(str).max()}"
         else:
-            counts = values.map(cell).value_counts(sort=False)
-            text = "; ".join(
-                f"{value} ({counted(count, 'fit')})" if len(counts) > 1 else str(value)
-                for value, count in counts.items()
-            )
+            text = _summed_up(values.map(cell).value_counts(sort=False))
         rows.append({"what": column, "value": text})
     return pd.DataFrame(rows)
+
+
+def _summed_up(counts: pd.Series) -> str:
+    """Write values with the number of their fits; of many the most frequent ones, and how many others there are."""
+    if len(counts) == 1:
+        return str(counts.index[0])
+    shown = counts if len(counts) <= _MOST_VALUES else counts.sort_values(ascending=False, kind="stable")[:_NAMED]
+    text = "; ".join(f"{value} ({counted(count, 'fit')})" for value, count in shown.items())
+    others = len(counts) - len(shown)
+    return (
+        f"{text}; {counted(others, 'other value')} ({counted(int(counts.sum() - shown.sum()), 'fit')})"
+        if others
+        else text
+    )
 
 
 def failures_table(failures: Sequence[Failure]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from bnbench.protocol.parsing import parse_arms, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid, Protocol, knob_text
 from bnbench.results import layout
+from bnbench.results.own_paths import own_path
 
 # What concerns one run and not the sweep: neither read from a file nor stored in one.
 ONE_RUN = ("config", "dry_run", "fail_fast", "force", "json", "retry_failed", "shard")
@@ -165,9 +166,9 @@ def _seeds(seeds: tuple[int, ...]) -> int | str:
 def _plain(name: str, value: Any) -> Any:
     """Return a value as TOML stores it; a list as the command line writes it, which keeps it on one line."""
     if isinstance(value, tuple):
-        return (
-            knob_text(name, value)
-            if name in dict(PROFILES["compact"].knobs())
-            else ",".join(str(part) for part in value)
-        )
-    return str(value) if isinstance(value, Path) else value
+        is_knob = name in dict(PROFILES["compact"].knobs())  # such as mask_size, whose numbers x separates
+        return knob_text(name, value) if is_knob else ",".join(map(str, value))
+    if not isinstance(value, Path):
+        return value
+    stored = own_path(value)
+    return Path(stored).name if name == "out" and Path(stored).is_absolute() else stored  # it lies in that folder

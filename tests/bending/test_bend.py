@@ -54,6 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> BendRequest:
     asked = request(tmp_path_factory.mktemp("bent"), arms=("plain", "bn"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(animation, "_RESOLUTION", 48)  # drawing takes longer than all else here
+        patched.setattr(animation, "_RATE", 2)
         write_pictures(asked, bent_to(asked))
     return asked
 
@@ -142,6 +143,7 @@ def test_an_ffmpeg_that_fails_costs_the_mp4_alone(
     notes: list[str] = []
     with monkeypatch.context() as patched, print_style():
         patched.setattr("bnbench.bending.animation._ffmpeg", lambda: str(program))
+        patched.setattr("bnbench.bending.animation._RATE", 2)
         assert write_animations(tmp_path, _PICTURE, bents, notes.append) == [tmp_path / "animation.gif"]
     assert [str(program) in note for note in notes] == [True]
 

@@ -91,7 +91,7 @@ def test_what_was_asked_for_and_is_not_there_is_to_do(sweep: Path) -> None:
     lines = [line.rstrip() for line in answer.stdout.splitlines()]
     assert lines[0] == f"results/own: {SMALL.id}, 8 fits: 6 done, 2 to do"
     assert lines[1:5] == ["p    plain  bn", "0.3  ●●     ●●", "0.5  ●·     ●·", "● done  · to do  (seeds 1, 2)"]
-    assert lines[5].endswith("bnbench run goes on")
+    assert "bnbench run" in lines[5]
     assert "running" not in answer.stdout
 
 

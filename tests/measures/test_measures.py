@@ -127,6 +127,19 @@ def test_a_file_of_the_room_without_a_measure_is_named(tmp_path: Path, monkeypat
     monkeypatch.delitem(sys.modules, "bnbench.measures.unfinished")
 
 
+def test_two_measures_of_one_title_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (right,) = [measure for measure in registry.REGISTERED if measure.name == "right"]
+    (tmp_path / "again.py").write_text(
+        "from dataclasses import replace\nfrom bnbench.measures.right import MEASURE as ONE\n"
+        "MEASURE = replace(ONE, name='again')\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(bnbench.measures, "__path__", [*bnbench.measures.__path__, str(tmp_path)])
+        with pytest.raises(ValueError, match=right.title):
+            registry._discovered()
+    monkeypatch.delitem(sys.modules, "bnbench.measures.again")
+
+
 @pytest.mark.usefixtures("later")
 def test_a_measure_out_of_its_range_is_refused() -> None:
     result = make_result()

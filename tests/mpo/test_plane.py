@@ -221,5 +221,5 @@ def test_a_plane_without_directions_is_refused(directions: int) -> None:
 
 
 def test_a_factory_that_draws_no_weights_is_refused() -> None:
-    with pytest.raises(ValueError, match="the same weights"):
+    with pytest.raises(ValueError, match="weights"):
         Plane.from_factory(lambda: Weights(5), torch.Generator())

@@ -23,6 +23,7 @@ from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 
 Recorder = Callable[[Work, torch.device], Recording]
+CANNOT = "operation not permitted when stream is capturing"  # torch's words
 TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=8, learning_rate=1e-2)
 
 
@@ -45,7 +46,7 @@ def repeats_its_values(work: Work, device: torch.device) -> Recording:
 def cannot_record(work: Work, device: torch.device) -> Recording:
     """As torch says it: what went wrong is the context of the error that reaches the caller."""
     try:
-        raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+        raise RuntimeError(f"{CANNOT}\nmore of it")
     finally:
         raise RuntimeError("operation failed due to a previous error during capture")
 
@@ -78,7 +79,7 @@ def fitted(arm: str, record: Recorder | None, training: TrainingProtocol = TRAIN
 
 
 @pytest.mark.parametrize("arm", ARMS)
-@pytest.mark.parametrize("minibatch", ["own", "shared"])
+@pytest.mark.parametrize("minibatch", ["own", pytest.param("shared", marks=pytest.mark.nightly)])
 def test_a_replayed_fit_is_the_fit(arm: str, minibatch: str) -> None:
     training = replace(TRAINING, minibatch=minibatch)
     computed, replayed = fitted(arm, None, training), fitted(arm, computes_again, training)
@@ -89,18 +90,19 @@ def test_a_replayed_fit_is_the_fit(arm: str, minibatch: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "refusal"),
+    ("record", "named"),
     [
-        (repeats_its_values, "a replay was off by"),
-        (cannot_record, "operation not permitted when stream is capturing"),
-        (gives_no_number, "a replay was off by nan"),
+        (repeats_its_values, ""),
+        (cannot_record, CANNOT),
+        (gives_no_number, "nan"),
     ],
 )
-def test_a_wrong_recording_is_found_out_and_never_used(record: Recorder, refusal: str) -> None:
+def test_a_wrong_recording_is_found_out_and_never_used(record: Recorder, named: str) -> None:
     computed, refused = fitted("bn", None), fitted("bn", record)
     assert refused.rows == computed.rows
     assert torch.equal(refused.plane.vectors, computed.plane.vectors)
-    assert refused.engine.refusal.startswith(refusal)
+    assert refused.engine.refusal
+    assert named in refused.engine.refusal
     assert "\n" not in refused.engine.refusal
 
 
@@ -137,7 +139,7 @@ WHOLE = {
     "constant": replace(TRAINING, schedule="constant", scale_rate=3.0),
     "sgd": replace(TRAINING, optimizer="sgd", learning_rate=1e-3),
     "clipped": replace(TRAINING, clip=0.01),
-    "several blocks": replace(TRAINING, steps=23),
+    "several blocks": replace(TRAINING, steps=13),
     "a single step": replace(TRAINING, steps=1),
 }
 
@@ -156,17 +158,18 @@ def test_a_fit_recorded_whole_is_the_fit(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "refusal"),
+    ("record", "named"),
     [
-        (repeats_its_values, "a replay was off by"),
-        (cannot_record, "operation not permitted when stream is capturing"),
-        (gives_no_number, "a replay was off by nan"),
+        (repeats_its_values, ""),
+        (cannot_record, CANNOT),
+        (gives_no_number, "nan"),
     ],
 )
-def test_a_fit_that_cannot_be_recorded_whole_is_the_fit_all_the_same(record: Recorder, refusal: str) -> None:
+def test_a_fit_that_cannot_be_recorded_whole_is_the_fit_all_the_same(record: Recorder, named: str) -> None:
     computed, refused = (taken(begun(way, TRAINING), TRAINING.steps) for way in (None, record))
     assert refused.whole is None
-    assert refused.whole_refusal.startswith(refusal)
+    assert refused.whole_refusal
+    assert named in refused.whole_refusal
     assert refused.rows == computed.rows
     assert torch.equal(refused.plane.vectors, computed.plane.vectors)
 
@@ -196,12 +199,14 @@ def test_a_recording_that_leaves_the_plane_where_it_was_is_refused() -> None:
 
     refused = begun(moves_nothing, TRAINING)
     taken(refused, 3)
-    assert "a replay was off by" in refused.whole_refusal
+    assert refused.whole_refusal
     assert torch.equal(refused.plane.vectors, taken(begun(None, TRAINING), 3).plane.vectors)
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer", ["adam", *(pytest.param(name, marks=pytest.mark.nightly) for name in OPTIMIZERS if name != "adam")]
+)
 @pytest.mark.parametrize("ways", [(computes_again,) * 2, (computes_again, None), (None, computes_again)])
 def test_a_recorded_fit_goes_on_bit_for_bit(
     ways: tuple[Recorder | None, Recorder | None], optimizer: str, tmp_path: Path

@@ -26,7 +26,7 @@ HOMES = {
     "dask": tuple(f"bnbench.sweep.backends.dask_{part}" for part in ("backend", "cluster", "worker")),
     "distributed": tuple(f"bnbench.sweep.backends.dask_{part}" for part in ("backend", "cluster", "worker")),
     "seaborn": ("bnbench.report", "bnbench.bending"),
-    "matplotlib": ("bnbench.report", "bnbench.bending", "bnbench.inputs.pictures"),
+    "matplotlib": ("bnbench.report", "bnbench.bending", "bnbench.inputs.pictures", "bnbench.plot"),
     "jinja2": ("bnbench.report", "bnbench.bending"),
     "pyarrow": ("bnbench.results.schemas", "bnbench.results.store"),
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),

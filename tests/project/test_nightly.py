@@ -23,10 +23,14 @@ def test_every_long_test_belongs_to_one_part() -> None:
 
 
 def test_every_module_is_guarded_by_a_part() -> None:
-    guarded = {
-        path for part in nightly.PARTS.values() for pattern in part.guards for path in nightly.ROOT.glob(pattern)
-    }
+    guarded = {path for part in nightly.PARTS.values() for path in part.guarded}
     assert sorted(set((nightly.ROOT / "bnbench").rglob("*.py")) - guarded) == []
+
+
+def test_a_part_guards_what_its_tests_import() -> None:
+    part = nightly.Part((), tests=("tests/project/test_nightly.py", "tests/sweep/test_shared_process.py"))
+    found = {path.relative_to(nightly.ROOT).as_posix() for path in part.guarded}
+    assert {"tests/nightly.py", "tests/fits.py", "bnbench/sweep/backends/shared_process.py"} <= found
 
 
 @pytest.mark.parametrize("name", nightly.PARTS)

@@ -235,10 +235,8 @@ def test_the_cost_counts_threads() -> None:
     assert numbers(reproduce.cost(table)) == ["60", "30"]
 
 
-def test_the_page_defines_a_colour_for_every_arm_and_no_two_arms_share_one() -> None:
-    page = (Path(style.__file__).parents[1] / "page" / "template.html").read_text(encoding="utf-8")
-    colours = style.css_colours()
-    assert len(colours) == 2 + len(style._COLOURS) + len(style._FOREIGN)
-    assert set(BUILT_IN) <= set(style._COLOURS)
-    for name in colours.values():
-        assert page.count(f"{name}: #") == 2, f"{name} needs a colour for light and one for dark pages"
+def test_no_two_arms_share_a_colour_or_a_marker() -> None:
+    further = [f"own:{number}" for number in range(len(style._FURTHER))]
+    for looks in (style.arm_colours, style.arm_markers):
+        assert len({*looks([*style._LOOKS, *further]).values()}) == len(style._LOOKS) + len(further)
+        assert len({*looks(BUILT_IN).values()}) == len(BUILT_IN)

@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
@@ -20,16 +21,19 @@ from bnbench import wording
 from bnbench.measures.registry import compared_columns
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.build import Report, build_report
-from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline
+from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline, reproduce
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_caption
+from bnbench.report.figures.strip import strip
 from bnbench.report.page import manifest, writer
-from bnbench.report.tables import Table, fits_table
+from bnbench.report.tables import Table, fits_table, provenance_table
 from bnbench.results import layout, sweeps
+from bnbench.results.asked import effective_config, write_config
 from bnbench.stats import settling
 from tests import synthetic
 from tests.report.built import first_screen, page_of, record_of, svg_alone
@@ -37,12 +41,18 @@ from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
 
 FIGURES = [
-    *("figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
+    *("strip", "figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
     *("difference_over_steps", "paired", "policies", "objective", "objective_right", "objective_j", "figure4_all"),
 ]
-WIDE = ["figure3", "learning_curves", "difference_over_steps", "figure4_all"]  # drawn again for a narrow screen
+WIDE = [
+    "strip",
+    "figure3",
+    "learning_curves",
+    "difference_over_steps",
+    "figure4_all",
+]  # drawn again for a narrow screen
 TABLES = [
-    *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
+    *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits", "strip"),
     *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective", "readings"),
 ]
 
@@ -97,6 +107,66 @@ def test_the_page_stands_alone(whole: Whole) -> None:
         WIDE
     )  # figure 4 and the objective stand there as two panels
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_page_says_whatever_the_numbers_whether_fits_settled_and_what_was_past_the_threshold(whole: Whole) -> None:
+    results, out, _ = whole
+    (protocol,) = json.loads((out / "report.json").read_text(encoding="utf-8"))["protocols"]
+    page = page_of(out)
+    settled, past = protocol["status"].values()
+    assert all(one in page.text for one in (*protocol["status"], settled, past))
+    end = fitted.end_table(sweeps.read_sweep(results), None).set_index("arm")
+    for arm in ("plain", "bn"):
+        assert f"{arm} {wording.percent_tenths(end['clamped'][arm])}" in past
+        assert f"{arm} {wording.signed(end['moved'][arm])}" in settled
+
+
+def test_the_first_picture_shows_the_fits_nearest_to_three_probabilities(tmp_path: Path) -> None:
+    write_sweep(tmp_path, probs=(0.2, 0.5, 0.7), seeds=(1, 2), skip=[("bn", 0.2, 1)])
+    landscapes = sweeps.read_sweep(tmp_path).landscapes
+    frame = strip(landscapes).table.frame
+    assert {(row["p"], row["seed"]) for _, row in frame.iterrows()} == {(0.2, 2), (0.5, 1), (0.7, 1)}, "both arms"
+    for _, row in frame.iterrows():
+        fit = landscapes.query("arm == @row.arm and p == @row.p and seed == @row.seed and black")
+        assert row["black"] == pytest.approx(fit["test_accuracy"].mean())
+    alone = strip(landscapes.query("p == 0.5")).table.frame
+    assert len(alone) == 2, "one probability is shown once"
+
+
+def test_two_seeds_have_no_whisker_and_every_seed_of_figure_4_says_which_fit_it_is(tmp_path: Path) -> None:
+    for count in (2, 3):
+        write_sweep(tmp_path / str(count), probs=(0.3, 0.5), seeds=range(1, count + 1))
+        panel = figure4(fits_table(sweeps.read_sweep(tmp_path / str(count))))[1]
+        with style.print_style():
+            axes = panel.draw().axes[0]
+        whiskers = [one.get_segments() for one in axes.collections if isinstance(one, LineCollection)]
+        heights = [segment[1][1] - segment[0][1] for segments in whiskers for segment in segments if len(segment) > 1]
+        assert np.isfinite(heights).any() == (count == 3)
+        assert ("whiskers" in panel.caption) == (count == 3)
+        names = {str(line.get_gid()) for line in axes.lines} - {"None"}
+        arms = (0, 1)
+        assert names == {
+            f"fit-difference-{arm}-{p:g}-{seed}" for arm in arms for p in (0.3, 0.5) for seed in range(1, count + 1)
+        }
+
+
+def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -> None:
+    protocol = write_sweep(tmp_path, probs=(0.3,), seeds=(1,))
+    asked = Grid(("plain", "bn"), (0.3, 0.5, 0.7), (1, 2))
+    write_config(tmp_path, effective_config(protocol, asked, {}))
+    sweep = sweeps.read_sweep(tmp_path)
+    run, _ = reproduce.commands(sweep, fits_table(sweep))
+    assert "--probs 0.3:0.7:0.2 --seeds 2 --arms plain,bn" in run
+
+
+def test_many_values_of_a_provenance_are_summed_up(tmp_path: Path) -> None:
+    for seed in range(1, 9):
+        write_sweep(tmp_path, probs=(0.3,), seeds=(seed,), provenance={"git_revision": f"commit{max(seed, 4)}"})
+        write_sweep(tmp_path, probs=(0.5,), seeds=(seed,), provenance={"host": f"host{seed}"})
+    said = provenance_table(sweeps.read_sweep(tmp_path)).set_index("what")["value"]
+    assert "commit4 (8 fits)" in said["git_revision"]
+    assert "other" not in said["git_revision"], "six values are all listed"
+    assert re.search(r"\b6 other values \(12 fits\)", said["host"])
 
 
 def test_every_link_leads_somewhere_and_every_figure_to_its_numbers(whole: Whole) -> None:
@@ -265,7 +335,7 @@ def test_every_quantity_has_its_means_and_its_gap_at_every_p(whole: Whole) -> No
 def test_a_page_of_several_sizes_names_each_and_no_line_ends_before_a_unit(tmp_path: Path) -> None:
     for side in (6, 7, 10):  # 10 is the size of the profile itself
         size = PROFILES["quick"].with_knobs(mask_size=(side, side), steps=300)
-        write_sweep(tmp_path / "results" / str(side), probs=[0.5], protocol=size)
+        write_sweep(tmp_path / "results" / str(side), arms=["plain"], probs=[0.5], seeds=[1], protocol=size)
     build_report(tmp_path / "results", tmp_path / "report", formats=["html", "json"])
     names = [one["name"] for one in json.loads((tmp_path / "report" / "report.json").read_text())["protocols"]]
     assert sorted(re.findall(r"\d+x\d+", " ".join(names))) == ["10x10", "6x6", "7x7"]
@@ -357,21 +427,21 @@ def test_nearly_satisfied_objectives_are_called_so() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("reached", "is_said"), [(0.97, True), (0.6, False)])
 def test_the_first_screen_says_when_the_threshold_was_passed_nearly_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: float, is_said: bool
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthetic, "CLAMPED", reached)
-    write_sweep(tmp_path / "results")
+    monkeypatch.setattr(synthetic, "CLAMPED", 0.97)
+    write_sweep(tmp_path / "results", probs=[0.5])
     build_report(tmp_path / "results", tmp_path / "report", formats=("html", "json"))
-    screen, record = first_screen(tmp_path / "report"), record_of(tmp_path / "report")
-    assert bool(record["caution"]) is is_said
-    assert record["caution"] in screen
-    sweep = sweeps.read_sweep(tmp_path / "results")
-    fits = fits_table(sweep)
-    compared = compared_arms(fits)
-    assert compared is not None
-    assert (headline.colours_words(fits, compared) in screen) is is_said
+    results, out, _ = whole
+    for folder, shown, is_said in ((tmp_path / "results", tmp_path / "report", True), (results, out, False)):
+        screen, record = first_screen(shown), record_of(shown)
+        assert bool(record["caution"]) is is_said
+        assert record["caution"] in screen
+        fits = fits_table(sweeps.read_sweep(folder))
+        compared = compared_arms(fits)
+        assert compared is not None
+        assert (headline.colours_words(fits, compared) in screen) is is_said
 
 
 def test_the_difference_against_steps_is_what_its_table_says(whole: Whole) -> None:

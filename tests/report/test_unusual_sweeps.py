@@ -42,7 +42,7 @@ def test_a_sweep_is_held_to_the_grid_that_was_asked_for(tmp_path: Path) -> None:
     write_sweep(tmp_path / "results", probs=[0.5], seeds=[1])
     asked = Grid(("plain", "bn"), (0.1, 0.3, 0.5), (1, 2, 3, 4, 5))
     write_config(tmp_path / "results", effective_config(SMALL, asked, {}))
-    build_report(tmp_path / "results", tmp_path / "report")
+    build_report(tmp_path / "results", tmp_path / "report", formats=("html", "json"))
     record = record_of(tmp_path / "report")
     assert numbers(record["missing"]) == ["2", "30", "28"]
     assert record["missing"] in page_of(tmp_path / "report").text
@@ -101,7 +101,7 @@ def test_a_single_pair_is_not_tested(tmp_path: Path) -> None:
 def test_an_unfinished_sweep_says_n_for_each_point(tmp_path: Path) -> None:
     write_sweep(tmp_path / "results", seeds=(1, 2, 3), skip=[("bn", 0.3, 2), ("plain", 0.5, 3), ("plain", 0.5, 1)])
     write_failure(tmp_path / "results", failure(FitKey("bn", 0.3, 2), "Diverged", "the loss is <b>nan</b>"))
-    build_report(tmp_path / "results", tmp_path / "report")
+    build_report(tmp_path / "results", tmp_path / "report", formats=("html", "json"))
     page = page_of(tmp_path / "report")
     record = record_of(tmp_path / "report")
     assert numbers(record["missing"]) == ["9", "12", "2", "1", "0.3", "2"]
@@ -121,6 +121,8 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     write_sweep(
         tmp_path / "results",
         arms=["plain", arm, "other_pkg.nets:_make", "üñí.code:größe"],
+        probs=[0.5],
+        seeds=[1],
         provenance={"device_name": device, "<svg onload=alert(1)>": "&amp;"},
     )
     report = build_report(tmp_path / "results", tmp_path / "report")
@@ -155,7 +157,7 @@ def test_broken_files_are_named_and_the_rest_is_reported(tmp_path: Path) -> None
     write_sweep(tmp_path / "results", seeds=(1, 2, 3))
     path = layout.fit_path(tmp_path / "results", FitKey("bn", 0.5, 1))
     path.write_bytes(path.read_bytes()[:100])
-    report = build_report(tmp_path / "results", tmp_path / "report")
+    report = build_report(tmp_path / "results", tmp_path / "report", formats=("html", "json"))
     assert len(report.broken) == 1
     assert path.name in report.broken[0]
     assert path.name in page_of(tmp_path / "report").text
@@ -177,7 +179,7 @@ def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("undrawn")
 def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path: Path) -> None:
-    for folder, steps in (("a", 300), ("b", 200), ("c", 100)):
+    for folder, steps in (("a", 300), ("b", 200)):
         write_sweep(tmp_path / "results" / folder, probs=[0.5], protocol=SMALL.with_knobs(steps=steps))
     (tmp_path / "results" / "d").mkdir()
     (tmp_path / "results" / "d" / "protocol.json").write_text("{")
@@ -187,7 +189,7 @@ def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path: Path) ->
     page = page_of(tmp_path / "report")
     assert re.search(r"steps 200: 4 .*n = 2 at 1", page.text)
     assert "± 0.005" in page.text, "the authors' curve lies behind"
-    assert page.tags.count("article") == 3
+    assert page.tags.count("article") == 2
     assert len(set(report.paths)) == len(report.paths)
     assert len(page.ids) == len(set(page.ids))
 

@@ -266,3 +266,16 @@ def test_dask_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     answer = bnbench(*COMMAND, "--backend", "dask", "--dry-run", cwd=tmp_path)
     assert answer.returncode == 2
     assert "pip install" in answer.stderr
+
+
+def test_a_cluster_of_this_machine_is_open_to_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Exception):  # noqa: N818  # no error
+        pass
+
+    def asked(**options: object) -> None:
+        raise Asked(options["host"], options["dashboard_address"])
+
+    monkeypatch.setattr(dask_cluster, "LocalCluster", asked)
+    with pytest.raises(Asked) as found, dask_cluster.own_cluster(ONE):
+        pass
+    assert found.value.args == ("127.0.0.1", None)

@@ -135,7 +135,7 @@ def test_a_picture_is_fitted_kept_resumed_and_read(tmp_path: Path) -> None:
     other = run(tmp_path, "--mask", "other.png")
     assert other.returncode == 2
     assert "renamed there, other here" in other.stderr
-    assert bnbench("evaluate", "out", "--devices", "cpu", cwd=tmp_path).returncode == 0
+    assert bnbench("evaluate", "out", "--devices", "cpu", "--jobs", "1", cwd=tmp_path).returncode == 0
     assert len(read_sweep(tmp_path / "out").landscapes) == 2 * RING.size
 
 

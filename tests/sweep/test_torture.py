@@ -10,11 +10,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bnbench.protocol.protocol import Grid
 from bnbench.results import layout
 from bnbench.results.claims import claim
 from bnbench.results.folder_protocol import open_folder
@@ -33,15 +36,28 @@ Start = Callable[..., Running]
 ONE = Execution(make_slots(("cpu",), 1, 1), chunk=CHUNK)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep of ``SWEEP``, one fit after another in this process."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+HALF = replace(GRID, arms=("bn",))  # by day two fits are enough: one to kill, and one that goes on
+
+
+def computed(folder: Path, grid: Grid) -> Path:
+    """A sweep, one fit after another in this process."""
     open_folder(folder, PROTOCOL)
-    outcomes = list(Runner(plan_sweep(folder, PROTOCOL, GRID), ONE, Inline()).outcomes())
-    assert [outcome.state for outcome in outcomes] == ["done"] * FITS
+    outcomes = list(Runner(plan_sweep(folder, PROTOCOL, grid), ONE, Inline()).outcomes())
+    assert [outcome.state for outcome in outcomes] == ["done"] * len(grid.fits())
     assert_tidy(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep of ``SWEEP``."""
+    return computed(tmp_path_factory.mktemp("undisturbed"), GRID)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of its arms."""
+    return computed(tmp_path_factory.mktemp("half"), HALF)
 
 
 @pytest.fixture
@@ -58,18 +74,24 @@ def start(tmp_path: Path) -> Iterator[Start]:
         running.end()
 
 
-@pytest.mark.parametrize("victims", [("runner",), pytest.param(("runner", "worker"), marks=pytest.mark.nightly)])
-def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(
-    undisturbed: Path, tmp_path: Path, victims: tuple[str, ...]
-) -> None:
+def torture(folder: Path, undisturbed: Path, sweep: Sequence[str], victims: Iterable[str]) -> Counter[str]:
     seed = int(os.environ.get("BNBENCH_TORTURE_SEED") or time.time())
     print(f"BNBENCH_TORTURE_SEED={seed} repeats these moments")
-    torture = Torture(tmp_path, undisturbed, seed, sweep=SWEEP, cold=False)
+    tortured = Torture(folder, undisturbed, seed, sweep=sweep, cold=False)
     for victim in victims:
-        torture.moment_of_a_checkpoint(victim)
-    torture.end()
-    assert torture.counts["fits"] >= FITS
-    assert torture.counts["resumed"] >= 1
+        tortured.moment_of_a_checkpoint(victim)
+    tortured.end()
+    assert tortured.counts["resumed"] >= 1
+    return tortured.counts
+
+
+def test_a_sweep_whose_runner_is_killed_ends_with_the_same_bits(half: Path, tmp_path: Path) -> None:
+    assert torture(tmp_path, half, (*SWEEP, "--arms", *HALF.arms), ["runner"])["fits"] == len(HALF.fits())
+
+
+@pytest.mark.nightly
+def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
+    assert torture(tmp_path, undisturbed, SWEEP, ["runner", "worker"])["fits"] >= FITS
 
 
 @pytest.mark.nightly
@@ -111,6 +133,7 @@ def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, t
         pytest.param(signal.SIGINT, True, marks=pytest.mark.nightly),
         pytest.param(signal.SIGINT, False, marks=pytest.mark.nightly),
         pytest.param(signal.SIGTERM, True, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGHUP, True, marks=pytest.mark.nightly),
     ],
 )
 def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
@@ -150,6 +173,34 @@ def test_a_signal_while_workers_are_importing_stops_them_too(tmp_path: Path, sta
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("after", [0.3, 0.6, 1.0, 2.0])
+def test_a_signal_while_the_program_itself_is_importing_ends_it_in_a_line(
+    tmp_path: Path, start: Start, after: float
+) -> None:
+    running = start(cold=True)
+    time.sleep(after)
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.wait() == 130
+    running.wait_for_everyone()
+    assert "Traceback" not in running.said, running.said
+    assert "interrupted" in running.said.splitlines()[-1]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("gap", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_a_second_signal_while_workers_wind_up_gives_no_traceback(start: Start, gap: float) -> None:
+    running = start("--steps", "3000")
+    running.wait_until_under_way()
+    os.kill(running.process.pid, signal.SIGINT)
+    time.sleep(gap)
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.wait() == 130
+    running.wait_for_everyone()
+    assert all(word not in running.said for word in ("Traceback", "Warning")), running.said
+    assert "same command" in running.said.splitlines()[-1]
+
+
+@pytest.mark.nightly
 def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, start: Start) -> None:
     running = start("--arms", "tests.foreign_arms:takes_its_time", "--images", "5", "--seeds", "1", "--jobs", "1")
     running.wait_until(lambda: "started" in running.said)
@@ -161,16 +212,16 @@ def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, 
     assert "Traceback" not in running.said, running.said
 
 
-def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(half: Path, tmp_path: Path) -> None:
     open_folder(tmp_path, PROTOCOL)
-    runner = Runner(plan_sweep(tmp_path, PROTOCOL, GRID), ONE, Inline())
+    runner = Runner(plan_sweep(tmp_path, PROTOCOL, HALF), ONE, Inline())
     held, others = runner.left[0], runner.left[1:]
     with claim(tmp_path, held):
         outcomes = runner.outcomes()
         assert [next(outcomes).key for _ in others] == others
-        source = layout.fit_path(undisturbed, held)
+        source = layout.fit_path(half, held)
         shutil.copy2(source, layout.fit_path(tmp_path, held))  # the other runner is done with it
     (last,) = outcomes
     assert (last.key, last.state) == (held, "done")
-    assert_same(tmp_path, undisturbed)
+    assert_same(tmp_path, half)
     assert_tidy(tmp_path)

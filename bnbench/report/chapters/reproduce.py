@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields
+from dataclasses import astuple, fields
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -12,15 +12,23 @@ import pandas as pd
 
 from bnbench.protocol.mask_sizes import frame_of
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
-from bnbench.protocol.protocol import SECTIONS, Protocol, shown_text
+from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, shown_text
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.standing import Standing
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, duration
 
 
-def command(protocol: Protocol, fits: pd.DataFrame) -> str:
-    """Return the command that runs the same fits again."""
+def command(protocol: Protocol, fits: pd.DataFrame, asked: Grid | None = None) -> str:
+    """Return the command of the last run, or where nothing says what that was asked for, one for the same fits.
+
+    Args:
+        protocol: what was followed.
+        fits: a row per fit: ``arm, p, seed``.
+        asked: the grid that was asked for, of an unfinished sweep too.
+    """
+    if asked:
+        fits = pd.DataFrame([astuple(key) for key in asked.fits()], columns=["arm", "p", "seed"])
     parts = ["bnbench", "run", "--profile", protocol.profile]
     if not fits.empty:
         parts += [
@@ -119,7 +127,8 @@ def cost(provenance: pd.DataFrame) -> str:
     return " and ".join(texts)
 
 
-def commands(protocol: Protocol, fits: pd.DataFrame, wanted: tuple[float, int] | None = None) -> list[str]:
-    """Return the commands that run the same fits and write this report again, with (p, seed) of figure 3."""
+def commands(sweep: Sweep, fits: pd.DataFrame, wanted: tuple[float, int] | None = None) -> list[str]:
+    """Return the commands that run the sweep as it was asked for and write this report, with (p, seed) of figure 3."""
     figure3 = f" --figure3 {wanted[0]:g},{wanted[1]}" if wanted else ""
-    return [command(protocol, fits), f"bnbench report results/{folder_name(protocol)}{figure3}"]
+    protocol = sweep.protocol
+    return [command(protocol, fits, sweep.asked), f"bnbench report results/{folder_name(protocol)}{figure3}"]

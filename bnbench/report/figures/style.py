@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import matplotlib.style
@@ -20,32 +21,37 @@ SINGLE = 8.0 / 2.54  # inches: a single column of print
 DOUBLE = 17.0 / 2.54
 INK = "#24282e"
 PAPER = "#ffffff"
+
+
+class Look(NamedTuple):
+    """How an arm is drawn: its colour in print and on a light page, on a dark page, and its marker."""
+
+    light: str
+    dark: str
+    marker: str
+
+
 # The paper's arms have blue, red and green that stay apart in every kind of colour blindness and in grey. No two arms
-# share a marker.
-_COLOURS = {
-    "plain": "#0077bb",
-    "bn": "#cc3311",
-    "skip": "#009e73",
-    "bn-skip": "#882255",
-    "groupnorm": "#e69f00",
-    "layernorm": "#b07aa1",
-    "standardized": "#33506b",
-    "softplus": "#7f7f00",
-    "rescaled": "#8a8a8a",
+# share a marker. A built-in arm that has no look here takes one of the further ones, as a user's own does.
+_LOOKS = {
+    "plain": Look("#0077bb", "#4fb3f0", "o"),
+    "bn": Look("#cc3311", "#ff7b5f", "s"),
+    "skip": Look("#009e73", "#3ecf9f", "^"),
+    "bn-skip": Look("#882255", "#dd6f9f", "<"),
+    "groupnorm": Look("#e69f00", "#f5bd45", ">"),
+    "layernorm": Look("#b07aa1", "#d6a6ca", "*"),
+    "standardized": Look("#33506b", "#93b4d3", "d"),
+    "softplus": Look("#7f7f00", "#c6c654", "8"),
+    "rescaled": Look("#8a8a8a", "#b9b9b9", "."),
 }
-_FOREIGN = ("#aa3377", "#ee7733", "#6a5acd", "#8c6d1f", "#3f8fa3", "#66656e")
-_MARKERS = {
-    "plain": "o",
-    "bn": "s",
-    "skip": "^",
-    "bn-skip": "<",
-    "groupnorm": ">",
-    "layernorm": "*",
-    "standardized": "d",
-    "softplus": "8",
-    "rescaled": ".",
-}
-_FOREIGN_MARKERS = ("D", "v", "P", "X", "p", "h")
+_FURTHER = (
+    Look("#aa3377", "#e07ab2", "D"),
+    Look("#ee7733", "#f79a5e", "v"),
+    Look("#6a5acd", "#a195f2", "P"),
+    Look("#8c6d1f", "#d0ad55", "X"),
+    Look("#3f8fa3", "#74c3d6", "p"),
+    Look("#66656e", "#a9a8b2", "h"),
+)
 
 _RC = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
@@ -133,22 +139,27 @@ def _lay_out(drawing: Drawing) -> None:
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each arm; own arms take further ones in order of their names."""
-    return _assign(arms, _COLOURS, _FOREIGN)
+    """Return the colour of each arm; those without a look take further ones, in the order of arms."""
+    return {arm: look.light for arm, look in _looks(arms).items()}
 
 
 def arm_markers(arms: Iterable[str]) -> dict[str, str]:
     """Return the marker of each arm, chosen as its colour is."""
-    return _assign(arms, _MARKERS, _FOREIGN_MARKERS)
+    return {arm: look.marker for arm, look in _looks(arms).items()}
 
 
-def _assign(arms: Iterable[str], own: dict[str, str], further: tuple[str, ...]) -> dict[str, str]:
+def _looks(arms: Iterable[str]) -> dict[str, Look]:
     order = arm_order(arms)
-    foreign = [arm for arm in order if arm not in own]
-    return {arm: own[arm] if arm in own else further[foreign.index(arm) % len(further)] for arm in order}
+    without = [arm for arm in order if arm not in _LOOKS]
+    return {arm: _LOOKS[arm] if arm in _LOOKS else _FURTHER[without.index(arm) % len(_FURTHER)] for arm in order}
+
+
+def page_colours() -> dict[str, Look]:
+    """Return every look by the page's custom property that holds its colour."""
+    own = {f"--arm-{arm}": look for arm, look in _LOOKS.items()}
+    return own | {f"--arm-further-{number}": look for number, look in enumerate(_FURTHER)}
 
 
 def css_colours() -> dict[str, str]:
     """Return, for each colour of a figure, the page's custom property: figures then follow dark mode."""
-    fixed = {INK: "--ink", PAPER: "--paper", **{colour: f"--arm-{arm}" for arm, colour in _COLOURS.items()}}
-    return fixed | {colour: f"--arm-foreign-{number}" for number, colour in enumerate(_FOREIGN)}
+    return {INK: "--ink", PAPER: "--paper", **{look.light: name for name, look in page_colours().items()}}

@@ -16,7 +16,7 @@ from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.style import css_colours
+from bnbench.report.figures.style import css_colours, page_colours
 
 _TIED = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)|(?<=[=<≤]) (?=[\d.−])")
 _PIXELS_PER_POINT = 2.4  # print's 7 pt letters are read at 17 px at most
@@ -84,6 +84,7 @@ def render(
         drawn_across=drawn_across,
         broken=broken,
         formats=formats,
+        colours=page_colours(),
     )
     return page + "\n"
 

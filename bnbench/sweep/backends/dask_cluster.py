@@ -91,13 +91,14 @@ def own_cluster(execution: Execution) -> Iterator[Client]:
     Raises:
         RequestError: a worker cannot start.
     """
-    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # both are this process's business
+    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # all are this process's business
         try:
             cluster = LocalCluster(
                 n_workers=len(execution.slots),
                 threads_per_worker=1,
                 memory_limit=0,
                 dashboard_address=None,
+                host="127.0.0.1",
                 silence_logs=logging.CRITICAL,
             )
         except RuntimeError as error:

@@ -1,0 +1,146 @@
+"""Measures of smoothness along ordinary training, and held to how far landscapes bend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.axes import WHISKER, legend_above
+from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.style import DOUBLE, INK, arm_colours, arm_markers, new_drawing
+from bnbench.report.tables import Table, sorted_by_arm
+from bnbench.results.smoothness import MEASURES
+from bnbench.wording import counted
+
+_COLUMNS = 3
+_SHIFT = 0.07  # of the distance of two steps, between two arms
+
+
+def along_training(networks: pd.DataFrame) -> Figure:
+    """Draw each measure against the steps of training for every arm.
+
+    Args:
+        networks: ``arm, seed, step`` and the measures, a row per network and step.
+    """
+    frame = networks[["arm", "seed", "step", "loss", *MEASURES]]
+    groups = frame.melt(["arm", "seed", "step"], var_name="measure").groupby(["measure", "arm", "step"], sort=False)
+    numbers = groups["value"].agg(n="count", mean="mean", sd="std", lowest="min", highest="max").reset_index()
+    note = "Of ordinary networks: mean, deviation (ddof = 1) and extremes over n seeds"
+    table = Table("smoothness", "Smoothness along training", note, sorted_by_arm(numbers))
+    counts = frame.groupby("arm")["seed"].nunique()
+    caption = (
+        "Measures of ordinary networks along ordinary training; the less, the smoother. Marker: mean over "
+        f"seeds, whisker: from the lowest to the highest of {_counts(counts)}; arms are shifted sideways to be told "
+        "apart. Step 0 has the initial weights. rescaled is plain's function at other weights: where it leaves plain, "
+        "the measure depends on how a function is written down."
+    )
+    return Figure("smoothness", partial(_draw_along, frame), caption, table)
+
+
+def bending_against_smoothness(values: pd.DataFrame, taus: pd.DataFrame, reading: str, step: int) -> Figure:
+    """Draw how far landscapes bend against each measure, a point for each arm and seed.
+
+    Args:
+        values: ``arm, seed``, the reading and the measures at one step.
+        taus: what :func:`bnbench.stats.rank_agreement.agreement` says of that step.
+        reading: column.
+        step: of training.
+    """
+    note = "One row per arm and seed; the reading over trained pixels"
+    table = Table("smoothness_agreement", f"Bending and smoothness at step {step}", note, sorted_by_arm(values), False)
+    caption = (
+        f"Accuracy contrast over trained pixels against each measure at step {step}: one point per arm and seed of "
+        f"{_counts(values.groupby('arm')['seed'].nunique())}. τ: Kendall's over the arms' means, with 95 % interval "
+        "over seeds (percentile bootstrap); the arms are fixed. A measure that says what bending says has τ near 1."
+    )
+    return Figure("smoothness_agreement", partial(_draw_agreement, values, taus, reading), caption, table)
+
+
+def _counts(counts: pd.Series) -> str:
+    numbers = sorted({int(number) for number in counts})
+    seeds = counted(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
+    return f"{counted(len(counts), 'arm')} with {seeds}"
+
+
+def _panels(names: Sequence[str]) -> tuple[Drawing, list[Axes]]:
+    rows = -(-len(names) // _COLUMNS)
+    drawing = new_drawing(DOUBLE, (4.3 * rows + 1.2) / 2.54)
+    return drawing, list(drawing.subplots(rows, _COLUMNS, squeeze=False).ravel())[: len(names)]
+
+
+def _handles(order: Sequence[str]) -> list[Line2D]:
+    colours, markers, labels = arm_colours(order), arm_markers(order), arm_labels(order)
+    return [Line2D([], [], color=colours[arm], marker=markers[arm], label=labels[arm]) for arm in order]
+
+
+def _title(measure: str) -> str:
+    """Return a measure's title on as many lines as a panel needs."""
+    return MEASURES.get(measure, measure).replace(", ", "\n", 1)
+
+
+def _draw_along(frame: pd.DataFrame) -> Drawing:
+    order, steps = arm_order(frame["arm"]), sorted(frame["step"].unique())
+    colours, markers = arm_colours(order), arm_markers(order)
+    drawing, panels = _panels([*MEASURES])
+    for axes, measure in zip(panels, MEASURES, strict=True):
+        for place, arm in enumerate(order):
+            groups = frame[frame["arm"] == arm].groupby("step")[measure].agg(["mean", "min", "max"]).reindex(steps)
+            where = np.arange(len(steps)) + _SHIFT * (place - (len(order) - 1) / 2)
+            ends = np.abs(groups[["min", "max"]].to_numpy().T - groups["mean"].to_numpy())
+            axes.errorbar(
+                where, groups["mean"], ends, color=colours[arm], marker=markers[arm], linewidth=0.7, **WHISKER
+            )
+        _value_scale(axes, frame[measure], "y")
+        axes.set_xticks(range(len(steps)), [f"{step:,}" for step in steps])
+        axes.set_title(_title(measure), loc="left")
+    for axes in panels[-_COLUMNS:]:
+        axes.set_xlabel("training step")
+    legend_above(drawing, _handles(order))
+    return drawing
+
+
+def _draw_agreement(values: pd.DataFrame, taus: pd.DataFrame, reading: str) -> Drawing:
+    order = arm_order(values["arm"])
+    colours, markers = arm_colours(order), arm_markers(order)
+    drawing, panels = _panels([*MEASURES])
+    of_measure = taus[taus["reading"] == reading].set_index("measure")
+    for number, (axes, measure) in enumerate(zip(panels, MEASURES, strict=True)):
+        for arm in order:
+            own = values[values["arm"] == arm]
+            axes.plot(own[measure], own[reading], color=colours[arm], marker=markers[arm], linestyle="", alpha=0.75)
+        _value_scale(axes, values[measure], "x")
+        row = of_measure.loc[measure]
+        interval = f"{_tau(row['low'])} to {_tau(row['high'])}"
+        axes.set_title(f"{_title(measure)}\nτ = {_tau(row['tau'])} ({interval})", loc="left")
+        if number % _COLUMNS == 0:
+            axes.set_ylabel("accuracy contrast")
+    legend_above(drawing, _handles(order))
+    return drawing
+
+
+def _tau(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
+
+
+def _value_scale(axes: Axes, values: pd.Series, axis: str) -> None:
+    """Give an axis the logarithm of its values, linear around 0 where some are not above it."""
+    found = values[np.isfinite(values)]
+    scale = axes.set_yscale if axis == "y" else axes.set_xscale
+    if len(found) and (found > 0).all():
+        scale("log")
+    elif len(found) and (found != 0).any():
+        scale("symlog", linthresh=float(found.abs().median()) or 1.0)
+    shown = axes.yaxis if axis == "y" else axes.xaxis
+    shown.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    shown.set_minor_locator(NullLocator())
+    axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.5)
+    axes.set_axisbelow(True)

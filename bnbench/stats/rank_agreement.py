@@ -1,0 +1,84 @@
+"""Do two quantities put arms in the same order? Kendall's τ, with intervals over seeds. Tables in, tables out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+FEWEST_ARMS = 3
+_RESAMPLES = 1_000
+_LEVELS = (0.025, 0.975)
+
+
+def complete_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the seeds that every arm has.
+
+    Args:
+        table: a row per arm and seed: ``arm, seed`` and more.
+    """
+    arms = table["arm"].nunique()
+    counts = table.groupby("seed")["arm"].nunique()
+    return table[table["seed"].isin(counts.index[counts == arms])]
+
+
+def agreement(
+    table: pd.DataFrame, readings: Mapping[str, int], measures: Sequence[str], resamples: int = _RESAMPLES
+) -> pd.DataFrame:
+    """Return Kendall's τ_b over arms between readings of one kind and measures of another.
+
+    An arm's value is its mean over seeds. The interval is a percentile bootstrap over seeds: seeds are drawn with
+    replacement, the same for all arms, which share them; the arms are fixed, and the interval says nothing of others.
+    With A arms τ has only some A (A − 1)/2 values, and intervals are as coarse.
+
+    Args:
+        table: a row per arm and seed: ``arm, seed``, readings and measures.
+        readings: column to 1, or −1 where its negative is meant.
+        measures: columns.
+        resamples: of the bootstrap, from a fixed stream.
+
+    Returns:
+        ``reading, measure, arms, seeds, tau, low, high``; τ is not a number with fewer than three arms, where a value
+        is missing, or where all arms are equal; there is no interval with a single seed.
+    """
+    complete = complete_seeds(table)
+    seeds, arms = sorted(complete["seed"].unique()), sorted(complete["arm"].unique())
+    drawn = np.random.default_rng(0).integers(max(1, len(seeds)), size=(resamples, len(seeds)))
+
+    def means(column: str) -> NDArray[np.float64]:
+        """Return means over the seeds, then over each resample of them, shape (1 + resamples, arms)."""
+        values = complete.pivot(index="seed", columns="arm", values=column).to_numpy(float)
+        return np.concatenate([values.mean(0, keepdims=True), values[drawn].mean(1)])
+
+    rows = []
+    enough = len(arms) >= FEWEST_ARMS and bool(seeds)
+    found = {name: means(name) for name in (*readings, *measures)} if enough else {}
+    for reading, sign in readings.items():
+        for measure in measures:
+            taus = kendall(sign * found[reading], found[measure]) if enough else np.full(1, math.nan)
+            spread = taus[1:][np.isfinite(taus[1:])]
+            has_spread = len(seeds) > 1 and len(spread) > 0
+            low, high = np.quantile(spread, _LEVELS) if has_spread else (math.nan, math.nan)
+            counts = {"arms": len(arms), "seeds": len(seeds)}
+            rows.append({"reading": reading, "measure": measure, **counts, "tau": taus[0], "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def kendall(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return τ_b of each row: (concordant − discordant pairs) / √(pairs untied in one · pairs untied in the other).
+
+    Args:
+        one: shape (R, A).
+        other: shape (R, A).
+
+    Returns:
+        Shape (R,); not a number where a value is missing, or all of one are equal.
+    """
+    first, second = zip(*combinations(range(one.shape[1]), 2), strict=True)
+    rises, others = (np.sign(values[:, first] - values[:, second]) for values in (one, other))
+    untied = np.sqrt((rises**2).sum(1) * (others**2).sum(1))
+    return np.divide((rises * others).sum(1), untied, out=np.full(len(one), math.nan), where=untied > 0)

@@ -1,0 +1,41 @@
+"""A fit of a user's own arm on a worker that nobody can renew: it has a process of its own, which may die."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.backends import dask_worker
+from bnbench.sweep.backends.backend import WorkersKilledError
+from bnbench.sweep.devices import make_slots
+from bnbench.sweep.execution import Execution, Job, Outcome
+from bnbench.sweep.worker import TRIES
+from tests.fits import TINY
+
+OWN = FitKey("tests.foreign_arms:layer_norm", 0.5, 1)
+PLAIN = FitKey("plain", 0.5, 1)
+
+
+@pytest.mark.parametrize("deaths", range(TRIES + 1))
+def test_a_fit_of_an_own_arm_is_computed_beside_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    calls: list[Job] = []
+
+    def alone(work: object, key: FitKey, job: Job) -> Outcome:
+        calls.append(job)
+        if len(calls) <= deaths:
+            raise WorkersKilledError
+        return Outcome(key, "done")
+
+    monkeypatch.setattr(dask_worker, "alone", alone)
+    monkeypatch.setattr(dask_worker, "run_fit", lambda key, job: Outcome(key, "stopped"))
+    job = Job(TINY, tmp_path, Execution(make_slots(("cpu",), 1, 1)), "token", is_remote=True, runner=1)
+    assert dask_worker._run_fit(PLAIN, job).state == "stopped", "in the worker itself"
+    assert not calls
+    assert dask_worker._run_fit(OWN, job).state == ("done" if deaths < TRIES else "killed")
+    assert {job.runner for job in calls} == {os.getpid()}, "it ends with the worker"
+    assert len(calls) == min(deaths + 1, TRIES)
