@@ -26,7 +26,7 @@ from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest
-from bnbench.sweep.sizes import folder_above, folder_above_pictures, run_pictures, run_sizes
+from bnbench.sweep.sizes import folder_above, run_pictures, run_sizes
 from bnbench.sweep.sweep import run_sweep
 
 _PROBS = "0.1:0.9:0.1"
@@ -158,10 +158,10 @@ def run(
                 ended = interruptible(computed, listener.note)
                 if not is_folder:
                     return SweepResult(next(iter(ended.values())), names)
-                return PicturesResult(folder_above_pictures(request), ended, names)
+                return PicturesResult(folder_above(request, "pictures"), ended, names)
             if len(sizes) < 2:
                 return SweepResult(
                     interruptible(partial(run_sweep, request, where_computed, listener), listener.note), names
                 )
             swept = interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener.note)
-        return SizesResult(folder_above(request), {size_name(size): one for size, one in swept.items()}, names)
+        return SizesResult(folder_above(request, "sizes"), {size_name(size): one for size, one in swept.items()}, names)
