@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bnbench.mpo.batched import batched_logits
+from bnbench.mpo.candidates import CANDIDATES, GROUPED
 from bnbench.mpo.fused import Fused
-from bnbench.mpo.strategy import CANDIDATES, GROUPED, Strategy
+from bnbench.mpo.strategy import Strategy
 
 EXACT = 1e-9  # of float64, relative
 TIMES = 2.0  # how many times the float32 loop's largest error a way may be off by

@@ -1,10 +1,11 @@
 """Five pictures of bnbench's own, and how far a profile for pictures bends to each.
 
     python benchmarks/own_pictures.py --side 20 --knob steps=1500
+    python benchmarks/own_pictures.py --side 20 --table benchmarks/own_pictures.csv    # what docs/bend.md shows
     python benchmarks/own_pictures.py --save pictures    # writes them as PNGs, for bnbench bend
 
-Accuracies are those on held-out training images, of the arm ``plain`` alone: nothing here looks at the difference
-between arms, or at the test images.
+What is measured is measured on held-out training images, with the arm ``plain`` alone: nothing here looks at the
+difference between arms, or at the test images.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,9 +26,9 @@ from PIL import Image
 from bnbench.inputs.data import load_data_of
 from bnbench.inputs.masks import Mask, is_trained
 from bnbench.inputs.pictures import draw_text
-from bnbench.mpo.landscape import measure_landscape
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.sweep.measure import headline_policy, measured_landscape, summary_rows
 from bnbench.sweep.start import make_fit, make_plane
 
 Grid = NDArray[np.float64]
@@ -83,19 +86,37 @@ PICTURES: dict[str, Callable[[int], Mask]] = {
 }
 
 
-def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> tuple[float, float, float]:
-    """Fit ``plain`` to a picture; return its mean held-out accuracy over black and white pixels, and its seconds."""
+def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> dict[str, float]:
+    """Fit ``plain`` to a picture, and measure it on the protocol's images.
+
+    Returns:
+        Mean accuracy over all ``black`` and all ``white`` pixels; over the trained ones the objective ``J`` and the
+        share of pixels that are ``right``; and the processor ``seconds`` of training.
+    """
     protocol = protocol.with_knobs(mask_size=mask.shape)
     data = load_data_of(protocol)
     key = FitKey("plain", 0.5, seed)
     plane = make_plane(key, protocol, data, "cpu")
-    fit = make_fit(key, protocol, plane, (mask, is_trained(mask)), data.train)
+    trained = is_trained(mask)
+    fit = make_fit(key, protocol, plane, (mask, trained), data.train)
     start = time.process_time()
     while not fit.is_done:
         fit.advance()
     seconds = time.process_time() - start
-    accuracy = measure_landscape(plane, mask.shape, data.measured).accuracy.numpy()
-    return float(accuracy[mask].mean()), float(accuracy[~mask].mean()), seconds
+    policy = headline_policy(plane, protocol)
+    found = measured_landscape(plane, data.measured, policy, data, protocol)
+    split, threshold = protocol.measurement.split, protocol.training.threshold
+    rows: dict[str, dict[str, Any]] = {
+        str(row["pixels"]): row
+        for row in summary_rows(found, mask, trained, policy=policy, split=split, threshold=threshold)
+    }
+    return {
+        "black": float(rows["all"]["black"]),
+        "white": float(rows["all"]["white"]),
+        "J": float(rows["trained"]["objective"]),
+        "right": float(rows["trained"]["right"]),
+        "seconds": seconds,
+    }
 
 
 @click.command()
@@ -103,9 +124,10 @@ def bend(mask: Mask, protocol: Protocol, seed: int = 101) -> tuple[float, float,
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="picture", show_default=True)
 @click.option("--pictures", default=",".join(PICTURES), show_default=True)
 @click.option("--knob", "knobs", multiple=True, metavar="NAME=VALUE", help="A knob to change; as often as is wanted.")
+@click.option("--table", type=click.Path(path_type=Path), help="Write what was measured into this file, as CSV, too.")
 @click.option("--save", type=click.Path(path_type=Path), help="Only write the pictures, as PNGs, into this folder.")
-def main(side: int, profile: str, pictures: str, knobs: Sequence[str], save: Path | None) -> None:
-    """Bend the landscape to each picture, and print the accuracies."""
+def main(side: int, profile: str, pictures: str, knobs: Sequence[str], table: Path | None, save: Path | None) -> None:
+    """Bend the landscape to each picture, and print how far it goes."""
     if save:
         save.mkdir(parents=True, exist_ok=True)
         for name, draw in PICTURES.items():
@@ -115,10 +137,15 @@ def main(side: int, profile: str, pictures: str, knobs: Sequence[str], save: Pat
     changed = {name: _value(text) for name, text in (knob.split("=") for knob in knobs)}
     protocol = PROFILES[profile].with_knobs(**changed)
     protocol = replace(protocol, measurement=replace(protocol.measurement, split="held-out", test_images=0))
-    print("picture | black | white | difference | seconds of training")
+    rows: list[dict[str, object]] = []
+    print("picture | black | white | J | right | seconds of training")
     for name in pictures.split(","):
-        black, white, seconds = bend(PICTURES[name](side), protocol)
-        print(f"{name} | {black:.2f} | {white:.2f} | {black - white:.2f} | {seconds:.0f}", flush=True)
+        found = bend(PICTURES[name](side), protocol)
+        print(" | ".join([name, *(f"{value:.3f}" for value in found.values())]), flush=True)
+        rounded = {quantity: round(value, 4) for quantity, value in found.items() if quantity != "seconds"}
+        rows.append({"picture": name, "side": side, "profile": profile, **rounded, "seconds": round(found["seconds"])})
+        if table:
+            pd.DataFrame(rows).to_csv(table, index=False)
 
 
 def _value(text: str) -> int | float | str | tuple[int, ...]:

@@ -122,6 +122,13 @@ def gpu_table() -> str:
     return path.read_text().rstrip() if path.exists() else "Its table of a GPU is not committed yet."
 
 
+def own_pictures() -> str:
+    """A Markdown table of how far ``picture`` bends to five pictures, from what own_pictures.py has measured."""
+    rows = pd.read_csv(ROOT / "benchmarks" / "own_pictures.csv").itertuples(index=False)
+    cells = [[str(row[0]), f"{row[3]:.2f}", f"{row[4]:.2f}", f"{signed(row[5])}", f"{row[6]:.3f}"] for row in rows]
+    return readings_as_markdown([["picture", "accuracy, black", "accuracy, white", "J", "right"], *cells])
+
+
 def signed(value: float) -> str:
     """Three places, with a true minus."""
     return f"{value:.3f}".replace("-", "−")
@@ -204,6 +211,7 @@ def rendered(text: str) -> str:
         "evidence": evidence,
         "fit_times": fit_times,
         "gpu_table": gpu_table,
+        "own_pictures": own_pictures,
         "sweep_time": sweep_time,
         "unpublished_commits": unpublished_commits,
     }

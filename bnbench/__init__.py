@@ -11,10 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bnbench import plot
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.interactive.bend import bend
     from bnbench.interactive.bent_result import BendResult
+    from bnbench.interactive.one_fit import FittedLandscape
     from bnbench.interactive.result import SweepResult
     from bnbench.interactive.run import run
     from bnbench.interactive.sizes import PicturesResult, SizesResult
@@ -39,6 +41,7 @@ _HOMES = {
     "Ensemble": "bnbench.mpo.ensemble",
     "BendResult": "bnbench.interactive.bent_result",
     "Dask": "bnbench.sweep.backends.dask_backend",
+    "FittedLandscape": "bnbench.interactive.one_fit",
     "Images": "bnbench.mpo.images",
     "Inline": "bnbench.sweep.backends.inline",
     "Landscape": "bnbench.mpo.landscape",
@@ -64,9 +67,9 @@ _HOMES = {
     "run": "bnbench.interactive.run",
 }
 
-# Functions whose refusals are written for the command, each with the options that its own arguments name otherwise.
+# Functions whose refusals are written for the command, and the command's options that their arguments call otherwise.
 _REFUSE_AS_THE_COMMAND: dict[str, dict[str, str]] = {
-    "build_report": {},
+    "build_report": {"format": "formats"},
     "load": {},
     "load_data": {"data_folder": "folder", "profile": "profile"},
     "load_plane": {"arms": "arm"},
@@ -78,6 +81,7 @@ __all__ = [
     "BendResult",
     "Dask",
     "Ensemble",
+    "FittedLandscape",
     "Images",
     "Inline",
     "Landscape",
@@ -99,11 +103,14 @@ __all__ = [
     "measure_landscape",
     "objective",
     "picture_to_mask",
+    "plot",
     "run",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":  # a module of functions, which loads matplotlib
+        return import_module("bnbench.plot")
     if name not in _HOMES:
         raise AttributeError(f"module 'bnbench' has no attribute {name!r}")
     found = getattr(import_module(_HOMES[name]), name)

@@ -25,7 +25,7 @@ highlight_language = "text"
 nitpicky = True
 # Everything of bnbench has to be found. Of what others define only the names are shown, since nothing is fetched.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|pandas|pyarrow|pathlib|collections)\..*"),
+    (r"py:.*", r"(torch|numpy|pandas|pyarrow|pathlib|collections|matplotlib)\..*"),
     (r"py:class", "Path"),  # pathlib's, in a method whose other types are imported for type checkers alone
 ]
 

@@ -358,9 +358,9 @@ MUTANTS = (
     ),
     Mutant(
         "a shared minibatch taken for an own one",
-        Fit._draw_images,
-        'if self.training.minibatch == "shared":',
-        "if False:",
+        Fit.__init__,
+        '() if training.minibatch == "shared" else (len(is_black),)',
+        "(len(is_black),)",
         "plain, other settings: black loss, step 1",
         "mpo/test_fit::test_a_shared_minibatch_is_one_for_all_pixels_of_a_step",
     ),

@@ -68,10 +68,8 @@ class ArmBending:
         self.identity = request.identity(arm)
         self.frames: list[torch.Tensor] = []
         self.due = [int(step) for step in frame_steps(self.fit.training.steps)] if request.animate else []
-        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
-        self.started = time.perf_counter()
+        self.earlier_seconds, self.started, self.parts, self.note = 0.0, 0.0, 1, ""
         self._resume()
-        self.first_step = self.fit.step
 
     def run(self, is_stopped: Callable[[], bool], told: Told) -> Bent:
         """Train what is left, measure, and write the landscape, its frames and the plane.
@@ -85,6 +83,8 @@ class ArmBending:
             DivergedError: a loss stopped being finite.
             OSError: a file cannot be written.
         """
+        prepare_process(self.request.threads, self.fit.training.precision)  # the arm before was measured in float32
+        self.started = time.perf_counter()
         next_checkpoint = time.monotonic() + self.request.checkpoint_every
         while not self.fit.is_done:
             self._measure_frame()

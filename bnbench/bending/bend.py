@@ -14,7 +14,7 @@ from bnbench.arms.own_arm import load_arm
 from bnbench.bending.animation import write_animations
 from bnbench.bending.arm_bending import ArmBending
 from bnbench.bending.cost import estimated_seconds
-from bnbench.bending.files import Bent, read_bent
+from bnbench.bending.files import Bent, landscape_path, read_bent
 from bnbench.bending.page import page
 from bnbench.bending.request import BendRequest
 from bnbench.bending.strip import draw_strip
@@ -71,12 +71,12 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
     for arm in request.arms:
         load_arm(arm, data.image_shape, data.classes, request.protocol.network)
     found = {arm: read_bent(request, arm) for arm in request.arms}
-    left = [arm for arm, bent in found.items() if bent is None]
-    listener.planned(request, left, estimated_seconds(request, left, data))
+    left = [ArmBending(request, arm, data) for arm, bent in found.items() if bent is None]
+    listener.planned(request, [bending.arm for bending in left], sum(map(estimated_seconds, left)))
     stop = RunnerStop([])
     with runner_signals(stop):
-        for arm in left:
-            found[arm] = _fitted(request, arm, data, stop, listener)
+        for bending in left:
+            found[bending.arm] = _fitted(bending, stop, listener)
     return [bent for bent in found.values() if bent is not None]
 
 
@@ -123,16 +123,17 @@ def write_pictures(request: BendRequest, bents: list[Bent], note: Callable[[str]
     return [*files, *animations, place]
 
 
-def _fitted(request: BendRequest, arm: str, data: DataSet, stop: RunnerStop, listener: BendListener) -> Bent:
+def _fitted(bending: ArmBending, stop: RunnerStop, listener: BendListener) -> Bent:
+    request = bending.request
     try:
-        with claim(request.folder, request.key(arm)) as is_ours:
+        with claim(request.folder, bending.key) as is_ours:
             if not is_ours:
                 raise RequestError(f"--out {request.folder}: another process bends this picture there; wait for it.")
-            bending = ArmBending(request, arm, data)
+            landscape_path(request, bending.arm).parent.mkdir(parents=True, exist_ok=True)  # run refuses it from now on
             if bending.note:
-                listener.note(f"{arm}: {bending.note}")
-            return bending.run(lambda: stop.is_requested, partial(listener.stepped, arm))
+                listener.note(f"{bending.arm}: {bending.note}")
+            return bending.run(lambda: stop.is_requested, partial(listener.stepped, bending.arm))
     except FitStoppedError as error:
         raise Interrupted(stop.number or signal.SIGINT) from error
     except DivergedError as error:
-        raise RequestError(f"{arm}: {error}") from error
+        raise RequestError(f"{bending.arm}: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bnbench.bending.request import BendRequest
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_file, reason_of
 from bnbench.results import layout
+from bnbench.results.tables import read_table, write_table
 
 VALUES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 _COLUMNS = ("row", "column", "black", "trained", *VALUES)
@@ -64,9 +64,7 @@ def write_bent(request: BendRequest, bent: Bent) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         table = table.copy()
         table.attrs = {"bnbench": bent.details}
-        content = io.BytesIO()
-        table.to_parquet(content, index=False, compression="zstd")
-        layout.write_atomically(path, content.getvalue())
+        layout.write_atomically(path, write_table(table))
 
 
 def read_bent(request: BendRequest, arm: str) -> Bent | None:
@@ -116,7 +114,7 @@ def _frames_table(bent: Bent) -> pd.DataFrame:
 
 def _table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(io.BytesIO(read_file(path)))
+        return read_table(read_file(path))[0]
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged bytes may raise anything in the library that reads them

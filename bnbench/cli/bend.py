@@ -38,7 +38,9 @@ _LARGEST_SIZE = 1_000
     help="Pixels of the longer side; a smaller picture stays as it is.",
 )
 @click.option(
+    "--grey-level",
     "--threshold",
+    "grey_level",
     type=Text("GREY", parse_level),
     default="auto",
     show_default=True,
@@ -75,7 +77,7 @@ def bend(
     picture: Path | None,
     text: str | None,
     size: int,
-    threshold: float | None,
+    grey_level: float | None,
     invert: bool,
     arms: tuple[str, ...],
     data: tuple[str, Path | None] | None,
@@ -99,7 +101,7 @@ def bend(
     """
     from bnbench.inputs.asked_picture import picture_of
 
-    name, mask, folder = picture_of(picture, text, size, threshold, invert=invert)  # before what takes long to load
+    name, mask, folder = picture_of(picture, text, size, grey_level, invert=invert)  # before what takes long to load
     say_first("the plan follows")
     from bnbench.bending.bend import bend as bend_to
     from bnbench.bending.bend import measure_ensembles, write_pictures

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from bnbench.cli import ending
 from bnbench.cli.bend import bend
 from bnbench.cli.check import check
 from bnbench.cli.evaluate import evaluate
@@ -18,10 +19,12 @@ from bnbench.cli.help_in_groups import Program, settings
 from bnbench.cli.options import say
 from bnbench.cli.report import report
 from bnbench.cli.run import run
+from bnbench.cli.smoothness import smoothness
 from bnbench.cli.status import status
 from bnbench.cli.streams import drop_output, prepare_streams
+from bnbench.cli.verify import verify
 from bnbench.errors import RequestError
-from bnbench.sweep.interrupts import Interrupted
+from bnbench.sweep.interrupts import STOPPING, Interrupted, end_program_by
 
 _GO_ON = ("bend", "evaluate", "run")  # commands that go on where they were stopped
 _KEPT = "all that was computed is kept, and the same command goes on from there."
@@ -34,16 +37,21 @@ def cli() -> None:
     """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
 
 
-for command in (bend, run, status, evaluate, report, check):
+for command in (bend, run, status, evaluate, smoothness, report, check, verify):
     cli.add_command(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program; every error that a request can cause is one sentence and exit code 2."""
     if arguments is None:  # as a program; a sweep has handlers of its own
         prepare_streams()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt)
+        end_program_by(ending.end_at_once)
+    words = sys.argv[1:] if arguments is None else arguments
+    interrupted = f"interrupted; {_KEPT if words and words[0] in _GO_ON else _LOST}"
+    ending.will_say(interrupted)
     try:
         code = cli.main(arguments, prog_name="bnbench", standalone_mode=False)
         sys.stdout.flush()  # here: at the interpreter's end a full disk or a closed pipe would be a traceback
@@ -70,8 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except (Interrupted, KeyboardInterrupt, click.Abort) as error:
         code = 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
-        words = sys.argv[1:] if arguments is None else arguments
-        say(f"bnbench: interrupted; {_KEPT if words and words[0] in _GO_ON else _LOST}")
+        say(f"bnbench: {interrupted}")
+        ending.will_say("")
+        if arguments is None:  # all is cleaned up, and the interpreter's own end may wait for a worker
+            _flushed(code)
+            ending.end_at_once(code - 128)
+    signal.setitimer(signal.ITIMER_REAL, 0)  # a sweep's patience, which would outlive its handler
     sys.exit(_flushed(code if isinstance(code, int) else 0))
 
 
@@ -95,4 +107,6 @@ def _is_nowhere() -> bool:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted(number)
+    if ending.may_raise(number, frame):
+        raise Interrupted(number)
+    ending.end_at_once(number)

@@ -15,7 +15,7 @@ _IMAGES = ("--data", "--data-folder", "--download")
 _MACHINE = ("--devices", "--per-device", "--jobs", "--threads")
 _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "bend": {
-        "Picture": ("--text", "--size", "--threshold", "--invert"),
+        "Picture": ("--text", "--size", "--grey-level", "--invert"),
         "Fit": ("--arm", "--profile", "--steps", "--seed"),
         "Images": _IMAGES,
         "Result": ("--out", "--animate", "--ensemble"),
@@ -23,7 +23,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "run": {
         "What to fit": ("--profile", "--probs", "--seeds", "--arms", "--config"),
-        "Pictures instead of random masks": ("--mask", "--mask-threshold", "--mask-invert"),
+        "Pictures instead of random masks": ("--mask", "--grey-level", "--invert"),
         "Images": _IMAGES,
         "Results": ("--out", "--keep-planes", "--measure-at", "--json", "--dry-run"),
         "Machine": (*_MACHINE, "--chunk", "--backend", "--scheduler", "--shard"),
@@ -40,6 +40,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Output": ("--out", "--format", "--open"),
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
+    "verify": {"Output": ("--record", "--json")},
     "check": {
         "What to check": ("--update", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),

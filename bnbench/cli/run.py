@@ -50,13 +50,13 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     help="Picture in place of random masks, or a folder of pictures; the longer side comes from --mask-size.",
 )
 @click.option(
-    "--mask-threshold",
+    "--grey-level",
     type=Text("GREY", parse_level),
     default="auto",
     show_default=True,
     help="Of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or auto.",
 )
-@click.option("--mask-invert", is_flag=True, help="Let the picture's dark pixels be white, and light ones black.")
+@click.option("--invert", is_flag=True, help="Let the picture's dark pixels be white, and light ones black.")
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
 @data_option
@@ -102,8 +102,8 @@ def run(
     seeds: tuple[int, ...],
     arms: tuple[str, ...],
     mask: Path | None,
-    mask_threshold: float | None,
-    mask_invert: bool,
+    grey_level: float | None,
+    invert: bool,
     out: Path | None,
     devices: str,
     per_device: int | None,
@@ -139,8 +139,8 @@ def run(
         knobs["picture"] = None  # that of a --config gives way
     if mask and click.get_current_context().get_parameter_source("probs") is ParameterSource.COMMANDLINE:
         raise RequestError(f"--mask {mask} and --probs: a picture has a share of black pixels of its own; give one.")
-    if not mask and (mask_threshold is not None or mask_invert):
-        option = "--mask-invert" if mask_invert else f"--mask-threshold {mask_threshold:g}"
+    if not mask and (grey_level is not None or invert):
+        option = "--invert" if invert else f"--grey-level {grey_level:g}"
         raise RequestError(f"{option} is about a picture; give one with --mask.")
     sizes = knobs.pop("mask_size") or (PROFILES[profile].mask.mask_size,)
     if len(sizes) == 1:
@@ -183,7 +183,7 @@ def run(
             raise RequestError(f"--mask {mask} and several --mask-size; give one, the longer side of the picture.")
         from bnbench.inputs.pictures import read_pictures  # Pillow and matplotlib, which random masks do without
 
-        pictures = read_pictures(mask, max(sizes[0]), mask_threshold, invert=mask_invert)
+        pictures = read_pictures(mask, max(sizes[0]), grey_level, invert=invert)
         ended = list(run_pictures(request, pictures, place, listener, is_folder=mask.is_dir()).values())
     elif len(sizes) == 1:
         ended = [run_sweep(request, place, listener)]

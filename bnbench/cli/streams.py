@@ -11,7 +11,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 
 _NARROWEST = 20  # columns: a variable that says less is a slip, or a program that does not know
-_PLAIN = str.maketrans({"●": "#", "▶": ">", "✗": "x", "◐": "o", "·": ".", "×": "x", "−": "-", "–": "-", "…": "..."})
+_ALIKE = str.maketrans({"●": "#", "▶": ">", "✗": "x", "◐": "o", "·": ".", "×": "x", "−": "-", "–": "-", "…": "..."})
 
 
 class _BestEffort(io.RawIOBase):
@@ -86,7 +86,7 @@ def drop_output() -> None:
 def _look_alike(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = error.object[error.start : error.end].translate(_PLAIN)
+    text = error.object[error.start : error.end].translate(_ALIKE)
     return "".join(letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in text), error.end
 
 

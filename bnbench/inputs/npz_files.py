@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from bnbench.inputs.image_files import Arrays, DataError
 from bnbench.process.reading import read_file, reason_of
 
-_LARGEST = 2**32  # bytes of all arrays, unpacked
+_LARGEST = 2**32  # bytes of all arrays, unpacked, which may be float64
+_MOST = 2**29  # numbers of a set of images, as of a folder
+_AT_ONCE = 2**24  # numbers of them that are scaled at once
 _IMAGES, _LABELS = ("x", "images", "data"), ("y", "labels", "targets")
 
 
@@ -99,16 +102,33 @@ def _pixels(path: Path, name: str, values: NDArray[Any], *, is_share: bool) -> N
             f"--data {path}: {name} has shape {shape}; give images as (N, rows, columns), grey, or with 1 or 3 "
             "channels, first or last."
         )
+    if values.size > _MOST:
+        raise DataError(
+            f"--data {path}: {name} has {len(values):,} images of {math.prod(values.shape[1:]):,} numbers, more than "
+            "memory should hold; give fewer, or smaller ones."
+        )
     if is_share:
-        return np.round(values.astype(np.float64) * 255).astype(np.uint8)
+        return _scaled(values)
     is_number = values.dtype.kind in "iuf"
     low, high = (values.min(), values.max()) if is_number else (0, 0)
-    if not is_number or not 0 <= low <= high <= 255 or (values.dtype.kind == "f" and (values % 1).any()):
+    is_in_range = is_number and 0 <= low <= high <= 255
+    pixels = np.ascontiguousarray(values.astype(np.uint8)) if is_in_range else np.zeros(0, np.uint8)
+    if not is_in_range or (pixels != values).any():
         found = f"{values.dtype} from {low:g} to {high:g}" if is_number else str(values.dtype)
         raise DataError(
             f"--data {path}: {name} is {found}; give bytes from 0 to 255, or numbers from 0 to 1, in both sets alike."
         )
-    return np.ascontiguousarray(values.astype(np.uint8))
+    return pixels
+
+
+def _scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return shares of white, shape (N, C, H, W), as bytes, some images at a time."""
+    pixels = np.empty(values.shape, np.uint8)
+    count = max(1, _AT_ONCE // math.prod(values.shape[1:]))
+    for start in range(0, len(values), count):
+        part = slice(start, start + count)
+        pixels[part] = np.round(values[part].astype(np.float64) * 255)
+    return pixels
 
 
 def _labels(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.int64]:

@@ -39,8 +39,9 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
 
     The picture is turned as its camera says, scaled down so that its longer side has ``size`` pixels (a smaller one
     stays as it is), and laid on white paper where it is transparent; what is darker than ``level`` is black. Memory is
-    bounded: a JPEG is scaled while it is decoded, however large it is, and of other formats half a gibibyte is decoded
-    (20,000×20,000 grey pixels, or 11,500×11,500 in colours), then scaled band by band.
+    bounded: a JPEG is scaled while it is decoded, however large it is, unless it is progressive, when the decoder keeps
+    two bytes of each colour of all its pixels; of that and of other formats half a gibibyte is decoded (20,000×20,000
+    grey pixels of a PNG, or 11,500×11,500 in colours), then scaled band by band.
 
     Args:
         path: a PNG, JPEG, GIF or WebP in any colours.
@@ -161,11 +162,14 @@ def _check(path: Path, image: Image.Image, size: int) -> None:
     if frames > 1 and image.format != "MPO":  # a JPEG of a phone, with a preview or a map of depth behind it
         raise PictureError(f"{path} is animated ({frames:,} pictures); save one of them, and give that.")
     columns, rows = image.size
+    is_progressive = bool(image.info.get("progressive"))
+    whole = 2 * len(image.getbands()) * columns * rows if is_progressive else 0
     image.draft(None, (4 * size, 4 * size))  # of JPEG alone: by a power of two, and never below what is asked for
-    if (kept := image.size[0] * image.size[1] * _BYTES.get(image.mode, 4)) > _LARGEST:
+    if (kept := max(whole, image.size[0] * image.size[1] * _BYTES.get(image.mode, 4))) > _LARGEST:
+        kind = "progressive, " if is_progressive else ""
         raise PictureError(
-            f"{path} has {columns:,}×{rows:,} pixels, which take {kept / 2**20:,.0f} MiB; of a picture that is "
-            f"no JPEG {_LARGEST >> 20} MiB are read. Scale it down, or save it as a JPEG."
+            f"{path} has {columns:,}×{rows:,} pixels ({kind}{kept / 2**20:,.0f} MiB); {_LARGEST >> 20} MiB are read. "
+            "Scale it down, or save it as a JPEG that is not progressive."
         )
 
 
@@ -217,7 +221,7 @@ def _mask(name: str, picture: Image.Image, level: float | None, *, invert: bool)
         mask = picture_to_mask(grey / 255, otsu_level(grey) if level is None else level)
     except OneColourError as error:
         raise PictureError(
-            f"{name} has one colour at the threshold {level:g}: its greys run from {grey.min() / 255:.2f} to "
+            f"{name} has one colour at the grey level {level:g}: its greys run from {grey.min() / 255:.2f} to "
             f"{grey.max() / 255:.2f}; give one between them, or auto."
         ) from error
     return ~mask if invert else mask

@@ -32,7 +32,7 @@ def bend(
     *,
     text: str | None = None,
     size: int = 30,
-    threshold: str | float = "auto",
+    grey_level: str | float = "auto",
     invert: bool = False,
     arms: str | Iterable[str] = "plain",
     profile: str | Protocol = "picture",
@@ -57,7 +57,7 @@ def bend(
         picture: file of a PNG, JPEG, GIF or WebP.
         text: letters to bend to, in place of a picture.
         size: pixels of the longer side; a smaller picture stays as it is.
-        threshold: what is darker is black: a grey from 0 (dark) to 1 (light), or ``auto``, which parts dark from light
+        grey_level: what is darker is black: a grey from 0 (dark) to 1 (light), or ``auto``, which parts dark from light
             best.
         invert: let dark pixels be white, and light ones black.
         arms: ``plain``, ``bn``, ``skip`` or ``package.module:factory``: several, or text with commas.
@@ -83,7 +83,7 @@ def bend(
     """
     names = names_of(bend, out="folder", arm="arms")
     with errors_name_arguments(names):
-        level = level_of(threshold, "threshold")
+        level = level_of(grey_level, "grey_level")
         file, letters = values.folder_of(picture, "picture"), text_of(text, "text")
         side = whole_of(size, "size", 3, 1_000)
         if (file is None) == (letters is None):
@@ -116,7 +116,7 @@ def bend(
         with as_it_was():
             note = partial(_said, names) if progress else str
             bents = interruptible(partial(bend_to, request, images, listener), note)
-    return BendResult(request, images, bents)
+    return BendResult(request, images, bents, listener.note)
 
 
 def _said(names: Names, sentence: str) -> None:

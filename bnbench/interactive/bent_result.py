@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -35,11 +36,11 @@ class BendResult:
         protocol: what was followed.
     """
 
-    def __init__(self, request: BendRequest, data: DataSet, bents: list[Bent]) -> None:
+    def __init__(self, request: BendRequest, data: DataSet, bents: list[Bent], note: Callable[[str], None]) -> None:
         self.folder: Path = request.folder
         self.mask: Mask = request.mask
         self.protocol: Protocol = replace(request.protocol, content=data.content)
-        self._request, self._data, self._bents = request, data, bents
+        self._request, self._data, self._bents, self._note = request, data, bents, note
 
     @property
     def accuracy(self) -> pd.DataFrame:
@@ -83,7 +84,7 @@ class BendResult:
         """
         with errors_name_arguments(names_of(BendResult.save, out="folder")):
             place = folder_of(folder, "folder") or self.folder
-            return write_pictures(replace(self._request, folder=place), self._bents)
+            return write_pictures(replace(self._request, folder=place), self._bents, self._note)
 
     def __repr__(self) -> str:
         rows, columns = self.mask.shape

@@ -48,7 +48,7 @@ def pictures_of(
     mask: str | Path | None,
     protocol: Protocol,
     sizes: Sequence[Size],
-    threshold: str | float,
+    grey_level: str | float,
     invert: bool,
 ) -> dict[str, Mask]:
     """Return the pictures that take the place of random masks, by name; none where they are random.
@@ -57,18 +57,18 @@ def pictures_of(
         mask: a picture's file, a folder of them, or None.
         protocol: its mask's longer side is that of the pictures.
         sizes: where several are asked for, which pictures do not have.
-        threshold: what is darker is black.
+        grey_level: what is darker is black.
         invert: whether it is white instead.
 
     Raises:
         RequestError: a value is not accepted, or what is about pictures is given without one.
         PictureError: as :func:`bnbench.inputs.pictures.read_pictures`.
     """
-    level, is_inverted = level_of(threshold, "mask_threshold"), flag_of(invert, "mask_invert")
+    level, is_inverted = level_of(grey_level, "grey_level"), flag_of(invert, "invert")
     path = folder_of(mask, "mask")
     if path is None:
         if level is not None or is_inverted:
-            given = "mask_invert=True" if is_inverted else f"mask_threshold {shown(threshold)}"
+            given = "invert=True" if is_inverted else f"grey_level {shown(grey_level)}"
             raise RequestError(f"{given} is about a picture; give one with mask.")
         return {}
     if len(sizes) > 1:

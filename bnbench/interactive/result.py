@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bnbench.errors import RequestError
 from bnbench.interactive.naming import Names, errors_name_arguments, in_python, names_of
+from bnbench.interactive.one_fit import FittedLandscape
 from bnbench.interactive.values import folder_of, formats_of, pair_of
 from bnbench.measures.registry import ALWAYS_STORED, REGISTERED
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
-from bnbench.protocol.protocol import Grid, Protocol
+from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results.sweeps import read_sweep
 from bnbench.stats.differences import per_p
 from bnbench.sweep.request import Swept
@@ -68,6 +70,27 @@ class SweepResult:
         asked = {astuple(key) for key in self.grid.fits()}
         rows = [key in asked for key in zip(table["arm"], table["p"], table["seed"], strict=True)]
         return table.loc[np.array(rows, bool)].reindex(columns=[*_COLUMNS]).reset_index(drop=True)
+
+    @property
+    def landscapes(self) -> pd.DataFrame:
+        """Return a row per pixel of every finished fit, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`."""
+        landscapes = read_sweep(self.folder).landscapes
+        asked = pd.DataFrame([astuple(key) for key in self.grid.fits()], columns=["arm", "p", "seed"])
+        return landscapes.merge(asked, on=["arm", "p", "seed"]).reset_index(drop=True)
+
+    def fit(self, arm: str, p: float, seed: int) -> FittedLandscape:
+        """Return one finished fit, which a notebook shows as pictures.
+
+        Raises:
+            RequestError: the sweep has no such fit, or it is not done.
+        """
+        fits, key = self.fits, FitKey(arm, p, seed)
+        mine = fits[(fits["arm"] == arm) & (fits["p"] == p) & (fits["seed"] == seed)]
+        if mine.empty:
+            raise RequestError(f"fit {key} is not done; .fits lists those that are.")
+        landscapes = self.landscapes
+        own = (landscapes["arm"] == arm) & (landscapes["p"] == p) & (landscapes["seed"] == seed)
+        return FittedLandscape(key, self.protocol, mine.iloc[0], landscapes[own].reset_index(drop=True))
 
     @property
     def failed(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -10,16 +10,17 @@ from pathlib import Path
 import torch
 
 from bnbench.errors import RequestError
+from bnbench.inputs.masks import Mask
 from bnbench.interactive import values
 from bnbench.interactive.interruption import interruptible
 from bnbench.interactive.knobs import Knob, protocol_of
 from bnbench.interactive.messages import MessagesOfACall
-from bnbench.interactive.naming import errors_name_arguments, names_of
+from bnbench.interactive.naming import Names, errors_name_arguments, names_of
 from bnbench.interactive.picture_values import pictures_of
 from bnbench.interactive.result import SweepResult
 from bnbench.interactive.sizes import PicturesResult, SizesResult
 from bnbench.process.surroundings import as_it_was
-from bnbench.protocol.mask_sizes import size_name
+from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
@@ -39,8 +40,8 @@ def run(
     seeds: str | int | Iterable[int] = 5,
     arms: str | Iterable[str] = "plain,bn",
     mask: str | Path | None = None,
-    mask_threshold: str | float = "auto",
-    mask_invert: bool = False,
+    grey_level: str | float = "auto",
+    invert: bool = False,
     folder: str | Path | None = None,
     backend: str | Backend | type[Backend] = "process",
     devices: str | torch.device | Iterable[str | torch.device] = "auto",
@@ -75,8 +76,8 @@ def run(
         arms: ``plain``, ``bn``, ``skip`` or ``package.module:factory``: several, or text with commas.
         mask: picture's file in place of random masks, or a folder of pictures; ``mask_size`` is its longer side, and
             its share of black pixels stands in the place of ``probs``.
-        mask_threshold: of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or ``auto``.
-        mask_invert: let the picture's dark pixels be white, and light ones black.
+        grey_level: of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or ``auto``.
+        invert: let the picture's dark pixels be white, and light ones black.
         folder: where results go; by default ``results/`` and the profile's name.
         backend: where fits run: ``process``, ``dask`` or ``inline``, or a :class:`Processes`, :class:`Dask` or
             :class:`Inline`. With ``dask`` a script has to call this below ``if __name__ == "__main__":``.
@@ -146,22 +147,35 @@ def run(
         )
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
         where_computed = values.backend_of(backend)
-        pictures = pictures_of(mask, request.protocol, sizes, mask_threshold, mask_invert)
+        pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert)
         if pictures and not (isinstance(probs, str) and probs == _PROBS):
             raise RequestError(
                 f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own; give one of them."
             )
+        is_folder = mask is not None and Path(mask).expanduser().is_dir()
         with as_it_was():
-            if pictures and mask:
-                is_folder = Path(mask).expanduser().is_dir()
-                computed = partial(run_pictures, request, pictures, where_computed, listener, is_folder=is_folder)
-                ended = interruptible(computed, listener.note)
-                if not is_folder:
-                    return SweepResult(next(iter(ended.values())), names)
-                return PicturesResult(folder_above(request, "pictures"), ended, names)
-            if len(sizes) < 2:
-                return SweepResult(
-                    interruptible(partial(run_sweep, request, where_computed, listener), listener.note), names
-                )
-            swept = interruptible(partial(run_sizes, request, sizes, where_computed, listener), listener.note)
-        return SizesResult(folder_above(request, "sizes"), {size_name(size): one for size, one in swept.items()}, names)
+            return _result(request, sizes, pictures, where_computed, listener, names, is_folder=is_folder)
+
+
+def _result(
+    request: SweepRequest,
+    sizes: Sequence[Size],
+    pictures: Mapping[str, Mask],
+    backend: Backend,
+    listener: Listener,
+    names: Names,
+    *,
+    is_folder: bool,
+) -> SweepResult:
+    """Run one sweep, or one for each picture or mask size, and return the result that belongs to it."""
+    if pictures:
+        computed = partial(run_pictures, request, pictures, backend, listener, is_folder=is_folder)
+        of_pictures = interruptible(computed, listener.note)
+        if not is_folder:
+            return SweepResult(next(iter(of_pictures.values())), names)
+        return PicturesResult(folder_above(request, "pictures"), of_pictures, names)
+    if len(sizes) > 1:
+        of_sizes = interruptible(partial(run_sizes, request, sizes, backend, listener), listener.note)
+        named = {size_name(size): swept for size, swept in of_sizes.items()}
+        return SizesResult(folder_above(request, "sizes"), named, names)
+    return SweepResult(interruptible(partial(run_sweep, request, backend, listener), listener.note), names)

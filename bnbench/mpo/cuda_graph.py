@@ -21,6 +21,23 @@ _AHEAD = 2  # launches that may wait on the GPU: enough to keep it busy, few eno
 _own = threading.local()
 
 
+class DeviceLostError(RuntimeError):
+    """A GPU answers no more in this process, as after an access to memory that is not there: the process is to end."""
+
+
+def is_lost(device: torch.device) -> bool:
+    """Say whether a GPU answers no more: asked whenever kernels have failed, since only some failures are for good."""
+    if device.type != "cuda":
+        return False
+    try:
+        torch.ones(1, device=device).item()
+    except torch.OutOfMemoryError:
+        return False
+    except RuntimeError:
+        return True
+    return False
+
+
 def record_graph(work: Work, device: torch.device) -> Recording:
     """Record what ``work`` launches on a GPU; it may not wait for the device.
 

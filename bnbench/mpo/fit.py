@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnbench.errors import RequestError
 from bnbench.mpo.cuda_graph import record_graph
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
@@ -26,6 +27,7 @@ from bnbench.mpo.whole_step import Recorder, WholeStep
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
 _FIND_FROM = 0.4
+_ROWS = 100  # of a trace, about: a row for each hundredth of the steps
 _SMOOTHING = 0.1  # how much a step counts in the running mean of that share
 
 
@@ -45,7 +47,7 @@ class Fit:
         record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not.
 
     Raises:
-        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
+        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Fit:
         chunk: int = CHUNK,
         record: Recorder | None = None,
     ) -> None:
+        if chunk < 1:
+            raise RequestError(f"chunk={chunk}: give a whole number of at least 1.")
         black, trained = torch.as_tensor(black), torch.as_tensor(trained)
         check_masks(plane, black, trained)
         data = data.beside(plane.vectors)
@@ -91,7 +95,7 @@ class Fit:
         self.sums = torch.zeros(len(SUMMED), dtype=torch.float64, device=device)
         self.rows: list[TraceRow] = []
         self.whole_refusal = ""  # why its steps are not recorded whole; empty where they are, or where no GPU is
-        self._of_gradient = self.engine.replayed
+        self._replayed_gradient = self.engine.replayed  # put aside while whole steps are recorded
         self.whole: WholeStep | None = None
         if record or self.engine.replayed:
             self.whole, self.engine.replayed = WholeStep(self, record or record_graph), None
@@ -106,7 +110,7 @@ class Fit:
         if not (self.whole and self.whole.advance()):
             self._advance_alone()
         self.step += 1
-        if self.step % max(1, self.training.steps // 100) == 0 or self.is_done:
+        if self.step % max(1, self.training.steps // _ROWS) == 0 or self.is_done:
             means = (self.sums / (self.step - (self.rows[-1].step if self.rows else 0))).tolist()
             self.sums.zero_()
             self.rows.append(finite_row((self.step, *means, self.plane.scale.item(), self.rates_at(self.step - 1)[0])))
@@ -114,7 +118,7 @@ class Fit:
     def _advance_alone(self) -> None:
         """Take a step that no recording takes."""
         if self.whole:  # it was refused
-            self.engine.replayed, self.whole_refusal, self.whole = self._of_gradient, self.whole.refusal, None
+            self.engine.replayed, self.whole_refusal, self.whole = self._replayed_gradient, self.whole.refusal, None
         for group, rate in zip(self.optimizer.param_groups, self.rates_at(self.step), strict=True):
             group["lr"] = rate
         pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
@@ -155,22 +159,11 @@ class Fit:
         return tuple(rate * factor for rate in self.rates)
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Draw the pixels and the images of a step, on the CPU."""
-        pixels = self._draw_pixels()
-        return pixels, self._draw_images(len(pixels))
-
-    def _draw_pixels(self) -> Tensor:
-        """Draw the pixels of this step, black ones first, shape (P,)."""
+        """Draw the pixels of a step, black ones first, (P,), and its images, shared (B,) or own (P, B), on the CPU."""
         black = self.black_pixels[self.black_cycle.draw(self.black_count)]
         white = self.white_pixels[self.white_cycle.draw(self.white_count)]
-        return torch.cat([black, white])
-
-    def _draw_images(self, pixels: int) -> Tensor:
-        """Draw the images of this step: one shared minibatch (B,), or one for each pixel (P, B)."""
-        count = self.training.images
-        if self.training.minibatch == "shared":
-            return self.image_cycle.draw(count)
-        return self.image_cycle.draw(pixels * count).view(pixels, count)
+        images = self.image_cycle.draw(math.prod(self.images_shape)).view(self.images_shape)
+        return torch.cat([black, white]), images
 
     @property
     def notes(self) -> list[str]:
@@ -182,7 +175,7 @@ class Fit:
         """Give back the memory of what a GPU has recorded; the next step is computed one kernel after another."""
         if self.whole:
             self.whole.settle()
-        self.whole = self.engine.replayed = self._of_gradient = None
+        self.whole = self.engine.replayed = self._replayed_gradient = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that :meth:`load_state_dict` needs to go on bit for bit."""
@@ -247,7 +240,7 @@ def fit(
 
     Raises:
         DivergedError: a loss or gradient stopped being finite.
-        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour.
+        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.
     """
     under_way = Fit(
         plane, black, trained, data, training or Training(), origin=origin, pixels=pixels, images=images, chunk=chunk

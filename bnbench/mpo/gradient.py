@@ -6,18 +6,22 @@ Letters: P pixels of a step, B images that a pixel sees, n weights, d directions
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from bnbench.mpo.batched import batched_logits, losses_and_hits, takes_channels_last
+from bnbench.mpo.candidates import CANDIDATES, GROUPED, OF_ONE, ORDINARY, Way, allowed_kernels
 from bnbench.mpo.convolutions import Kernels
 from bnbench.mpo.flops import count_flops
 from bnbench.mpo.images import Images
 from bnbench.mpo.objective import Targets, is_clamped, weighted_objective
+from bnbench.mpo.one_network import OneNetwork
 from bnbench.mpo.plane import Plane, with_origin
 from bnbench.mpo.replayed import Replayed
-from bnbench.mpo.strategy import Strategy, Trial
+from bnbench.mpo.strategy import Strategy, Trial, exact_products
 
 CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cache.
 
@@ -25,8 +29,8 @@ CHUNK = 32  # Pixels at once; with more, their weights leave the processor's cac
 class ObjectiveGradient:
     """Computes many pixels' networks a chunk at a time; the gradients of chunks add up.
 
-    So memory does not grow with the number of pixels in a step. A GPU tries other kernels for the convolutions of
-    many networks on the first step (:class:`~bnbench.mpo.strategy.Trial`), and replays a recording of the whole
+    So memory does not grow with the number of pixels in a step. A GPU tries other ways to compute many networks, or
+    one after another, on the first step (:class:`~bnbench.mpo.strategy.Trial`), and replays a recording of the whole
     step (:class:`~bnbench.mpo.replayed.Replayed`) once that has proved equal.
 
     Args:
@@ -54,14 +58,19 @@ class ObjectiveGradient:
     ) -> None:
         self.plane, self.data, self.coordinates = plane, data, coordinates
         self.threshold, self.chunk = threshold, chunk
-        self.is_autocast = precision == "bfloat16"
+        self.is_autocast, self.is_tf32 = precision == "bfloat16", precision == "tf32"
         self.names = [layer.name for layer in plane.layers]
         self.replayed = Replayed() if replays and plane.vectors.is_cuda else None
-        self.kernels: Kernels | None = None  # of convolutions; torch's own where none are named
+        self.kernels: Kernels | None = None  # of many networks' convolutions; torch's own where none are named
+        self.one: OneNetwork | None = None  # what computes one network alone; torch where nothing is named
         self.strategy: Strategy | None = None  # unknown until the first step of a GPU tries them
-        self.trial: Trial | None = None  # of several networks at once; one alone is an ordinary convolution
-        if self.replayed and chunk > 1:
-            self.trial = Trial(precision, record=self.replayed.record)
+        self.trial: Trial | None = None
+        self._kept = ""  # name of the strategy that was used before
+        if self.replayed:
+            usual, candidates = (GROUPED, CANDIDATES) if chunk > 1 else (ORDINARY, OF_ONE)
+            layers = [slice(layer.start, layer.stop) for layer in plane.layers]
+            self.trial = Trial(precision, candidates, usual=usual, layers=layers, record=self.replayed.record)
+            self.trial.without(frozenset(candidates) - allowed_kernels())
         self.channels_last: bool | None = None  # unknown until a chunk of one pixel asks
         self.forward_visits = 0  # (pixel, image) pairs that only a forward pass saw
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
@@ -118,27 +127,38 @@ class ObjectiveGradient:
         if not self.trial or len(pixels) < 2:
             return
 
-        def compute(kernels: Kernels | None) -> tuple[Tensor, ...]:
-            self.kernels = kernels
+        def compute(way: Way | None) -> tuple[Tensor, ...]:
+            self._take(way)
             return self._gradient(frame, pixels, factors, has_threshold, images)
+
+        def compute_in_float32(way: Way | None) -> tuple[Tensor, ...]:
+            with exact_products() if self.is_tf32 else nullcontext():
+                is_autocast, self.is_autocast = self.is_autocast, False
+                try:
+                    return compute(way)
+                finally:
+                    self.is_autocast = is_autocast
 
         trial, self.trial = self.trial, None
         threshold, self.threshold = self.threshold, math.inf
         try:
-            self.use(trial.chosen(compute))
+            kept = trial.kept(self._kept, compute, compute_in_float32) if self._kept else None
+            self.use(kept or trial.chosen(compute, compute_in_float32))
         finally:
             self.threshold = threshold
 
     def keep(self, name: str) -> None:
-        """Go on with the kernels that an earlier part of the fit has used, if they can be had here."""
-        strategy = self.trial.kept(name) if self.trial and name else None
-        if strategy:
-            self.trial = None
-            self.use(strategy)
+        """Compute as an earlier part of the fit did, or fits of the same arm, if a step proves that it works here."""
+        self._kept = name
 
     def use(self, strategy: Strategy) -> None:
-        """Compute convolutions by a strategy from now on."""
-        self.strategy, self.kernels = strategy, strategy.kernels
+        """Compute networks by a strategy from now on."""
+        self.strategy = strategy
+        self._take(strategy.kernels)
+
+    def _take(self, way: Way | None) -> None:
+        is_of_one = way is not None and hasattr(way, "logits")
+        self.kernels, self.one = (None, cast(OneNetwork, way)) if is_of_one else (cast(Kernels | None, way), None)
 
     def _gradient(
         self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor
@@ -163,7 +183,7 @@ class ObjectiveGradient:
         """Return what a fit's provenance says of its steps: where a GPU refused a faster way to compute them."""
         notes = [f"its steps were not replayed as one CUDA graph ({self.refusal})"] if self.refusal else []
         if self.strategy and self.strategy.is_refused:
-            notes.append(f"other kernels for its convolutions were refused: {self.strategy}")
+            notes.append(f"other kernels for its networks were refused: {self.strategy}")
         return notes
 
     def flops(self, image_shape: tuple[int, int, int]) -> float:
@@ -177,15 +197,18 @@ class ObjectiveGradient:
     def _forward(self, weights: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         module, seen = self.plane.module, self.data.pixels[images]
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=self.is_autocast):
-            last = len(weights[0]) == 1 and self._takes_channels_last(weights)
-            logits = batched_logits(module, self.names, weights, seen, channels_last=last, kernels=self.kernels)
+            if self.one and len(weights[0]) == 1:
+                logits = self.one.logits(module, self.names, weights, seen)
+            else:
+                last = len(weights[0]) == 1 and self._takes_channels_last(weights)
+                logits = batched_logits(module, self.names, weights, seen, channels_last=last, kernels=self.kernels)
         losses, hits = losses_and_hits(logits.to(weights[0].dtype), self.data.labels[images])
         return losses.mean(1), hits.to(losses.dtype).mean(1)
 
     def _takes_channels_last(self, weights: list[Tensor]) -> bool:
         """Say whether a network alone is to have its channels last.
 
-        On a CPU a step at the paper's shapes takes 15 % less so; a GPU has not been asked.
+        On a CPU a step at the paper's shapes takes 15 % less so; a GPU's trial finds out.
         """
         if self.channels_last is None:
             module, few = self.plane.module, self.data.pixels[:2]

@@ -49,7 +49,14 @@ def objective(losses: Tensor, black: Tensor, threshold: float) -> Tensor:
 
     Returns:
         The value to minimize, a scalar. A colour with no pixel contributes 0.
+
+    Raises:
+        ValueError: colours that are no truth values, or not one for each loss.
     """
+    if black.dtype != torch.bool or black.shape != losses.shape:
+        raise ValueError(
+            f"losses {tuple(losses.shape)} and black {tuple(black.shape)} {black.dtype}: give a truth value for each."
+        )
     return weighted_objective(losses, colour_targets(black), threshold)
 
 

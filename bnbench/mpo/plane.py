@@ -151,8 +151,10 @@ def check_directions(plane: Plane, shape: Sequence[int]) -> None:
         shape: number of pixels along each axis of the grid.
 
     Raises:
-        ValueError: the grid has another number of axes than d.
+        ValueError: the grid has another number of axes than d, or an axis without a pixel.
     """
+    if any(size < 1 for size in shape):
+        raise ValueError(f"a grid of shape {tuple(shape)} holds no pixel; give at least 1 along each axis.")
     if plane.directions != len(shape):
         axes = f"{len(shape)} axis" if len(shape) == 1 else f"{len(shape)} axes"
         raise ValueError(

@@ -83,7 +83,7 @@ def reason(refused: Exception) -> str:
     return f"{cause}".partition("\n")[0] or type(cause).__name__
 
 
-def relative_error(actual: Tensor, expected: Tensor) -> float:
-    """Return the norm of the difference as a share of the expected norm."""
+def relative_error(actual: Tensor, expected: Tensor, least: float = 1e-30) -> float:
+    """Return the norm of the difference as a share of the expected norm, or of the least that it is taken for."""
     actual, expected = actual.double(), expected.double()
-    return float((actual - expected).norm() / expected.norm().clamp(min=1e-30))
+    return float((actual - expected).norm() / expected.norm().clamp(min=max(least, 1e-30)))

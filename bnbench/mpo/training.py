@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Protocol
+
+from bnbench.errors import RequestError
+
+_CHOICES = {
+    "minibatch": ("own", "shared"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("float32", "tf32", "bfloat16"),
+}
+_WHOLE = ("black_pixels", "white_pixels", "images", "steps")
+_POSITIVE = ("threshold", "learning_rate", "scale_rate", "clip")
 
 
 class TrainingSettings(Protocol):
@@ -60,7 +71,11 @@ class TrainingSettings(Protocol):
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of :func:`bnbench.fit`, described at :class:`TrainingSettings`; by default those of ``compact``."""
+    """Settings of :func:`bnbench.fit`, described at :class:`TrainingSettings`; by default those of ``compact``.
+
+    Raises:
+        RequestError: a setting has a value that the training loop does not know; the message names both.
+    """
 
     threshold: float = 2.5
     black_pixels: int = 64
@@ -74,3 +89,16 @@ class Training:
     schedule: str = "cosine"
     clip: float = 100.0
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise RequestError(f"{name}={value!r} is unknown; use {' or '.join(map(repr, choices))}.")
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise RequestError(f"{name}={value!r}: give a whole number of at least 1.")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real) or not float(value) > 0:  # nor what is no number
+                raise RequestError(f"{name}={value!r}: give a number above 0.")

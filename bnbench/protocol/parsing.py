@@ -18,7 +18,7 @@ _THOUSANDTH = Decimal("0.001")
 _MILLION = 1_000_000
 _MOST = 1_024  # fits, threads or pixels at once
 FORMATS = ("html", "pdf", "png", "svg", "csv", "md", "json")  # what a report can be written as
-_TWELVE = 12  # decimal places before and after the point beyond which a number is none that anybody wants
+_PLACES = 12  # before and after the decimal point; no number that anybody wants has more
 _LAST_SEED = 2**31 - 1  # seeds are stored in 32 bits
 
 
@@ -75,7 +75,7 @@ def parse_arms(text: str, option: str = "--arms") -> tuple[str, ...]:
     """
     arms = tuple(arm.strip() for arm in text.split(","))
     if not all(arms) or len(set(arms)) < len(arms):
-        raise RequestError(f"{option} {text}: give each arm once, such as plain,bn.")
+        raise RequestError(f"{option} {_visible(text)}: give each arm once, such as plain,bn.")
     return arms
 
 
@@ -122,7 +122,7 @@ def parse_folder(text: str, option: str) -> Path:
     """Read a folder; ``~`` at its beginning is the user's own, ``~name`` another one's.
 
     Raises:
-        ValueError: it is empty, or there is no such user.
+        RequestError: it is empty, or there is no such user.
     """
     if not text.strip():
         raise RequestError(f"{option} is empty; give a folder, such as results/own.")
@@ -178,22 +178,27 @@ def parse_pair(text: str, option: str) -> tuple[float, int]:
     return parse_probs(match[1], option)[0], seed
 
 
+def _visible(text: str) -> str:
+    """Return a text as an error repeats it, one in which nothing can be seen within quotes."""
+    return shown(text) if text.strip() else repr(text)
+
+
 def _numbers(text: str, option: str, wanted: str, *, unit: Decimal) -> list[Decimal]:
     values: list[Decimal] = []
     for part in text.split(","):
         written = [decimal_text(number) for number in part.split(":")]
         numbers = [Decimal(number) for number in written if number is not None]
         if len(numbers) < len(written):
-            raise RequestError(f"{option} {shown(text)}: {shown(part.strip())!r} is not a number; give {wanted}.")
+            raise RequestError(f"{option} {_visible(text)}: {shown(part.strip())!r} is not a number; give {wanted}.")
         if len(numbers) not in (1, 3):
             raise RequestError(
                 f"{option} {shown(text)}: {shown(part.strip())!r} is neither a number nor start:stop:step; "
                 f"give {wanted}."
             )
         places = [number.adjusted() for number in numbers if number]  # no arithmetic: it would overflow
-        if max(places, default=0) >= _TWELVE:
+        if max(places, default=0) >= _PLACES:
             raise RequestError(f"{option} {text}: {part.strip()!r} is too large; give {wanted}.")
-        if min(places, default=0) < -_TWELVE:
+        if min(places, default=0) < -_PLACES:
             raise RequestError(f"{option} {text}: {part.strip()!r} is too small; give {wanted}.")
         values += numbers if len(numbers) == 1 else _inclusive_range(*numbers, option=option, unit=unit)
     return values

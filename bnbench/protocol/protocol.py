@@ -77,7 +77,7 @@ class Protocol:
         widths, strides = self.network.widths, self.network.strides
         if len(widths) != len(strides):
             raise KnobError(
-                f"--widths {list_text(widths)} names {len(widths)} convolutions but "
+                f"--widths {list_text(widths)} names {counted(len(widths), 'convolution')} but "
                 f"--strides {list_text(strides)} names {len(strides)}: give one stride for each."
             )
         check_picture(self.mask.picture, self.mask.mask_size, self.mask.mask_kind)

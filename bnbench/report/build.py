@@ -13,7 +13,7 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.protocol.mask_sizes import Size, size_name
-from bnbench.protocol.parsing import FORMATS
+from bnbench.protocol.parsing import FORMATS, parse_formats
 from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol
 from bnbench.report.chapters import capacity, pictures
@@ -52,12 +52,12 @@ class Report:
 
 
 def build_report(
-    results: Path,
-    out: Path,
+    results: str | Path,
+    out: str | Path,
     *,
     compare: bool = False,
-    formats: Collection[str] = FORMATS,
-    evaluations: Path | None = None,
+    formats: str | Collection[str] = FORMATS,
+    evaluations: str | Path | None = None,
     figure3: Pair | None = None,
 ) -> Report:
     """Write the report of every sweep at or below a folder: page, figures and tables.
@@ -69,14 +69,17 @@ def build_report(
         results: a results folder, or one above several; finished or not.
         out: where to write; made if it is not there.
         compare: overlay figure 4a of all sweeps, of two or more.
-        formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`.
+        formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`: several, or text with commas.
         evaluations: where planes were measured again; by default ``evaluations`` in ``results`` and in every
             sweep's own folder.
         figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.
 
     Raises:
-        RequestError: no sweep there, or ``out`` cannot be written or belongs to results.
+        RequestError: no sweep there, an unknown format, or ``out`` cannot be written or belongs to results.
     """
+    results, out = Path(results).expanduser(), Path(out).expanduser()
+    formats = parse_formats(formats if isinstance(formats, str) else ",".join(formats))
+    evaluations = None if evaluations is None else Path(evaluations).expanduser()
     _refuse_results(out, results)
     sweeps, broken = _read(results)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)

@@ -165,9 +165,6 @@ def _seeds(seeds: tuple[int, ...]) -> int | str:
 def _plain(name: str, value: Any) -> Any:
     """Return a value as TOML stores it; a list as the command line writes it, which keeps it on one line."""
     if isinstance(value, tuple):
-        return (
-            knob_text(name, value)
-            if name in dict(PROFILES["compact"].knobs())
-            else ",".join(str(part) for part in value)
-        )
+        is_knob = name in dict(PROFILES["compact"].knobs())  # such as mask_size, whose numbers x separates
+        return knob_text(name, value) if is_knob else ",".join(map(str, value))
     return str(value) if isinstance(value, Path) else value

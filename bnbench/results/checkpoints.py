@@ -14,8 +14,11 @@ import torch
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout, store
+from bnbench.results.digests import CHANGED, sum_of
 
-FORMAT = 2
+FORMAT = 3
+_BARE = 2  # the format of earlier files, which have no digest
+_SEAL = b"\nbnbench sha256 "  # and 64 hexadecimal digits: what a file ends in
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **vars(checkpoint)}, buffer)
-    layout.write_atomically(layout.checkpoint_path(folder, key), buffer.getvalue())
+    content = buffer.getvalue()
+    sealed = content + _SEAL + sum_of(content).encode()
+    layout.write_atomically(layout.checkpoint_path(folder, key), sealed)
 
 
 def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | None:
@@ -64,19 +69,49 @@ def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | No
     Raises:
         StoreError: the file is damaged; the message names it.
     """
-    path = layout.checkpoint_path(folder, key)
     try:
-        content = io.BytesIO(read_file(path, math.inf))
+        found, _ = read_checkpoint(layout.checkpoint_path(folder, key))
+    except FileNotFoundError:
+        return None
+    return found if found and found.identity == identity else None
+
+
+def read_checkpoint(path: Path) -> tuple[Checkpoint | None, bool]:
+    """Return what a checkpoint holds, None if it is of another format, and whether it carries a digest.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        StoreError: the file is damaged; the message names it.
+    """
+    try:
+        bare, is_sealed = _unsealed(read_file(path, math.inf))
+        content = io.BytesIO(bare)
         with zipfile.ZipFile(content) as archive:
             if damaged := archive.testzip():  # torch.load does not look at the checksums that torch.save writes
                 raise ValueError(f"{damaged} is damaged")
         content.seek(0)
         stored = torch.load(content, map_location="cpu", weights_only=True)
-        found = stored.pop("format"), Checkpoint(**stored)
+        number, found = stored.pop("format"), Checkpoint(**stored)
+        if number in (_BARE, FORMAT) and is_sealed != (number == FORMAT):
+            raise ValueError(f"its format is {number}, but its digest is {'there' if is_sealed else 'missing'}")
     except FileNotFoundError:
-        return None
+        raise
     except Exception as error:  # an unpickler that reads damaged bytes may raise anything
         raise store.StoreError(
             f"{path} is not a whole checkpoint ({reason_of(error)}); the fit starts from its first step."
         ) from error
-    return found[1] if found[0] == FORMAT and found[1].identity == identity else None
+    return found if number in (_BARE, FORMAT) else None, is_sealed
+
+
+def _unsealed(content: bytes) -> tuple[bytes, bool]:
+    """Return what a checkpoint's digest is of, and whether it has one.
+
+    Raises:
+        ValueError: the digest is of another content.
+    """
+    bare, seal, digest = content.rpartition(_SEAL)
+    if not seal or len(digest) != 64:
+        return content, False
+    if sum_of(bare).encode() != digest:
+        raise ValueError(CHANGED)
+    return bare, True

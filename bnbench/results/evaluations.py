@@ -7,8 +7,7 @@ those that were trained; a second file of the same name, where it was asked for,
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +15,11 @@ import pandas as pd
 
 from bnbench.bn_policy import BnPolicy
 from bnbench.measures.registry import ALWAYS_STORED
-from bnbench.process.reading import read_file, reason_of
+from bnbench.process.reading import check_regular, read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
 from bnbench.results.folders import listed
+from bnbench.results.tables import read_table, write_table
 
 # Which plane, measured how: the columns that every table of evaluations begins with.
 IDENTIFYING = ("protocol", "arm", "p", "seed", "identity", "plane", "split", "images", "policy")
@@ -29,6 +29,7 @@ COLUMNS = (
     *ALWAYS_STORED,
     *("device", "threads"),
 )
+_OF_PIXELS = (*IDENTIFYING, "row", "column", "black", "trained", "loss", "accuracy")
 # What --ensembles adds to the row of all pixels: accuracies of k averaged black pixels, of all of them, and the rest.
 ENSEMBLE_COLUMNS = (
     *(f"ensemble_{count}" for count in (1, 2, 5, 10)),
@@ -103,20 +104,20 @@ class Evaluation:
         which = {**asdict(self), **asdict(self.key), "protocol": self.protocol.id, "policy": str(self.policy)}
         identified = table.assign(**{name: which[name] for name in IDENTIFYING})
         rest = [name for name in table.columns if name not in IDENTIFYING]
-        buffer = io.BytesIO()
-        identified[[*IDENTIFYING, *rest]].to_parquet(buffer, index=False, compression="zstd")
         path = self.path(out, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        layout.write_atomically(path, buffer.getvalue())
+        layout.write_atomically(path, write_table(identified[[*IDENTIFYING, *rest]]))
 
 
 def plane_hash(path: Path) -> str:
-    """Return sixteen hexadecimal digits over a plane's file.
+    """Return sixteen hexadecimal digits over a plane's file, however large it is.
 
     Raises:
         OSError: it cannot be read.
     """
-    return hashlib.sha256(read_file(path)).hexdigest()[:16]
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def read_evaluations(out: str | Path) -> pd.DataFrame:
@@ -148,8 +149,16 @@ def read_evaluated_landscapes(out: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: a file is damaged or no evaluation; the message names it.
     """
-    columns = (*IDENTIFYING, "row", "column", "black", "trained", "loss", "accuracy")
-    return _joined(layout.evaluation_paths(Path(out), "landscapes"), columns)
+    return _joined(layout.evaluation_paths(Path(out), "landscapes"), _OF_PIXELS)
+
+
+def read_kind(path: Path, kind: str) -> pd.DataFrame:
+    """Return one file of ``summaries`` or ``landscapes``.
+
+    Raises:
+        StoreError: it is damaged or no evaluation; the message names it.
+    """
+    return _joined([path], COLUMNS if kind == "summaries" else _OF_PIXELS)
 
 
 def find_evaluations(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
@@ -186,21 +195,20 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 
     Without rows where no evaluation has them.
     """
-    wanted = table[table["pixels"] == "all"].reindex(
-        columns=[*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
-    )
-    wanted = wanted[wanted["ensemble"].notna()]
-    means = wanted.groupby(["protocol", "split", "images", "policy", "arm"], sort=False)
-    fits = means.size().rename("fits")
-    return pd.concat([fits, means[[*ENSEMBLE_COLUMNS]].mean()], axis=1).reset_index()
+    columns = [*table.columns.union(pd.Index(ENSEMBLE_COLUMNS), sort=False)]
+    wanted = table.reindex(columns=columns)
+    return _means_over_fits(wanted[wanted["ensemble"].notna()], ENSEMBLE_COLUMNS)
 
 
 def mean_differences(table: pd.DataFrame) -> pd.DataFrame:
     """Return means over all pixels and fits: a row per protocol × images × policy × arm, with the number of fits."""
+    return _means_over_fits(table, ("black", "white", "difference"))
+
+
+def _means_over_fits(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     by = ["protocol", "split", "images", "policy", "arm"]
     means = table[table["pixels"] == "all"].groupby(by, sort=False)
-    fits = means.size().rename("fits")
-    return pd.concat([fits, means[["black", "white", "difference"]].mean()], axis=1).reset_index()
+    return pd.concat([means.size().rename("fits"), means[[*columns]].mean()], axis=1).reset_index()
 
 
 def _joined(paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
@@ -231,4 +239,4 @@ def _is_a_measure(table: pd.DataFrame, name: object) -> bool:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(io.BytesIO(read_file(path)))
+    return read_table(read_file(path))[0]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.protocol import Protocol
-from bnbench.results import layout, store
+from bnbench.results import digests, layout, store
 from bnbench.results.checks import ALWAYS_IN_SUMMARY, check_fit
 from bnbench.results.store import FitResult, StoreError
+from bnbench.results.tables import has_digest
 
 
 def read_fit(path: Path) -> FitResult:
@@ -24,8 +25,11 @@ def read_fit(path: Path) -> FitResult:
         StoreError: the file cannot be read, is damaged or is not what this fit must be; the message names it.
     """
     try:
-        result = store.parse_fit(read_file(path))
+        content = read_file(path)
+        result = store.parse_fit(content)
         check_fit(result)
+        if digests.is_listed_otherwise(path.parent.parent, f"fits/{path.name}", content) and not has_digest(content):
+            raise ValueError("SHA256SUMS has another digest of it")
     except FileNotFoundError:
         raise
     except OSError as error:

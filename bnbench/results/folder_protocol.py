@@ -32,12 +32,12 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         raise StoreError(
             f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
         )
-    if not layout.is_there(folder / "protocol.json"):
-        if any((folder / "landscapes").glob("*.parquet")):  # planes and checkpoints of both would share their names
-            raise StoreError(f"--out {folder} holds what bnbench bend has left; give another folder.")
-        stored = _protocol_of_fits(folder)
-    else:
-        stored = read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None
+    try:
+        stored = _stored_protocol(folder)
+    except OSError as error:
+        raise StoreError(
+            f"--out {folder} cannot be read ({error.filename or folder}: {reason_of(error)}); nothing was computed."
+        ) from error
     if stored is None:
         return
     same = replace(protocol, content=stored.content)  # but for the images
@@ -55,6 +55,20 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
             f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
             f"both are kept apart: give another folder, such as --out {folder.parent / protocol.id}."
         )
+
+
+def _stored_protocol(folder: Path) -> Protocol | None:
+    """Return the protocol that a folder belongs to; None where it is not there, or nothing was begun in it.
+
+    Raises:
+        StoreError: it holds what ``bend`` has left, or a protocol that cannot be read.
+        OSError: it cannot be listed.
+    """
+    if not layout.is_there(folder / "protocol.json"):
+        if (folder / "landscapes").is_dir():  # bend's from its first step; planes of both would share their names
+            raise StoreError(f"--out {folder} holds what bnbench bend has left; give another folder.")
+        return _protocol_of_fits(folder)
+    return read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None
 
 
 def _protocol_of_fits(folder: Path) -> Protocol | None:

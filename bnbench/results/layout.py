@@ -12,6 +12,7 @@ A results folder belongs to one protocol::
       running/bn_p0.400_seed2.lock, .json, .pt a fit under way: its claim and how far it is (claims.py),
                                                where it goes on when it is cut off (checkpoints.py)
       evaluations/                             planes measured again (evaluations.py)
+      smoothness/plain_seed1.parquet           an ordinary network measured along training (smoothness.py)
       superseded/2026-11-23T10-00-00/…         what --force has replaced
 
 A fit is done when its file exists: files appear whole (temporary file, fsync, rename) or not at all.
@@ -19,6 +20,7 @@ A fit is done when its file exists: files appear whole (temporary file, fsync, r
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -106,6 +108,22 @@ def evaluations_folder(results: Path) -> Path:
     return results / "evaluations"
 
 
+def smoothness_folder(results: Path) -> Path:
+    """Return where measures of smoothness along training lie in a results folder, whether it exists or not."""
+    return results / "smoothness"
+
+
+def smoothness_path(results: Path, key: FitKey) -> Path:
+    """Return where those of one network lie, whether the file exists or not; its fill probability is no part of it."""
+    arm, _, _ = fit_name(key).rpartition("_p")
+    return smoothness_folder(results) / f"{arm}_seed{key.seed}.parquet"
+
+
+def smoothness_paths(results: Path) -> list[Path]:
+    """Return what stands where such files do, sorted by name."""
+    return _visible(smoothness_folder(results), ".parquet")
+
+
 def evaluation_path(out: Path, protocol: Protocol, key: FitKey, name: str, kind: str = "summaries") -> Path:
     """Return where one evaluation of a fit's plane lies below a folder of evaluations (evaluations.py)."""
     return out / protocol.id / kind / f"{fit_name(key)}_{name}.parquet"
@@ -122,8 +140,15 @@ def progress_paths(folder: Path) -> list[Path]:
 
 
 def fit_paths(folder: Path) -> list[Path]:
-    """Return what stands where files of finished fits do, sorted by name; a reader finds out whether it is one."""
-    return _visible(folder / "fits", ".parquet")
+    """Return what stands where files of finished fits do, sorted by name; a reader finds out whether it is one.
+
+    Raises:
+        OSError: their folder is there and cannot be listed, or is none: nobody may take that for a sweep without fits.
+    """
+    paths = _visible(folder / "fits", ".parquet")
+    if not paths and (folder / "fits").is_file():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder / "fits"))
+    return paths
 
 
 def is_there(path: Path) -> bool:

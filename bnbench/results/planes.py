@@ -27,11 +27,12 @@ from bnbench.arms.state import is_same
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.plane import Layer, Plane, fresh_network
-from bnbench.process.reading import check_regular, reason_of
+from bnbench.process.reading import check_regular, plain_json, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.results import layout, store
+from bnbench.results.digests import CHANGED, digest_of
 
-FORMAT = 1
+FORMAT = 2  # files of format 1 have no digest
 _METADATA = "bnbench"
 _BUFFER = "buffer."
 
@@ -49,6 +50,7 @@ class PlaneDetails:
         layers: each parameter's name, shape and place among the n weights.
         scale: the scale s as it was trained.
         source: hash of an own arm's source file; empty for a built-in arm.
+        has_digest: whether the file carries one; those of earlier versions do not.
     """
 
     key: FitKey
@@ -59,6 +61,7 @@ class PlaneDetails:
     layers: tuple[Layer, ...]
     scale: float
     source: str = ""
+    has_digest: bool = False
 
 
 def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol: Protocol, data: DataSet) -> Path:
@@ -90,6 +93,7 @@ def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol:
     }
     tensors = {"vectors": plane.vectors.detach().cpu().contiguous(), "scale": plane.scale.detach().cpu()}
     tensors.update({f"{_BUFFER}{name}": _stored(buffer) for name, buffer in plane.module.named_buffers()})
+    details["digest"] = _digest(details, tensors)
     path = layout.plane_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     layout.write_atomically(path, save(tensors, {_METADATA: json.dumps(details)}))
@@ -121,7 +125,7 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
         StoreError: the file is not there, damaged, no plane of bnbench, or of another version of the arm.
         RequestError: it is of an own arm, which is not named, or cannot be imported.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     details, vectors, scale, buffers = _read(path)
     if is_own_arm(details.key.arm) and arm != details.key.arm:
         raise RequestError(
@@ -192,10 +196,13 @@ def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor, dict[str, Tensor]]:
     try:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
-            details = _details((file.metadata() or {})[_METADATA])
-            vectors, scale = file.get_tensor("vectors"), file.get_tensor("scale")
-            names = [name for name in file.keys() if name.startswith(_BUFFER)]  # noqa: SIM118, not a dictionary
-            buffers = {name.removeprefix(_BUFFER): file.get_tensor(name) for name in names}
+            stored = plain_json((file.metadata() or {})[_METADATA].encode())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+        details = _details(stored)
+        if stored["format"] > 1 and stored.pop("digest") != _digest(stored, tensors):
+            raise ValueError(CHANGED)
+        vectors, scale = tensors["vectors"], tensors["scale"]
+        buffers = {name.removeprefix(_BUFFER): value for name, value in tensors.items() if name.startswith(_BUFFER)}
         _check_tensors(details, vectors, scale)
     except FileNotFoundError as error:
         raise store.StoreError(f"{path} is not there; bnbench run --keep-planes keeps a fit's plane.") from error
@@ -210,10 +217,17 @@ def _read(path: Path) -> tuple[PlaneDetails, Tensor, Tensor, dict[str, Tensor]]:
     return details, vectors, scale, buffers
 
 
-def _details(text: str) -> PlaneDetails:
-    stored: dict[str, Any] = json.loads(text)
-    if stored["format"] != FORMAT:
-        raise ValueError(f"its format is {stored['format']}, this version reads {FORMAT}")
+def _digest(details: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """Return a digest of what a plane's file says of itself and of each tensor's bits."""
+    named = ((name, tensors[name]) for name in sorted(tensors))
+    shapes = {name: [str(value.dtype), list(value.shape)] for name, value in tensors.items()}
+    bits = ((name, value.contiguous().reshape(-1).view(torch.uint8).numpy()) for name, value in named)
+    return digest_of([details, shapes], bits)
+
+
+def _details(stored: dict[str, Any]) -> PlaneDetails:
+    if type(stored["format"]) is not int or not 1 <= stored["format"] <= FORMAT:
+        raise ValueError(f"its format is {stored['format']}, this version reads 1 to {FORMAT}")
     channels, rows, columns = (int(size) for size in stored["image_shape"])
     layers = [Layer(**{**layer, "shape": torch.Size(layer["shape"])}) for layer in stored["layers"]]
     return PlaneDetails(
@@ -225,6 +239,7 @@ def _details(text: str) -> PlaneDetails:
         layers=tuple(layers),
         scale=float(stored["scale"]),
         source=str(stored["source"]),
+        has_digest=stored["format"] > 1,
     )
 
 

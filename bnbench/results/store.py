@@ -12,15 +12,15 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bnbench.errors import RequestError
 from bnbench.process.reading import plain_json
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results import layout, schemas
+from bnbench.results import layout, schemas, tables
+from bnbench.results.digests import CHANGED
 
 _METADATA = b"bnbench"
-_DIGEST = b"bnbench.digest"
+_DIGEST = tables.DIGEST
 
 
 class StoreError(RequestError):
@@ -75,11 +75,9 @@ def write_fit(folder: Path, result: FitResult) -> Path:
     table = pa.Table.from_pandas(result.landscape, schema=schemas.LANDSCAPE_SCHEMA, preserve_index=False)
     text = json.dumps(details).encode()
     table = table.replace_schema_metadata({_METADATA: text, _DIGEST: _digest(text, table)})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
     path = layout.fit_path(folder, result.key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    layout.write_atomically(path, sink.getvalue().to_pybytes())
+    layout.write_atomically(path, tables.packed(table))
     for outdated in (layout.failure_path(folder, result.key), layout.checkpoint_path(folder, result.key)):
         with suppress(OSError):  # the fit is done, whatever is in the way there
             outdated.unlink()
@@ -92,13 +90,14 @@ def parse_fit(content: bytes) -> FitResult:
     Raises:
         Exception: of any kind, from pyarrow or from here: it is damaged, changed, or no fit of bnbench.
     """
-    file = pq.ParquetFile(pa.BufferReader(content))
-    metadata = file.metadata.metadata or {}
+    file = tables.opened(content)
+    metadata = tables.metadata_of(file)
     if not any(file.schema_arrow.equals(schema) for schema in schemas.SCHEMAS.values()):
         raise ValueError(f"its columns are {', '.join(file.schema_arrow.names)}")
     if _METADATA not in metadata:
         raise ValueError("no bnbench metadata")
     details = plain_json(metadata[_METADATA], with_nan=True)
+    tables.check_size(file, len(content), _pixels(details))
     table = file.read(use_threads=False)
     if any(column.null_count for column in table.columns):
         raise ValueError("its table has gaps")
@@ -113,7 +112,7 @@ def parse_fit(content: bytes) -> FitResult:
             f"its format is {details['format']}, but its digest is {'there' if _DIGEST in metadata else 'missing'}"
         )
     if _DIGEST in metadata and metadata[_DIGEST] != _digest(metadata[_METADATA], table):
-        raise ValueError("it was changed after it was written: its digest is of another content")
+        raise ValueError(CHANGED)
     key, protocol = FitKey(**details["key"]), _protocol(json.dumps(details["protocol"]))
     if protocol.hash != details["hash"]:
         raise ValueError("its hash is not that of its protocol")
@@ -128,6 +127,12 @@ def parse_fit(content: bytes) -> FitResult:
         source=details.get("source", ""),
         course=pd.DataFrame(details.get("course", {})),
     )
+
+
+def _pixels(details: Any) -> int:
+    """Return the number of rows that a fit's table has, from its protocol."""
+    rows, columns = _protocol(json.dumps(details["protocol"])).mask.mask_size
+    return rows * columns
 
 
 @lru_cache(maxsize=64)  # the fits of a folder have one

@@ -97,7 +97,7 @@ def load(folder: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: no results there, a file that cannot be used, or different results of one fit.
     """
-    sweeps, broken = read_sweeps(Path(folder))
+    sweeps, broken = read_sweeps(Path(folder).expanduser())
     broken += [message for sweep in sweeps for message in sweep.broken]
     if broken:
         raise StoreError(broken[0] + (f" ({len(broken) - 1:,} more such files.)" if broken[1:] else ""))

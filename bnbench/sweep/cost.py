@@ -69,7 +69,9 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     """Return what a fit of an arm takes by those that are finished under the same conditions, if there are any.
 
     It is the mean of the newest dozen without the fastest and the slowest quarter, so that fits of a loaded hour count
-    little. Those of the grid count; where these are few, those beside it, such as another shard's, too. What was
+    little. Fits that shared their GPU with more or fewer others than now tell nothing of it.
+
+    Those of the grid count; where these are few, those beside it, such as another shard's, too. What was
     measured at their end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
@@ -83,6 +85,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
             if provenance["device_name"] == _name(device)
+            if provenance.get("fits_at_once", 1) == _fits_on_device(execution)
         ]
 
     times = times_of(plan.done)

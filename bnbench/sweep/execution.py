@@ -66,6 +66,7 @@ class Job:
         runner: the runner's process.
         sources: of each foreign arm the hash of its source, as the runner has loaded it.
         code: what the runner would compute with; a worker with other code refuses.
+        shares_process: whether other fits may run in the worker's process: a GPU's, in threads.
     """
 
     protocol: Protocol
@@ -76,6 +77,7 @@ class Job:
     runner: int = field(default_factory=os.getpid)
     sources: Mapping[str, str] = field(default_factory=dict)
     code: Code = field(default_factory=code_here)
+    shares_process: bool = False
 
     def identity(self, key: FitKey) -> str:
         """Return the hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
@@ -84,6 +86,11 @@ class Job:
     def end_marker(self, key: FitKey) -> Path:
         """Return the path at which a worker leaves the traceback of a fit whose time was over."""
         return self.local_folder / f"over-{layout.fit_name(key)}"
+
+    @property
+    def without_triton(self) -> Path:
+        """Return the path of a file that tells later workers of this machine to leave Triton out: a GPU was lost."""
+        return self.local_folder / "without-triton"
 
     @property
     def local_folder(self) -> Path:
@@ -156,7 +163,7 @@ class FitStoppedError(Exception):
 
 
 class UnwritableError(Exception):
-    """A finished fit cannot be written.
+    """A finished fit cannot be written, or the folder that it belongs to is gone.
 
     Attributes:
         reason: what the disk said.

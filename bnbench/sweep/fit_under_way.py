@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
+from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
@@ -24,6 +25,7 @@ from bnbench.results.planes import save_plane
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, prepare_process
+from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measure_fit
@@ -36,11 +38,6 @@ from bnbench.wording import counted
 def fit_identity(key: FitKey, protocol: Protocol) -> str:
     """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
     return identity_of(key, protocol, arm_source(key.arm))
-
-
-def _trace_table(trace: Sequence[TraceRow]) -> pd.DataFrame:
-    """Return a trace as a table, one row per interval of steps."""
-    return pd.DataFrame(trace, columns=TraceRow._fields)
 
 
 class FitUnderWay:
@@ -63,6 +60,7 @@ class FitUnderWay:
         prepare_process(execution.threads, protocol.training.precision)
         forget_peak_memory(slot.device)
         self.key, self.job, self.slot, self.chunk, self.folder = key, job, slot, chunk, job.folder
+        self.note = ""
         self.mask, self.trained = draw_masks(key, protocol)
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
@@ -70,8 +68,11 @@ class FitUnderWay:
         self.plane = make_plane(key, protocol, self.data, slot.device)
         use_module_path(key.arm)
         self.fit = make_fit(key, protocol, self.plane, (self.mask, self.trained), self.data.train, chunk)
+        if self.fit.engine.trial and job.without_triton.exists():
+            self.fit.engine.trial.without(OF_TRITON)
+            self.note = "computed without Triton: a GPU was lost to one of its kernels, or beside one"
         self.identity = job.identity(key)
-        self.earlier_seconds, self.parts, self.note = 0.0, 1, ""
+        self.earlier_seconds, self.parts = 0.0, 1
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self.course = Course(execution.measure_at, protocol.training.steps)
         self._resume()
@@ -97,6 +98,8 @@ class FitUnderWay:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
         for note in self.fit.notes:
             self.add_note(note)
+        if (before_it := self.earlier.get("kernels", "")) not in ("", self._kernels):
+            self.add_note(f"its first {self.first_step:,} steps were computed with kernels {before_it}")
         self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
@@ -110,30 +113,32 @@ class FitUnderWay:
             keeps_plane=self.job.execution.keep_planes,
         )
         gflops = self.fit.engine.flops(self.data.image_shape) / trained_seconds / 1e9
-        provenance = {
-            **self._provenance(),
-            "parts": self.parts,
-            "fit_seconds": round(trained_seconds, 3),
-            "wall_seconds": round(self._seconds(), 3),
-            "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
-            **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
-            **({"convolutions": str(self.fit.engine.strategy)} if self.fit.engine.strategy else {}),
-            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
-        }
+        provenance = self._whole_provenance(settings, trained_seconds, gflops)
         confinement.check()
-        trace, source = _trace_table(self.fit.rows), arm_source(self.key.arm)
-        course = self.course.table(self.fit.step, summary)
         result = store.FitResult(
-            self.key, self.identity, self.job.protocol, table, summary, trace, provenance, source, course
+            self.key,
+            self.identity,
+            self.job.protocol,
+            table,
+            summary,
+            pd.DataFrame(self.fit.rows, columns=TraceRow._fields),
+            provenance,
+            arm_source(self.key.arm),
+            self.course.table(self.fit.step, summary),
         )
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
+        self._write(result)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
+
+    def _write(self, result: store.FitResult) -> None:
         try:
+            check_opened(self.folder)
             if self.job.execution.keep_planes:  # before the fit's file: a fit that is done has its plane
                 save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
             store.write_fit(self.folder, result)
         except OSError as error:
+            self._checkpoint()  # so that what was trained is not trained again
             raise UnwritableError(error) from error
-        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
 
     def _train(self, stop: WorkerStop, confinement: Confinement) -> None:
         now = time.monotonic()
@@ -151,6 +156,7 @@ class FitUnderWay:
                 next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
                 self._checkpoint()
+                check_not_gone(self.folder)
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
             self.fit.advance()
         self._say_progress()
@@ -196,17 +202,45 @@ class FitUnderWay:
         if moved:
             self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
 
+    @property
+    def _kernels(self) -> str:
+        """Return the name of what a GPU computes networks with; empty before it is known, and for a processor."""
+        return self.fit.engine.strategy.name if self.fit.engine.strategy else ""
+
+    @property
+    def _fits_at_once(self) -> int:
+        """Return how many fits share this one's GPU, or its process; 0 of a processor's, which have cores alone."""
+        is_shared = self.slot.device != "cpu" or self.job.shares_process
+        return sum(slot.device == self.slot.device for slot in self.job.execution.slots) if is_shared else 0
+
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         mine = read_provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
+        memory = max(mine.pop("peak_memory_mib"), self.earlier.get("peak_memory_mib", 0.0))
+        is_own = not self.job.shares_process or self._fits_at_once == 1  # else it is that of all fits of the process
         return {
             **mine,
+            **({"peak_memory_mib": memory} if is_own else {}),
+            **({"fits_at_once": self._fits_at_once} if self._fits_at_once else {}),
+            **({"kernels": self._kernels} if self._kernels else {}),
             "images": self.data.digest,
             "begun": self.earlier.get("begun", started),
             "started": started,
-            "peak_memory_mib": max(mine["peak_memory_mib"], self.earlier.get("peak_memory_mib", 0.0)),
             "note": self.note,
+        }
+
+    def _whole_provenance(self, settings: Mapping[str, str], trained_seconds: float, gflops: float) -> dict[str, Any]:
+        """Return the provenance of a fit that is trained and measured, with the settings that it was trained under."""
+        return {
+            **self._provenance(),
+            "parts": self.parts,
+            "fit_seconds": round(trained_seconds, 3),
+            "wall_seconds": round(self._seconds(), 3),
+            "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
+            **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
+            **({"convolutions": str(self.fit.engine.strategy)} if self.fit.engine.strategy else {}),
+            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
 
     def _checkpoint(self) -> None:

@@ -7,10 +7,11 @@ has died, so that nobody computes for a sweep that is gone.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import current_process, resource_tracker
 from pathlib import Path
@@ -19,9 +20,11 @@ from types import FrameType
 from bnbench.errors import Signalled
 from bnbench.process.descriptors import keep_stdout_for_machines
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a terminal is closed
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
 _DAY = 86_400.0  # seconds
-_PATIENCE = 3.0  # seconds that workers get to write their checkpoints; with what follows it stays under five
+_PATIENCE = 3.0  # seconds that workers get to write their checkpoints; then the program ends
+_program: list[Callable[[int], object]] = []  # what ends it at once, where bnbench is the program
 
 
 class WorkerStop:
@@ -67,10 +70,11 @@ def end_with_runner(runner: int) -> None:
     """Make this worker end when its runner dies: a fit under way gets the time for a checkpoint.
 
     joblib's idle workers would hold their memory for minutes, and those that are still importing would
-    take up a fit. So this runs when a worker starts, before anything is imported. Ctrl-C on a terminal
-    reaches every process of the group, and concerns the runner alone.
+    take up a fit. So this runs when a worker starts, before anything is imported. Ctrl-C on a terminal, and its
+    end, reach every process of the group, and concern the runner alone.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     keep_stdout_for_machines()
 
     def watch() -> None:
@@ -115,14 +119,15 @@ def worker_signals(stop: WorkerStop) -> Iterator[None]:
 
 @contextmanager
 def without_interrupts(*more: signal.Signals) -> Iterator[None]:
-    """Hold SIGINT back, and others; threads and processes that start within hold them back for good.
+    """Hold SIGINT and SIGHUP back, and others; threads and processes that start within hold them back for good.
 
     The first of them would start Python's resource tracker, which lets both SIGINT and SIGTERM through again
     (until Python 3.12): so it is there before.
     """
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *more})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # of which the tracker knows nothing
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *more})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -156,10 +161,11 @@ class RunnerStop:
 
     Args:
         markers: files that tell the workers.
+        local_folder: what the runner and its workers have on this machine's own disk, which goes with them.
     """
 
-    def __init__(self, markers: Sequence[Path]) -> None:
-        self.markers = markers
+    def __init__(self, markers: Sequence[Path], local_folder: Path | None = None) -> None:
+        self.markers, self.local_folder = markers, local_folder
         self.number: int | None = None
         self.is_requested = False
 
@@ -174,36 +180,55 @@ class RunnerStop:
         self.number = number if self.number is None else self.number
         for marker in self.markers:
             with suppress(OSError):
-                marker.parent.mkdir(parents=True, exist_ok=True)
+                marker.parent.mkdir(exist_ok=True)  # no more: a results folder that is gone is not made anew
                 marker.touch()
+
+
+def end_program_by(end: Callable[[int], object]) -> None:
+    """Let a second signal, or the end of patience, end this process by a function that never returns.
+
+    Where bnbench is a guest, in a notebook, an exception ends its call instead, and handlers are put back.
+    """
+    _program[:] = [end]
 
 
 @contextmanager
 def runner_signals(stop: RunnerStop) -> Iterator[None]:
-    """Have SIGINT and SIGTERM stop a sweep; a second signal, or workers that take longer than four seconds, end it.
+    """Have SIGINT, SIGTERM and SIGHUP stop a sweep; a second one, or workers that take over three seconds, end it.
+
+    A signal that is ignored, as SIGHUP below ``nohup``, stays so.
 
     Raises:
-        Interrupted: within the block, once patience is at its end, or at a second signal.
+        Interrupted: within the block, once patience is at its end, or at a second signal; the program ends there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    def end(number: int) -> None:
+        if _program and stop.local_folder:
+            shutil.rmtree(stop.local_folder, ignore_errors=True)
+        for end_program in _program:
+            end_program(number)
+        raise Interrupted(number)
+
     def stop_or_end(number: int, frame: FrameType | None) -> None:
         if stop.number is not None:
-            raise Interrupted(stop.number)
+            end(stop.number)
         stop.request(number)
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
 
     def lose_patience(number: int, frame: FrameType | None) -> None:
         if stop.number is not None:  # else an alarm that an arm's code has set
-            raise Interrupted(stop.number)
+            end(stop.number)
 
-    handlers = {signal.SIGINT: stop_or_end, signal.SIGTERM: stop_or_end, signal.SIGALRM: lose_patience}
+    handlers = {number: stop_or_end for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lose_patience)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not (_program and stop.number is not None):  # else whatever is left has its time, too
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in before.items():
+                signal.signal(number, handler)

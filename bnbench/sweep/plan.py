@@ -100,6 +100,15 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
     Raises:
         RequestError: a data set or an arm cannot be used, or the protocol asks for what they cannot give.
     """
+    _check_without_data(grid, protocol, execution)
+    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+    for arm in grid.arms:
+        load_arm(arm, data.image_shape, data.classes, protocol.network)
+    _check_number_of_images(protocol, len(data.train))
+    return data
+
+
+def _check_without_data(grid: Grid, protocol: Protocol, execution: Execution) -> None:
     for arm in grid.arms:
         check_arm_name(arm)
         import_current(arm)  # its file may have been edited since an earlier sweep of this process
@@ -107,20 +116,24 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
         execution.measure_at.of(protocol.training.steps)
     if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
         raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
-    if protocol.mask.picture and grid.probs != (share := black_share(mask_of(0.5, 1, protocol.mask)),):
+    if not protocol.mask.picture:
+        return
+    share = black_share(mask_of(0.5, 1, protocol.mask))
+    if grid.probs != (share,):
         named = ",".join(f"{p:g}" for p in grid.probs)
         raise RequestError(f"--probs {named}: of a picture it is its share of black pixels; give --probs {share:g}.")
-    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
-    for arm in grid.arms:
-        load_arm(arm, data.image_shape, data.classes, protocol.network)
-    there = f"there are {len(data.train):,} training images"
-    if protocol.training.images > len(data.train):
+
+
+def _check_number_of_images(protocol: Protocol, count: int) -> None:
+    """Refuse a protocol that draws, or estimates BN statistics on, more training images than there are."""
+    there = f"there are {count:,} training images"
+    if protocol.training.images > count:
         raise RequestError(f"--images {protocol.training.images}: {there}; give fewer.")
     for policy in policies(protocol):
-        if policy.reference > len(data.train):
+        if policy.reference > count:
             asked = protocol.measurement.bn_statistics
-            raise RequestError(f"--bn-statistics {asked} is also measured as {policy}, but {there}; give fewer.")
-    return data
+            other = "" if asked == str(policy) else f" is also measured as {policy}"
+            raise RequestError(f"--bn-statistics {asked}{other}: {there}; give fewer.")
 
 
 def plan_sweep(
@@ -145,29 +158,30 @@ def plan_sweep(
     Raises:
         StoreError: a fit in the folder was computed by another version of one of the grid's arms.
     """
-    keys, steps = grid.shard(*shard), set(measure_at.of(protocol.training.steps)) if measure_at else set()
-    there = set(layout.fit_paths(folder))
-    _check_sources(folder, there, grid.arms)
+    asked_steps = set(measure_at.of(protocol.training.steps)) if measure_at else set()
+    paths = set(layout.fit_paths(folder))
+    _check_sources(folder, paths, grid.arms)
     done: dict[FitKey, dict[str, Any]] = {}
     broken: list[str] = []
-    rest: list[FitKey] = []
-    bare: list[FitKey] = []
-    for key in keys:
+    unfinished: list[FitKey] = []
+    without_course: list[FitKey] = []
+    for key in grid.shard(*shard):
         path = layout.fit_path(folder, key)
-        if path not in there:
-            rest.append(key)
+        if path not in paths:
+            unfinished.append(key)
             continue
         try:
             result = read_member(path, protocol)
             done[key] = result.provenance
-            bare += [key] if result.course.empty or steps - set(result.course["step"]) else []
+            if result.course.empty or asked_steps - set(result.course["step"]):
+                without_course.append(key)
         except FileNotFoundError:
-            rest.append(key)  # moved aside since it was listed
+            unfinished.append(key)  # moved aside since it was listed
         except store.StoreError as error:
             broken.append(str(error))
-    failed = {} if retry_failed else _failed(folder, protocol, rest)
-    to_run = [key for key in rest if key not in failed]
-    return Plan(folder, protocol, grid, done, failed, to_run, broken, shard, bare)
+    failed = {} if retry_failed else _failed(folder, protocol, unfinished)
+    to_run = [key for key in unfinished if key not in failed]
+    return Plan(folder, protocol, grid, done, failed, to_run, broken, shard, without_course)
 
 
 def set_aside(folder: Path, keys: Iterable[FitKey]) -> Path | None:

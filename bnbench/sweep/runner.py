@@ -40,7 +40,7 @@ class Runner:
         token = uuid.uuid4().hex[:12]
         sources = {arm: arm_source(arm) for arm in {key.arm for key in plan.to_run}}
         self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, backend.is_remote, sources=sources)
-        self.stop = RunnerStop(self.job.stop_markers)
+        self.stop = RunnerStop(self.job.stop_markers, self.job.local_folder)
         self.left = list(plan.to_run)
         self.elsewhere: list[FitKey] = []  # fits that another runner computes at the moment
         self.kills: Counter[FitKey] = Counter()

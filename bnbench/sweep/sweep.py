@@ -14,6 +14,7 @@ from bnbench.results.folder_protocol import check_folder, open_folder
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.backends.shared_devices import may_share
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
+from bnbench.sweep.disk import try_folder
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fits_per_device import choose_fits_per_device
 from bnbench.sweep.messages import Listener
@@ -65,6 +66,8 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
         listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
         return Swept(plan, execution, backend, [])
     open_folder(plan.folder, protocol)
+    if plan.to_run:
+        try_folder(plan.folder)
     write_config(plan.folder, effective_config(protocol, request.grid, request.options(backend)))
     if plan.to_run:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)

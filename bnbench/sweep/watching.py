@@ -16,6 +16,7 @@ from bnbench.results import claims
 from bnbench.sweep.execution import Outcome
 from bnbench.sweep.pace import seconds_left
 from bnbench.sweep.runner import Runner
+from bnbench.sweep.silence import Silence
 from bnbench.wording import duration
 
 _LOOK_EVERY = 0.5  # seconds
@@ -56,6 +57,7 @@ class _Lines:
         self.under_way: list[claims.Progress] = []  # in this folder, also by other runners
         self.announced: set[FitKey] = set()
         self.is_stopping = False
+        self.silence = Silence(time.monotonic())
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self._look, daemon=True)
 
@@ -69,6 +71,7 @@ class _Lines:
     def ended(self, outcome: Outcome) -> None:
         """Say how a fit ended, and how long the others will take."""
         self.done += 1
+        self.silence.is_broken(time.monotonic())
         self.announced.add(outcome.key)
         if outcome.state == "done":
             self.times.append((outcome.key.arm, outcome.seconds))
@@ -102,10 +105,19 @@ class _Lines:
         while not self.is_over.wait(_LOOK_EVERY):
             with suppress(OSError):  # a disk that is out of reach for a moment: the fits go on, and so does this
                 self.under_way = claims.running(self.runner.job.folder)
-            self.show([progress for progress in self.under_way if progress.token == token])
+            self.show(ours := [progress for progress in self.under_way if progress.token == token])
+            self._break_silence(is_busy=bool(ours) or self.runner.stop.is_requested)
             if self.runner.stop.is_requested and not self.is_stopping:
                 self.is_stopping = True
                 self.say("stopping: fits under way write their checkpoints")
+
+    def _break_silence(self, *, is_busy: bool) -> None:
+        """Say why nothing happens, once that has lasted."""
+        now, runner = time.monotonic(), self.runner
+        if is_busy or not runner.left:
+            self.silence.is_broken(now)
+        elif word := self.silence.word(now, [*runner.elsewhere], self.under_way, is_remote=runner.job.is_remote):
+            self.say(word)
 
 
 class _Bars(_Lines):

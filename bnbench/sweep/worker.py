@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import time
 import traceback
+from contextlib import suppress
 
 import torch
 
 from bnbench.arms.foreign_errors import error_text, is_from_outside
 from bnbench.inputs.masks import OneColourError
+from bnbench.mpo.cuda_graph import RECORDING, is_lost
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
@@ -20,16 +21,17 @@ from bnbench.results.failures import Failure, failure_of, write_failure
 from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_the_end
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
+from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.fit_under_way import FitUnderWay
-from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
+from bnbench.sweep.interrupts import WorkerStop, is_worker_process, may_be_ended, worker_signals
 from bnbench.sweep.provenance import host_hash, now
 from bnbench.sweep.same_code import code_here, refusal
 from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}
 _TERMINATED = 143
+_LOST = 70
 _GRACE = 1.0  # seconds
 TRIES = 3  # workers that may die over a fit
 
@@ -63,6 +65,17 @@ def end_if_terminated(stop: WorkerStop) -> None:
         os._exit(_TERMINATED)
 
 
+def end_if_lost(job: Job, slot: Slot) -> None:
+    """End this process if its GPU answers no more: every later fit in it would fail, and in another one goes on.
+
+    Kernels of Triton's are left out from then on; what a processor, or the runner's own process, computes is recorded.
+    """
+    if may_be_ended() and is_lost(torch.device(slot.device)):
+        with suppress(OSError):
+            job.without_triton.touch()
+        os._exit(_LOST)
+
+
 def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
     """Compute one fit as :func:`run_fit` does, told to stop by somebody else.
 
@@ -77,6 +90,7 @@ def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
     try:
         if stop.is_requested:
             return Outcome(key, "stopped")
+        check_opened(folder)
         with claim(folder, key) as is_ours:
             if not is_ours:
                 return Outcome(key, "taken")
@@ -91,6 +105,8 @@ def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
     except LeaseGivenUpError:
         return Outcome(key, "stopped")
     except store.StoreError as error:
+        if isinstance(error.__cause__, OSError):  # the folder cannot be read, whosever the fit is
+            return disk_outcome(key, error.__cause__, 0.0)
         return Outcome(key, "failed", message=str(error))
     except OSError as error:
         return disk_outcome(key, error, 0.0)
@@ -109,6 +125,7 @@ def record_failure(
 ) -> Outcome:
     """Write the record of a failed fit; where even that fails (a full disk), say so and go on."""
     try:
+        check_opened(job.folder)
         earlier = failure_of(job.folder, key)
         identity = job.identity(key)
         if earlier is not None and earlier.identity == identity:
@@ -155,6 +172,7 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
         except BaseException as error:  # a user's arm may raise anything, and this process goes on
             if is_from_outside(error):
                 raise
+            end_if_lost(job, slot)
             seconds, details = time.perf_counter() - start, traceback.format_exc()
             kind = "out of memory" if _is_out_of_memory(error) else "error"
             details = details if kind == "error" else ""
@@ -168,12 +186,27 @@ def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement
     try:
         return FitUnderWay(key, job, slot, chunk).run(stop, confinement)
     except Exception as error:
-        if not _is_out_of_memory(error) or chunk == 1:
+        if not _is_out_of_memory(error) or (chunk == 1 and not job.shares_process):
             raise
-    free_cached_memory(slot.device)
-    again = FitUnderWay(key, job, slot, chunk // 2)
-    again.add_note(f"out of memory with {chunk} pixels at once, computed with {chunk // 2}")
-    return again.run(stop, confinement)
+    if job.shares_process:  # while a neighbour records, torch gives no cached memory back
+        try:
+            return _again(key, job, slot, chunk, "out of memory beside other fits, computed again").run(
+                stop, confinement
+            )
+        except Exception as error:
+            if not _is_out_of_memory(error) or chunk == 1:
+                raise
+    note = f"out of memory with {chunk} pixels at once, computed with {chunk // 2}"
+    return _again(key, job, slot, chunk // 2, note).run(stop, confinement)
+
+
+def _again(key: FitKey, job: Job, slot: Slot, chunk: int, note: str) -> FitUnderWay:
+    """Begin a fit again, from its checkpoint, once memory has been handed back and nobody records."""
+    with RECORDING:
+        free_cached_memory(slot.device)
+    under_way = FitUnderWay(key, job, slot, chunk)
+    under_way.add_note(note)
+    return under_way
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -181,10 +214,3 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     text = error_text(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-
-
-def disk_outcome(key: FitKey, error: OSError, seconds: float) -> Outcome:
-    """Return the outcome of a fit that the disk has failed: it leaves no record and stays to be run."""
-    where = f" {error.filename}" if error.filename else ""
-    message = f"cannot write{where}: {error.strerror or error}; nothing that was finished is lost"
-    return Outcome(key, "failed", seconds, message=message, is_fatal=error.errno in _DISK)

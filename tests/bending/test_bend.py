@@ -180,7 +180,9 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tm
     asked = request(tmp_path, arms=("plain", "bn"))
     with pytest.raises(Interrupted):
         bent_to(asked, _Stops(3))
-    assert not (tmp_path / "landscapes").exists()
+    assert not [*(tmp_path / "landscapes").iterdir()]
+    with pytest.raises(RequestError, match=re.escape(str(tmp_path))):  # run leaves what is begun alone, too
+        check_folder(tmp_path, asked.protocol)
     assert layout.checkpoint_path(tmp_path, asked.key("plain")).exists()
     listener = _Stops(0)
     bent_to(asked, listener)
@@ -341,7 +343,8 @@ def test_the_command_bends_to_a_file_and_prints_the_accuracies(
         (("a.png", "--text", "B"), "--text"),
         (("nowhere.png",), "nowhere.png"),
         (("--text", "漢"), "漢"),
-        (("--text", "B", "--threshold", "2"), "--threshold"),
+        (("--text", "B", "--grey-level", "2"), "--grey-level 2"),
+        (("--text", "B", "--threshold", "2"), "--grey-level 2"),
         (("--text", "B", "--size", "2"), "--size"),
         (("--text", "B", "--arm", "none"), "--arm"),
         (("--text", "B", "--device", "cuda:99"), "--device"),

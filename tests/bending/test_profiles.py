@@ -39,10 +39,10 @@ def test_own_pictures_are_read_as_they_were_written(script: ModuleType, tmp_path
 
 def test_an_own_picture_is_bent_to_on_held_out_images(script: ModuleType) -> None:
     tiny = PROFILES["picture"].with_knobs(steps=1, split="held-out", test_images=20)
-    black, white, seconds = script.bend(script.heart(12), tiny)
-    assert 0 <= black <= 1
-    assert 0 <= white <= 1
-    assert seconds >= 0
+    found = script.bend(script.heart(12), tiny)
+    assert [*found] == ["black", "white", "J", "right", "seconds"]
+    assert all(0 <= found[share] <= 1 for share in ("black", "white", "right"))
+    assert found["J"] >= -tiny.training.threshold
 
 
 def test_paper_picture_is_appendix_b() -> None:

@@ -330,9 +330,23 @@ def test_images_that_would_not_fit_into_memory_are_refused_by_their_first(
     monkeypatch.setattr("bnbench.inputs.image_folders._LARGEST", 20 * 3 * 8 * 6 - 1)
     with pytest.raises(DataError, match="20 images of 8×6 pixels"):
         read_own_images(write_images(tmp_path))
+    path = npz(tmp_path / "set.npz", images=PIXELS, labels=LABELS)
+    with monkeypatch.context() as patched:
+        patched.setattr("bnbench.inputs.npz_files._MOST", PIXELS.size - 1)
+        with pytest.raises(DataError, match=f"images has {len(PIXELS)} images"):
+            read_npz(path)
     monkeypatch.setattr("bnbench.inputs.npz_files._LARGEST", PIXELS.nbytes)
     with pytest.raises(DataError, match="unpacked"):
-        read_npz(npz(tmp_path / "set.npz", images=PIXELS, labels=LABELS))
+        read_npz(path)
+
+
+def test_shares_of_white_are_scaled_alike_some_at_a_time_and_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = npz(tmp_path / "set.npz", images=PIXELS / 255, labels=LABELS)
+    at_once = read_npz(path)[0][0]
+    monkeypatch.setattr("bnbench.inputs.npz_files._AT_ONCE", 3 * PIXELS[0].size)
+    assert np.array_equal(read_npz(path)[0][0], at_once)
 
 
 def test_grey_is_luminance_and_asked_for_of_colours_alone(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_it_is_drawn_into_a_folder(bent: bnbench.BendResult, tmp_path: Path, mon
     seen: list[Path] = []
     with monkeypatch.context() as patched:  # how it is drawn is tested beside the command
         patched.setattr(
-            "bnbench.interactive.bent_result.write_pictures", lambda request, _: seen.append(request.folder)
+            "bnbench.interactive.bent_result.write_pictures", lambda request, *_: seen.append(request.folder)
         )
         bent.save(tmp_path)
         bent.save()
@@ -120,7 +120,7 @@ def test_a_call_that_was_stopped_goes_on(
         ({"picture": 3}, "picture 3"),
         ({"text": 3}, "text 3"),
         ({"text": "漢"}, "text"),
-        ({"text": "B", "threshold": 2}, "threshold 2"),
+        ({"text": "B", "grey_level": 2}, "grey_level 2"),
         ({"text": "B", "size": 2}, "size 2"),
         ({"text": "B", "steps": 0}, "steps 0"),
         ({"text": "B", "seed": 0}, "seed 0"),

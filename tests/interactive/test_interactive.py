@@ -332,6 +332,19 @@ def test_a_failed_fit_raises_nothing_and_is_shown(
     assert (len(again.fits), len(again.failed)) == (1, 0)
 
 
+def test_one_fit_of_a_sweep_shows_itself_and_has_its_pixels(swept: SweepResult) -> None:
+    row = swept.fits.iloc[0]
+    fit = swept.fit(row["arm"], row["p"], row["seed"])
+    assert fit.measures["difference"] == row["difference"]
+    own = swept.landscapes.query("arm == @fit.arm and p == @fit.p and seed == @fit.seed")
+    assert len(fit.landscape) == len(own) == swept.protocol.mask.mask_size[0] * swept.protocol.mask.mask_size[1]
+    black = fit.landscape.loc[fit.landscape["black"], "test_accuracy"].mean()
+    assert fit.measures["black"] == pytest.approx(black)
+    assert re.search(r'<img alt="[^"]+" src="data:image/png;base64,', fit._repr_html_())
+    with pytest.raises(RequestError, match=r"p=0\.77 seed=1"):
+        swept.fit("plain", 0.77, 1)
+
+
 def test_a_notebook_sees_the_difference_of_each_arm_and_p(swept: SweepResult) -> None:
     html = swept._repr_html_()
     mean = swept.fits.query("arm == 'bn' and p == 0.7")["difference"].mean()

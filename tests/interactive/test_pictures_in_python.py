@@ -34,7 +34,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_a_picture_is_fitted_and_its_colours_can_be_swapped() -> None:
     for invert, name in ((False, "ring"), (True, "inverted")):
-        result = bnbench.run(mask="two/ring.png", mask_invert=invert, mask_threshold=0.5, folder=name, **CALL)
+        result = bnbench.run(mask="two/ring.png", invert=invert, grey_level=0.5, folder=name, **CALL)
         mask = mask_of(0.5, 1, result.protocol.mask)
         assert np.array_equal(mask, invert != RING)
         assert result.fits["p"].tolist() == pytest.approx([mask.mean()], abs=1e-3)
@@ -62,10 +62,10 @@ def test_a_folder_of_pictures_is_a_result_with_a_column_picture(
         ({"mask": 3}, "mask 3"),
         ({"mask": "two/ring.png", "probs": 0.5}, "probs"),
         ({"mask": "two/ring.png", "mask_size": "5,6"}, "mask_size"),
-        ({"mask": "two/ring.png", "mask_threshold": 2}, "mask_threshold 2"),
-        ({"mask": "two/ring.png", "mask_invert": "no"}, "mask_invert"),
-        ({"mask_invert": True}, "mask_invert"),
-        ({"mask_threshold": 0.5}, "mask_threshold 0.5"),
+        ({"mask": "two/ring.png", "grey_level": 2}, "grey_level 2"),
+        ({"mask": "two/ring.png", "invert": "no"}, "invert"),
+        ({"invert": True}, "invert"),
+        ({"grey_level": 0.5}, "grey_level 0.5"),
     ],
 )
 def test_a_refusal_names_arguments_and_no_option(given: dict[str, Any], named: str) -> None:

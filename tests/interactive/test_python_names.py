@@ -39,6 +39,7 @@ CALLS: list[tuple[Callable[[Path], object], tuple[str, ...]]] = [
     (lambda path: bnbench.build_report(path / "results", path / "results"), ("out ",)),
     (lambda path: bnbench.build_report(path / "results", path / "results" / "protocol.json" / "report"), ("out ",)),
     (lambda path: bnbench.build_report(path / "no", path / "out"), ("no",)),
+    (report(formats="doc"), ("formats doc",)),
     (lambda path: bnbench.load(path / "no"), ("no",)),
     (load(pool=3), ("pool 3",)),
     (load(held_out=1296), ("held_out 1296",)),
@@ -100,3 +101,12 @@ def test_a_knob_error_travels_between_processes() -> None:
         DataProtocol(pool=0)
     again = pickle.loads(pickle.dumps(refused.value))
     assert (str(again), again.args) == (str(refused.value), refused.value.args)
+
+
+def test_folders_may_be_text_and_the_users_own(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(made))
+    written = bnbench.build_report("~/results", str(tmp_path / "report"), formats="csv")
+    assert {".csv"} < {path.suffix for path in written.paths} <= {".csv", ".sha256"}
+    assert len(bnbench.load("~/results")["arm"].unique()) >= 1
+    with pytest.raises(RequestError, match=str(made / "no.safetensors")):
+        bnbench.load_plane("~/no.safetensors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bnbench.errors import RequestError
 from bnbench.inputs.data import Images
 from bnbench.mpo.fit import Fit, fit
 from bnbench.mpo.gradient import ObjectiveGradient
@@ -74,8 +76,7 @@ def check_one_step(
 ) -> None:
     plane = partial(make_plane, arm, network, directions=mask.dim(), from_origin=from_origin)
     drawn = start(plane(), replace(TRAINING, minibatch=minibatch), mask=mask)
-    pixels = drawn._draw_pixels()
-    chosen = drawn._draw_images(len(pixels))
+    pixels, chosen = drawn.draw()
     is_black = mask.flatten()[pixels].tolist()
     data = drawn.engine.data
     minibatches = [
@@ -126,8 +127,7 @@ def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
     under_way.clamped_share = float(skips)
     vectors, _ = first_gradient(under_way)
     drawn = start(make_plane("plain"), training)
-    pixels = drawn._draw_pixels()
-    chosen = drawn._draw_images(len(pixels))
+    pixels, chosen = drawn.draw()
     black = [index for index, is_black in enumerate(make_mask().flatten()[pixels].tolist()) if is_black]
     twin = make_plane("plain")
     minibatches = [
@@ -243,7 +243,7 @@ def test_a_fit_goes_on_bit_for_bit_from_its_state(tmp_path: Path, optimizer: str
 def test_a_step_uses_no_more_pixels_than_there_are() -> None:
     training = replace(TRAINING, black_pixels=1_000, white_pixels=1_000)
     under_way = start(make_plane("plain"), training)
-    pixels = under_way._draw_pixels()
+    pixels, _ = under_way.draw()
     black = make_mask().flatten()
     assert sorted(pixels.tolist()) == list(range(20))
     assert torch.equal(~under_way.targets.has_threshold, black[pixels])
@@ -259,10 +259,10 @@ def test_the_origin_of_a_fit_is_that_of_its_landscape() -> None:
 def test_a_shared_minibatch_is_one_for_all_pixels_of_a_step() -> None:
     """Of 40 images six a step, each once a round; with own minibatches 9 pixels take 54 a step."""
     shared, own = (start(make_plane("plain"), replace(TRAINING, minibatch=kind)) for kind in ("shared", "own"))
-    drawn = [shared._draw_images(9) for _ in range(6)]
+    drawn = [shared.draw()[1] for _ in range(6)]
     assert {images.shape for images in drawn} == {(6,)}
     assert len(torch.cat(drawn).unique()) == 36
-    assert own._draw_images(9).shape == (9, 6)
+    assert own.draw()[1].shape == (9, 6)
 
 
 def test_untrained_pixels_are_never_drawn() -> None:
@@ -271,7 +271,7 @@ def test_untrained_pixels_are_never_drawn() -> None:
     trained[0, :3] = trained[-1, :] = True
     under_way = Fit(make_plane("plain"), black, trained, make_images(), TRAINING)
     for _ in range(20):
-        pixels = under_way._draw_pixels()
+        pixels, _ = under_way.draw()
         assert trained.flatten()[pixels].all()
 
 
@@ -303,3 +303,30 @@ def test_masks_that_cannot_be_fitted_are_refused() -> None:
 
 def test_the_core_has_the_defaults_of_the_protocol() -> None:
     assert Training() == Training(**{one.name: getattr(TrainingProtocol(), one.name) for one in fields(Training)})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"precision": "fp16"},
+        {"minibatch": "Shared"},
+        {"schedule": "linear"},
+        {"steps": 0},
+        {"steps": 5.5},
+        {"images": True},
+        {"black_pixels": 0},
+        {"clip": -1.0},
+        {"threshold": math.nan},
+        {"learning_rate": "fast"},
+    ],
+)
+def test_settings_that_the_loop_does_not_know_are_refused(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(RequestError, match=f"{name}={re.escape(repr(value))}"):
+        Training(**wrong)
+
+
+def test_a_chunk_without_a_pixel_is_refused() -> None:
+    data, mask = make_images(), make_mask()
+    with pytest.raises(ValueError, match="chunk=0"):
+        fit(make_plane("plain"), mask, torch.ones_like(mask), data, TRAINING, chunk=0)

@@ -105,3 +105,9 @@ def test_the_rounds_are_shuffled() -> None:
     cycle = Cycle(50, torch.Generator().manual_seed(0))
     rounds = [tuple(cycle.draw(50).tolist()) for _ in range(4)]
     assert len(set(rounds)) == 4
+
+
+@pytest.mark.parametrize("black", [torch.tensor([1, 0]), torch.tensor([True, False, True])])
+def test_colours_that_are_not_one_truth_value_for_each_loss_are_refused(black: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="truth value"):
+        objective(torch.tensor([1.0, 3.0]), black, 2.5)

@@ -15,10 +15,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from bnbench.errors import RequestError
+from bnbench.mpo.candidates import CANDIDATES, OF_ONE, Way, allowed_kernels
 from bnbench.mpo.convolutions import Kernels
+from bnbench.mpo.cuda_graph import DeviceLostError
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.following_relu import FollowingReLUs
-from bnbench.mpo.strategy import CANDIDATES, Strategy, Trial, Work
+from bnbench.mpo.one_network import ChannelsLast, Compiled
+from bnbench.mpo.strategy import Strategy, Trial, Work
 from bnbench.mpo.windows import Gradients, Windows
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
@@ -225,7 +229,8 @@ def test_a_gpu_computes_a_step_as_float64_does(arm: str, name: str) -> None:
         TRAINING,
         chunk=4,
     )
-    there.engine.trial, there.engine.kernels = None, CANDIDATES[name]()
+    there.engine.use(Strategy(name, CANDIDATES[name]()))
+    there.engine.trial = None
     pixels, seen = exact.draw()
     expected = exact.take(pixels, seen)[0]
     for _ in range(2):  # of which the first one finds the ReLUs
@@ -253,6 +258,106 @@ class WrongWithReLU(Windows):
     def forward(self, maps: Tensor, weights: Tensor, bias: Any, geometry: Any, relu: bool) -> tuple[Tensor, Any]:
         result, kept = super().forward(maps, weights, bias, geometry, relu)
         return 3 * result if relu else result, kept
+
+
+class LacksABias(Windows):
+    """Kernels whose bias gradients are less than a tenth of the whole gradient, and missing."""
+
+    def gradients(self, *given: Any) -> Gradients:
+        of_maps, of_weights, of_bias = super().gradients(*given)
+        return of_maps, of_weights, None if of_bias is None else torch.zeros_like(of_bias)
+
+
+def test_a_layer_that_16_bits_would_hide_is_found_in_float32() -> None:
+    fit = started(None, "plain")
+    layers = [slice(layer.start, layer.stop) for layer in fit.plane.layers]
+    trial = Trial("bfloat16", {"windows": LacksABias}, layers=layers, clock=clock(2, 1), rounds=ROUNDS - 1)
+    fit.engine.trial, fit.engine.is_autocast = trial, True
+    fit.advance()
+    assert fit.engine.strategy is not None
+    assert (fit.engine.strategy.name, fit.engine.strategy.is_refused) == ("grouped", True)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_kernels_are_proved_layer_by_layer(arm: str) -> None:
+    fit = started(None, arm)
+    layers = [slice(layer.start, layer.stop) for layer in fit.plane.layers]
+    fit.engine.trial = Trial("float32", {"windows": Windows}, layers=layers, clock=clock(2, 1), rounds=ROUNDS - 1)
+    fit.advance()
+    assert fit.engine.strategy is not None
+    assert fit.engine.strategy.name == "windows"
+
+
+@pytest.mark.parametrize("broken", [Failing, Wrong])
+def test_kernels_of_a_checkpoint_are_proved_again(broken: Callable[[], Kernels]) -> None:
+    first = started(tried(candidates={"windows": Windows, "fused": Other}, clock=clock(3, 2, 1)))
+    first.advance()
+    there = started(tried(candidates={"fused": broken, "windows": Windows}, clock=clock(2, 1)))
+    there.load_state_dict(first.state_dict())
+    ended(there)
+    assert there.engine.strategy is not None
+    assert there.engine.strategy.name == "grouped"
+
+
+def test_a_device_that_is_lost_ends_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnbench.mpo.strategy.is_lost", lambda device: True)
+    fit = started(tried(candidates={"fused": Failing}, clock=clock(1, 1)))
+    with pytest.raises(DeviceLostError, match="fused"):
+        fit.advance()
+
+
+def test_a_variable_leaves_kernels_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, names in {
+        "windows": {"windows"},
+        "grouped": set(),
+        "": set(),
+        "windows,fused": {"windows", "fused"},
+    }.items():
+        monkeypatch.setenv("BNBENCH_KERNELS", said)
+        assert allowed_kernels() == names
+    monkeypatch.setenv("BNBENCH_KERNELS", "winds")
+    with pytest.raises(RequestError, match="winds"):
+        allowed_kernels()
+    monkeypatch.delenv("BNBENCH_KERNELS")
+    assert allowed_kernels() == {*CANDIDATES, *OF_ONE}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("ordinary", (1, 2, 3)), ("channels-last", (2, 1, 3)), ("compiled", (3, 2, 1))]
+)
+def test_one_network_after_another_is_computed_as_is_fastest(arm: str, name: str, seconds: tuple[float, ...]) -> None:
+    """The compiler stands in: what it is given must be a function of weights and images alone."""
+    compiled: list[Callable[..., Tensor]] = []
+
+    def compiler(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        compiled.append(function)
+        return function
+
+    def one(trial: Trial | None) -> Fit:
+        black = make_mask()
+        under_way = Fit(make_plane(arm), black, torch.ones_like(black), make_images(), TRAINING, chunk=1)
+        under_way.engine.trial, under_way.engine.channels_last = trial, False
+        return ended(under_way)
+
+    ways: dict[str, Callable[[], Way]] = {"channels-last": ChannelsLast, "compiled": partial(Compiled, compiler)}
+    found = one(Trial(candidates=ways, usual="ordinary", clock=clock(*seconds), rounds=ROUNDS - 1))
+    assert found.engine.strategy is not None
+    assert found.engine.strategy.name == name
+    assert len(compiled) == 1
+    sgd = one(None)
+    torch.testing.assert_close(found.rows[0].black_loss, sgd.rows[0].black_loss, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.nightly
+def test_torch_compiles_one_network() -> None:
+    fit = started(None, "bn")
+    fit.engine.chunk, fit.engine.one = 1, Compiled()
+    pixels, images = fit.draw()
+    step = fit.plane.frame().detach(), pixels, fit.targets, images
+    gradient = fit.engine.step(*step)[0]
+    fit.engine.one = None
+    torch.testing.assert_close(gradient, fit.engine.step(*step)[0], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("chunk", [4, 9])

@@ -121,6 +121,38 @@ def test_p_seed_and_arm_choose_what_is_drawn(page: Browser, sweep: Sweep) -> Non
     assert float(cells[5]) == pytest.approx(accuracy[black].mean() - accuracy[~black].mean(), abs=6e-4)
 
 
+def test_the_address_says_what_is_shown_and_shows_what_it_says(chromium: Browser, page: Browser, sweep: Sweep) -> None:
+    choose(page, "p", 2)
+    choose(page, "seed", 1)
+    said = page.run("location.hash")
+    assert "p=0.8" in said
+    assert "seed=2" in said
+    page.run("location.hash = '#p=0.2&seed=1&quantity=accuracy'")
+    page.run("dispatchEvent(new Event('hashchange'))")
+    assert page.text(".explorer output") == "= 0.2"
+    assert page.run("document.querySelector('[data-name=quantity]:checked').value") == "accuracy"
+    np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.2, 1, "black"))
+
+
+def test_a_click_on_a_point_of_figure_4_opens_its_landscapes(page: Browser, sweep: Sweep) -> None:
+    page.run(
+        "(() => { const at = document.querySelector(\"[id*='-fit-difference-1-0.8-1']\").getBoundingClientRect();"
+        "document.querySelector('.large svg').dispatchEvent(new MouseEvent('click', {bubbles: true,"
+        "clientX: at.x + at.width / 2, clientY: at.y + at.height / 2})); })()"
+    )
+    assert page.text(".explorer output") == "= 0.8"
+    np.testing.assert_array_equal(drawn(page, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 1, "black"))
+
+
+def test_the_gap_of_two_arms_is_blue_where_the_first_is_larger(page: Browser, sweep: Sweep) -> None:
+    choose(page, "arm", 4)
+    assert page.text(".landscapes figure:nth-of-type(2) figcaption") == "plain − bn"
+    gap = fit_of(sweep, "plain", 0.5, 1, "test_loss") - fit_of(sweep, "bn", 0.5, 1, "test_loss")
+    colours = drawn(page, 2).astype(int)
+    clear = np.abs(gap) > 0.2 * np.abs(gap).max()
+    np.testing.assert_array_equal((colours[..., 2] > colours[..., 0])[clear], (gap > 0)[clear])
+
+
 def test_the_slider_and_the_buttons_answer_to_keys(page: Browser) -> None:
     page.run("document.querySelector('[name=p]').focus()")
     page.press("ArrowLeft")
@@ -184,7 +216,7 @@ def test_no_width_scrolls_sideways(chromium: Browser, sweep: Sweep, width: int, 
     figures = f"[...document.querySelectorAll('figure svg')].filter(svg => {is_open})"
     shown = chromium.run(f"{figures}.map(svg => svg.getBoundingClientRect().right)")
     # Figure 4 and the objective as two panels, figure 3, training and test, time, two of steps, statistics, pairs.
-    assert len(shown) == 11
+    assert len(shown) == 12
     assert max(shown) <= width
     light = chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light is not dark

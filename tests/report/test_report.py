@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.image import imread
 from scipy import stats as scipy_stats
 
@@ -27,6 +28,7 @@ from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_caption
+from bnbench.report.figures.strip import strip
 from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table, fits_table
 from bnbench.results import layout, sweeps
@@ -37,12 +39,18 @@ from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
 
 FIGURES = [
-    *("figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
+    *("strip", "figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
     *("difference_over_steps", "paired", "policies", "objective", "objective_right", "objective_j", "figure4_all"),
 ]
-WIDE = ["figure3", "learning_curves", "difference_over_steps", "figure4_all"]  # drawn again for a narrow screen
+WIDE = [
+    "strip",
+    "figure3",
+    "learning_curves",
+    "difference_over_steps",
+    "figure4_all",
+]  # drawn again for a narrow screen
 TABLES = [
-    *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits"),
+    *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits", "strip"),
     *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective", "readings"),
 ]
 
@@ -97,6 +105,47 @@ def test_the_page_stands_alone(whole: Whole) -> None:
         WIDE
     )  # figure 4 and the objective stand there as two panels
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_page_says_whatever_the_numbers_whether_fits_settled_and_what_was_past_the_threshold(whole: Whole) -> None:
+    results, out, _ = whole
+    (protocol,) = json.loads((out / "report.json").read_text(encoding="utf-8"))["protocols"]
+    page = page_of(out)
+    settled, past = protocol["status"].values()
+    assert all(one in page.text for one in (*protocol["status"], settled, past))
+    end = fitted.end_table(sweeps.read_sweep(results), None).set_index("arm")
+    for arm in ("plain", "bn"):
+        assert f"{arm} {wording.percent_tenths(end['clamped'][arm])}" in past
+        assert f"{arm} {wording.signed(end['moved'][arm])}" in settled
+
+
+def test_the_first_picture_shows_the_fits_nearest_to_three_probabilities(tmp_path: Path) -> None:
+    write_sweep(tmp_path, probs=(0.2, 0.5, 0.7), seeds=(1, 2), skip=[("bn", 0.2, 1)])
+    landscapes = sweeps.read_sweep(tmp_path).landscapes
+    frame = strip(landscapes).table.frame
+    assert {(row["p"], row["seed"]) for _, row in frame.iterrows()} == {(0.2, 2), (0.5, 1), (0.7, 1)}, "both arms"
+    for _, row in frame.iterrows():
+        fit = landscapes.query("arm == @row.arm and p == @row.p and seed == @row.seed and black")
+        assert row["black"] == pytest.approx(fit["test_accuracy"].mean())
+    alone = strip(landscapes.query("p == 0.5")).table.frame
+    assert len(alone) == 2, "one probability is shown once"
+
+
+def test_two_seeds_have_no_whisker_and_every_seed_of_figure_4_says_which_fit_it_is(tmp_path: Path) -> None:
+    for count in (2, 3):
+        write_sweep(tmp_path / str(count), probs=(0.3, 0.5), seeds=range(1, count + 1))
+        panel = figure4(fits_table(sweeps.read_sweep(tmp_path / str(count))))[1]
+        with style.print_style():
+            axes = panel.draw().axes[0]
+        whiskers = [one.get_segments() for one in axes.collections if isinstance(one, LineCollection)]
+        heights = [segment[1][1] - segment[0][1] for segments in whiskers for segment in segments if len(segment) > 1]
+        assert np.isfinite(heights).any() == (count == 3)
+        assert ("whiskers" in panel.caption) == (count == 3)
+        names = {str(line.get_gid()) for line in axes.lines} - {"None"}
+        arms = (0, 1)
+        assert names == {
+            f"fit-difference-{arm}-{p:g}-{seed}" for arm in arms for p in (0.3, 0.5) for seed in range(1, count + 1)
+        }
 
 
 def test_every_link_leads_somewhere_and_every_figure_to_its_numbers(whole: Whole) -> None:

@@ -53,9 +53,10 @@ def parts(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
 
 
 def changed(path: Path, target: Path, tensors: dict[str, torch.Tensor], **details: object) -> Path:
-    """A copy of a plane's file with some tensors and details replaced."""
+    """A copy of a plane's file, as it was before there were digests, with some tensors and details replaced."""
     there, said = parts(path)
-    save_file({**there, **tensors}, target, {"bnbench": json.dumps({**said, **details})})
+    del said["digest"]
+    save_file({**there, **tensors}, target, {"bnbench": json.dumps({**said, "format": 1, **details})})
     return target
 
 
@@ -67,7 +68,7 @@ def test_a_file_tells_what_it_is_and_where_each_layer_lies(swept: Path, arm: str
     assert [layer.start for layer in details.layers[1:]] == [layer.stop for layer in details.layers[:-1]]
     assert all(layer.shape.numel() == layer.stop - layer.start for layer in details.layers)
     _, said = parts(layout.plane_path(swept, KEYS[arm]))
-    assert (said["format"], said["revision"], said["initial_scale"]) == (1, TINY.revision, 0.1)
+    assert (said["format"], said["revision"], said["initial_scale"]) == (2, TINY.revision, 0.1)
     assert said["scale"] != 0.1, "the trained scale"
 
 
@@ -166,7 +167,7 @@ def test_files_that_contradict_themselves_are_refused(swept: Path, tmp_path: Pat
         "3,702": ({"vectors": vectors[:, :-1].contiguous()}, {}),
         "torch.float32": ({"vectors": vectors.double()}, {}),
         "finite": ({"vectors": vectors * torch.inf}, {}),
-        "format is 2": ({}, {"format": 2}),
+        "format is 3": ({}, {"format": 3}),
         "arm bn": ({}, {"protocol": wide}),
         "not a protocol": ({}, {"protocol": {}}),
         "version": ({}, {"source": "0123456789ab"}),

@@ -217,6 +217,7 @@ def test_a_wrong_request_ends_before_any_worker_starts() -> None:
         ({"mask_kind": "framed"}, "--mask-kind framed .*--mask-size 5"),
         ({"images": 1098}, "--images 1098: .*1,097"),
         ({"bn_statistics": "batch:2000"}, "--bn-statistics batch:2000 .*recalibrate:2000"),
+        ({"bn_statistics": "recalibrate:2000"}, "--bn-statistics recalibrate:2000: .*1,097"),
     ):
         with pytest.raises(RequestError, match=message):
             load_inputs(GRID, TINY.with_knobs(**knobs), ONE)

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -39,7 +40,8 @@ PAIR = make_slots(("cpu", "cpu"), None, 1)
 
 
 def job_in(folder: Path) -> Job:
-    return Job(TINY, folder, Execution(PAIR), f"test-{folder.name}", sources={"plain": "", "bn": ""})
+    sources = {"plain": "", "bn": ""}
+    return Job(TINY, folder, Execution(PAIR), f"test-{folder.name}", sources=sources, shares_process=True)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +106,52 @@ def test_fits_that_share_a_process_are_the_fits_that_do_not(
         one, other = (read_fit(layout.fit_path(folder, key)) for folder in (apart, shared))
         pd.testing.assert_frame_equal(one.landscape, other.landscape, check_exact=True)
         assert one.identity == other.identity
-    assert read_fit(layout.fit_path(shared, KEYS[0])).provenance["device"] == "cpu"
+    provenance = read_fit(layout.fit_path(shared, KEYS[0])).provenance
+    assert provenance["device"] == "cpu"
+    assert (provenance["fits_at_once"], "peak_memory_mib" in provenance) == (len(PAIR), False)
 
 
 LONG = TINY.with_knobs(steps=100_000)
+
+
+class Called:
+    """A worker process of two slots in this one: the first fit is done at once, others when they are told to stop."""
+
+    def __init__(self, *how: object, **more: object) -> None:
+        self.begun: list[FitKey] = []
+        self.was_killed = False
+        CALLED.append(self)
+
+    def submit(self, work: object, key: FitKey | None, job: Job, *, waits: bool) -> Future[Outcome | None]:
+        self.begun += [key] if key else []
+        call = Future[Outcome | None]()
+        outcome = None
+        if waits:
+            own = self.begun.pop(0)
+            outcome = Outcome(own, "stopped" if any(path.exists() for path in job.stop_markers) else "done")
+        call.set_result(outcome)
+        return call
+
+    def shutdown(self, *, wait: bool, kill_workers: bool) -> None:
+        self.was_killed = kill_workers
+
+
+CALLED: list[Called] = []
+
+
+def test_fits_under_way_are_stopped_when_nobody_asks_for_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator is closed at a yield, where a lone process has no call under way."""
+    monkeypatch.setattr("bnbench.sweep.backends.shared_devices.ProcessPoolExecutor", Called)
+    monkeypatch.setattr(Job, "local_folder", tmp_path)
+    job, begun = job_in(tmp_path), len(CALLED)
+    stop = RunnerStop(job.stop_markers)
+    outcomes = compute_on_groups([PAIR], KEYS, job, stop)
+    assert isinstance(outcomes, Generator)
+    assert next(outcomes).state == "done"
+    outcomes.close()
+    (worker,) = CALLED[begun:]
+    assert stop.is_requested
+    assert (worker.begun, worker.was_killed) == ([], False)
 
 
 @pytest.mark.usefixtures("leaves_this_process_alone")

@@ -92,12 +92,14 @@ def test_seeds_come_outermost_and_each_folder_knows_the_whole_grid(
         stopped = bnbench(*RUN, *SIZES, cwd=tmp_path)
     assert stopped.returncode == 128 + signal.SIGTERM, stopped.stderr
     assert order == [16, 15, 16]
-    assert [len(fits) for _, fits in sorted(fits_of(tmp_path / "sizes").items())] == [1, 2]
+    there = {name: len(fits) for name, fits in fits_of(tmp_path / "sizes").items()}
+    assert there["3x5"] == 1
+    assert there["4x4"] in (1, 2), "the fit under way may be over before it looks for the word to stop"
     assert {len(status_of(tmp_path / "sizes" / name).fits) for name in ("4x4", "3x5")} == {2}
     again = bnbench(*RUN, *SIZES, "--json", cwd=tmp_path)
     assert again.returncode == 0
     ended = [json.loads(line) for line in again.stdout.splitlines() if "state" in line]
-    assert [(fit["seed"], fit["state"]) for fit in ended] == [(2, "done")]
+    assert [(fit["seed"], fit["state"]) for fit in ended] == [(2, "done")] * (4 - sum(there.values()))
     nothing = bnbench(*RUN, *SIZES, cwd=tmp_path)
     assert nothing.returncode == 0
 

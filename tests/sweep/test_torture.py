@@ -133,6 +133,7 @@ def test_a_runner_takes_over_the_fits_of_one_that_is_killed(undisturbed: Path, t
         pytest.param(signal.SIGINT, True, marks=pytest.mark.nightly),
         pytest.param(signal.SIGINT, False, marks=pytest.mark.nightly),
         pytest.param(signal.SIGTERM, True, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGHUP, True, marks=pytest.mark.nightly),
     ],
 )
 def test_a_signal_in_mid_fit_leaves_checkpoints_that_the_next_run_goes_on_from(
@@ -169,6 +170,34 @@ def test_a_signal_while_workers_are_importing_stops_them_too(tmp_path: Path, sta
     running.wait_for_everyone()
     assert "Traceback" not in running.said, running.said
     assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("after", [0.3, 0.6, 1.0, 2.0])
+def test_a_signal_while_the_program_itself_is_importing_ends_it_in_a_line(
+    tmp_path: Path, start: Start, after: float
+) -> None:
+    running = start(cold=True)
+    time.sleep(after)
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.wait() == 130
+    running.wait_for_everyone()
+    assert "Traceback" not in running.said, running.said
+    assert "interrupted" in running.said.splitlines()[-1]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("gap", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_a_second_signal_while_workers_wind_up_gives_no_traceback(start: Start, gap: float) -> None:
+    running = start("--steps", "3000")
+    running.wait_until_under_way()
+    os.kill(running.process.pid, signal.SIGINT)
+    time.sleep(gap)
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.wait() == 130
+    running.wait_for_everyone()
+    assert all(word not in running.said for word in ("Traceback", "Warning")), running.said
+    assert "same command" in running.said.splitlines()[-1]
 
 
 @pytest.mark.nightly

@@ -76,6 +76,32 @@ def caution(sweep: Sweep) -> str:
     )
 
 
+def status(sweep: Sweep) -> list[tuple[str, str]]:
+    """Answer two questions that limit every number of a page, whatever the numbers: each with its answer in a sentence.
+
+    Whether the fits have settled, and how many white pixels were past the threshold, where the objective asks no more.
+    """
+    settled, past = "Have the fits settled?", "How many white pixels were past the threshold?"
+    if "step" not in sweep.traces:
+        return [(settled, "Nobody knows: no trace of their training is left."), (past, "No trace tells.")]
+    end = end_table(sweep, None)
+    moved = [f"{row['arm']} {signed(row['moved'])}" for row in end.dropna(subset=["moved"]).to_dict("records")]
+    clamped = [
+        f"{row['arm']} {percent_tenths(row['clamped'])}" for row in end.dropna(subset=["clamped"]).to_dict("records")
+    ]
+    still = (
+        f"These fits alone cannot show it: the last quarter of their {sweep.protocol.training.steps:,} steps moved the "
+        f"contrast by {', '.join(moved)}. Longer fits tell."
+    )
+    threshold = sweep.protocol.training.threshold
+    asked = f"Past a loss of {threshold:g} the objective asks for no more."
+    white = f"{', '.join(clamped)} of those that were sampled last. {asked}"
+    return [
+        (settled, still if moved else "These fits are too short to show it: longer ones tell."),
+        (past, white if clamped else "The traces do not tell."),
+    ]
+
+
 def is_nearly_satisfied(end: pd.DataFrame) -> bool:
     """Say whether there are several arms, each with at least 90 % of its sampled white pixels clamped at the end."""
     return len(end) > 1 and bool((end["clamped"] >= _NEARLY_ALL).all())

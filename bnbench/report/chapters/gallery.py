@@ -20,7 +20,7 @@ def gallery(sweep: Sweep, fits: pd.DataFrame, pair: tuple[float, int]) -> list[F
         [
             figure3(sweep.landscapes, *pair, threshold, split),
             training_against_test(sweep.landscapes, *pair, split),
-            wall_time(fits),
             learning_curves(sweep.traces, fits),
+            wall_time(fits),
         ]
     )

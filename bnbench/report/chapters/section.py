@@ -21,6 +21,7 @@ from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import figure4, figure4_all_pixels
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.objective import objective
+from bnbench.report.figures.strip import strip
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
 
@@ -33,11 +34,14 @@ class Section:
         sweep: what was read.
         name: its profile and what was changed in it.
         answer: what a reader sees first.
+        status: two questions that limit every number, each with its answer: settled, and past the threshold; nothing
+            without fits.
         caution: a sentence where nearly all white pixels were past the threshold; else empty.
         diverged: a sentence on fits that diverged; else empty.
         missing: a sentence on fits that are still to run, and on those that failed; else empty.
         facts: what was run, as pairs of a word and its value.
         pair: the (p, seed) whose landscapes are shown; NaN and 0 without fits.
+        strip: masks and the landscapes that were bent to them; nothing without fits.
         lead: figure 4, then its panels; nothing without fits, as all that follows up to the tables.
         objective: right and J, then each by itself, to stand beside figure 4; nothing where the fits do not tell.
         behind_switch: figure 4 over all pixels, since ``lead`` is over trained ones.
@@ -55,11 +59,13 @@ class Section:
     sweep: Sweep
     name: str
     answer: Answer
+    status: list[tuple[str, str]]
     caution: str
     diverged: str
     missing: str
     facts: list[tuple[str, str]]
     pair: tuple[float, int]
+    strip: list[Figure]
     lead: list[Figure]
     objective: list[Figure]
     behind_switch: list[Figure]
@@ -75,9 +81,9 @@ class Section:
 
     @property
     def all_figures(self) -> list[Figure]:
-        """Return every figure, figure 4 first."""
+        """Return every figure, in the order of the page."""
         in_chapters = [figure for chapter in self.chapters for figure in chapter.figures]
-        return [*self.lead, *self.objective, *self.behind_switch, *self.gallery, *in_chapters]
+        return [*self.strip, *self.lead, *self.objective, *self.behind_switch, *self.gallery, *in_chapters]
 
     @property
     def all_tables(self) -> list[Table]:
@@ -107,10 +113,11 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
     lead = figure4(fits, authors, split) if has_fits else []
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
+    first = [strip(sweep.landscapes, split)] if has_fits else []
     chapters = _chapters(sweep, fits, evaluated, compared, authors) if has_fits else []
     shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
     long_tables = _long_tables(fits, compared) if has_fits else []
-    drawn = [*pictures, *(figure for chapter in chapters for figure in chapter.figures)]
+    drawn = [*first, *pictures, *(figure for chapter in chapters for figure in chapter.figures)]
     placed = [*shown, *long_tables, *(table for chapter in chapters for table in chapter.tables)]
     behind = [*_unplaced(drawn, placed), *([authors_table(authors)] if authors is not None else [])]
     caution, stands = fitted.caution(sweep), standing(sweep)
@@ -118,11 +125,13 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, wanted: tuple[float, int] | N
         sweep=sweep,
         name=title(protocol),
         answer=headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps),
+        status=fitted.status(sweep) if has_fits else [],
         caution=caution,
         diverged=headline.diverged_note(diverged, compared),
         missing=stands.note(),
         facts=reproduce.run_facts(sweep, stands),
         pair=pair,
+        strip=first,
         lead=lead,
         objective=read,
         behind_switch=[figure4_all_pixels(fits, split)] if lead else [],

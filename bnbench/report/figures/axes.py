@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 from bnbench.report.figures.style import INK, PAPER
 
 _MOST_TICKS = 11
-_MOST_COUNTS = 3  # rows of n below the axis
 WHISKER: dict[str, Any] = {
     "capsize": 1.6,
     "elinewidth": 0.8,
@@ -57,7 +56,7 @@ def dodge_unit(p: pd.Series) -> float:
 
 
 def probability_axis(axes: Axes, counts: dict[str, pd.Series], places: pd.Series, replicate: str) -> None:
-    """Label p, and say n: once where it is the same everywhere, else below each p.
+    """Label p, and say n beside it, or from how many to how many: the caption and the table have the rest.
 
     Args:
         axes: what to label.
@@ -75,9 +74,6 @@ def probability_axis(axes: Axes, counts: dict[str, pd.Series], places: pd.Series
     if len(numbers) == 1:
         n = numbers.pop()
         label += f"   (n = {n} {replicate}{'' if n == 1 else 's'})"
-    elif numbers and len(shown) <= _MOST_TICKS and len(counts) <= _MOST_COUNTS:
-        texts = ["\n".join([text, *map(str, table.loc[p])]) for text, p in zip(texts, shown, strict=True)]
-        label += f"\n(below p: n of {', '.join(counts)})"
     elif numbers:
         label += f"   (n = {min(numbers)} to {max(numbers)})"
     if len(shown) <= _MOST_TICKS:

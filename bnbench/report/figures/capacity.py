@@ -15,6 +15,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.axes import WHISKER, legend_above
 from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.figure4 import deviations
 from bnbench.report.figures.style import INK, SINGLE, arm_colours, arm_markers, new_drawing
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.stats import capacity
@@ -70,7 +71,7 @@ def _draw(fits: pd.DataFrame, found: pd.DataFrame, p: float, frame: int) -> Draw
         look: dict[str, Any] = {"color": colours[arm], "marker": markers[arm]}
         axes.plot(own["bits"] * shift, own["right"], linestyle="", alpha=0.35, markersize=2, markeredgewidth=0, **look)
         bits = own.groupby("side", sort=True)["bits"].mean().to_numpy() * shift
-        axes.errorbar(bits, table["mean"], table["sd"], linestyle="", **look, **WHISKER)
+        axes.errorbar(bits, table["mean"], deviations(table), linestyle="", **look, **WHISKER)
         if arm in rows:
             _draw_curve(axes, rows[arm], fits["side"], p, frame, colours[arm])
             _draw_crossing(axes, rows[arm], p, LEVEL + 0.011 * ((len(order) - 1) / 2 - place), colours[arm])

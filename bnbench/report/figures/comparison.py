@@ -14,7 +14,7 @@ from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.authors import AUTHORS_NOTE, authors_handles, draw_authors, shown_probabilities
 from bnbench.report.figures.axes import WHISKER, dodge_unit, legend_above, probability_axis
 from bnbench.report.figures.figure import Figure, NarrowDrawing
-from bnbench.report.figures.figure4 import per_p_table, seeds_words
+from bnbench.report.figures.figure4 import deviations, per_p_table, seeds_words
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_drawing
 from bnbench.report.tables import Table, over_trained
 from bnbench.stats import differences
@@ -66,7 +66,7 @@ def _draw(sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.DataFrame | No
         for arm in arm_order(fits["arm"]):
             table = differences.per_p(fits[fits["arm"] == arm])
             place = table["p"] + 0.5 * unit * ((number + 0.5) / len(sweeps) - 0.5)
-            axes.errorbar(place, table["mean"], table["sd"], color=colours[arm], **look, **WHISKER)
+            axes.errorbar(place, table["mean"], deviations(table), color=colours[arm], **look, **WHISKER)
     axes.set_ylabel("accuracy, black − white")
     probability_axis(axes, {}, shown_probabilities(everything, authors), "seed")
     handles += authors_handles(everything, authors)

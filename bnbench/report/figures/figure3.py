@@ -37,6 +37,9 @@ class Colours(NamedTuple):
     extend: str = "neither"  # which ends of the scale have pixels beyond them, in matplotlib's words
 
 
+MASK_COLOURS = Colours(ListedColormap(["white", "black"]), Normalize(0, 1))
+
+
 def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str = "test") -> Figure:
     """Show mask and landscapes: loss on a shared logarithmic scale above, accuracy below.
 
@@ -57,14 +60,28 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
 
 
 def _draw(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str, *, narrow: bool = False) -> Drawing:
+    rows, columns = picture_of(shown[shown["arm"] == shown["arm"].iloc[0]], "black").shape
+    drawing, grid = _grid(1 + shown["arm"].nunique(), rows / columns, narrow=narrow)
+    draw_landscapes(grid, shown, threshold, split)
+    grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
+    return drawing
+
+
+def draw_landscapes(grid: NDArray[np.object_], shown: pd.DataFrame, threshold: float, split: str) -> None:
+    """Draw the mask, and each arm's loss above its accuracy, with the scales that all arms share.
+
+    Args:
+        grid: axes, shape (2, 1 + number of arms).
+        shown: a row per pixel of each arm at one (p, seed): ``arm, row, column, black, test_loss, test_accuracy``.
+        threshold: cross-entropy that white pixels are pushed to; marked on the scale.
+        split: the images that were measured on, for the labels.
+    """
     arms = arm_order(shown["arm"])
     mask = picture_of(shown[shown["arm"] == arms[0]], "black").astype(float)
-    loss_colours = loss_scale(shown["test_loss"], threshold)
-    accuracy_colours = accuracy_scale(shown["test_accuracy"])
-    drawing, grid = _grid(1 + len(arms), mask.shape[0] / mask.shape[1], narrow=narrow)
+    loss_colours, accuracy_colours = loss_scale(shown["test_loss"], threshold), accuracy_scale(shown["test_accuracy"])
     labels = arm_labels(arms)
-    show_pixels(grid[0, 0], mask, Colours(ListedColormap(["white", "black"]), Normalize(0, 1)))
-    grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
+    show_pixels(grid[0, 0], mask, MASK_COLOURS)
+    grid[0, 0].set_title("mask")
     for column, arm in enumerate(arms, start=1):
         mine = shown[shown["arm"] == arm]
         show_pixels(grid[0, column], picture_of(mine, "test_loss"), loss_colours)
@@ -72,9 +89,9 @@ def _draw(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str
         grid[0, column].set_title(labels[arm])
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
+    drawing = grid[0, 0].get_figure(root=True)
     loss_bar(drawing, grid[0], loss_colours, threshold, split)
     colour_bar(drawing, grid[1], accuracy_colours).set_label(f"{split} accuracy")
-    return drawing
 
 
 def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:

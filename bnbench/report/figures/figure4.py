@@ -19,6 +19,7 @@ from bnbench.report.tables import Table, over_trained, sorted_by_arm
 from bnbench.stats import differences
 from bnbench.wording import counted
 
+LEAST_SEEDS = 3  # of two, a deviation says little more than their distance, which the points show
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
 PANEL = 7.2 / 2.54  # height of a panel by itself
 
@@ -78,8 +79,8 @@ def _draw_stacked(fits: pd.DataFrame, split: str, *, narrow: bool = False) -> Dr
     """Draw both panels below each other, for a narrow screen."""
     drawing = new_drawing(SINGLE, 2 * PANEL)
     top, bottom = drawing.subplots(2, 1)
-    _draw_difference(top, fits, None, split)
-    _draw_colours(bottom, fits, None, split)
+    draw_difference(top, fits, None, split)
+    draw_colours(bottom, fits, None, split)
     legend_above(drawing, _handles(fits, None))
     return drawing
 
@@ -87,8 +88,8 @@ def _draw_stacked(fits: pd.DataFrame, split: str, *, narrow: bool = False) -> Dr
 def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(DOUBLE, PANEL)
     left, right = drawing.subplots(1, 2)
-    _draw_difference(left, fits, authors, split)
-    _draw_colours(right, fits, authors, split)
+    draw_difference(left, fits, authors, split)
+    draw_colours(right, fits, authors, split)
     for axes, letter in ((left, "a"), (right, "b")):
         axes.set_title(letter, loc="left", fontweight="bold")
     legend_above(drawing, _handles(fits, authors))
@@ -99,7 +100,7 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
     drawing = new_drawing(SINGLE, PANEL)
     handles = [*arm_handles(fits), *authors_handles(fits, authors)]
     rows = rows_of_legends(drawing, fits, authors)
-    _draw_difference(drawing.subplots(), fits, authors, split)
+    draw_difference(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("a", loc="left", fontweight="bold")
     legend_above(drawing, handles, rows)
     return drawing
@@ -107,13 +108,13 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 
 def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
-    _draw_colours(drawing.subplots(), fits, authors, split)
+    draw_colours(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("b", loc="left", fontweight="bold")
     legend_above(drawing, _handles(fits, authors))
     return drawing
 
 
-def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
+def draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel a: mean ± standard deviation over seeds of black − white, every seed as a point."""
     draw_authors(axes, fits, authors, ("difference",))
     draw_arms(axes, fits, "difference", "-")
@@ -121,7 +122,7 @@ def _draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | Non
     probability_axis(axes, seed_counts(fits), shown_probabilities(fits, authors), "seed")
 
 
-def _draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
+def draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel b: the mean accuracy over black pixels (solid) and over white pixels (dotted)."""
     draw_authors(axes, fits, authors, ("black", "white"))
     draw_arms(axes, fits, "black", "-")
@@ -141,13 +142,18 @@ def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
         place = table["p"] + apart * (number - (len(order) - 1) / 2)
         if table["n"].max() > 1:
             seeds = mine["p"] + apart * (number - (len(order) - 1) / 2) - min(0.13, 0.3 / len(order)) * unit
-            axes.plot(
-                seeds, mine[value], "o", color=colours[arm], markersize=1.9, alpha=0.6, markeredgewidth=0, zorder=3
-            )
+            look: dict[str, Any] = {"color": colours[arm], "markersize": 1.9, "alpha": 0.6, "markeredgewidth": 0}
+            for (_, fit), at in zip(mine.iterrows(), seeds, strict=True):  # by this name the page opens its landscapes
+                axes.plot(at, fit[value], "o", zorder=3, gid=f"fit-{value}-{number}-{fit['p']:g}-{fit['seed']}", **look)
         bars = axes.errorbar(
-            place, table["mean"], table["sd"], color=colours[arm], marker=markers[arm], zorder=4, **WHISKER
+            place, table["mean"], deviations(table), color=colours[arm], marker=markers[arm], zorder=4, **WHISKER
         )
         bars.lines[0].set_linestyle(line)
+
+
+def deviations(table: pd.DataFrame) -> pd.Series:
+    """Return the whiskers of a table per p: the deviation over seeds, none where fewer than three seeds tell it."""
+    return table["sd"].where(table["n"] >= LEAST_SEEDS)
 
 
 def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
@@ -205,8 +211,12 @@ def whisker_words(fits: pd.DataFrame) -> str:
     n = seeds_words(fits)
     if fits.groupby(["arm", "p"]).size().max() == 1:
         return f"Points: single fits, {n}, so there is no deviation."
+    counts = fits.groupby(["arm", "p"]).size()
     whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
-    return f"Lines: mean over seeds; {whisker}; small points: every seed; {n}."
+    if counts.min() < LEAST_SEEDS:
+        whisker += f", where there are at least {LEAST_SEEDS} seeds"
+    drawn = f"{whisker}; " if counts.max() >= LEAST_SEEDS else ""
+    return f"Lines: mean over seeds; {drawn}small points: every seed; {n}."
 
 
 def seeds_words(fits: pd.DataFrame) -> str:

@@ -48,7 +48,22 @@ def paired_table(compared: ComparedArms) -> Table:
 
 def _draw(pairs: pd.DataFrame, first: str, second: str) -> Drawing:
     drawing = new_drawing(SINGLE, 6.4 / 2.54)
-    axes = drawing.subplots()
+    legend_above(drawing, draw_pairs(drawing.subplots(), pairs, first, second))
+    return drawing
+
+
+def draw_pairs(axes: Axes, pairs: pd.DataFrame, first: str, second: str) -> list[Any]:
+    """Draw every gap of two arms, the mean at each p with its 95 % t interval, and the mean over all p.
+
+    Args:
+        axes: where to.
+        pairs: what :func:`bnbench.stats.differences.paired` gives, at least one row.
+        first: the arm that is counted positive.
+        second: the arm that is subtracted.
+
+    Returns:
+        The handles of its legend.
+    """
     several = bool(pairs.groupby("p").size().max() > 1)
     axes.axhline(0, color=INK, linewidth=0.7)
     if several:
@@ -61,8 +76,7 @@ def _draw(pairs: pd.DataFrame, first: str, second: str) -> Drawing:
     name = "mean, 95 % interval" if several else "a pair"
     handles.append(Line2D([], [], color=INK, marker="D", markersize=3, linestyle="", label=name))
     handles.append(Line2D([], [], label="all pairs", **_MEAN))
-    legend_above(drawing, handles)
-    return drawing
+    return handles
 
 
 def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:

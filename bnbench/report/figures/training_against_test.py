@@ -63,7 +63,16 @@ def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
     for black, face in ((False, "none"), (True, colour)):
         pixels = fit[fit["black"] == black]
         places = pixels[f"train_{value}"], pixels[f"test_{value}"]
-        axes.plot(*places, "o", markerfacecolor=face, markeredgecolor=colour, markersize=2.4, alpha=0.6, mew=0.6)
+        axes.plot(
+            *places,
+            "o",
+            markerfacecolor=face,
+            markeredgecolor=colour,
+            markersize=2.4,
+            alpha=0.6,
+            mew=0.6,
+            rasterized=True,
+        )
     both = fit[[f"train_{value}", f"test_{value}"]].to_numpy(dtype=float)
     both = both[np.isfinite(both) & (both > 0)]
     if both.size:

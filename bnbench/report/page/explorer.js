@@ -4,6 +4,12 @@
 const GREY = [154, 154, 160]; // no number, as in figure 3
 const MASK = [[214, 214, 218], [62, 62, 68], [255, 255, 255], [0, 0, 0]]; // white and black, skipped then trained
 const MOST_PANELS = 4; // beside each other on a wide screen
+const GAP = "−"; // the choice that shows one arm minus another
+const GAP_COLOURS = Uint8Array.from({ length: 3 * 257 }, (_, place) => { // red below zero, white, blue above
+  const share = Math.floor(place / 3) / 128 - 1, full = share < 0 ? [178, 24, 43] : [33, 102, 172];
+  return 255 + Math.abs(share) * (full[place % 3] - 255);
+});
+const NEAR = 14; // pixels of the screen between a click and a point of figure 4
 const PLACES = ["test_loss", "test_accuracy", "train_loss", "train_accuracy"]; // the order of a fit's four strings
 
 const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
@@ -38,11 +44,52 @@ class Explorer {
     slider.value = data.probabilities.indexOf(data.start.p);
     slider.disabled = data.probabilities.length < 2;
     const arms = data.arms.length > 1 ? [new Option("all, side by side", "")] : [];
-    this.find("[name=arm]").append(...arms, ...data.arms.map(arm => new Option(arm.name, arm.name)));
+    const [first, second] = data.arms; // the gap of the first two, as the page compares them
+    const gap = second ? [new Option(`${first.name} − ${second.name}`, GAP)] : [];
+    this.find("[name=arm]").append(...arms, ...data.arms.map(arm => new Option(arm.name, arm.name)), ...gap);
     this.find("[name=seed]").append(...data.seeds.map(seed => new Option(seed)));
     this.find("[name=seed]").selectedIndex = data.seeds.indexOf(data.start.seed);
+    this.readAddress();
     this.listen();
     root.hidden = false;
+    this.draw();
+  }
+
+  // What is shown, as the address says it: #in=quick&p=0.5&seed=2&arm=&quantity=loss&split=test&scale=log
+  get address() {
+    const state = { in: this.name, p: this.p, seed: this.seed, arm: this.find("[name=arm]").value };
+    for (const name of ["quantity", "split", "scale"]) state[name] = this.choice(name);
+    return `#${new URLSearchParams(state)}`;
+  }
+
+  get name() { return this.root.id.replace(/-explorer-body$/, ""); }
+
+  // Show what the address asks for, as far as there is such a thing.
+  readAddress() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if ((asked.get("in") ?? this.name) !== this.name) return false;
+    const p = this.data.probabilities.indexOf(Number(asked.get("p")));
+    if (p >= 0) this.find("[name=p]").value = p;
+    const seed = this.data.seeds.indexOf(Number(asked.get("seed")));
+    if (seed >= 0) this.find("[name=seed]").selectedIndex = seed;
+    const arm = this.find("[name=arm]"), wanted = asked.get("arm");
+    if ([...arm.options].some(option => option.value === wanted)) arm.value = wanted;
+    for (const name of ["quantity", "split", "scale"]) {
+      for (const radio of this.root.querySelectorAll(`[data-name=${name}]`)) if (radio.value === asked.get(name)) radio.checked = true;
+    }
+    return p >= 0;
+  }
+
+  // Show the landscapes of a point of figure 4.
+  open(p, seed) {
+    this.find("[name=p]").value = this.data.probabilities.indexOf(p);
+    this.find("[name=seed]").selectedIndex = this.data.seeds.indexOf(seed);
+    this.change();
+    document.getElementById(`${this.name}-explorer`).scrollIntoView();
+  }
+
+  change() {
+    history.replaceState(null, "", this.address);
     this.draw();
   }
 
@@ -53,7 +100,7 @@ class Explorer {
 
   get arms() {
     const chosen = this.find("[name=arm]").value;
-    return this.data.arms.filter(arm => !chosen || arm.name === chosen);
+    return this.data.arms.filter(arm => !chosen || chosen === GAP || arm.name === chosen).slice(0, chosen === GAP ? 2 : undefined);
   }
 
   // One fit's values of a quantity on one kind of images; undefined where the fit is missing.
@@ -66,12 +113,20 @@ class Explorer {
       code === missing ? NaN : code === infinite ? Infinity : decode(code));
   }
 
+  get showsGap() { return this.find("[name=arm]").value === GAP; }
+
   // "log" or "linear" for a loss, "accuracy" for an accuracy.
-  get scale() { return this.choice("quantity") === "loss" ? this.choice("scale") : "accuracy"; }
+  get scale() { return this.choice("quantity") !== "loss" ? "accuracy" : this.showsGap ? "linear" : this.choice("scale"); }
+
+  // The ends of the colour bar; a gap's lie as far below zero as above.
+  get ends() {
+    const [low, high] = this.data.scales[this.scale];
+    return this.showsGap ? [-high, high] : [low, high];
+  }
 
   // Where a value lies on the colour bar, 0 to 1.
   place(value) {
-    const [low, high] = this.data.scales[this.scale];
+    const [low, high] = this.ends;
     const share = this.scale === "log" ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
     return Math.min(Math.max(share, 0), 1);
   }
@@ -85,14 +140,14 @@ class Explorer {
 
   draw() {
     const quantity = this.choice("quantity");
-    this.table = bytes(this.data.colours[quantity]);
+    this.table = this.showsGap ? GAP_COLOURS : bytes(this.data.colours[quantity]);
     const mask = this.data.masks[this.key];
     this.mask = mask && bytes(mask);
     this.shown = this.arms.map(arm => ({ arm, loss: this.values(arm, "loss"), accuracy: this.values(arm, "accuracy") }));
     this.find("output").textContent = `= ${this.p}`;
     this.find("[name=p]").setAttribute("aria-valuetext", `p = ${this.p}`);
-    for (const radio of this.root.querySelectorAll("[data-name=scale]")) radio.closest("fieldset").disabled = quantity !== "loss";
-    const panels = this.shown.map(({ arm, ...fit }) => {
+    for (const radio of this.root.querySelectorAll("[data-name=scale]")) radio.closest("fieldset").disabled = quantity !== "loss" || this.showsGap;
+    const panels = this.showsGap ? [this.gapPanel(quantity)] : this.shown.map(({ arm, ...fit }) => {
       const caption = make("figcaption", make("b", arm.name));
       caption.firstChild.style.color = `var(${arm.colour})`;
       return this.panel(caption, fit[quantity], value => this.colour(value));
@@ -104,6 +159,14 @@ class Explorer {
     this.drawBar();
     this.fillTable();
     this.point();
+  }
+
+  // The gap of the first two arms at every pixel; undefined where a fit is missing.
+  gapPanel(quantity) {
+    const [first, second] = this.shown;
+    const caption = make("figcaption", make("b", `${first.arm.name} − ${second.arm.name}`));
+    const values = first[quantity] && second[quantity] && first[quantity].map((value, place) => value - second[quantity][place]);
+    return this.panel(caption, values, value => this.colour(value));
   }
 
   panel(caption, values, colour) {
@@ -134,14 +197,15 @@ class Explorer {
     for (let step = 0; step < 256; step += 1) picture.data.set([...this.table.subarray(3 * step, 3 * step + 3), 255], 4 * step);
     canvas.getContext("2d").putImageData(picture, 0, 0);
     const quantity = this.choice("quantity"), split = this.choice("split") === "train" ? "train" : this.data.split;
-    const [low, high] = this.data.scales[this.scale];
-    const ticks = this.ticks(low, high).map(value => this.tick(value, String(Number(value.toPrecision(3)))));
-    if (quantity === "loss") ticks.push(this.tick(this.data.threshold, `threshold ${this.data.threshold}`, "threshold"));
+    const [low, high] = this.ends;
+    const ticks = this.ticks(low, high).map(value => this.tick(value, String(Number(value.toPrecision(3))).replace("-", "−")));
+    if (quantity === "loss" && !this.showsGap) ticks.push(this.tick(this.data.threshold, `threshold ${this.data.threshold}`, "threshold"));
     this.find(".ticks").replaceChildren(...ticks);
     const ends = { log: ", log scale, the same for all fits; 1 % of pixels lie beyond either end",
       linear: `, linear scale, the same for all fits; losses above ${high} have the colour of ${high}`,
       accuracy: ", the same for all fits" };
-    this.find(".explorer > .note").textContent = `Colours: ${split} ${quantity}${ends[this.scale]}.` +
+    const gap = `, ${this.data.arms[0].name} − ${this.data.arms[1]?.name}, the same scale for all fits; white is no difference`;
+    this.find(".explorer > .note").textContent = `Colours: ${split} ${quantity}${this.showsGap ? gap : ends[this.scale]}.` +
       (this.mask?.some(code => code < 2) ? " Softer tones of the mask: not trained on, since all neighbours have the same colour." : "");
   }
 
@@ -214,7 +278,8 @@ class Explorer {
 
   listen() {
     const pictures = this.find(".landscapes");
-    this.find(".controls").addEventListener("input", () => this.draw());
+    this.find(".controls").addEventListener("input", () => this.change());
+    addEventListener("hashchange", () => { if (this.readAddress()) this.draw(); });
     const hover = event => {
       const canvas = event.target.closest(".frame")?.querySelector("canvas");
       if (!canvas) return;
@@ -244,6 +309,25 @@ class Explorer {
   }
 }
 
+// A point of figure 4 is a fit, and its name says which: a click nearby opens its landscapes.
+function openFrom(figure, explorer) {
+  const points = [...figure.querySelectorAll("[id*='-fit-']")].map(group => {
+    const [, p, seed] = group.id.match(/-fit-[a-z_]+-\d+-([\d.e-]+)-(\d+)$/);
+    return { group, p: Number(p), seed: Number(seed) };
+  });
+  const nearest = event => points.map(point => {
+    const box = point.group.getBoundingClientRect();
+    return { ...point, far: Math.hypot(event.clientX - box.x - box.width / 2, event.clientY - box.y - box.height / 2) };
+  }).sort((one, other) => one.far - other.far).find(point => point.far < NEAR);
+  figure.addEventListener("pointermove", event => figure.classList.toggle("opens", Boolean(nearest(event))));
+  figure.addEventListener("click", event => {
+    const point = nearest(event);
+    if (point) explorer.open(point.p, point.seed);
+  });
+}
+
 for (const root of document.querySelectorAll(".explorer")) {
-  new Explorer(root, JSON.parse(document.getElementById(root.id.replace(/body$/, "data")).textContent));
+  const explorer = new Explorer(root, JSON.parse(document.getElementById(root.id.replace(/body$/, "data")).textContent));
+  const figure = document.querySelector(`#${CSS.escape(`${explorer.name}-figure4`)} svg`);
+  if (figure) openFrom(figure, explorer);
 }

@@ -36,6 +36,7 @@ def _section(section: Section) -> dict[str, Any]:
     return {
         "name": section.name,
         "answer": asdict(section.answer),
+        "status": dict(section.status),
         "caution": section.caution,
         "diverged": section.diverged,
         "missing": section.missing,

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from joblib import Parallel, delayed
@@ -31,10 +31,12 @@ from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.same_code import code_here, refusal
-from bnbench.wording import counted
+from bnbench.wording import counted, duration
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_AGAIN = 60.0  # seconds after which a wait is said again
 
 T = TypeVar("T")
 
@@ -85,7 +87,7 @@ class Dask(Backend):
                     self._connection = self._stack.enter_context(connected(self.scheduler))
                     if waits and not self.workers:
                         say(f"waiting for the first worker of {self.scheduler}")
-                        self._connection.submit(time.time, pure=False).result()
+                        _wait_for(self._connection.submit(time.time, pure=False), self.scheduler, say)
                     if self.workers:
                         there = counted(len(self.workers), "worker")
                         say(f"{there} at {self.scheduler}; fits go on as others join or leave")
@@ -154,3 +156,15 @@ class Dask(Backend):
                 if isinstance(outcome, RequestError):
                     raise outcome
                 yield bring_home(outcome, job)
+
+
+def _wait_for(first: Any, scheduler: str, say: Callable[[str], None]) -> None:
+    """Wait for the first task of a cluster without workers, however long, and say so every minute."""
+    begun = time.monotonic()
+    while True:
+        try:
+            first.result(timeout=_AGAIN)
+        except TimeoutError:
+            say(f"still waiting for the first worker of {scheduler}, for {duration(time.monotonic() - begun)}")
+        else:
+            return

@@ -91,7 +91,7 @@ def own_cluster(execution: Execution) -> Iterator[Client]:
     Raises:
         RequestError: a worker cannot start.
     """
-    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # both are this process's business
+    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # all are this process's business
         try:
             cluster = LocalCluster(
                 n_workers=len(execution.slots),

@@ -21,13 +21,15 @@ from bnbench.process.descriptors import keep_stdout_for_machines
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.failures import Failure, failure_of, write_failure
+from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.apart import alone
 from bnbench.sweep.backends.backend import Timing, WorkersKilledError
 from bnbench.sweep.devices import DeviceRequest, Slot
+from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.worker import TRIES, code_outcome, disk_outcome, run_fit
+from bnbench.sweep.worker import TRIES, code_outcome, run_fit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -64,6 +66,7 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
         return outcome
     folder, key = job.folder, outcome.key
     try:
+        check_opened(folder)
         earlier = None if outcome.state == "done" else _failure(key, job)
         for name, content in outcome.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -163,6 +166,8 @@ def _fit_in_own_folder(key: FitKey, job: Job) -> Outcome:
     """Compute a fit in a folder of this machine, and send back what it has left there."""
     folder = job.local_folder / "results"
     job = replace(job, folder=folder)
+    job.local_folder.mkdir(mode=0o700, exist_ok=True)
+    open_folder(folder, job.protocol)
     while (outcome := _run_fit(key, job)).state == "taken":
         time.sleep(_WAIT)  # by a worker of this machine that the scheduler has lost sight of
     # The plane first: whoever brings the files home writes them in this order, and a done fit has its plane.

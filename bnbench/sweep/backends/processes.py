@@ -13,6 +13,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.sweep.backends.apart import compute_apart
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
+from bnbench.sweep.backends.quiet_tracker import start_quiet_tracker
 from bnbench.sweep.backends.shared_devices import compute_on_groups, groups_of, may_share
 from bnbench.sweep.execution import Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
@@ -56,6 +57,7 @@ class Processes(Backend):
         With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
         sweep: a single slot gets two workers, of which one waits.
         """
+        start_quiet_tracker()
         groups, arms = groups_of(job.execution.slots), {key.arm for key in batch}
         if any(len(group) > 1 for group in groups) and may_share(job.protocol, job.execution, arms):
             yield from compute_on_groups(groups, batch, job, stop)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import replace
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -18,6 +20,8 @@ from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
 
 Groups = list[tuple[Slot, ...]]
+
+_PATIENCE = 3.0  # seconds that fits get to write their checkpoints where nobody asks for them any more
 
 
 def groups_of(slots: Sequence[Slot]) -> Groups:
@@ -63,23 +67,42 @@ def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: R
         key = left.popleft() if begins else None
         under_way[index] += begins
         if under_way[index]:
-            own = replace(job, execution=replace(job.execution, slots=groups[index]))
+            own = replace(job, execution=replace(job.execution, slots=groups[index]), shares_process=True)
             waits = not begins or under_way[index] == len(groups[index]) or not left
             with without_interrupts():  # workers start with Ctrl-C blocked: it is this process's business
                 calls[pools[index].submit(exchange, key, own, waits=waits)] = index
+
+    def end_what_is_left() -> None:
+        """Have fits that are under way write their checkpoints; a process that takes too long is killed."""
+        left.clear()
+        stop.request()
+        until = time.monotonic() + _PATIENCE
+        for index in {*under_way} - {*calls.values()}:
+            call(index)
+        while calls and (seconds := until - time.monotonic()) > 0:
+            for done in wait(calls, seconds, return_when=FIRST_COMPLETED).done:
+                index = calls.pop(done)
+                if done.exception() is not None or done.result() is not None:
+                    under_way[index] -= 1
+                call(index)
 
     try:
         for index in range(len(groups)):
             call(index)
         while calls:
             for done in wait(calls, return_when=FIRST_COMPLETED).done:
-                index, outcome = calls.pop(done), done.result()
-                if outcome is not None:
+                index = calls.pop(done)
+                if (outcome := done.result()) is not None:
                     under_way[index] -= 1
                     yield outcome
                 call(index)
     except BrokenProcessPool as error:
         raise WorkersKilledError from error
+    except (Exception, GeneratorExit):  # a fit's thread raised, or whoever asks has gone
+        with suppress(BrokenProcessPool):
+            end_what_is_left()
+        raise
     finally:
+        is_left = bool(calls) or any(under_way.values())
         for pool in pools:
-            pool.shutdown(wait=False, kill_workers=bool(calls))
+            pool.shutdown(wait=False, kill_workers=is_left)

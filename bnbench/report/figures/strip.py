@@ -1,0 +1,92 @@
+"""Masks and the landscapes that they became, at three fill probabilities: what a report shows first."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+from numpy.typing import NDArray
+
+from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.figure import Figure, NarrowDrawing
+from bnbench.report.figures.figure3 import MASK_COLOURS, accuracy_scale, colour_bar, picture_of, show_pixels
+from bnbench.report.figures.landscapes import choose_pair
+from bnbench.report.figures.style import DOUBLE, SINGLE, new_drawing
+from bnbench.report.tables import Table
+
+_PROBABILITIES = (0.1, 0.5, 0.9)  # the nearest that were fitted are shown
+_MOST_ARMS = 3  # beside a mask
+
+
+def strip(landscapes: pd.DataFrame, split: str = "test") -> Figure:
+    """Show the masks of three fill probabilities, each beside the accuracy of the arms, on one scale.
+
+    Args:
+        landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`; at least one.
+        split: the images that were measured on, for the labels.
+    """
+    shown = _shown(landscapes)
+    draw: NarrowDrawing = partial(_draw, shown, split)
+    pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
+    caption = (
+        f"A mask, and the {split} accuracy of the networks that lie at its pixels, for {pairs}, one fit each. Dark "
+        "is a high accuracy, and all pictures share one scale: a landscape that took its mask looks like it."
+    )
+    return Figure("strip", draw, caption, _table(shown), draw)
+
+
+def _shown(landscapes: pd.DataFrame) -> pd.DataFrame:
+    """Return the pixels of the fits that are shown: at each p those of the first seed with most arms."""
+    there = landscapes["p"].unique()
+    nearest = dict.fromkeys(min(there, key=lambda p: (round(abs(p - wanted), 6), p)) for wanted in _PROBABILITIES)
+    arms = arm_order(landscapes["arm"])[:_MOST_ARMS]
+    some = landscapes[landscapes["arm"].isin(arms)]
+    parts = []
+    for p in sorted(nearest):
+        at = some[some["p"] == p] if (some["p"] == p).any() else landscapes[landscapes["p"] == p]
+        parts.append(at[at["seed"] == choose_pair(at)[1]])
+    found: pd.DataFrame = pd.concat(parts)
+    return found
+
+
+def _pairs(shown: pd.DataFrame) -> list[tuple[float, int]]:
+    return list(shown[["p", "seed"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
+    """Draw a group of mask and arms for each p: beside each other, or below each other for a narrow screen."""
+    pairs, arms = _pairs(shown), arm_order(shown["arm"])
+    first = shown[(shown["p"] == pairs[0][0]) & (shown["arm"] == shown["arm"].iloc[0])]
+    rows, columns = picture_of(first, "black").shape
+    per_row = 1 + len(arms)
+    across = per_row if narrow else per_row * len(pairs)
+    width = SINGLE if narrow else DOUBLE
+    panel = rows / columns * (width - 0.1) / across
+    drawing = new_drawing(width, (len(pairs) if narrow else 1) * (panel + 0.25) + 0.5)
+    grid: NDArray[np.object_] = drawing.subplots(len(pairs) if narrow else 1, across, squeeze=False)
+    colours, labels = accuracy_scale(shown["test_accuracy"]), arm_labels(arms)
+    for number, (p, seed) in enumerate(pairs):
+        group = grid[number] if narrow else grid[0, per_row * number : per_row * (number + 1)]
+        at = shown[(shown["p"] == p) & (shown["seed"] == seed)]
+        show_pixels(group[0], picture_of(at[at["arm"] == at["arm"].iloc[0]], "black"), MASK_COLOURS)
+        group[0].set_title(f"p = {p:g}")
+        for axes, arm in zip(group[1:], arms, strict=True):
+            if (at["arm"] == arm).any():
+                show_pixels(axes, picture_of(at[at["arm"] == arm], "test_accuracy"), colours)
+                axes.set_title(labels[arm])
+            else:
+                axes.set_axis_off()
+    colour_bar(drawing, grid.ravel(), colours, below=True).set_label(f"{split} accuracy")
+    return drawing
+
+
+def _table(shown: pd.DataFrame) -> Table:
+    """Return the mean accuracies of the fits that are shown."""
+    colour = shown["black"].map({True: "black", False: "white"})
+    exact = shown.astype({"test_accuracy": float})
+    means = exact.groupby(["arm", "p", "seed", colour])["test_accuracy"].mean().unstack("black")
+    frame = means.reindex(columns=["black", "white"]).reset_index()
+    frame.columns.name = None
+    return Table("strip", "The fits of the first picture", "Mean accuracies over all pixels of a colour", frame)

@@ -1,0 +1,96 @@
+"""Digests: what tells that a stored file still holds what was written.
+
+Each is SHA-256 over names and values, not over a file's bytes: a file that another version of a library has packed
+anew keeps its digest. Beside results that are kept for long, ``SHA256SUMS`` holds one over the bytes of each file, as
+``sha256sum --check`` takes it: fits of format 1 have no digest of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnbench.process.reading import read_file
+
+CHANGED = "it was changed after it was written: its digest is of another content"
+_SUMS = "SHA256SUMS"
+_HEX = frozenset("0123456789abcdef")
+
+
+def digest_of(details: Any, arrays: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> str:
+    """Return a digest of plain values and named arrays, in hexadecimal.
+
+    Args:
+        details: what JSON can hold; the order of its names does not count.
+        arrays: each array's name and values, in an order that the caller keeps: numbers of any shape, or text.
+    """
+    digest = hashlib.sha256(json.dumps(details, sort_keys=True).encode())
+    for name, values in arrays:
+        is_text = values.dtype.kind not in "biufc"
+        kind = "text" if is_text else values.dtype.newbyteorder("<").str
+        digest.update(f"\n{json.dumps([name, kind, list(values.shape)])}\n".encode())
+        digest.update(json.dumps(values.tolist()).encode() if is_text else _bytes(values))
+    return digest.hexdigest()
+
+
+def _bytes(values: np.ndarray[Any, Any]) -> bytes:
+    """Return numbers as bytes: the lowest first, each that is none the same."""
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def sums_path(folder: Path) -> Path:
+    """Return the list of digests of a results folder, whether it exists or not."""
+    return folder / _SUMS
+
+
+def sum_of(content: bytes) -> str:
+    """Return the digest of a file's bytes, as the list holds it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return what a results folder's list says: the digest of each file, by its path within the folder.
+
+    Returns:
+        Nothing where there is no list.
+
+    Raises:
+        OSError: the list cannot be read.
+        ValueError: a line of it is none.
+    """
+    path = sums_path(folder)
+    try:
+        now = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return _sums(path, now.st_ino, now.st_size, now.st_mtime_ns)
+
+
+def is_listed_otherwise(folder: Path, name: str, content: bytes) -> bool:
+    """Return whether a results folder's list names a file, and says that it holds something else.
+
+    Raises:
+        OSError: the list cannot be read.
+        ValueError: a line of it is none.
+    """
+    listed = read_sums(folder).get(name)
+    return listed is not None and listed != sum_of(content)
+
+
+@lru_cache(maxsize=64)
+def _sums(path: Path, *_version: int) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in read_file(path).decode().splitlines():
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not set(digest) <= _HEX or not name:
+            raise ValueError(f"{_SUMS} has a line that is none: {line[:80]!r}")
+        found[name] = digest
+    return found

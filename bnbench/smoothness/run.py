@@ -1,0 +1,157 @@
+"""Ordinary networks trained and measured: planned, then one after another or side by side."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.arms.foreign_errors import first_line
+from bnbench.arms.loading import arm_source, foreign_code
+from bnbench.errors import RequestError
+from bnbench.inputs.data import DataSet, load_data
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results import layout
+from bnbench.results.claims import claim
+from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
+from bnbench.smoothness.measures import measure, measured_minibatches
+from bnbench.smoothness.ordinary_training import initial_network, measured_steps, trained_weights
+from bnbench.sweep.backends.each_in_processes import each_in_processes
+from bnbench.sweep.devices import lease, prepare_process
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.provenance import read_provenance
+
+P = 0.5  # keys initial weights and the order of images: networks start where the fits at this p have their origin
+
+
+@dataclass(frozen=True)
+class SmoothnessRequest:
+    """What is asked: networks, and where and how they are measured.
+
+    Attributes:
+        protocol: what networks, images and training follow.
+        settings: how they are trained and measured.
+        arms: which.
+        seeds: replicates.
+        out: results folder.
+        execution: slots on processors, threads, and where the images lie.
+    """
+
+    protocol: Protocol
+    settings: SmoothnessSettings
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    out: Path
+    execution: Execution
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one network ended.
+
+    Attributes:
+        key: which.
+        loss: of the minibatches at the last step, nats.
+        seconds: wall time.
+        message: why it failed or was left to another, one sentence; empty if it is done.
+        is_failed: whether it failed.
+    """
+
+    key: FitKey
+    loss: float = float("nan")
+    seconds: float = 0.0
+    message: str = ""
+    is_failed: bool = False
+
+    def __str__(self) -> str:
+        name = f"{self.key.arm} seed={self.key.seed}"
+        if self.message:
+            return f"{name}: {'FAILED, ' if self.is_failed else ''}{self.message}"
+        return f"{name}: loss {self.loss:.3f} at the end, in {self.seconds:.0f} s"
+
+
+def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[MeasuredNetwork]]:
+    """Return the networks that are asked for, seed outermost, and those of them that are left to do.
+
+    Raises:
+        RequestError: the images cannot be loaded, or are too few; an arm cannot be used.
+    """
+    protocol, settings, execution = request.protocol, request.settings, request.execution
+    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+    wanted = settings.batch * settings.minibatches
+    if wanted > len(data.train):
+        raise RequestError(
+            f"--batch {settings.batch} and --minibatches {settings.minibatches} need {wanted:,} training images, and "
+            f"there are {len(data.train):,}; give fewer."
+        )
+    protocol = replace(protocol, content=data.content)
+    sources = {arm: arm_source(arm) for arm in request.arms}
+    asked = [
+        MeasuredNetwork(protocol, settings, FitKey(arm, P, seed), sources[arm])
+        for seed in request.seeds
+        for arm in request.arms
+    ]
+    return asked, [one for one in asked if not one.is_done(request.out)]
+
+
+def estimated_seconds(left: list[MeasuredNetwork], request: SmoothnessRequest) -> float:
+    """Estimate the wall time of what is left, from one measurement of each arm's initial weights; without training."""
+    data = _data(left[0], request.execution)
+    prepare_process(request.execution.threads)
+    points, seconds = len(measured_steps(request.settings)), 0.0
+    for arm in dict.fromkeys(one.key.arm for one in left):
+        own = [one for one in left if one.key.arm == arm]
+        start = time.perf_counter()
+        _rows(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), data, most=1)
+        seconds += len(own) * points * (time.perf_counter() - start)
+    return seconds / min(len(request.execution.slots), len(left))
+
+
+def measure_networks(left: list[MeasuredNetwork], request: SmoothnessRequest) -> Iterator[Ended]:
+    """Train and measure networks, as many at once as there are slots.
+
+    Raises:
+        RequestError: a process was killed; what was finished is kept.
+    """
+    request = replace(request, out=request.out.resolve())
+    with tempfile.TemporaryDirectory(prefix="bnbench-") as leases:
+        work = partial(measure_network, request=request, leases=Path(leases))
+        yield from each_in_processes(work, left, min(len(request.execution.slots), len(left)))
+
+
+def measure_network(asked: MeasuredNetwork, request: SmoothnessRequest, leases: Path) -> Ended:
+    """Train and measure one network and write its file; whatever goes wrong becomes a sentence."""
+    start, execution = time.perf_counter(), request.execution
+    try:
+        with claim(layout.smoothness_folder(request.out), asked.key) as is_ours:
+            if not is_ours:
+                return Ended(asked.key, message="another process measures it at this moment")
+            with lease(execution.slots, leases) as slot, foreign_code(asked.key.arm):
+                prepare_process(execution.threads)
+                table = _rows(asked, _data(asked, execution))
+                seconds = time.perf_counter() - start
+                provenance = read_provenance(slot, execution.threads, 0) | {"wall_seconds": round(seconds, 1)}
+                asked.write(request.out, table, provenance)
+        return Ended(asked.key, float(table["loss"].iloc[-1]), seconds)
+    except Exception as error:
+        return Ended(asked.key, seconds=time.perf_counter() - start, message=first_line(error), is_failed=True)
+
+
+def _data(asked: MeasuredNetwork, execution: Execution) -> DataSet:
+    return load_data(asked.protocol.data, asked.protocol.measurement, execution.data_folder, execution.download)
+
+
+def _rows(asked: MeasuredNetwork, data: DataSet, most: int = 0) -> pd.DataFrame:
+    """Return a row of measures per step, of the first ``most`` steps or of all."""
+    network = initial_network(asked, data)
+    batches, rows = measured_minibatches(data.train, asked.settings), []
+    for step, weights in trained_weights(asked, network, data.train):
+        rows.append({"step": step, **measure(asked, network, weights, batches)})
+        if len(rows) == most:
+            break
+    return pd.DataFrame(rows)
