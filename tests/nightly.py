@@ -126,10 +126,13 @@ PARTS = {
     "arms": Part(
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/mpo/test_fused.py"),
-            "tests/mpo/test_replayed.py",
+            *("tests/arms_taken.py", "tests/arms/test_arms.py"),
+            *(f"tests/mpo/test_{name}.py" for name in ("fused", "replayed", "strategy")),
         ),
-        tests=("tests/arms/test_arms.py", "tests/mpo/test_fused.py", "tests/mpo/test_replayed.py"),
+        tests=(
+            "tests/arms/test_arms.py",
+            *(f"tests/mpo/test_{name}.py" for name in ("fused", "replayed", "strategy")),
+        ),
     ),
     "pages": Part(
         (

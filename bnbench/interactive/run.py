@@ -27,7 +27,7 @@ from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest
-from bnbench.sweep.sizes import folder_above, folder_above_pictures, run_pictures, run_sizes
+from bnbench.sweep.sizes import folder_above, run_pictures, run_sizes
 from bnbench.sweep.sweep import run_sweep
 
 _PROBS = "0.1:0.9:0.1"
@@ -173,9 +173,9 @@ def _result(
         of_pictures = interruptible(computed, listener.note)
         if not is_folder:
             return SweepResult(next(iter(of_pictures.values())), names)
-        return PicturesResult(folder_above_pictures(request), of_pictures, names)
+        return PicturesResult(folder_above(request, "pictures"), of_pictures, names)
     if len(sizes) > 1:
         of_sizes = interruptible(partial(run_sizes, request, sizes, backend, listener), listener.note)
         named = {size_name(size): swept for size, swept in of_sizes.items()}
-        return SizesResult(folder_above(request), named, names)
+        return SizesResult(folder_above(request, "sizes"), named, names)
     return SweepResult(interruptible(partial(run_sweep, request, backend, listener), listener.note), names)

@@ -71,15 +71,10 @@ def run_pictures(
     requests = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
     if not is_folder:
         return {name: run_sweep(one, backend, listener) for name, one in requests.items()}
-    folder = folder_above_pictures(request)
+    folder = folder_above(request, "pictures")
     _check_above(folder, "picture")
     below = {name: replace(one, folder=folder / name) for name, one in requests.items()}
     return _run_each(below, backend, listener, "picture")
-
-
-def folder_above_pictures(request: SweepRequest) -> Path:
-    """Return the folder above those of several pictures; by default the protocol's, with ``-pictures`` at its end."""
-    return request.folder or Path("results") / f"{folder_name(request.protocol)}-pictures"
 
 
 def _of_picture(request: SweepRequest, name: str, mask: Mask) -> SweepRequest:
@@ -161,13 +156,18 @@ class _OneRound(Listener):
         return self._listener.run_through(runner)
 
 
-def folder_above(request: SweepRequest) -> Path:
-    """Return the folder above those of the sizes; by default that of the protocol with ``-sizes`` at its end."""
-    return request.folder or Path("results") / f"{folder_name(request.protocol)}-sizes"
+def folder_above(request: SweepRequest, what: str) -> Path:
+    """Return the folder above those of several sweeps; by default the protocol's, with what they are at its end.
+
+    Args:
+        request: names a folder, or the protocol that the default one is called after.
+        what: ``sizes`` or ``pictures``.
+    """
+    return request.folder or Path("results") / f"{folder_name(request.protocol)}-{what}"
 
 
 def _of_size(request: SweepRequest, size: Size) -> SweepRequest:
-    folder = folder_above(request)
+    folder = folder_above(request, "sizes")
     _check_above(folder, "mask size")
     return replace(request, protocol=request.protocol.with_knobs(mask_size=size), folder=folder / size_name(size))
 
