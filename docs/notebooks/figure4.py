@@ -1,0 +1,42 @@
+"""Figure 4 drawn your way, in cells."""
+
+# %% [markdown]
+# # Figure 4, my way
+#
+# `bnbench.plot` draws what the report draws, from plain tables into axes of yours. Here a small sweep is run first; any
+# results folder will do.
+
+# %%
+import matplotlib.pyplot as plt
+
+import bnbench
+
+sweep = bnbench.run(
+    "smoke",
+    probs=[0.3, 0.5, 0.7],
+    seeds=3,
+    steps=20,
+    mask_size=5,
+    folder="my-figure",
+    backend="inline",
+    chunk=16,
+    progress=False,
+)
+
+# %% [markdown]
+# The left panel is figure 4a: mean and deviation over seeds. The right one is the difference of the two arms on each
+# mask, with a 95 % interval at every p.
+
+# %%
+left, right = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")[1]
+bnbench.plot.figure4(sweep.fits, left)
+bnbench.plot.paired(sweep.fits, right)
+left.set_title("after 20 steps")
+left.figure.savefig("my-figure4.pdf")
+
+# %% [markdown]
+# Figure 3 takes the pixels of one mask.
+
+# %%
+grid = bnbench.plot.figure3(sweep.landscapes.query("p == 0.5 and seed == 2"))
+grid[0, 0].figure.savefig("my-figure3.png")
