@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import say
 from bnbench.wording import counted
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--record", is_flag=True, help="Write SHA256SUMS, digests of fits and planes, if none is damaged.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

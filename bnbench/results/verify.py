@@ -68,12 +68,11 @@ def record(root: Path) -> list[Path]:
         The lists.
 
     Raises:
-        StoreError: a file is damaged, or nothing of bnbench is there.
+        StoreError: a file is damaged, or differs from what an earlier list says, which is moved away by hand; or
+            nothing of bnbench is there.
         OSError: a list cannot be written.
     """
     folders, _ = find_sweeps(root)
-    for folder in folders:  # before any file is read: an earlier list is not what the files are held to now
-        digests.sums_path(folder).unlink(missing_ok=True)
     if damaged := verify(root).damaged:
         raise StoreError(next(iter(damaged.values())))
     for folder in folders:
