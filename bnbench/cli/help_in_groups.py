@@ -40,6 +40,13 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Output": ("--out", "--format", "--open"),
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
+    "smoothness": {
+        "What to train": ("--profile", "--seeds", "--arms", "--steps"),
+        "What to measure": ("--points", "--batch", "--minibatches", "--probes"),
+        "Images": _IMAGES,
+        "Results": ("--out", "--dry-run"),
+        "Machine": ("--jobs", "--threads"),
+    },
     "check": {
         "What to check": ("--update", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),
