@@ -41,6 +41,13 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
     "verify": {"Output": ("--record", "--json")},
+    "smoothness": {
+        "What to train": ("--profile", "--seeds", "--arms", "--steps"),
+        "What to measure": ("--points", "--batch", "--minibatches", "--probes"),
+        "Images": _IMAGES,
+        "Results": ("--out", "--dry-run"),
+        "Machine": ("--jobs", "--threads"),
+    },
     "check": {
         "What to check": ("--update", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),
