@@ -27,8 +27,9 @@ from bnbench.report.build import Report, build_report
 from bnbench.report.chapters import bn_statistics, evidence, fitted, gallery, headline, reproduce
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.figures.captions import figure4_caption
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.figure4 import figure4, figure4_caption
+from bnbench.report.figures.figure4 import figure4
 from bnbench.report.figures.strip import strip
 from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table, fits_table, provenance_table

@@ -13,8 +13,9 @@ from matplotlib.lines import Line2D
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.authors import AUTHORS_NOTE, authors_handles, draw_authors, shown_probabilities
 from bnbench.report.figures.axes import WHISKER, dodge_unit, legend_above, probability_axis
+from bnbench.report.figures.captions import seeds_words
 from bnbench.report.figures.figure import Figure, NarrowDrawing
-from bnbench.report.figures.figure4 import deviations, per_p_table, seeds_words
+from bnbench.report.figures.figure4 import deviations, per_p_table
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_drawing
 from bnbench.report.tables import Table, over_trained
 from bnbench.stats import differences

@@ -10,16 +10,9 @@ from matplotlib.figure import Figure as Drawing
 
 from bnbench.report.arms import arm_order
 from bnbench.report.figures.axes import legend_above, probability_axis
+from bnbench.report.figures.captions import of_all_arms, whisker_words
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.figure4 import (
-    PANEL,
-    arm_handles,
-    draw_arms,
-    of_all_arms,
-    rows_of_legends,
-    seed_counts,
-    whisker_words,
-)
+from bnbench.report.figures.figure4 import PANEL, arm_handles, draw_arms, rows_of_legends, seed_counts
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.stats import differences
