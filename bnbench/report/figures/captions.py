@@ -1,0 +1,89 @@
+"""What captions of figures over fill probabilities say: seeds, whiskers and each arm's means."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bnbench.report.arms import arm_order
+from bnbench.report.figures.authors import AUTHORS_NOTE
+from bnbench.stats import differences
+from bnbench.wording import counted
+
+LEAST_SEEDS = 3  # of two, a deviation says little more than their distance, which the points show
+
+
+def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, authors: bool = False) -> str:
+    """Return the caption of figure 4 over ``all`` or over ``trained`` pixels: ``panel`` is ``ab``, ``a`` or ``b``."""
+    letters = {
+        "a": "Difference of the mean {0} accuracy over black and over white pixels",
+        "b": "the two means of {0} accuracy"
+        if len(panel) > 1
+        else "mean {0} accuracy over black and over white pixels",
+    }
+    parts = [f"({letter}) " * (len(panel) > 1) + letters[letter].format(split) for letter in panel]
+    what = "; ".join(parts)
+    text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
+    if "b" in panel:
+        text += "Solid: black pixels, dotted: white pixels. "
+    text += f"Over {pixels} pixels{', which alone the authors measure' if authors else ''}. "
+    text += f"{whisker_words(fits)} "
+    text += " ".join(_mean_sentences(fits, panel))
+    return text + (f" {AUTHORS_NOTE}." if authors else "")
+
+
+def whisker_words(fits: pd.DataFrame) -> str:
+    """Say what lines, whiskers and points are, and how many seeds there are."""
+    n = seeds_words(fits)
+    if fits.groupby(["arm", "p"]).size().max() == 1:
+        return f"Points: single fits, {n}, so there is no deviation."
+    counts = fits.groupby(["arm", "p"]).size()
+    whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
+    if counts.min() < LEAST_SEEDS:
+        whisker += f", where there are at least {LEAST_SEEDS} seeds"
+    drawn = f"{whisker}; " if counts.max() >= LEAST_SEEDS else ""
+    return f"Lines: mean over seeds; {drawn}small points: every seed; {n}."
+
+
+def seeds_words(fits: pd.DataFrame) -> str:
+    """Say how many seeds there are at how many p, once for all arms where they agree."""
+    counts = {arm: fits[fits["arm"] == arm].groupby("p").size() for arm in arm_order(fits["arm"])}
+    texts = {
+        arm: f"{_seed_count_words(count)} at {counted(len(count), 'fill probability')}" for arm, count in counts.items()
+    }
+    return (
+        next(iter(texts.values()))
+        if len(set(texts.values())) == 1
+        else ", ".join(f"{text} ({arm})" for arm, text in texts.items())
+    )
+
+
+def _seed_count_words(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    if high == 1:
+        return "n = 1 seed"
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
+def of_all_arms(fits: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the fits of the (p, seed) that all arms have, and which these are in words; empty words where that is all.
+
+    Where there is no such (p, seed) they are all fits, and the words say that each arm's are its own.
+    """
+    arms = fits["arm"].nunique()
+    there = fits.groupby(["p", "seed"])["arm"].transform("nunique") == arms
+    if not there.any():
+        return fits, " over its own fits, of other (p, seed) than another arm's"
+    words = "" if there.all() else f" over the {there.sum() // arms} (p, seed) that all arms have"
+    return fits[there], words
+
+
+def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
+    """Say each arm's means over the (p, seed) that all arms have, every p weighing the same: others do not compare."""
+    shared, over = of_all_arms(fits)
+    texts = []
+    for arm in arm_order(fits["arm"]):
+        mine = shared[shared["arm"] == arm]
+        values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
+        means = [f"{value} {differences.mean_over_p(mine, value):.3f}" for value in values]
+        texts.append(f"Mean of {arm}{over}: {', '.join(means)}.")
+    return texts
