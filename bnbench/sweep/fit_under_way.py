@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,17 +20,18 @@ from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import store
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.results.checks import check_fit
-from bnbench.results.claims import Progress, write_progress
+from bnbench.results.claims import write_progress
 from bnbench.results.planes import save_plane
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, device_name, prepare_process
 from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
+from bnbench.sweep.fit_record import computed_how, part_provenance, progress_of
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.kept_kernels import choose_once
 from bnbench.sweep.measure import measure_fit
-from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory, host_hash, read_provenance
+from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
 from bnbench.sweep.stored_outcome import headline_accuracies
 from bnbench.wording import counted
@@ -225,33 +225,18 @@ class FitUnderWay:
 
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
-        mine = read_provenance(self.slot, self.job.execution.threads, self.chunk)
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
-        memory = max(mine.pop("peak_memory_mib"), self.earlier.get("peak_memory_mib", 0.0))
-        together = self.job.fits_at_once(self.slot)
-        is_own = not self.job.shares_process or together == 1  # else it is that of all fits of the process
-        return {
-            **mine,
-            **({"peak_memory_mib": memory} if is_own else {}),
-            **({"fits_at_once": together} if together else {}),
-            **({"kernels": self._kernels} if self._kernels else {}),
-            "images": self.data.digest,
-            "begun": self.earlier.get("begun", started),
-            "started": started,
-            "note": self.note,
-        }
+        whole = {"images": self.data.digest, "begun": self.earlier.get("begun", started), "started": started}
+        mine = part_provenance(self.job, self.slot, self.chunk, self._kernels, self.earlier)
+        return {**mine, **whole, "note": self.note}
 
     def _whole_provenance(self, settings: Mapping[str, str], trained_seconds: float, gflops: float) -> dict[str, Any]:
         """Return the provenance of a fit that is trained and measured, with the settings that it was trained under."""
+        seconds = trained_seconds, self._seconds(), self.course.seconds if self.course.rows else None
         return {
             **self._provenance(),
             "parts": self.parts,
-            "fit_seconds": round(trained_seconds, 3),
-            "wall_seconds": round(self._seconds(), 3),
-            "gflops": float(f"{gflops:.3g}"),  # a tiny fit on a busy machine may have less than 0.01
-            **({"course_seconds": round(self.course.seconds, 3)} if self.course.rows else {}),
-            **({"convolutions": str(self.fit.engine.strategy)} if self.fit.engine.strategy else {}),
-            "settings": ", ".join(f"{name} {value}" for name, value in settings.items()),
+            **computed_how(seconds, gflops, self.fit.engine.strategy, settings),
         }
 
     def _checkpoint(self) -> None:
@@ -265,26 +250,8 @@ class FitUnderWay:
             self.add_note(f"a checkpoint could not be written ({error.strerror})")
 
     def _say_progress(self) -> None:
-        last = self.fit.rows[-1] if self.fit.rows else None
-        write_progress(
-            self.folder,
-            Progress(
-                arm=self.key.arm,
-                p=self.key.p,
-                seed=self.key.seed,
-                slot=str(self.slot),
-                host=host_hash(),
-                pid=os.getpid(),
-                token=self.job.token,
-                started=self.started,
-                first_step=self.first_step,
-                step=self.fit.step,
-                steps=self.fit.training.steps,
-                black=last.black_accuracy if last else None,
-                white=last.white_accuracy if last else None,
-                time=time.time(),
-            ),
-        )
+        progress = progress_of(self.key, self.job.token, self.slot, self.fit, (self.started, self.first_step))
+        write_progress(self.folder, progress)
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self.clock_at_start
