@@ -98,11 +98,10 @@ def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> 
 
 def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
-    handles = [*arm_handles(fits), *authors_handles(fits, authors)]
     rows = rows_of_legends(drawing, fits, authors)
     draw_difference(drawing.subplots(), fits, authors, split)
     drawing.axes[0].set_title("a", loc="left", fontweight="bold")
-    legend_above(drawing, handles, rows)
+    legend_above(drawing, [*arm_handles(fits), *authors_handles(fits, authors)], rows)
     return drawing
 
 
@@ -195,11 +194,9 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, 
         if len(panel) > 1
         else "mean {0} accuracy over black and over white pixels",
     }
-    parts = [f"({letter}) " * (len(panel) > 1) + letters[letter].format(split) for letter in panel]
-    what = "; ".join(parts)
+    what = "; ".join(f"({letter}) " * (len(panel) > 1) + letters[letter].format(split) for letter in panel)
     text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
-    if "b" in panel:
-        text += "Solid: black pixels, dotted: white pixels. "
+    text += "Solid: black pixels, dotted: white pixels. " if "b" in panel else ""
     text += f"Over {pixels} pixels{', which alone the authors measure' if authors else ''}. "
     text += f"{whisker_words(fits)} "
     text += " ".join(_mean_sentences(fits, panel))
@@ -208,10 +205,9 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, 
 
 def whisker_words(fits: pd.DataFrame) -> str:
     """Say what lines, whiskers and points are, and how many seeds there are."""
-    n = seeds_words(fits)
-    if fits.groupby(["arm", "p"]).size().max() == 1:
+    n, counts = seeds_words(fits), fits.groupby(["arm", "p"]).size()
+    if counts.max() == 1:
         return f"Points: single fits, {n}, so there is no deviation."
-    counts = fits.groupby(["arm", "p"]).size()
     whisker = "whiskers: ± one standard deviation over seeds (ddof = 1)"
     if counts.min() < LEAST_SEEDS:
         whisker += f", where there are at least {LEAST_SEEDS} seeds"
