@@ -290,7 +290,7 @@ MUTANTS = (
         "reference.pixels[: policy.reference]",
         "reference.pixels[:1]",
         "bn: measured black loss, recalibrate:512",
-        "mpo/test_landscape::test_recalibration_estimates_statistics_at_each_pixel_from_the_reference",
+        "mpo/test_landscape::test_a_policy_is_what_its_slow_twin_says",
     ),
     Mutant(
         "BN statistics of at most 64 images of a batch",

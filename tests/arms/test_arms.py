@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -119,7 +120,12 @@ def test_a_planes_file_without_buffers_is_of_an_earlier_version(tmp_path: Path) 
     plane = plane_of(load_arm(arm, SHAPE, CLASSES, protocol.network))
     path = save_plane(tmp_path, plane, FitKey(arm, 0.5, 1), "identity", protocol, DataSet(data, data, data, CLASSES))
     with safe_open(path, framework="pt") as file:
-        tensors, metadata = {key: file.get_tensor(key) for key in ("vectors", "scale")}, file.metadata()
+        tensors, stored = (
+            {key: file.get_tensor(key) for key in ("vectors", "scale")},
+            json.loads(file.metadata()["bnbench"]),
+        )
+    del stored["digest"]
+    metadata = {"bnbench": json.dumps(stored | {"format": 1})}
     save_file(tensors, path, metadata)
     assert torch.equal(load_plane(path, arm=arm).vectors, plane.vectors)
     save_file({**tensors, "buffer.2.mask": torch.ones(3)}, path, metadata)
