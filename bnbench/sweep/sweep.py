@@ -6,6 +6,7 @@ from dataclasses import replace
 from statistics import mode
 
 from bnbench.inputs.data import DataSet
+from bnbench.mpo.candidates import allowed_kernels
 from bnbench.protocol.protocol import Protocol
 from bnbench.results import store
 from bnbench.results.asked import effective_config, write_config
@@ -41,6 +42,7 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
         RequestError: the request cannot be met; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
+    allowed_kernels()  # a variable that names others is refused before anything is begun
     check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
     with backend.opened(listener.note, waits=not request.dry_run):
         swept = run_on_open(request, backend, listener)

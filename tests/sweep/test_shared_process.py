@@ -16,6 +16,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bnbench.mpo.batch_norm import uses_bn
+from bnbench.mpo.fit import Fit
+from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
 from bnbench.results.chunks import keep_chunk, keep_fits_per_device, read_chunk, read_fits_per_device
@@ -24,7 +27,7 @@ from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends import shared_process
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
-from bnbench.sweep.backends.shared_devices import compute_on_groups, groups_of, may_share
+from bnbench.sweep.backends.shared_devices import STANDS_IN_FOR_A_GPU, compute_on_groups, groups_of, may_share
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
@@ -109,6 +112,28 @@ def test_fits_that_share_a_process_are_the_fits_that_do_not(
     provenance = read_fit(layout.fit_path(shared, KEYS[0])).provenance
     assert provenance["device"] == "cpu"
     assert (provenance["fits_at_once"], "peak_memory_mib" in provenance) == (len(PAIR), False)
+
+
+@pytest.mark.usefixtures("leaves_this_process_alone")
+def test_a_fit_that_diverges_leaves_its_neighbour_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apart, shared = tmp_path / "apart", tmp_path / "shared"
+    for folder in (apart, shared):
+        folder.mkdir()
+        open_folder(folder, TINY)
+    list(Runner(plan_sweep(apart, TINY, GRID), Execution(make_slots(("cpu",), 1, 1)), Inline()).outcomes())
+    advance = Fit.advance
+
+    def diverges(fit: Fit) -> None:
+        if fit.step == 2 and uses_bn(fit.plane.module):
+            raise DivergedError("the loss was not finite")
+        advance(fit)
+
+    monkeypatch.setattr(Fit, "advance", diverges)
+    outcomes = {outcome.key: outcome for outcome in exchanged(KEYS[:2], job_in(shared))}
+    assert [outcomes[key].state for key in KEYS[:2]] == ["done", "failed"]
+    assert not layout.checkpoint_path(shared, KEYS[1]).exists()
+    one, other = (read_fit(layout.fit_path(folder, KEYS[0])) for folder in (apart, shared))
+    pd.testing.assert_frame_equal(one.landscape, other.landscape, check_exact=True)
 
 
 LONG = TINY.with_knobs(steps=100_000)
@@ -202,7 +227,7 @@ def test_fits_of_a_killed_process_go_on(
     # Not in this process, where the workers of the test before may still be closing their pipes.
     alone = Runner(plan_sweep(apart, protocol, GRID), Execution(PAIR[:1]), Processes()).outcomes()
     assert {outcome.state for outcome in alone} == {"done"}
-    monkeypatch.setattr("bnbench.sweep.backends.processes.groups_of", lambda slots: [tuple(slots)])
+    monkeypatch.setenv(STANDS_IN_FOR_A_GPU, "1")
 
     def kill() -> None:
         path = layout.progress_path(shared, KEYS[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,14 +22,19 @@ from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interr
 
 Groups = list[tuple[Slot, ...]]
 
+STANDS_IN_FOR_A_GPU = "_BNBENCH_PROCESSOR_STANDS_IN_FOR_A_GPU"
 _PATIENCE = 3.0  # seconds that fits get to write their checkpoints where nobody asks for them any more
 
 
 def groups_of(slots: Sequence[Slot]) -> Groups:
-    """Return the slots that a process has: all those of a GPU, or a single one of a processor."""
+    """Return the slots that a process has: all those of a GPU, or a single one of a processor.
+
+    Tests have a processor's slots stand in for a GPU's, by a variable that their child processes see as well.
+    """
+    is_gpu = bool(os.environ.get(STANDS_IN_FOR_A_GPU))
     by_device: dict[str, list[Slot]] = {}
     for slot in slots:
-        by_device.setdefault(slot.device if slot.device != "cpu" else str(slot), []).append(slot)
+        by_device.setdefault(slot.device if slot.device != "cpu" or is_gpu else str(slot), []).append(slot)
     return [tuple(group) for group in by_device.values()]
 
 
