@@ -11,6 +11,7 @@ import torch
 from bnbench.cli import main
 from bnbench.inputs.data import load_data
 from bnbench.mpo.plane import flatten
+from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.smoothness import (
@@ -86,7 +87,8 @@ def bnbench(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_command_measures_writes_and_skips_what_is_done(tmp_path: Path) -> None:
+def test_the_command_measures_writes_and_skips_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROFILES, "smoke", TINY)
     request = ["smoothness", "--profile", "smoke", "--arms", "plain", "--steps", "3", "--points", "1"]
     request += ["--batch", "8", "--minibatches", "1", "--out", str(tmp_path)]
     assert bnbench(*request, "--seeds", "1") == 0
