@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bnbench.mpo.convolutions import Convolutions, Kernels
+
+Value = TypeVar("Value")
 
 _LOCK = threading.Lock()  # a cluster's worker may run fits in threads, and torch's settings are for all of them
 _ORDINARY = ExitStack()
@@ -35,16 +38,22 @@ def call_with(module: nn.Module, names: Sequence[str], weights: Sequence[Tensor]
         weights: for each parameter, its value.
         images: shape (B, C, H, W).
     """
-    given = dict(zip(names, weights, strict=True))
+    own = of_every_layer(module, names, weights)
+    with ordinary_attention():
+        result: Tensor = functional_call(module, own, (images,), tie_weights=False)
+    return result
+
+
+def of_every_layer(module: nn.Module, names: Sequence[str], values: Sequence[Value]) -> dict[str, Value]:
+    """Return a value for each parameter of each layer; those that share one have the same, arguments as above."""
+    given = dict(zip(names, values, strict=True))
     first: dict[int, str] = {}
-    own: dict[str, Tensor] = {}
+    own: dict[str, Value] = {}
     for path, layer in module.named_modules():
         for leaf, parameter in layer.named_parameters(recurse=False, remove_duplicate=False):
             name = f"{path}.{leaf}" if path else leaf
             own[name] = given[first.setdefault(id(parameter), name)]
-    with ordinary_attention():
-        result: Tensor = functional_call(module, own, (images,), tie_weights=False)
-    return result
+    return own
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from bnbench.mpo.batched import batched_logits
+from bnbench.mpo.batched import batched_logits, of_every_layer, ordinary_attention
 
 Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 
@@ -51,16 +52,23 @@ class Compiled:
 
     def logits(self, module: nn.Module, names: Sequence[str], weights: Sequence[Tensor], images: Tensor) -> Tensor:
         """Return logits as of :class:`OneNetwork`."""
+        places = of_every_layer(module, names, range(len(names)))
 
         def one(*given: Tensor) -> Tensor:
-            *own, seen = given
-            return batched_logits(module, names, own, seen, channels_last=True)
+            own = [weight[0] for weight in given[:-1]]
+            last = torch.channels_last
+            own = [weight.contiguous(memory_format=last) if weight.dim() == 4 else weight for weight in own]
+            named = {name: own[place] for name, place in places.items()}
+            logits: Tensor = functional_call(module, named, (given[-1],), tie_weights=False)
+            return logits
 
-        if self._compiled is None:  # a fit's module and the shapes of its steps never change
-            with _COMPILING:
-                self._compiled = self._compiler(one)
-                return self._compiled(*weights, images)
-        return self._compiled(*weights, images)
+        seen = images if images.dim() == 4 else images[0]
+        with ordinary_attention():
+            if self._compiled is None:  # a fit's module and the shapes of its steps never change
+                with _COMPILING:
+                    self._compiled = self._compiler(one)
+                    return self._compiled(*weights, seen).unsqueeze(0)
+            return self._compiled(*weights, seen).unsqueeze(0)
 
 
 def _torch_compiler() -> Compile:
