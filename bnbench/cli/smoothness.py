@@ -9,16 +9,25 @@ from pathlib import Path
 import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
-from bnbench.cli.options import COUNT, FOLDER, Text, arms_option, chosen_data, data_option, image_options, integer, say
+from bnbench.cli.options import (
+    COUNT,
+    FOLDER,
+    Text,
+    arms_option,
+    chosen_data,
+    data_option,
+    image_options,
+    integer,
+    profile_option,
+    say,
+)
 from bnbench.protocol.parsing import parse_seeds
 from bnbench.protocol.profiles import PROFILES, folder_name
 from bnbench.wording import counted, duration
 
 
 @click.command(cls=GroupedCommand)
-@click.option(
-    "--profile", type=click.Choice(list(PROFILES)), default="compact", show_default=True, help="Protocol to follow."
-)
+@profile_option("compact")
 @click.option(
     "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
 )

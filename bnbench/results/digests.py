@@ -89,8 +89,8 @@ def is_listed_otherwise(folder: Path, name: str, content: bytes) -> bool:
 def _sums(path: Path, *_version: int) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in read_file(path).decode().splitlines():
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not set(digest) <= _HEX or not name:
+        digest, kind, name = line[:64], line[64:66], line[66:]  # " *" is what sha256sum --binary writes
+        if len(digest) != 64 or not set(digest) <= _HEX or kind not in ("  ", " *") or not name:
             raise ValueError(f"{_SUMS} has a line that is none: {line[:80]!r}")
         found[name] = digest
     return found

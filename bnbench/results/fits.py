@@ -28,7 +28,7 @@ def read_fit(path: Path) -> FitResult:
         content = read_file(path)
         result = store.parse_fit(content)
         check_fit(result)
-        if digests.is_listed_otherwise(path.parent.parent, f"fits/{path.name}", content) and not has_digest(content):
+        if not has_digest(content) and digests.is_listed_otherwise(path.parent.parent, f"fits/{path.name}", content):
             raise ValueError("SHA256SUMS has another digest of it")
     except FileNotFoundError:
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -100,14 +101,18 @@ def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[Mea
 
 
 def estimated_seconds(left: list[MeasuredNetwork], request: SmoothnessRequest) -> float:
-    """Estimate the wall time of what is left, from one measurement of each arm's initial weights; without training."""
+    """Estimate the wall time of what is left, from one measurement of each arm's initial weights; without training.
+
+    An arm whose code fails counts nothing: its networks will say why.
+    """
     data = _data(left[0], request.execution)
     prepare_process(request.execution.threads)
     points, seconds = len(measured_steps(request.settings)), 0.0
     for arm in dict.fromkeys(one.key.arm for one in left):
         own = [one for one in left if one.key.arm == arm]
         start = time.perf_counter()
-        _rows(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), data, most=1)
+        with suppress(Exception), foreign_code(arm):
+            _rows(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), data, most=1)
         seconds += len(own) * points * (time.perf_counter() - start)
     return seconds / min(len(request.execution.slots), len(left))
 

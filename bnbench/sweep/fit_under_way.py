@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+import torch
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
@@ -204,6 +205,8 @@ class FitUnderWay:
             self.course.load_state_dict(found.course)
             if type(self.fit.step) is not int or not 0 <= self.fit.step <= self.fit.training.steps:
                 raise ValueError(f"it is at step {self.fit.step} of {self.fit.training.steps:,}")
+        except (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # the device's matter: the checkpoint may be whole
         except Exception as error:  # of a state that fits nothing here anything may be wrong
             self._begin()  # half of it may have been taken over
             self.add_note(f"its checkpoint does not fit ({reason_of(error)}); the fit starts from its first step.")
