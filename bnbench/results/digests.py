@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbench.process.reading import read_file
+from bnbench.process.reading import check_regular, read_file
 
 CHANGED = "it was changed after it was written: its digest is of another content"
 _SUMS = "SHA256SUMS"
@@ -54,6 +54,17 @@ def sums_path(folder: Path) -> Path:
 def sum_of(content: bytes) -> str:
     """Return the digest of a file's bytes, as the list holds it."""
     return hashlib.sha256(content).hexdigest()
+
+
+def sum_of_file(path: Path) -> str:
+    """Return the digest of a file's bytes without holding them: a plane may be larger than memory should be.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_sums(folder: Path) -> dict[str, str]:

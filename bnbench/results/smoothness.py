@@ -92,6 +92,25 @@ class MeasuredNetwork:
             return False
         return set(table["identity"]) == {self.identity}
 
+    def check_free(self, out: Path) -> None:
+        """Check that its file is not that of a network measured in another way, which would be lost.
+
+        Args:
+            out: results folder.
+
+        Raises:
+            StoreError: it is; the message names the file.
+        """
+        path = layout.smoothness_path(out, self.key)
+        try:
+            found = set(_table(path)["identity"])
+        except StoreError:
+            return  # nothing is there, or what is there is damaged and measured anew
+        if found != {self.identity}:
+            raise StoreError(
+                f"{path} holds a network of another protocol, other code or other settings; give another --out."
+            )
+
     def write(self, out: Path, table: pd.DataFrame, provenance: dict[str, Any]) -> None:
         """Write its file, whole or not at all.
 

@@ -76,8 +76,8 @@ def record(root: Path) -> list[Path]:
     if damaged := verify(root).damaged:
         raise StoreError(next(iter(damaged.values())))
     for folder in folders:
-        paths = [path for name in _LISTED for path in sorted((folder / name).glob("[!.]*"))]
-        lines = [f"{digests.sum_of(read_file(path))}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+        paths = [path for name in _LISTED for path in sorted((folder / name).glob("[!.]*")) if path.is_file()]
+        lines = [f"{digests.sum_of_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
         layout.write_atomically(digests.sums_path(folder), "".join(lines).encode())
     return [digests.sums_path(folder) for folder in folders]
 
@@ -92,7 +92,7 @@ def _verify_folder(folder: Path, found: Verified) -> None:
         name = path.relative_to(folder).as_posix()
         try:
             is_sure = has_digest(path)
-            if name in sums and digests.sum_of(read_file(path)) != sums[name]:
+            if name in sums and digests.sum_of_file(path) != sums[name]:
                 raise StoreError(f"{path} is another file than SHA256SUMS says.")
         except FileNotFoundError:
             continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from bnbench.inputs.data import DataSet, load_data
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.claims import claim
+from bnbench.results.folder_protocol import check_folder
 from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
 from bnbench.smoothness.measures import measure, measured_minibatches
 from bnbench.smoothness.ordinary_training import initial_network, measured_steps, trained_weights
@@ -80,7 +80,8 @@ def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[Mea
     """Return the networks that are asked for, seed outermost, and those of them that are left to do.
 
     Raises:
-        RequestError: the images cannot be loaded, or are too few; an arm cannot be used.
+        RequestError: the images cannot be loaded, or are too few; an arm cannot be used; the folder belongs to another
+            protocol, or holds networks that were measured in another way.
     """
     protocol, settings, execution = request.protocol, request.settings, request.execution
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
@@ -97,13 +98,19 @@ def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[Mea
         for seed in request.seeds
         for arm in request.arms
     ]
+    check_folder(request.out, protocol)
+    for one in asked:
+        one.check_free(request.out)
     return asked, [one for one in asked if not one.is_done(request.out)]
 
 
 def estimated_seconds(left: list[MeasuredNetwork], request: SmoothnessRequest) -> float:
     """Estimate the wall time of what is left, from one measurement of each arm's initial weights; without training.
 
-    An arm whose code fails counts nothing: its networks will say why.
+    An arm whose code fails counts nothing.
+
+    Raises:
+        RequestError: an arm cannot be used.
     """
     data = _data(left[0], request.execution)
     prepare_process(request.execution.threads)
@@ -111,8 +118,13 @@ def estimated_seconds(left: list[MeasuredNetwork], request: SmoothnessRequest) -
     for arm in dict.fromkeys(one.key.arm for one in left):
         own = [one for one in left if one.key.arm == arm]
         start = time.perf_counter()
-        with suppress(Exception), foreign_code(arm):
-            _rows(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), data, most=1)
+        try:
+            with foreign_code(arm):
+                _rows(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), data, most=1)
+        except RequestError:
+            raise
+        except Exception:
+            continue  # its networks will say why
         seconds += len(own) * points * (time.perf_counter() - start)
     return seconds / min(len(request.execution.slots), len(left))
 

@@ -23,7 +23,7 @@ from bnbench.process.descriptors import keep_stdout_for_machines
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a terminal is closed
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
 _DAY = 86_400.0  # seconds
-_PATIENCE = 3.0  # seconds that workers get to write their checkpoints; then the program ends
+PATIENCE = 3.0  # seconds that workers get to write their checkpoints; then the program ends
 _program: list[Callable[[int], object]] = []  # what ends it at once, where bnbench is the program
 
 
@@ -80,7 +80,7 @@ def end_with_runner(runner: int) -> None:
     def watch() -> None:
         while os.getppid() == runner:
             time.sleep(_LOOK_EVERY)
-        time.sleep(_PATIENCE)
+        time.sleep(PATIENCE)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -216,7 +216,7 @@ def runner_signals(stop: RunnerStop) -> Iterator[None]:
         if stop.number is not None:
             end(stop.number)
         stop.request(number)
-        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     def lose_patience(number: int, frame: FrameType | None) -> None:
         if stop.number is not None:  # else an alarm that an arm's code has set

@@ -17,7 +17,8 @@ from bnbench.protocol.protocol import REVISION
 from bnbench.results.schemas import FORMAT
 
 _PACKAGE = Path(__file__).parent.parent
-_AFTER_A_FIT = {"report", "evaluate", "check", "bending", "interactive", "cli"}  # rooms that no fit enters
+# Rooms and modules that no fit enters.
+_AFTER_A_FIT = {"report", "evaluate", "check", "bending", "interactive", "cli", "smoothness", "plot.py"}
 
 
 @dataclass(frozen=True)

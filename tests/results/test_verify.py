@@ -62,6 +62,11 @@ def test_recorded_digests_hold_a_file_without_its_own(sweep: Path) -> None:
     sums.write_text(f"{'0' * 64}  fits/{path.name}\n{'0' * 64}  fits/gone.parquet\n")
     assert set(verify(sweep).damaged) == {path, sweep / "fits" / "gone.parquet"}
     read_fit(path)  # computed anew since: its own digest holds it
+    sums.write_text("no list of digests\n")
+    read_fit(path)
+    assert set(verify(sweep).damaged) == {sums}
+    sums.write_text(f"{digests.sum_of(path.read_bytes())} *fits/{path.name}\n")  # as sha256sum --binary writes it
+    assert verify(sweep).damaged == {}
 
 
 def test_the_flipped_bit_that_turned_the_gap_of_compact_is_refused(tmp_path: Path) -> None:

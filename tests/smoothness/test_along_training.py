@@ -101,6 +101,9 @@ def test_the_command_measures_writes_and_skips_what_is_done(tmp_path: Path, monk
     assert table[["seed", "step"]].to_numpy().tolist() == [[1, 0], [1, 3], [2, 0], [2, 3]]
     assert set(COLUMNS) <= set(table.columns)
     assert table[[*MEASURES]].notna().all(axis=None)
+    assert bnbench(*request, "--seeds", "1", "--steps", "4") == 2, "measured in another way"
+    assert bnbench(*request, "--seeds", "1", "--data", "fashion-mnist", "--data-folder", str(tmp_path)) == 2
+    assert first.stat().st_mtime_ns == times
     first.write_bytes(b"damaged")
     left, broken = find_smoothness([tmp_path])
     assert len(broken) == 1

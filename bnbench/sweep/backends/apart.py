@@ -19,7 +19,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.execution import Job, Outcome
-from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
+from bnbench.sweep.interrupts import PATIENCE, RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.worker import run_fit
 
 T = TypeVar("T")
@@ -56,6 +56,10 @@ def compute_apart(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterat
                     is_any_killed = True
                     process.end()
                 begin(process)
+    except BaseException:  # an interrupt, or nobody asks for more: what was trained goes into checkpoints
+        stop.request()
+        wait(calls, PATIENCE)
+        raise
     finally:
         for process in processes:
             process.end()

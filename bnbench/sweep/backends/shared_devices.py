@@ -18,12 +18,11 @@ from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.shared_process import exchange
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.interrupts import RunnerStop, end_with_runner, without_interrupts
+from bnbench.sweep.interrupts import PATIENCE, RunnerStop, end_with_runner, without_interrupts
 
 Groups = list[tuple[Slot, ...]]
 
 STANDS_IN_FOR_A_GPU = "_BNBENCH_PROCESSOR_STANDS_IN_FOR_A_GPU"
-_PATIENCE = 3.0  # seconds that fits get to write their checkpoints where nobody asks for them any more
 
 
 def groups_of(slots: Sequence[Slot]) -> Groups:
@@ -82,7 +81,7 @@ def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: R
         """Have fits that are under way write their checkpoints; a process that takes too long is killed."""
         left.clear()
         stop.request()
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + PATIENCE
         for index in {*under_way} - {*calls.values()}:
             call(index)
         while calls and (seconds := until - time.monotonic()) > 0:
