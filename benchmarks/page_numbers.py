@@ -61,20 +61,35 @@ class Numbers:
         return pd.read_csv(self._tables / "training_end.csv", index_col="arm")
 
     @cached_property
-    def _answer(self) -> dict[str, str]:
+    def _per_p(self) -> pd.DataFrame:
+        return pd.read_csv(self._tables / "per_p.csv")
+
+    @cached_property
+    def _report(self) -> dict[str, dict[str, str]]:
         report = json.loads((self._tables.parent / "report.json").read_text(encoding="utf-8"))
-        answer: dict[str, str] = report["protocols"][0]["answer"]
-        return answer
+        found: dict[str, dict[str, str]] = report["protocols"][0]
+        return found
 
     @property
     def headline(self) -> str:
         """The page's headline, which the page's rules choose: no verdict is written by hand."""
-        return self._answer["headline"]
+        return self._report["answer"]["headline"]
 
     @property
     def objective(self) -> str:
         """The page's sentence on the objective."""
-        return self._answer["objective"]
+        return self._report["answer"]["objective"]
+
+    @property
+    def fits(self) -> str:
+        """How many fits are done, and of how many: 49 of 90."""
+        return self._report["run"]["Fits"].partition(":")[0]
+
+    @property
+    def seeds(self) -> str:
+        """Number of seeds at each p, as figure 4 has it."""
+        low, high = (int(end(self._per_p["n"])) for end in (min, max))
+        return f"n = {low} seeds" if low == high else f"n = {low} to {high} seeds"
 
     @property
     def pairs(self) -> int:

@@ -13,7 +13,6 @@ from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import FOLDER, Text, image_options, integer, machine_options, say
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
-from bnbench.protocol.protocol import BUILT_IN
 from bnbench.protocol.sections import SPLITS
 from bnbench.results import layout
 from bnbench.wording import counted, duration
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     help="batch:N and recalibrate:N, such as batch:64,recalibrate:512.  [default: those of the fits' own summaries]",
 )
 @click.option(
-    "--arms", default="", help=f"Arms to evaluate; a user's own has to be named.  [default: {','.join(BUILT_IN)}]"
+    "--arms", default="", help="Arms to evaluate; a user's own has to be named.  [default: all that are built in]"
 )
 @click.option("--split", type=click.Choice(SPLITS), help="Images to measure on.  [default: as the protocol]")
 @click.option(

@@ -157,7 +157,12 @@ def colour_bar(drawing: Drawing, row: NDArray[np.object_], colours: Colours, *, 
     mappable = ScalarMappable(colours.norm, colours.map)
     is_column = len(row) > 1 and row[0].get_subplotspec().colspan == row[1].get_subplotspec().colspan
     place = "bottom" if is_column or below else "right"
-    look: dict[str, Any] = {"location": place, "aspect": 16, "pad": 0.02, "extendfrac": 0.04}
+    look: dict[str, Any] = {
+        "location": place,
+        "aspect": 16,
+        "pad": 0.08 if below and not is_column else 0.02,
+        "extendfrac": 0.04,
+    }
     bar = drawing.colorbar(mappable, ax=list(row), extend=colours.extend, **look)
     bar.outline.set_linewidth(0.5)
     return bar

@@ -13,13 +13,14 @@ from matplotlib.lines import Line2D
 
 from bnbench.report.arms import ComparedArms, arm_labels
 from bnbench.report.figures.axes import dodge_unit, legend_above, probability_axis
+from bnbench.report.figures.captions import LEAST_SEEDS
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import INK, SINGLE, new_drawing
 from bnbench.report.tables import Table
 from bnbench.stats import differences
 from bnbench.wording import signed
 
-_WIDE = 1.5  # Intervals of two pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
+_WIDE = 1.5  # Intervals of few pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
 _PAIR: dict[str, Any] = {
     "linestyle": "",
     "marker": "o",
@@ -85,7 +86,7 @@ def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
     if whole.df > 0:
         axes.axhspan(whole.low, whole.high, color=INK, alpha=0.1, linewidth=0)
     axes.axhline(whole.mean, **_MEAN)
-    half = (per_p["high"] - per_p["mean"]).to_numpy()
+    half = (per_p["high"] - per_p["mean"]).where(per_p["n"] >= LEAST_SEEDS).to_numpy()
     shown = [0, *pairs["gap"]]
     if np.isfinite(half).any() and np.nanmax(half) > _WIDE * (spread := float(np.ptp(shown))):
         axes.set_ylim(min(shown) - spread, max(shown) + spread)
@@ -103,8 +104,9 @@ def _caption(pairs: pd.DataFrame, first: str, second: str) -> str:
     if pairs.groupby("p").size().max() == 1:
         return head + f"One pair at each p, so there is no interval; dashed line: mean {signed(whole.mean)}."
     head += (
-        "Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1, where there are two pairs (with few pairs "
-        "they may run out of the frame; the table has them whole); small points: every pair. "
+        "Diamonds: mean at each p; whiskers: 95 % t interval, df = n − 1, where there are at least "
+        f"{LEAST_SEEDS} pairs (with few they may run out of the frame; the table has all of them); "
+        "small points: every pair. "
     )
     mean = f"mean of all {whole.pairs} pairs, {signed(whole.mean)}"
     if whole.df == 0:

@@ -18,6 +18,7 @@ from bnbench.report.tables import Table
 
 _PROBABILITIES = (0.1, 0.5, 0.9)  # the nearest that were fitted are shown
 _MOST_ARMS = 3  # beside a mask
+_GAP = 0.3  # between the pictures of one p and of the next, in pictures
 
 
 def strip(landscapes: pd.DataFrame, split: str = "test") -> Figure:
@@ -61,14 +62,19 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
     first = shown[(shown["p"] == pairs[0][0]) & (shown["arm"] == shown["arm"].iloc[0])]
     rows, columns = picture_of(first, "black").shape
     per_row = 1 + len(arms)
-    across = per_row if narrow else per_row * len(pairs)
+    gaps = 0 if narrow else len(pairs) - 1  # between masks of different p
+    across = per_row if narrow else per_row * len(pairs) + gaps
     width = SINGLE if narrow else DOUBLE
-    panel = rows / columns * (width - 0.1) / across
+    panel = rows / columns * (width - 0.1) / (across - gaps * (1 - _GAP))
     drawing = new_drawing(width, (len(pairs) if narrow else 1) * (panel + 0.25) + 0.5)
-    grid: NDArray[np.object_] = drawing.subplots(len(pairs) if narrow else 1, across, squeeze=False)
+    widths = [_GAP if gaps and number % (per_row + 1) == per_row else 1.0 for number in range(across)]
+    lines = len(pairs) if narrow else 1
+    grid: NDArray[np.object_] = drawing.subplots(lines, across, squeeze=False, width_ratios=widths)
+    for axes in grid[0, per_row :: per_row + 1] if gaps else ():
+        axes.set_axis_off()
     colours, labels = accuracy_scale(shown["test_accuracy"]), arm_labels(arms)
     for number, (p, seed) in enumerate(pairs):
-        group = grid[number] if narrow else grid[0, per_row * number : per_row * (number + 1)]
+        group = grid[number] if narrow else grid[0, (per_row + 1) * number :][:per_row]
         at = shown[(shown["p"] == p) & (shown["seed"] == seed)]
         show_pixels(group[0], picture_of(at[at["arm"] == at["arm"].iloc[0]], "black"), MASK_COLOURS)
         group[0].set_title(f"p = {p:g}")
