@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from contextlib import chdir
 from pathlib import Path
 
@@ -315,8 +316,15 @@ def test_the_page_tells_the_numbers_of_a_pixel_under_the_pointer(finished: BendR
     accuracy = [bent.picture("test_accuracy")[0, -1] for arm in finished.arms if (bent := read_bent(finished, arm))]
     said = browser.text("#said")
     assert [f"{value:.3f}" in said for value in accuracy] == [True, True]
-    is_playing = "[...document.images].every(image => image.complete && image.naturalWidth > 100)"
-    assert browser.run(is_playing)
+    assert browser.run("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
+    browser.run("document.querySelector('img[src^=\"data:image/gif\"]').scrollIntoView()")
+    browser.point("img[src^='data:image/gif']", 0.01, 0.01)
+    seen, until = set(), time.monotonic() + 30
+    while len(seen) < 3 and time.monotonic() < until:  # nothing else moves on the page
+        browser.screenshot(tmp_path / "now.png")
+        seen.add((tmp_path / "now.png").read_bytes())
+        time.sleep(0.1)
+    assert len(seen) >= 3, "the animation stands still"
     assert browser.complaints == []
     browser.close()
 
