@@ -17,6 +17,7 @@ from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import is_trained
 from bnbench.mpo.images import Images
 from bnbench.mpo.trace import TraceRow
+from bnbench.process.reading import reason_of
 from bnbench.results import layout
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.results.planes import save_plane
@@ -61,10 +62,7 @@ class ArmBending:
         self.request, self.arm, self.key = request, arm, request.key(arm)
         self.data = data.to(request.device)
         self.trained = is_trained(request.mask)
-        self.plane = make_plane(self.key, request.protocol, self.data, request.device)
-        use_module_path(arm)
-        masks = (request.mask, self.trained)
-        self.fit = make_fit(self.key, request.protocol, self.plane, masks, self.data.train)
+        self._begin()
         self.identity = request.identity(arm)
         self.frames: list[torch.Tensor] = []
         self.due = [int(step) for step in frame_steps(self.fit.training.steps)] if request.animate else []
@@ -104,6 +102,13 @@ class ArmBending:
         write_bent(self.request, bent)
         layout.checkpoint_path(self.request.folder, self.key).unlink(missing_ok=True)
         return bent
+
+    def _begin(self) -> None:
+        """Make the fit as it is before its first step."""
+        protocol = self.request.protocol
+        self.plane = make_plane(self.key, protocol, self.data, self.request.device)
+        use_module_path(self.arm)
+        self.fit = make_fit(self.key, protocol, self.plane, (self.request.mask, self.trained), self.data.train)
 
     def _measure_frame(self) -> None:
         """Measure the landscape where a frame is due; one that a resumed fit has already is not measured again."""
@@ -146,7 +151,16 @@ class ArmBending:
         if self.due and found.course["due"] != self.due:
             self.note = "its checkpoint has no frames for an animation; the fit starts from its first step."
             return
-        self.fit.load_state_dict(found.state)
+        try:
+            self.fit.load_state_dict(found.state)
+            if type(self.fit.step) is not int or not 0 <= self.fit.step <= self.fit.training.steps:
+                raise ValueError(f"it is at step {self.fit.step} of {self.fit.training.steps:,}")
+        except (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # the device's matter: the checkpoint may be whole
+        except Exception as error:  # of a state that fits nothing here anything may be wrong
+            self._begin()  # half of it may have been taken over
+            self.note = f"its checkpoint does not fit ({reason_of(error)}); the fit starts from its first step."
+            return
         self.frames = list(found.course["frames"]) if self.due else []
         self.earlier_seconds, self.parts = found.seconds, found.parts + 1
 

@@ -23,6 +23,7 @@ from bnbench.inputs.masks import Mask
 from bnbench.mpo.ensemble import SIZES, measure_ensemble
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
+from bnbench.process.writers import remove_strays, writer_name
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
@@ -62,9 +63,10 @@ def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> I
         RequestError: a process was killed; what was finished is kept.
     """
     jobs = min(len(request.execution.slots), len(tasks))
+    remove_strays([request.out, *request.out.glob("*/*")])
     request = replace(request, out=request.out.resolve())  # a worker's own folder may be another
     tasks = [replace(task, folder=task.folder.resolve()) for task in tasks]
-    with tempfile.TemporaryDirectory(prefix="bnbench-") as leases:
+    with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
         yield from each_in_processes(partial(evaluate_plane, request=request, leases=Path(leases)), tasks, jobs)
 
 

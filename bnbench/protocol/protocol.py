@@ -204,6 +204,11 @@ class Grid:
     probs: tuple[float, ...]
     seeds: tuple[int, ...]
 
+    @property
+    def count(self) -> int:
+        """Return the number of fits, without listing them."""
+        return len(self.arms) * len(self.probs) * len(self.seeds)
+
     def fits(self) -> list[FitKey]:
         """Return every fit, seed outermost: an unfinished sweep is a whole figure with fewer seeds."""
         return [FitKey(arm, p, seed) for seed in self.seeds for p in self.probs for arm in self.arms]
@@ -215,7 +220,7 @@ class Grid:
     def __str__(self) -> str:
         counts = [(len(self.arms), "arm"), (len(self.probs), "probability"), (len(self.seeds), "seed")]
         factors = " × ".join(counted(number, word) for number, word in counts)
-        return f"{counted(len(self.fits()), 'fit')} = {factors}"
+        return f"{counted(self.count, 'fit')} = {factors}"
 
 
 SECTIONS: dict[str, Any] = {

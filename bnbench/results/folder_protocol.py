@@ -90,6 +90,7 @@ def open_folder(folder: Path, protocol: Protocol) -> None:
     try:
         for name in ("fits", "running"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        layout.clear_strays(folder)
         layout.write_atomically(folder / "protocol.json", (json.dumps(stored, indent=2) + "\n").encode())
     except OSError as error:
         raise StoreError(

@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bnbench.process.writers import remove_strays, writer_name
 from bnbench.protocol.protocol import FitKey, Protocol
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}  # file systems that cannot
@@ -87,6 +88,11 @@ def begun_paths(folder: Path) -> set[Path]:
 def partial_paths(folder: Path, key: FitKey) -> list[Path]:
     """Return the files of a fit that a killed process was writing, or that one is writing at this moment."""
     return [path for name in _WRITTEN for path in (folder / name).glob(f".{fit_name(key)}.*")]
+
+
+def clear_strays(folder: Path) -> None:
+    """Remove half-written files of dead processes from a results folder; those of living ones are left alone."""
+    remove_strays([folder, *(folder / name for name in (*_WRITTEN, "smoothness"))])
 
 
 def config_path(folder: Path) -> Path:
@@ -203,8 +209,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, replac
         durable: wait until the disk has it.
         replace: whether to replace a file that is there; if not, the first one stays.
     """
-    # Not the process's number alone: another machine that shares the folder may have a process of the same one.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{writer_name()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

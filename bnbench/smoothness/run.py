@@ -15,6 +15,7 @@ from bnbench.arms.foreign_errors import first_line
 from bnbench.arms.loading import arm_source, foreign_code
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data
+from bnbench.process.writers import writer_name
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.claims import claim
@@ -135,8 +136,9 @@ def measure_networks(left: list[MeasuredNetwork], request: SmoothnessRequest) ->
     Raises:
         RequestError: a process was killed; what was finished is kept.
     """
+    layout.clear_strays(request.out)
     request = replace(request, out=request.out.resolve())
-    with tempfile.TemporaryDirectory(prefix="bnbench-") as leases:
+    with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
         work = partial(measure_network, request=request, leases=Path(leases))
         yield from each_in_processes(work, left, min(len(request.execution.slots), len(left)))
 

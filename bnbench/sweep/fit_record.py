@@ -9,11 +9,12 @@ from typing import Any
 
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.strategy import Strategy
+from bnbench.process.writers import host_hash
 from bnbench.protocol.protocol import FitKey
 from bnbench.results.claims import Progress
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Job
-from bnbench.sweep.provenance import host_hash, read_provenance
+from bnbench.sweep.provenance import read_provenance
 
 
 def part_provenance(job: Job, slot: Slot, chunk: int, kernels: str, earlier: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from types import FrameType
 
 from bnbench.errors import Signalled
 from bnbench.process.descriptors import keep_stdout_for_machines
+from bnbench.process.writers import is_of_the_dead
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a terminal is closed
 _LOOK_EVERY = 0.2  # seconds; a look at a network's file system is not free
@@ -146,11 +147,14 @@ class Interrupted(Signalled):
 
 
 def discard_old_markers(folder: Path) -> None:
-    """Clear away the markers of runners that ended more than a day ago.
+    """Clear away the markers of runners that are dead, and words to stop that are over a day old.
 
     A worker of theirs may have been out of reach for a while; a live runner's own marker is never so old.
     """
-    for path in [*folder.glob("stop-*"), *folder.glob("here-*")]:
+    for path in folder.glob("here-*"):
+        if is_of_the_dead(path, path.name.removeprefix("here-")):
+            path.unlink(missing_ok=True)
+    for path in folder.glob("stop-*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _DAY:
                 path.unlink()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
 import resource
 import subprocess
 import sys
-import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +17,7 @@ from typing import Any
 
 import torch
 
+from bnbench.process.writers import host_hash
 from bnbench.sweep.devices import Slot, device_name
 
 # What changes rounding: a fit that was cut off and went on under others says so.
@@ -78,14 +77,6 @@ def git_state() -> tuple[str | None, bool | None]:
 def now() -> str:
     """Return this moment, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@lru_cache(maxsize=1)
-def host_hash() -> str:
-    """Return eight hexadecimal digits that tell machines apart and name none."""
-    identity = Path("/etc/machine-id")
-    machine = identity.read_text() if identity.exists() else str(uuid.getnode())
-    return hashlib.sha256(f"bnbench {machine} {platform.node()}".encode()).hexdigest()[:8]
 
 
 def forget_peak_memory(device: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bnbench.arms.loading import arm_source
+from bnbench.process.writers import writer_name
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout, store
 from bnbench.results.claims import discard_left_behind, has_got_on, is_claimed, was_left_behind
@@ -37,7 +38,7 @@ class Runner:
 
     def __init__(self, plan: Plan, execution: Execution, backend: Backend, *, fail_fast: bool = False) -> None:
         self.plan, self.backend, self.fail_fast = plan, backend, fail_fast
-        token = uuid.uuid4().hex[:12]
+        token = f"{writer_name()}-{uuid.uuid4().hex[:12]}"  # who it is, so that what it leaves behind can be told
         sources = {arm: arm_source(arm) for arm in {key.arm for key in plan.to_run}}
         self.job = Job(plan.protocol, plan.folder.resolve(), execution, token, backend.is_remote, sources=sources)
         self.stop = RunnerStop(self.job.stop_markers, self.job.local_folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import mode
 
+from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.candidates import allowed_kernels
 from bnbench.protocol.protocol import Protocol
@@ -22,6 +23,8 @@ from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
 from bnbench.sweep.request import SweepRequest, Swept
 from bnbench.sweep.runner import Runner
+
+LARGEST_GRID = 1_000_000  # fits: the list of more, and the folder of their files, would be of no use
 
 
 def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
@@ -54,6 +57,10 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
 
 def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
     """Run a sweep as :func:`run_sweep` does, on a backend that is open already; the end is not told."""
+    if request.grid.count > LARGEST_GRID:
+        raise RequestError(
+            f"--probs and --seeds ask for {request.grid}; a sweep has at most {LARGEST_GRID:,}: give fewer of either."
+        )
     execution = replace(request.execution, slots=backend.slots(request.execution.devices))
     data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)

@@ -14,6 +14,7 @@ from bnbench.arms.foreign_errors import error_text, is_from_outside
 from bnbench.inputs.masks import OneColourError
 from bnbench.mpo.cuda_graph import RECORDING, is_lost
 from bnbench.mpo.trace import DivergedError
+from bnbench.process.writers import host_hash
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.claims import claim, deaths
@@ -26,7 +27,7 @@ from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
 from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, may_be_ended, worker_signals
-from bnbench.sweep.provenance import host_hash, now
+from bnbench.sweep.provenance import now
 from bnbench.sweep.same_code import code_here, refusal
 from bnbench.sweep.stored_outcome import stored_outcome
 from bnbench.wording import counted

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from bnbench.mpo.trace import TraceRow
 from bnbench.protocol.profiles import PROFILES
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
+from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
 from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.interrupts import Interrupted
 from tests.browser import MISSING, Browser, find_chromium
@@ -234,6 +236,20 @@ def test_a_checkpoint_is_used_where_it_can_be_and_said_where_not(
     (bent,) = bent_to(asked, heard)
     assert (heard.steps[0], len(heard.notes)) == (first, notes)
     assert len(bent.steps) == (len(frame_steps(8)) if now else 0)
+
+
+def test_a_checkpoint_that_does_not_fit_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnbench.bending.bend.write_pictures", lambda *_: [])
+    with pytest.raises(Interrupted):
+        bent_to(request(tmp_path), _Stops(3))
+    asked = request(tmp_path)
+    key, identity = asked.key("plain"), asked.identity("plain")
+    stored = load_checkpoint(tmp_path, key, identity)
+    assert stored is not None
+    save_checkpoint(tmp_path, key, replace(stored, state=stored.state | {"step": 10**9}))
+    heard = _Hears()
+    bent_to(asked, heard)
+    assert (heard.steps[0], len(heard.notes)) == (1, 1)
 
 
 def test_a_results_folder_of_run_is_refused_and_that_of_bend_by_run(finished: BendRequest, tmp_path: Path) -> None:

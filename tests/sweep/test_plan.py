@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store
 from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,8 +21,11 @@ from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
 from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
 from bnbench.sweep.interrupts import WorkerStop
+from bnbench.sweep.messages import Messages
 from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.request import SweepRequest
 from bnbench.sweep.runner import Runner
+from bnbench.sweep.sweep import LARGEST_GRID, run_sweep
 from tests.fits import TINY
 from tests.sentences import numbers
 
@@ -168,3 +172,13 @@ def test_a_checkpoint_that_does_not_fit_costs_its_steps_and_is_said(
     result, undisturbed = (read_fit(layout.fit_path(one, KEY)) for one in (tmp_path, finished))
     assert content_of(result) == content_of(undisturbed)
     assert "checkpoint" in result.provenance["note"]
+
+
+def test_a_grid_of_millions_is_refused_before_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Grid, "fits", lambda _: pytest.fail("listed"))
+    grid = Grid(("plain",), tuple(n / 1000 for n in range(1, 1000)), tuple(range(1, 1_000_001)))
+    with pytest.raises(RequestError) as refusal:
+        run_sweep(SweepRequest(TINY, grid, tmp_path / "out"), Inline(), Messages())
+    for number in (f"{999_000_000:,}", f"{LARGEST_GRID:,}"):
+        assert number in str(refusal.value)
+    assert not (tmp_path / "out").exists()
