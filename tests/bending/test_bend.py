@@ -335,7 +335,8 @@ def test_the_page_tells_the_numbers_of_a_pixel_under_the_pointer(finished: BendR
     assert browser.run("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
     browser.run("document.querySelector('img[src^=\"data:image/gif\"]').scrollIntoView()")
     browser.point("img[src^='data:image/gif']", 0.01, 0.01)
-    seen, until = set(), time.monotonic() + 30
+    seen: set[bytes] = set()
+    until = time.monotonic() + 30
     while len(seen) < 3 and time.monotonic() < until:  # nothing else moves on the page
         browser.screenshot(tmp_path / "now.png")
         seen.add((tmp_path / "now.png").read_bytes())
