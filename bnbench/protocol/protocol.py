@@ -1,8 +1,7 @@
 """What is asked: protocols (profiles), the fits of a grid, and their identities.
 
-A :class:`Protocol` holds everything that changes numbers and nothing else: no device, no thread
-count, no chunk size. Its hash is stored with every result. This module imports no torch, as
-:mod:`bnbench.protocol.sections`.
+A :class:`Protocol` holds everything that changes numbers and nothing else: no device, no thread count, no chunk size.
+Its hash is stored with every result. This module imports no torch, as :mod:`bnbench.protocol.sections`.
 """
 
 from __future__ import annotations
@@ -218,8 +217,8 @@ class Grid:
         return self.fits()[number - 1 :: of]
 
     def __str__(self) -> str:
-        counts = [(len(self.arms), "arm"), (len(self.probs), "probability"), (len(self.seeds), "seed")]
-        factors = " × ".join(counted(number, word) for number, word in counts)
+        counts = {"arm": len(self.arms), "probability": len(self.probs), "seed": len(self.seeds)}
+        factors = " × ".join(counted(number, word) for word, number in counts.items())
         return f"{counted(self.count, 'fit')} = {factors}"
 
 
@@ -236,7 +235,7 @@ def knob_text(name: str, value: Any) -> str:
     """Return a knob's value as the command line takes it: ``8,8,16`` for widths, ``30x20`` for a mask size."""
     if not isinstance(value, tuple):
         return str(value)
-    knobs = {knob_field.name: knob_field.metadata for section in SECTIONS.values() for knob_field in fields(section)}
+    knobs = {field.name: field.metadata for section in SECTIONS.values() for field in fields(section)}
     return list_text(value, knobs[name].get("separator", ","))
 
 

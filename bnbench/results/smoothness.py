@@ -32,7 +32,7 @@ MEASURES = {
     "eigenvalue_normalized": "Largest Hessian eigenvalue, filter-normalized",
     "trace": "Hessian trace, raw",
     "trace_normalized": "Hessian trace, filter-normalized",
-    "sharpness": "Sharpness of filter-normalized slices",
+    "sharpness": "Sharpness, filter-normalized slices",
 }
 # Those that a rescaling of whole layers which keeps the function cannot change.
 INVARIANT = ("eigenvalue_normalized", "trace_normalized", "sharpness")
