@@ -137,7 +137,7 @@ def test_a_read_only_file_system_is_refused_before_anything_is_computed(undistur
     before = mounted(tmp_path / "results", f'--bind -o ro "{tmp_path / "results"}"')
     code, said = bnbench(COMMAND, tmp_path, before=before)
     assert code == 2, said
-    assert re.fullmatch(r"bnbench: --out results .*\(Read-only file system\).*", said.strip())
+    assert re.fullmatch(r"bnbench: --out results .*\(Read-only file system\).*", said.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", ["fits", "running"])

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,7 +194,8 @@ def test_a_second_signal_while_workers_wind_up_gives_no_traceback(start: Start, 
     running.wait_until_under_way()
     os.kill(running.process.pid, signal.SIGINT)
     time.sleep(gap)
-    os.kill(running.process.pid, signal.SIGINT)
+    with suppress(ProcessLookupError):  # on a quick machine the first has ended it by then
+        os.kill(running.process.pid, signal.SIGINT)
     assert running.wait() == 130
     running.wait_for_everyone()
     assert all(word not in running.said for word in ("Traceback", "Warning")), running.said
