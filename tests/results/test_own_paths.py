@@ -19,7 +19,7 @@ from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 
-HOME, HERE = Path("/home/somebody"), Path("/home/somebody/work")
+HOME, HERE = Path("/somebody"), Path("/somebody/here")
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +31,12 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "stored"),
     [
-        ('File "/home/somebody/work/my_arms.py", line 3', 'File "./my_arms.py", line 3'),
-        ("/home/somebody/.venv/lib/torch.py", "~/.venv/lib/torch.py"),
-        ("in /home/somebody.", "in ~."),
-        ("/home/somebody/work/results/own/fits/a.parquet", "own/fits/a.parquet"),
-        ("/home/somebody-else/x, /home/somebody2/y", "/home/somebody-else/x, /home/somebody2/y"),
-        ("/mnt/home/somebody/x", "/mnt/home/somebody/x"),
+        ('File "/somebody/here/my_arms.py", line 3', 'File "./my_arms.py", line 3'),
+        ("/somebody/.venv/lib/torch.py", "~/.venv/lib/torch.py"),
+        ("in /somebody.", "in ~."),
+        ("/somebody/here/results/own/fits/a.parquet", "own/fits/a.parquet"),
+        ("/somebody-else/x, /somebody2/y", "/somebody-else/x, /somebody2/y"),
+        ("/mnt/somebody/x", "/mnt/somebody/x"),
         ("/usr/lib/python3/torch.py", "/usr/lib/python3/torch.py"),
     ],
 )
