@@ -27,7 +27,10 @@ from bnbench.protocol.profiles import PROFILES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "example.py"
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "evidence/README.md")
+]
 PAGES += [*sorted(ROOT.glob("docs/*.md")), NOTEBOOK, *sorted(ROOT.glob("docs/notebooks/*.py"))]
 DIRECTIVES = ("{toctree}", "{include}", "{gallery}", "{commands}", "{eval-rst}")  # nox -s docs runs these
 _as_markdown: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "cells.py"))["as_markdown"]
