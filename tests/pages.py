@@ -31,7 +31,12 @@ PAGES = [
     ROOT / name
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "evidence/README.md")
 ]
-PAGES += [*sorted(ROOT.glob("docs/*.md")), NOTEBOOK, *sorted(ROOT.glob("docs/notebooks/*.py"))]
+PAGES += [
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/api/*.md")),
+    NOTEBOOK,
+    *sorted(ROOT.glob("docs/notebooks/*.py")),
+]
 DIRECTIVES = ("{toctree}", "{include}", "{gallery}", "{commands}", "{eval-rst}")  # nox -s docs runs these
 _as_markdown: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "cells.py"))["as_markdown"]
 EXACT = ("results.md",)  # its code reads committed results and computes nothing that could differ
