@@ -136,7 +136,7 @@ PARTS = {
     ),
     "pages": Part(
         (
-            *("README.md", "docs/*.md", "docs/**/*.py", "bnbench/**/*.py"),
+            *("README.md", "docs/*.md", "docs/api/*.md", "docs/**/*.py", "bnbench/**/*.py"),
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),
