@@ -40,6 +40,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Output": ("--out", "--format", "--open"),
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
+    "export": {"Output": ("--tensorboard",)},
     "verify": {"Output": ("--record", "--json")},
     "smoothness": {
         "What to train": ("--profile", "--seeds", "--arms", "--steps"),
