@@ -18,6 +18,7 @@ from bnbench.sweep.backends.shared_devices import may_share
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.disk import try_folder
 from bnbench.sweep.execution import Execution
+from bnbench.sweep.fit_memory import check_memory_limit
 from bnbench.sweep.fits_per_device import choose_fits_per_device
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
@@ -61,6 +62,7 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
         raise RequestError(
             f"--probs and --seeds ask for {request.grid}; a sweep has at most {LARGEST_GRID:,}: give fewer of either."
         )
+    check_memory_limit(request.execution.fit_memory, backend.name, is_alone=backend.has_processes)
     execution = replace(request.execution, slots=backend.slots(request.execution.devices))
     data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)

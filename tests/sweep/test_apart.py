@@ -39,3 +39,13 @@ def test_a_fit_of_an_own_arm_is_computed_beside_the_worker(
     assert dask_worker._run_fit(OWN, job).state == ("done" if deaths < TRIES else "killed")
     assert {job.runner for job in calls} == {os.getpid()}, "it ends with the worker"
     assert len(calls) == min(deaths + 1, TRIES)
+
+
+def test_with_a_limit_of_memory_every_fit_is_computed_beside_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's own memory is that of all its threads."""
+    monkeypatch.setattr(dask_worker, "alone", lambda work, key, job: Outcome(key, "done"))
+    execution = Execution(make_slots(("cpu",), 1, 1), fit_memory=4096)
+    job = Job(TINY, tmp_path, execution, "token", is_remote=True, runner=1)
+    assert dask_worker._run_fit(PLAIN, job).state == "done"

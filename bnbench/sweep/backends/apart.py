@@ -20,13 +20,13 @@ from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.execution import Job, Outcome
 from bnbench.sweep.interrupts import PATIENCE, RunnerStop, end_with_runner, without_interrupts
-from bnbench.sweep.worker import run_fit
+from bnbench.sweep.worker import run_fit, was_beyond_a_limit
 
 T = TypeVar("T")
 
 
 def compute_apart(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
-    """Compute fits of which some are of users' own arms; arguments and errors as of :meth:`Backend.compute`.
+    """Compute fits of which some may end their process; arguments and errors as of :meth:`Backend.compute`.
 
     Each slot has a process. It takes the fits of its own kind first, as long as there are any of the seed whose turn
     it is, and is replaced by a new one when only fits of another kind are left. One that is killed costs its own fit
@@ -34,13 +34,13 @@ def compute_apart(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterat
     """
     left, is_any_killed = list(batch), False
     processes = [_Process(job.runner) for _ in job.execution.slots]
-    calls: dict[Future[Outcome], _Process] = {}
+    calls: dict[Future[Outcome], tuple[_Process, FitKey]] = {}
 
     def begin(process: _Process) -> None:
         if left and not stop.is_requested:
             key = process.next_of(left)
             left.remove(key)
-            calls[process.submit(key, job)] = process
+            calls[process.submit(key, job)] = process, key
         else:
             process.end()
 
@@ -49,12 +49,15 @@ def compute_apart(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterat
             begin(process)
         while calls:
             for done in wait(calls, return_when=FIRST_COMPLETED).done:
-                process = calls.pop(done)
+                process, key = calls.pop(done)
                 try:
                     yield done.result()
                 except BrokenProcessPool:
-                    is_any_killed = True
                     process.end()
+                    if was_beyond_a_limit(key, job):
+                        yield run_fit(key, job)  # which records that, and computes nothing
+                    else:
+                        is_any_killed = True
                 begin(process)
     except BaseException:  # an interrupt, or nobody asks for more: what was trained goes into checkpoints
         stop.request()
