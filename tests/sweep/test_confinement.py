@@ -158,8 +158,7 @@ def test_a_process_takes_fits_of_its_own_kind_first_and_keeps_to_the_order_of_se
     process, order = apart._Process(os.getpid()), []
     process._pool = cast(Any, object())
     while keys:
-        order.append(process.next_of(keys))
-        keys.remove(order[-1])
+        order.append(keys.pop(process.next_of(keys)))
         process._kind = apart.kind_of(order[-1])
     assert [key.seed for key in order] == [1] * 6 + [2] * 6
     kinds = [apart.kind_of(key) for key in order]
