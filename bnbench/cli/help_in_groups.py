@@ -27,7 +27,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Images": _IMAGES,
         "Results": ("--out", "--keep-planes", "--measure-at", "--json", "--dry-run"),
         "Machine": (*_MACHINE, "--chunk", "--backend", "--scheduler", "--shard"),
-        "Going on": ("--checkpoint-every", "--fit-timeout", "--retry-failed", "--force", "--fail-fast"),
+        "Going on": ("--checkpoint-every", "--fit-timeout", "--fit-memory", "--retry-failed", "--force", "--fail-fast"),
     },
     "status": {"Output": ("--watch", "--json", "--serve", "--port")},
     "evaluate": {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
@@ -139,7 +140,7 @@ def measure_networks(left: list[MeasuredNetwork], request: SmoothnessRequest) ->
     try_folder(request.out, "smoothness", "smoothness/running")
     with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
         work = partial(measure_network, request=request, leases=Path(leases))
-        yield from each_in_processes(work, left, min(len(request.execution.slots), len(left)))
+        yield from each_in_processes(work, left, min(len(request.execution.slots), len(left)), attrgetter("key"))
 
 
 def measure_network(asked: MeasuredNetwork, request: SmoothnessRequest, leases: Path) -> Ended:
