@@ -96,9 +96,9 @@ PARTS = {
                 "bnbench/sweep/finished.py",
             ),
             *("bnbench/sweep/status.py", "bnbench/evaluate/plan.py"),
-            *("tests/synthetic.py", "tests/results/test_damages.py", "tests/results/test_bits.py"),
+            *("tests/synthetic.py", *(f"tests/results/test_{name}.py" for name in ("damages", "bits", "checkpoints"))),
         ),
-        tests=("tests/results/test_damages.py", "tests/results/test_bits.py"),
+        tests=tuple(f"tests/results/test_{name}.py" for name in ("damages", "bits", "checkpoints")),
     ),
     "torture": Part(
         (
@@ -161,8 +161,12 @@ PARTS = {
         tests=tuple(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
     ),
     "browser": Part(
-        ("bnbench/report/**/*", "tests/browser.py", "tests/synthetic.py", "tests/report/test_page.py"),
-        tests=("tests/report/test_page.py",),
+        (
+            *("bnbench/report/**/*", "bnbench/live/*", "bnbench/sweep/status*.py", "bnbench/results/claims.py"),
+            *("tests/browser.py", "tests/synthetic.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+            "tests/report/test_page.py",
+        ),
+        tests=("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
         in_browser=True,
     ),
     "committed": Part(
