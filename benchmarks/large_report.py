@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bnbench.bn_policy import NO_BN
+from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.inputs.masks import is_trained, mask_of
 from bnbench.mpo.landscape import Landscape
 from bnbench.protocol.identity import identity_of
@@ -60,7 +60,7 @@ def main() -> None:
         trees = {"this code": ROOT}
         if options.against:
             trees = {options.against: unpacked(options.against, place / "before"), **trees}
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"code": code, **measured(tree, results, place / f"report-{at}")}
             for at, (code, tree) in enumerate(trees.items())
         ]
@@ -134,7 +134,9 @@ def made_up_fit(key: FitKey) -> FitResult:
 
 def summary_of(key: FitKey, table: pd.DataFrame, mask: np.ndarray, trained: np.ndarray) -> pd.DataFrame:
     """Return the rows of a fit's headline and, with batch normalization, those of two other policies."""
-    policies = [PROTOCOL.measurement.bn_policy, "batch:16", "recalibrate:1000"] if key.arm == "bn" else [NO_BN]
+    policies = [NO_BN]
+    if key.arm == "bn":
+        policies = [PROTOCOL.measurement.bn_policy, *map(BnPolicy.parse, ("batch:16", "recalibrate:1000"))]
     parts = []
     for images, split in (("test", PROTOCOL.measurement.split), ("train", "train")):
         loss, accuracy = (
