@@ -32,6 +32,7 @@ PAGES += [*sorted(ROOT.glob("docs/*.md")), NOTEBOOK, *sorted(ROOT.glob("docs/not
 DIRECTIVES = ("{toctree}", "{include}", "{gallery}", "{commands}", "{eval-rst}")  # nox -s docs runs these
 _as_markdown: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "cells.py"))["as_markdown"]
 EXACT = ("read-results.md", "files.md")  # their code reads committed results and computes nothing that could differ
+BY_DAY = "files.md"  # whose code reads a single fit
 TOLERANCE = 0.2  # of accuracies and losses that a page's own fit gives on this machine
 _OWN = re.compile(r"(?P<source>\.|bnbench)(\[(?P<extra>\w+)\])?(?P<url> @ .+)?")  # what pip is asked for
 _DECIMAL = re.compile(r"-?\d+\.(\d+)")
@@ -90,7 +91,7 @@ class Reader:
         page: the page.
         environment: sets variables of the environment, as :class:`pytest.MonkeyPatch` does.
         sweeps: run sweeps and Python too, and what a page asks of them; otherwise plans and refusals alone, and
-            Python of the pages that compute nothing.
+            of Python what it imports.
     """
 
     def __init__(self, page: Path, environment: pytest.MonkeyPatch, *, sweeps: bool = True) -> None:
@@ -130,7 +131,7 @@ class Reader:
         if named := re.match(r"# (\w+\.py)\n", block.text):
             Path(named[1]).write_text(block.text)
             importlib.invalidate_caches()
-        if not self.sweeps and self.page.name not in EXACT:
+        if not self.sweeps and self.page.name != BY_DAY:
             self.import_what_it_names(block)
             return
         with redirect_stdout(io.StringIO()) as out:
