@@ -140,7 +140,7 @@ PARTS = {
     ),
     "pages": Part(
         (
-            *("README.md", "docs/*.md", "docs/**/*.py", "bnbench/**/*.py"),
+            *("README.md", "docs/*.md", "docs/api/*.md", "docs/**/*.py", "bnbench/**/*.py"),
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),
@@ -161,8 +161,12 @@ PARTS = {
         tests=tuple(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
     ),
     "browser": Part(
-        ("bnbench/report/**/*", "tests/browser.py", "tests/synthetic.py", "tests/report/test_page.py"),
-        tests=("tests/report/test_page.py",),
+        (
+            *("bnbench/report/**/*", "bnbench/live/*", "bnbench/sweep/status*.py", "bnbench/results/claims.py"),
+            *("tests/browser.py", "tests/synthetic.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+            "tests/report/test_page.py",
+        ),
+        tests=("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
         in_browser=True,
     ),
     "committed": Part(

@@ -31,6 +31,7 @@ HOMES = {
     "pyarrow": ("bnbench.results.schemas", "bnbench.results.store", "bnbench.results.tables"),
     "rich": ("bnbench.cli", "bnbench.sweep.watching"),
     "safetensors": ("bnbench.results.planes",),
+    "tensorboard": ("bnbench.export",),
     "tomli_w": ("bnbench.results.asked",),
     "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.datasets",),
