@@ -336,12 +336,19 @@ def test_what_is_wrong_with_own_images_is_one_sentence(write: Write, words: str,
 def test_images_that_would_not_fit_into_memory_are_refused_by_their_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnbench.inputs.image_folders._LARGEST", 20 * 3 * 8 * 6 - 1)
+    folder = write_images(tmp_path / "folder")
+    monkeypatch.setattr("bnbench.inputs.image_folders.MOST", 20 * 3 * 8 * 6)  # as if all were in colour
+    read_own_images(folder)
+    monkeypatch.setattr("bnbench.inputs.image_folders.MOST", 20 * 3 * 8 * 6 - 1)
     with pytest.raises(DataError, match="20 images of 8×6 pixels"):
-        read_own_images(write_images(tmp_path))
+        read_own_images(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("bnbench.inputs.own_images.MOST", 40 * 8 * 8 - 1)
+        with pytest.raises(DataError, match="2,560 numbers"):
+            read_own_images(write_idx(tmp_path / "idx"))
     path = npz(tmp_path / "set.npz", images=PIXELS, labels=LABELS)
     with monkeypatch.context() as patched:
-        patched.setattr("bnbench.inputs.npz_files._MOST", PIXELS.size - 1)
+        patched.setattr("bnbench.inputs.npz_files.MOST", PIXELS.size - 1)
         with pytest.raises(DataError, match=f"images has {len(PIXELS)} images"):
             read_npz(path)
     monkeypatch.setattr("bnbench.inputs.npz_files._LARGEST", PIXELS.nbytes)
