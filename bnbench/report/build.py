@@ -90,7 +90,7 @@ def build_report(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
         )
     names = _names([sweep.protocol for sweep in sweeps])
-    measured = [find_smoothness(sweep.folders) for sweep in sweeps]
+    measured = [find_smoothness(sweep.folders, sweep.protocol.id) for sweep in sweeps]
     broken += [message for _, messages in measured for message in messages]
     sections = _with_sizes(
         [section(sweep, evaluated, networks, figure3) for sweep, (networks, _) in zip(sweeps, measured, strict=True)]

@@ -134,11 +134,12 @@ class MeasuredNetwork:
         layout.write_atomically(path, write_table(named[[*COLUMNS, "settings", *provenance]]))
 
 
-def find_smoothness(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
+def find_smoothness(folders: Iterable[Path], protocol: str) -> tuple[pd.DataFrame, list[str]]:
     """Return what was measured of networks in some results folders, and a sentence for each file that is left out.
 
     Args:
         folders: results folders, whether anything is there or not.
+        protocol: their protocol's ``id``; a network of another one is left out.
 
     Returns:
         :data:`COLUMNS` and ``settings``, a row per network and step; each network once.
@@ -147,9 +148,14 @@ def find_smoothness(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     tables = []
     for path in paths:
         try:
-            tables.append(_table(path))
+            table = _table(path)
         except StoreError as error:
             broken.append(str(error))
+            continue
+        if set(table["protocol"]) == {protocol}:
+            tables.append(table)
+        else:
+            broken.append(f"{path} holds a network of another protocol than the fits beside it; it is left out.")
     wanted = [*COLUMNS, "settings"]
     if not tables:
         return pd.DataFrame(columns=wanted), broken

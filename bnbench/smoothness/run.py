@@ -12,21 +12,25 @@ from pathlib import Path
 import pandas as pd
 
 from bnbench.arms.foreign_errors import first_line
-from bnbench.arms.loading import arm_source, foreign_code
+from bnbench.arms.loading import arm_source, foreign_code, use_module_path
+from bnbench.arms.own_arm import load_arm
 from bnbench.errors import RequestError
-from bnbench.inputs.data import DataSet, load_data
+from bnbench.inputs.data import load_data
 from bnbench.process.writers import writer_name
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.claims import claim
-from bnbench.results.folder_protocol import check_folder
+from bnbench.results.folder_protocol import check_folder, open_folder
 from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
+from bnbench.results.store import StoreError
 from bnbench.smoothness.measures import measure, measured_minibatches
 from bnbench.smoothness.ordinary_training import initial_network, measured_steps, trained_weights
 from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
+from bnbench.sweep.disk import reason_and_hint, try_folder
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.provenance import read_provenance
+from bnbench.sweep.start import check_source
 
 P = 0.5  # keys initial weights and the order of images: networks start where the fits at this p have their origin
 
@@ -93,6 +97,8 @@ def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[Mea
             f"there are {len(data.train):,}; give fewer."
         )
     protocol = replace(protocol, content=data.content)
+    for arm in request.arms:
+        load_arm(arm, data.image_shape, data.classes, protocol.network)  # refuses an arm that cannot be used
     sources = {arm: arm_source(arm) for arm in request.arms}
     asked = [
         MeasuredNetwork(protocol, settings, FitKey(arm, P, seed), sources[arm])
@@ -109,21 +115,13 @@ def estimated_seconds(left: list[MeasuredNetwork], request: SmoothnessRequest) -
     """Estimate the wall time of what is left, from one measurement of each arm's initial weights; without training.
 
     An arm whose code fails counts nothing.
-
-    Raises:
-        RequestError: an arm cannot be used.
     """
-    data = _data(left[0], request.execution)
-    prepare_process(request.execution.threads)
     points, seconds = len(measured_steps(request.settings)), 0.0
     for arm in dict.fromkeys(one.key.arm for one in left):
         own = [one for one in left if one.key.arm == arm]
         start = time.perf_counter()
         try:
-            with foreign_code(arm):
-                _rows(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), data, most=1)
-        except RequestError:
-            raise
+            _measured(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), request.execution, most=1)
         except Exception:
             continue  # its networks will say why
         seconds += len(own) * points * (time.perf_counter() - start)
@@ -134,43 +132,67 @@ def measure_networks(left: list[MeasuredNetwork], request: SmoothnessRequest) ->
     """Train and measure networks, as many at once as there are slots.
 
     Raises:
-        RequestError: a process was killed; what was finished is kept.
+        RequestError: the folder cannot be written, or a process was killed; what was finished is kept.
     """
-    layout.clear_strays(request.out)
     request = replace(request, out=request.out.resolve())
+    open_folder(request.out, left[0].protocol)
+    try_folder(request.out, "smoothness", "smoothness/running")
     with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
         work = partial(measure_network, request=request, leases=Path(leases))
         yield from each_in_processes(work, left, min(len(request.execution.slots), len(left)))
 
 
 def measure_network(asked: MeasuredNetwork, request: SmoothnessRequest, leases: Path) -> Ended:
-    """Train and measure one network and write its file; whatever goes wrong becomes a sentence."""
+    """Train and measure one network and write its file; what is wrong with the network becomes a sentence.
+
+    Raises:
+        RequestError: the disk takes no file, which no later network would fare better with.
+    """
     start, execution = time.perf_counter(), request.execution
     try:
         with claim(layout.smoothness_folder(request.out), asked.key) as is_ours:
             if not is_ours:
                 return Ended(asked.key, message="another process measures it at this moment")
-            with lease(execution.slots, leases) as slot, foreign_code(asked.key.arm):
-                prepare_process(execution.threads)
-                table = _rows(asked, _data(asked, execution))
-                seconds = time.perf_counter() - start
-                provenance = read_provenance(slot, execution.threads, 0) | {"wall_seconds": round(seconds, 1)}
-                asked.write(request.out, table, provenance)
-        return Ended(asked.key, float(table["loss"].iloc[-1]), seconds)
-    except Exception as error:
-        return Ended(asked.key, seconds=time.perf_counter() - start, message=first_line(error), is_failed=True)
+            asked.check_free(request.out)  # another process may have written it since the plan
+            if asked.is_done(request.out):
+                return Ended(asked.key, message="another process has measured it")
+            with lease(execution.slots, leases) as slot:
+                try:
+                    table = _measured(asked, execution)
+                except Exception as error:
+                    return _failed(asked, error, start)
+            seconds = time.perf_counter() - start
+            provenance = read_provenance(slot, execution.threads, 0) | {"wall_seconds": round(seconds, 1)}
+            asked.write(request.out, table, provenance)
+    except StoreError as error:
+        return _failed(asked, error, start)
+    except OSError as error:
+        raise StoreError(
+            f"--out {request.out} cannot be written ({reason_and_hint(error)}); what was finished is kept."
+        ) from error
+    return Ended(asked.key, float(table["loss"].iloc[-1]), seconds)
 
 
-def _data(asked: MeasuredNetwork, execution: Execution) -> DataSet:
-    return load_data(asked.protocol.data, asked.protocol.measurement, execution.data_folder, execution.download)
+def _failed(asked: MeasuredNetwork, error: Exception, start: float) -> Ended:
+    message = str(error) if isinstance(error, RequestError) else first_line(error)
+    return Ended(asked.key, seconds=time.perf_counter() - start, message=message, is_failed=True)
 
 
-def _rows(asked: MeasuredNetwork, data: DataSet, most: int = 0) -> pd.DataFrame:
-    """Return a row of measures per step, of the first ``most`` steps or of all."""
-    network = initial_network(asked, data)
-    batches, rows = measured_minibatches(data.train, asked.settings), []
-    for step, weights in trained_weights(asked, network, data.train):
-        rows.append({"step": step, **measure(asked, network, weights, batches)})
-        if len(rows) == most:
-            break
+def _measured(asked: MeasuredNetwork, execution: Execution, most: int = 0) -> pd.DataFrame:
+    """Return a row of measures per step, of the first ``most`` steps or of all; the arm's own code runs guarded.
+
+    Raises:
+        ArmError: the arm's file is not the one that was planned with, or its code has done what no arm may.
+    """
+    check_source(asked.key.arm, asked.source)
+    data = load_data(asked.protocol.data, asked.protocol.measurement, execution.data_folder, execution.download)
+    prepare_process(execution.threads)
+    with foreign_code(asked.key.arm):
+        network = initial_network(asked, data)
+        use_module_path(asked.key.arm)
+        batches, rows = measured_minibatches(data.train, asked.settings), []
+        for step, weights in trained_weights(asked, network, data.train):
+            rows.append({"step": step, **measure(asked, network, weights, batches)})
+            if len(rows) == most:
+                break
     return pd.DataFrame(rows)
