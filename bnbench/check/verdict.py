@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
-from bnbench.check.baseline import NONE, Finding, Value
+from bnbench.check.baseline import Value
+from bnbench.check.comparison import NONE, Finding
 from bnbench.wording import counted
 
 HEADINGS = ("quantity", "baseline", "now", "tolerance", "verdict")

@@ -17,7 +17,8 @@ from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    from bnbench.check.baseline import Finding, Kind, Value
+    from bnbench.check.baseline import Kind, Value
+    from bnbench.check.comparison import Finding
     from bnbench.protocol.protocol import Grid
 
 _LOG_WIDTH = 1_000  # a log has no right edge
@@ -58,7 +59,8 @@ def check(
     Exact checks compare masks, geometry and the first steps in float64; statistical ones compare accuracies and
     the arms' difference after training.
     """
-    from bnbench.check.baseline import check_set, compare, extended, read_baseline
+    from bnbench.check.baseline import check_set, read_baseline
+    from bnbench.check.comparison import compare, extended
     from bnbench.check.measured import measured_quantities
     from bnbench.cli.listeners import CheckMessages
     from bnbench.protocol.protocol import Grid

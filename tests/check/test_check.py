@@ -17,14 +17,13 @@ from bnbench.check import measured, verdict
 from bnbench.check.baseline import (
     SETS,
     CheckSet,
-    Finding,
     Value,
     baseline_content,
-    compare,
     read_baseline,
     statistical_quantities,
     tolerance,
 )
+from bnbench.check.comparison import Finding, compare
 from bnbench.check.exact import exact_quantities
 from bnbench.check.other_settings import LATER, SETTINGS
 from bnbench.errors import RequestError
