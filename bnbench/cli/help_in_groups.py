@@ -50,7 +50,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Machine": ("--jobs", "--threads"),
     },
     "check": {
-        "What to check": ("--update", "--arms", "--set", "--only"),
+        "What to check": ("--update", "--add", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),
         "Machine": _MACHINE,
     },
