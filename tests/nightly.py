@@ -96,9 +96,9 @@ PARTS = {
                 "bnbench/sweep/finished.py",
             ),
             *("bnbench/sweep/status.py", "bnbench/evaluate/plan.py"),
-            *("tests/synthetic.py", "tests/results/test_damages.py", "tests/results/test_bits.py"),
+            *("tests/synthetic.py", *(f"tests/results/test_{name}.py" for name in ("damages", "bits", "checkpoints"))),
         ),
-        tests=("tests/results/test_damages.py", "tests/results/test_bits.py"),
+        tests=tuple(f"tests/results/test_{name}.py" for name in ("damages", "bits", "checkpoints")),
     ),
     "torture": Part(
         (
@@ -136,7 +136,7 @@ PARTS = {
     ),
     "pages": Part(
         (
-            *("README.md", "docs/*.md", "docs/**/*.py", "bnbench/**/*.py"),
+            *("README.md", "docs/*.md", "docs/api/*.md", "docs/**/*.py", "bnbench/**/*.py"),
             *("tests/pages.py", "tests/project/test_pages.py"),
         ),
         tests=("tests/project/test_pages.py",),

@@ -27,11 +27,19 @@ from bnbench.protocol.profiles import PROFILES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "example.py"
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
-PAGES += [*sorted(ROOT.glob("docs/*.md")), NOTEBOOK, *sorted(ROOT.glob("docs/notebooks/*.py"))]
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "evidence/README.md")
+]
+PAGES += [
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/api/*.md")),
+    NOTEBOOK,
+    *sorted(ROOT.glob("docs/notebooks/*.py")),
+]
 DIRECTIVES = ("{toctree}", "{include}", "{gallery}", "{commands}", "{eval-rst}")  # nox -s docs runs these
 _as_markdown: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "cells.py"))["as_markdown"]
-EXACT = ("read-results.md", "files.md")  # their code reads committed results and computes nothing that could differ
+EXACT = ("results.md",)  # its code reads committed results and computes nothing that could differ
 TOLERANCE = 0.2  # of accuracies and losses that a page's own fit gives on this machine
 _OWN = re.compile(r"(?P<source>\.|bnbench)(\[(?P<extra>\w+)\])?(?P<url> @ .+)?")  # what pip is asked for
 _DECIMAL = re.compile(r"-?\d+\.(\d+)")

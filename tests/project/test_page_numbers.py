@@ -18,7 +18,10 @@ def script() -> ModuleType:
     return benchmark_script("page_numbers")
 
 
-LONG = [pytest.param(f"docs/{name}.md", marks=pytest.mark.nightly) for name in ("gallery", "protocol")]
+LONG = [
+    pytest.param(page, marks=pytest.mark.nightly)
+    for page in ("docs/gallery.md", "docs/experiment.md", "evidence/README.md")
+]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/check.md", "docs/meaning.md", *LONG])
