@@ -45,6 +45,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "smoothness": {
         "What to train": ("--profile", "--seeds", "--arms", "--steps"),
         "What to measure": ("--points", "--batch", "--minibatches", "--probes"),
+        "Fitted planes instead": ("--planes", "--pixels"),
         "Images": _IMAGES,
         "Results": ("--out", "--dry-run"),
         "Machine": ("--jobs", "--threads"),
