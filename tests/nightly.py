@@ -72,6 +72,10 @@ def _imported(test: Path) -> set[Path]:
 
 
 _CORE = ("bnbench/*.py", *(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms", "measures")))
+_OF_REPORTS = tuple(
+    f"tests/report/test_{name}.py"
+    for name in ("report", "report_files", "unusual_sweeps", "figures", "capacity", "bn_statistics")
+)
 PARTS = {
     "defects": Part(
         (
@@ -145,13 +149,9 @@ PARTS = {
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
             *("tests/synthetic.py", "tests/report/built.py", "tests/report/conftest.py"),
-            *("tests/report/test_report.py", "tests/report/test_unusual_sweeps.py", "tests/report/test_figures.py"),
-            *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
+            *_OF_REPORTS,
         ),
-        tests=(
-            *("tests/report/test_report.py", "tests/report/test_unusual_sweeps.py", "tests/report/test_figures.py"),
-            *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
-        ),
+        tests=_OF_REPORTS,
     ),
     "statistics": Part(
         (

@@ -32,9 +32,11 @@ from bnbench.cli import main
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
 from bnbench.inputs.datasets import ImageArrays
+from bnbench.inputs.masks import is_trained
 from bnbench.mpo.trace import TraceRow
 from bnbench.process.writers import host_hash
 from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Protocol
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
@@ -231,9 +233,15 @@ def test_an_estimate_times_few_images_and_counts_all_landscapes(
         images.append(len(data))
         clock[0] += a_visit * math.prod(shape) * len(data)
 
+    def timed_fit(arm: str, protocol: Protocol, *_: Any) -> float:
+        training = protocol.training
+        assert training.black_pixels + training.white_pixels == is_trained(_PICTURE).sum()  # fewer than it asks for
+        return 7.0
+
     asked = request(tmp_path, animate=False)
+    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100))
     bending = ArmBending(asked, arm, load_data_of(asked.protocol))
-    monkeypatch.setattr(cost, "timed_fit", lambda *_: 7.0)
+    monkeypatch.setattr(cost, "timed_fit", timed_fit)
     monkeypatch.setattr(cost, "measure_landscape", measured)
     monkeypatch.setattr("bnbench.bending.cost.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     expected = 7 + _PICTURE.size * a_visit * (landscapes * 500 + 20)
