@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from bnbench.errors import RequestError
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
@@ -123,6 +124,24 @@ def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:
             f"{root} holds no results of bnbench; give a folder that bnbench run wrote, such as results/quick."
         )
     return [Group(protocols[name], tuple(there)) for name, there in groups.items()], broken
+
+
+def refuse_results_folder(option: str, out: Path, results: Path, instead: str) -> None:
+    """Refuse to write other files among results: they would mix with theirs.
+
+    Args:
+        option: that names ``out``.
+        out: where somebody wants to write.
+        results: the results that are read.
+        instead: a folder to name as the way out.
+
+    Raises:
+        RequestError: ``out`` is ``results``, or a results folder, or lies in one.
+    """
+    place = out.resolve()
+    inside = any(layout.is_there(folder / "protocol.json") for folder in (place, *place.parents))
+    if place == results.resolve() or inside:
+        raise RequestError(f"{option} {out} is a folder of results or lies in one; give another, such as {instead}.")
 
 
 def scan(group: Group, keep: Callable[[FitResult], Kept]) -> Scan[Kept]:
