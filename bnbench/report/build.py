@@ -23,7 +23,7 @@ from bnbench.report.chapters.comparison import compare as compare_sweeps
 from bnbench.report.chapters.section import Section, section
 from bnbench.report.figures.landscapes import arms_at
 from bnbench.report.figures.style import print_style
-from bnbench.report.page.explorer import explorer_data
+from bnbench.report.page.explorer import explorer_data, with_files
 from bnbench.report.page.manifest import remove_outdated
 from bnbench.report.page.page import Part, render
 from bnbench.report.page.record import render_record
@@ -136,7 +136,7 @@ def _write(
         drawn_across = whole.chapters(across)
     if "html" in formats:
         parts = [
-            Part(shown, name, writer.folder, figures, _explorer(shown))
+            Part(shown, name, writer.folder, figures, _explorer(shown, writer))
             for shown, name, writer, figures in zip(sections, names, writers, drawn, strict=True)
         ]
         whole.write(out / PAGE, render(parts, comparison, overlay, across, drawn_across, broken, formats).encode())
@@ -146,12 +146,17 @@ def _write(
     return sorted([*digests, remove_outdated(out, digests)], key=lambda path: path.name != PAGE)
 
 
-def _explorer(shown: Section) -> dict[str, Any] | None:
-    """Return what the page's explorer needs; None where no fit can be shown."""
+def _explorer(shown: Section, writer: Writer) -> dict[str, Any] | None:
+    """Return what the page's explorer needs, and write what it loads later; None where no fit can be shown."""
     sweep, protocol = shown.sweep, shown.sweep.protocol
     if not shown.lead:
         return None
-    return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
+    data, files = with_files(
+        explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
+    )
+    for name, content in files.items():
+        writer.write(writer.out / writer.folder / name, content)
+    return data
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
