@@ -36,7 +36,8 @@ def described(name: str, command: click.Command) -> Iterator[str]:
     yield f"## bnbench {name}\n"
     yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
     yield f"{as_text(inspect.cleandoc(command.help or ''))}\n"
-    options = {one.name: one for one in command.get_params(context) if isinstance(one, click.Option)}
+    shown = (one for one in command.get_params(context) if isinstance(one, click.Option) and not one.hidden)
+    options = {one.name: one for one in shown}
     sections = SECTIONS if name == "run" else {}
     knobs = {title: [options.pop(knob.name) for knob in fields(section)] for title, section in sections.items()}
     yield from table(options.values(), context)
