@@ -39,10 +39,18 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 @click.command(cls=ConfiguredCommand)
 @profile_option("compact")
 @click.option(
-    "--probs", type=Text("LIST", parse_probs), default="0.1:0.9:0.1", show_default=True, help="Fill probabilities."
+    "--probs",
+    type=Text("LIST", parse_probs),
+    default="0.1:0.9:0.1",
+    show_default=True,
+    help="Fill probabilities: the chance that a pixel is black.",
 )
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of masks at each p, or seeds such as 101,103.",
 )
 @arms_option
 @click.option(
@@ -55,7 +63,7 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     type=Text("GREY", parse_level),
     default="auto",
     show_default=True,
-    help="Of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or auto.",
+    help="Grey below which the picture is black, from 0 (dark) to 1 (light), or auto.",
 )
 @click.option("--invert", is_flag=True, help="Let the picture's dark pixels be white, and light ones black.")
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
