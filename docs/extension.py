@@ -18,8 +18,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bnbench.cli.group import cli
+from bnbench.protocol.knob_text import knob_text
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import SECTIONS, knob_text
+from bnbench.protocol.protocol import SECTIONS
 
 
 class Commands(SphinxDirective):
