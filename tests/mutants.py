@@ -1,7 +1,7 @@
 """Defects that bnbench check has to catch: each a small change of the source of one function.
 
 A mutant's code replaces its function's own, so that every module that holds the function sees it. Each says which
-quantity of the check differs first, and which unit test fails too; docs/check.md shows the table, and
+quantity of the check differs first, and which unit test fails too; tests/check/defects.md shows the table, and
 tests/check/test_mutants.py holds all of that to what happens. ``python -m tests.mutants`` prints the table; with a
 mutant's number and arguments of pytest it runs those tests on the mutant.
 """
@@ -479,7 +479,7 @@ def _forget() -> None:
 
 
 def table() -> str:
-    """The mutants as the table of docs/check.md."""
+    """The mutants as the table of tests/check/defects.md."""
     lines = ["| defect | the first exact quantity that differs | a unit test that fails, too |", "|---|---|---|"]
     lines += [f"| {mutant.name} | `{mutant.quantity}` | `{mutant.test}` |" for mutant in MUTANTS]
     return "\n".join(lines) + "\n"

@@ -202,6 +202,7 @@ def test_devices_of_unlike_models_share_the_work_by_their_speed(
 ) -> None:
     """Eight fits: one GPU takes 4 s for two at once, the other 12 s for one: 16 s and 96 s if each were alone."""
     monkeypatch.setattr("bnbench.sweep.cost.device_name", str)
+    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
     of_device = {"cuda:0": 4.0, "cuda:1": 12.0}
     monkeypatch.setattr("bnbench.sweep.cost.timed_fit", lambda arm, protocol, how, data: of_device[how.slots[0].device])
     execution = Execution(spread({"cuda:0": 2, "cuda:1": 1}))
@@ -211,14 +212,28 @@ def test_devices_of_unlike_models_share_the_work_by_their_speed(
     ) == pytest.approx(96 / 7)
 
 
-@pytest.mark.parametrize(("precision", "seconds"), [("float32", 2 * 6 * 0.5), ("tf32", 2 * 6 * 6 * 0.25)])
+@pytest.mark.parametrize(
+    ("precision", "one_batch", "seconds"),
+    [
+        ("float32", (), 2 * 6 * 0.5),
+        ("float32", (("cuda:0", "plain"),), 2 * 6 * 0.4),
+        ("tf32", (), 2 * 6 * 6 * 0.25),
+    ],
+)
 def test_an_estimate_knows_that_fits_share_their_gpu(
-    precision: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str,
+    one_batch: tuple[tuple[str, str], ...],
+    seconds: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fits of one process are timed together, each step 0.5 s of its share; processes take turns, 0.25 s a pixel."""
-    monkeypatch.setattr("bnbench.sweep.cost.seconds_of_a_step_of_several", lambda arm, count, *rest: 0.5)
-    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how: 0.25)
+    """Fits of one process are timed together, 0.5 or 0.4 s a step and fit; processes take turns, 0.25 s a pixel."""
+    monkeypatch.setattr(
+        "bnbench.sweep.cost.seconds_of_a_step_of_several", lambda *how, is_batch: 0.4 if is_batch else 0.5
+    )
+    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how, **more: 0.25)
+    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
     protocol = replace(TINY, training=replace(TINY.training, precision=precision))
     data = load_inputs(GRID, TINY, Execution(PAIR))
-    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1))
+    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1), one_batch=frozenset(one_batch))
     assert estimate_seconds(plan_sweep(tmp_path, protocol, GRID), execution, data) == pytest.approx(seconds)
