@@ -384,15 +384,28 @@ def test_the_identity_depends_on_the_picture_and_not_on_its_name(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("side", "train", "test", "expected"),
-    [(8, 1_000, 600, (1, 200, 500, 400)), (28, 1_000, 600, (4, 200, 500, 400)), (33, 100, 30, (5, 20, 30, 80))],
+    [
+        (8, 1_000, 600, (1, 200, 500, 400, "batch:512")),
+        (28, 1_000, 600, (4, 200, 500, 400, "batch:512")),
+        (33, 100, 30, (5, 20, 30, 80, "batch:80")),
+    ],
 )
 def test_the_profile_is_fitted_to_other_images(
-    side: int, train: int, test: int, expected: tuple[int, int, int, int]
+    side: int, train: int, test: int, expected: tuple[int, int, int, int, str]
 ) -> None:
     parts = [(np.zeros((count, 1, side, side), np.uint8), np.zeros(count, np.int64)) for count in (train, test)]
     fitted = fitted_protocol(PROFILES["picture"], _PICTURE, ImageArrays(parts[0], parts[1], ""))
     data, measurement = fitted.data, fitted.measurement
-    assert (data.pool, data.held_out, measurement.test_images, measurement.train_images) == expected
+    few = measurement.test_images, measurement.train_images, measurement.bn_statistics
+    assert (data.pool, data.held_out, *few) == expected
+
+
+def test_too_few_images_are_refused_before_the_fit(tmp_path: Path) -> None:
+    asked = request(tmp_path, arms=("bn",))
+    few = replace(asked, protocol=asked.protocol.with_knobs(bn_statistics="recalibrate:9999"))
+    with pytest.raises(RequestError, match="--bn-statistics recalibrate:9999"):
+        bent_to(few)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_page_holds_every_number_and_needs_no_network(finished: BendRequest) -> None:
