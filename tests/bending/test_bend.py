@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from contextlib import chdir
 from dataclasses import replace
@@ -130,9 +131,23 @@ def test_the_gif_lasts_five_seconds_and_is_small(finished: BendRequest) -> None:
     assert path.stat().st_size < 3_000_000
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="an MP4 is written where ffmpeg is")
+@pytest.mark.skipif(animation._ffmpeg() is None, reason="an MP4 is written where ffmpeg is")
 def test_an_mp4_is_written_where_ffmpeg_is(finished: BendRequest) -> None:
     assert (finished.folder / "animation.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_ffmpeg_of_a_package_is_taken_where_none_is_on_the_path(
+    is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_ffmpeg_exe() -> str:
+        if not is_whole:
+            raise RuntimeError("No ffmpeg exe could be found.")
+        return "/its/own/ffmpeg"
+
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", SimpleNamespace(get_ffmpeg_exe=get_ffmpeg_exe))
+    assert animation._ffmpeg() == ("/its/own/ffmpeg" if is_whole else None)
 
 
 def test_no_mp4_is_promised_without_ffmpeg(
