@@ -3,7 +3,7 @@
 Two kinds of checks, kept apart. *Exact* ones recompute in float64 what no training has amplified: masks,
 parameter counts, the plane's geometry, the first steps' losses and gradients, landscapes (exact.py).
 *Statistical* ones fit small masks and compare means over the fits, with a tolerance that comes from how much
-such means vary when nothing but rounding changes (docs/check.md has the measurement).
+such means vary when nothing but rounding changes (benchmarks/README.md has the measurement).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _is_value(value: Any) -> bool:
     return is_number or isinstance(value, str)
 
 
-# Spread: measured by benchmarks/check_spread.py, see docs/check.md.
+# Spread: measured by benchmarks/check_spread.py, see benchmarks/README.md.
 SETS: dict[str, CheckSet] = {
     "standard": CheckSet(
         PROFILES["smoke"].with_knobs(steps=150),

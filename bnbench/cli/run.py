@@ -21,6 +21,7 @@ from bnbench.cli.options import (
     chosen_data,
     data_option,
     image_options,
+    integer,
     knob_options,
     machine_options,
     profile_option,
@@ -74,6 +75,11 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     type=SECONDS,
     help="Seconds after which a fit that is not done counts as failed.  [default: no limit]",
 )
+@click.option(
+    "--fit-memory",
+    type=integer(1),
+    help="MiB of main memory beyond which a fit's process ends and the fit counts as failed.  [default: no limit]",
+)
 @click.option("--keep-planes", is_flag=True, help="Keep each fit's plane too, for bnbench evaluate.")
 @click.option(
     "--measure-at",
@@ -115,6 +121,7 @@ def run(
     chunk: int | None,
     checkpoint_every: float,
     fit_timeout: float | None,
+    fit_memory: int | None,
     keep_planes: bool,
     measure_at: MeasuredSteps | None,
     shard: tuple[int, int],
@@ -163,6 +170,7 @@ def run(
         keep_planes=keep_planes,
         measure_at=measure_at,
         fit_timeout=fit_timeout,
+        fit_memory=fit_memory,
     )
     request = SweepRequest(
         protocol,

@@ -23,13 +23,14 @@ from bnbench.report.chapters.comparison import compare as compare_sweeps
 from bnbench.report.chapters.section import Section, section
 from bnbench.report.figures.landscapes import arms_at
 from bnbench.report.figures.style import print_style
-from bnbench.report.page.explorer import explorer_data
+from bnbench.report.page.explorer import explorer_data, with_files
 from bnbench.report.page.manifest import remove_outdated
 from bnbench.report.page.page import Part, render
 from bnbench.report.page.record import render_record
 from bnbench.report.page.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
+from bnbench.results.folders import refuse_results_folder
 from bnbench.results.smoothness import find_smoothness
 from bnbench.results.sweeps import Sweep, read_sweeps
 
@@ -81,7 +82,7 @@ def build_report(
     results, out = Path(results).expanduser(), Path(out).expanduser()
     formats = parse_formats(formats if isinstance(formats, str) else ",".join(formats))
     evaluations = None if evaluations is None else Path(evaluations).expanduser()
-    _refuse_results(out, results)
+    refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
@@ -135,7 +136,7 @@ def _write(
         drawn_across = whole.chapters(across)
     if "html" in formats:
         parts = [
-            Part(shown, name, writer.folder, figures, _explorer(shown))
+            Part(shown, name, writer.folder, figures, _explorer(shown, writer))
             for shown, name, writer, figures in zip(sections, names, writers, drawn, strict=True)
         ]
         whole.write(out / PAGE, render(parts, comparison, overlay, across, drawn_across, broken, formats).encode())
@@ -145,20 +146,17 @@ def _write(
     return sorted([*digests, remove_outdated(out, digests)], key=lambda path: path.name != PAGE)
 
 
-def _explorer(shown: Section) -> dict[str, Any] | None:
-    """Return what the page's explorer needs; None where no fit can be shown."""
+def _explorer(shown: Section, writer: Writer) -> dict[str, Any] | None:
+    """Return what the page's explorer needs, and write what it loads later; None where no fit can be shown."""
     sweep, protocol = shown.sweep, shown.sweep.protocol
     if not shown.lead:
         return None
-    return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
-
-
-def _refuse_results(out: Path, results: Path) -> None:
-    """Refuse to write a report among the results: it would mix its files with theirs."""
-    place = out.resolve()
-    inside = next((folder for folder in (place, *place.parents) if (folder / "protocol.json").exists()), None)
-    if place == results.resolve() or inside:
-        raise RequestError(f"--out {out} is a folder of results or lies in one; give another, such as reports/mine.")
+    data, files = with_files(
+        explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
+    )
+    for name, content in files.items():
+        writer.write(writer.out / writer.folder / name, content)
+    return data
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -20,6 +22,9 @@ from bnbench.sweep.start import make_plane
 
 _LONG_STEP = 0.5  # seconds from which a step is timed once
 _LONG = 0.5  # seconds that several fits are timed for
+_FEWEST = 3  # steps whose mean tells something
+_TOO_LONG = 2.0  # seconds to wait for them
+_SIDE = 512  # of the matrices that stand in for other fits: milliseconds without Python
 
 
 def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
@@ -62,6 +67,46 @@ def seconds_of_a_step(under_way: Fit) -> float:
         if times[0] > _LONG_STEP and not is_cuda:  # a GPU's first step also tries how to compute it
             return times[0]
     return min(times[first:])
+
+
+def seconds_of_a_step_beside(under_way: Fit, others: int) -> float:
+    """Time steps as they go while a sweep's other slots are busy too, and return their mean, in seconds.
+
+    The fastest step of a fit alone tells what the processor can do; a sweep gets what its own fits and whatever else
+    runs on the machine leave of it, which may be a fifth.
+
+    Args:
+        under_way: the fit.
+        others: slots of this machine's processor beside its own; each is kept busy meanwhile.
+    """
+    under_way.advance()  # the first one allocates
+    with _busy(others):
+        start, steps = time.perf_counter(), 0
+        while steps < _FEWEST or time.perf_counter() - start < _LONG:
+            under_way.advance()
+            steps += 1
+            if time.perf_counter() - start > _TOO_LONG:
+                break
+        return (time.perf_counter() - start) / steps
+
+
+@contextmanager
+def _busy(threads: int) -> Iterator[None]:
+    """Keep as many threads computing what leaves Python to others."""
+    over = threading.Event()
+
+    def compute() -> None:
+        factor, product = torch.ones(_SIDE, _SIDE), torch.empty(_SIDE, _SIDE)
+        while not over.is_set():
+            torch.mm(factor, factor, out=product)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in range(threads):
+            pool.submit(compute)
+        try:
+            yield
+        finally:
+            over.set()
 
 
 def seconds_of_a_step_of_several(

@@ -131,6 +131,8 @@ def test_without_progress_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureF
         ({"chunk": -1}, "chunk -1"),
         ({"checkpoint_every": 0}, "checkpoint_every 0"),
         ({"fit_timeout": float("inf")}, "fit_timeout inf"),
+        ({"fit_memory": 0.5}, "fit_memory 0.5"),
+        ({"fit_memory": 100, "backend": "inline"}, "fit_memory 100 and backend inline"),
         ({"shard": (3, 2)}, "shard 3/2"),
         ({"backend": "cloud"}, "cloud"),
         ({"steps": 0}, "steps 0"),

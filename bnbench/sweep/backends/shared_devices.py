@@ -41,9 +41,9 @@ def may_share(protocol: Protocol, execution: Execution, arms: Iterable[str]) -> 
     """Say whether fits of some arms may share the process of their GPU.
 
     A process for each fit keeps what concerns the whole process apart: a user's arm may do anything to it, a limit of
-    time ends it, and ``tf32`` is a setting of all of it that a fit's measurement takes back.
+    time or memory ends it, and ``tf32`` is a setting of all of it that a fit's measurement takes back.
     """
-    is_alone = any(map(is_own_arm, arms)) or execution.fit_timeout is not None
+    is_alone = any(map(is_own_arm, arms)) or execution.has_limits
     return not is_alone and protocol.training.precision != "tf32"
 
 
