@@ -141,7 +141,7 @@ def test_the_positive_control_is_told_at_its_step_and_at_equal_loss() -> None:
     found = chapter(Smoothness(rows, NO_PLANES, NONE), fits({"plain": 1.0}), landscapes, TINY.training)
     assert found is not None
     (said,) = (sentence for sentence in found.sentences if "softplus" in sentence)
-    assert f"rougher by {len(MEASURES)} " in said
+    assert f"rougher by {len(MEASURES)} of" in said
     counts = table_of(found, "smoothness_equal_loss")
     assert counts["level"].tolist() == [2.0, 1.0]
     assert table_of(found, "smoothness_equal_loss_values")["eigenvalue"].tolist() == pytest.approx([4, 1] * 4)

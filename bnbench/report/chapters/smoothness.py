@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -109,7 +110,7 @@ def _negative_words(networks: pd.DataFrame) -> list[str]:
     raw = ", ".join(f"{MEASURES[name].lower()} by {changes[name]:.0%}" for name in ("eigenvalue", "trace"))
     return [
         f"The negative control: plain's networks with their layers rescaled, the same functions. Loss and "
-        f"filter-normalized measures change by at most {kept:.1g} of their value, raw ones by more: {raw}."
+        f"filter-normalized measures change by at most {kept:.1%} of their value, raw ones by more: {raw}."
     ]
 
 
@@ -123,23 +124,23 @@ def _positive_words(networks: pd.DataFrame) -> list[str]:
     losses = last.groupby("arm")["loss"].mean()
     text = (
         f"The positive control: {POSITIVE}, whose units have no kink. At step {last['step'].max():,} its loss is "
-        f"{losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {_counts_words(own.iloc[0])}."
+        f"{losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {_counts_words(own.to_dict('records')[0])}."
     )
     equal = held_to(at_equal_loss(networks, [*MEASURES]), FIRST, [*MEASURES])
     there = equal[equal["arm"] == POSITIVE]
-    parts = [f"{_counts_words(row)} at {row['level']:g}" for row in there.to_dict("records")]
+    parts = [f"at {row['level']:g} {_counts_words(row)}" for row in there.to_dict("records")]
     if parts:
-        text += f" At equal loss, in nats and interpolated between the steps measured, it is {'; '.join(parts)}."
-    return [f"{text} No measure is read as smoothness by itself unless it holds this control."]
+        text += f" At equal loss (nats, interpolated between the steps measured) it is {'; '.join(parts)}."
+    return [f"{text} A measure that it does not lower is not read as smoothness by itself."]
 
 
-def _counts_words(row: pd.Series | dict[object, object]) -> str:
-    return f"smoother by {row['smoother']} measures and rougher by {row['rougher']}"
+def _counts_words(row: dict[Any, Any]) -> str:
+    return f"smoother by {row['smoother']} and rougher by {row['rougher']} of {len(MEASURES)} measures"
 
 
 def _equal_loss_tables(networks: pd.DataFrame) -> list[Table]:
     """Return how arms compare with plain at each loss that all of them pass, and the values behind that."""
-    found = at_equal_loss(networks[networks["arm"] != CONTROL], [*MEASURES])
+    found = at_equal_loss(sorted_by_arm(networks[networks["arm"] != CONTROL]), [*MEASURES])
     if found.empty or FIRST not in set(found["arm"]):
         return []
     steps = found.groupby(["level", "arm"])[["before", "after"]].agg({"before": "min", "after": "max"}).reset_index()
@@ -150,7 +151,7 @@ def _equal_loss_tables(networks: pd.DataFrame) -> list[Table]:
     )
     return [
         Table("smoothness_equal_loss", f"Held to {FIRST} at equal loss", note, counts),
-        Table("smoothness_equal_loss_values", "Measures at equal loss", note, sorted_by_arm(found), on_page=False),
+        Table("smoothness_equal_loss_values", "Measures at equal loss", note, found, on_page=False),
     ]
 
 
