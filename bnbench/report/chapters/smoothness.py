@@ -121,10 +121,10 @@ def _positive_words(networks: pd.DataFrame) -> list[str]:
     own = at_end[at_end["arm"] == POSITIVE]
     if own.empty:
         return []
-    losses = last.groupby("arm")["loss"].mean()
+    losses, at_end_words = last.groupby("arm")["loss"].mean(), _counts_words(own.to_dict("records")[0])
     text = (
         f"The positive control: {POSITIVE}, whose units have no kink. At step {last['step'].max():,} its loss is "
-        f"{losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {_counts_words(own.to_dict('records')[0])}."
+        f"{losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {at_end_words}."
     )
     equal = held_to(at_equal_loss(networks, [*MEASURES]), FIRST, [*MEASURES])
     there = equal[equal["arm"] == POSITIVE]
