@@ -54,7 +54,7 @@ def chapter(
     if len(networks):
         sentences += [*_negative_words(networks), *_positive_words(networks)]
         figures.append(along_training(networks))
-        shown += [figures[0].table, *_equal_loss_tables(networks)]
+        shown += [figures[0].table, *_tables_held_to_plain(networks)]
     if len(planes):
         sentences.append(_planes_words(planes))
         shown.append(_planes_table(planes))
@@ -138,19 +138,25 @@ def _counts_words(row: dict[Any, Any]) -> str:
     return f"smoother by {row['smoother']} and rougher by {row['rougher']} of {len(MEASURES)} measures"
 
 
-def _equal_loss_tables(networks: pd.DataFrame) -> list[Table]:
-    """Return how arms compare with plain at each loss that all of them pass, and the values behind that."""
-    found = at_equal_loss(sorted_by_arm(networks[networks["arm"] != CONTROL]), [*MEASURES])
-    if found.empty or FIRST not in set(found["arm"]):
-        return []
+def _tables_held_to_plain(networks: pd.DataFrame) -> list[Table]:
+    """Return how arms compare with plain at each step and at each loss that all of them pass, and the values there."""
+    arms = sorted_by_arm(networks[networks["arm"] != CONTROL])
+    note = f"Of {len(MEASURES)} measures, those by which an arm is smoother, and rougher, than {FIRST} in every seed"
+    by_step = held_to(arms, FIRST, [*MEASURES], "step")
+    shown = [Table("smoothness_equal_step", f"Held to {FIRST} at equal steps", note, by_step)] if len(by_step) else []
+    found = at_equal_loss(arms, [*MEASURES])
+    counts = held_to(found, FIRST, [*MEASURES])
+    if counts.empty:
+        return shown
     steps = found.groupby(["level", "arm"])[["before", "after"]].agg({"before": "min", "after": "max"}).reset_index()
-    counts = held_to(found, FIRST, [*MEASURES]).merge(steps, on=["level", "arm"])
-    note = (
-        f"Of {len(MEASURES)} measures, those by which an arm is smoother, and rougher, than {FIRST} in every seed, "
-        "where the loss first falls to a level (nats); interpolated between the steps before and after, on logarithms"
+    note += (
+        ", where the loss first falls to a level (nats); interpolated between the steps before and after, on logarithms"
     )
     return [
-        Table("smoothness_equal_loss", f"Held to {FIRST} at equal loss", note, counts),
+        *shown,
+        Table(
+            "smoothness_equal_loss", f"Held to {FIRST} at equal loss", note, counts.merge(steps, on=["level", "arm"])
+        ),
         Table("smoothness_equal_loss_values", "Measures at equal loss", note, found, on_page=False),
     ]
 

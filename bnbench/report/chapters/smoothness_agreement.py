@@ -143,8 +143,8 @@ def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
         said.append(
             f"Over {own['arms'].max()} arms, of {len(own)} values of Kendall's τ between accuracy contrast and a "
             f"measure at a step, the interval over seeds is above 0 (what bends further is rougher) in "
-            f"{counts['above']} and below 0 in {counts['below']}. The intervals are not corrected for their number, and the arms are no "
-            "sample of any others."
+            f"{counts['above']} and below 0 in {counts['below']}. The intervals are not corrected for their number, "
+            "and the arms are no sample of any others."
         )
     if capacities.empty:
         said.append("Capacity is not held to the measures: it takes fits of three sizes of masks, which are not here.")
