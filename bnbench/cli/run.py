@@ -40,10 +40,18 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 @click.command(cls=ConfiguredCommand)
 @profile_option("compact")
 @click.option(
-    "--probs", type=Text("LIST", parse_probs), default="0.1:0.9:0.1", show_default=True, help="Fill probabilities."
+    "--probs",
+    type=Text("LIST", parse_probs),
+    default="0.1:0.9:0.1",
+    show_default=True,
+    help="Fill probabilities: the chance that a pixel is black.",
 )
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of masks at each p, or seeds such as 101,103.",
 )
 @arms_option
 @click.option(
