@@ -37,7 +37,7 @@ from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
 CONTRAST = "difference, trained pixels only"  # as the page's headline has it
-PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(ROOT.glob("docs/*.md")))
+PAGES = (*(ROOT / folder / "README.md" for folder in ("", "benchmarks", "evidence")), *sorted(ROOT.glob("docs/*.md")))
 _OPENING, _CLOSING = "<!-- numbers\n", "<!-- end of numbers -->"
 _BLOCK = re.compile(rf"(?m:^)( *){_OPENING}(.*?)\n\1-->\n(?:(?!{_OPENING}).)*?\1{_CLOSING}", re.DOTALL)
 

@@ -20,7 +20,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["cells.py", "conf.py", "extension.py", "pictures.py", "_build"]
+exclude_patterns = ["**/captions.md", "cells.py", "conf.py", "extension.py", "pictures.py", "_build"]
 highlight_language = "text"
 nitpicky = True
 # Everything of bnbench has to be found. Of what others define only the names are shown, since nothing is fetched.

@@ -1,4 +1,4 @@
-"""What the site needs beyond Sphinx: commands, galleries, formulas without scripts, scripts in cells as pages."""
+"""What the site needs beyond Sphinx: commands, galleries with thumbnails, formulas without scripts, cells as pages."""
 
 from __future__ import annotations
 
@@ -73,21 +73,27 @@ def values(name: str) -> str:
 
 
 class Gallery(SphinxDirective):
-    """Every figure of a report with its caption: its argument is the report's folder, relative to the page."""
+    """Thumbnails, then every figure with its caption: its argument is the folder that ``captions.md`` names them in.
+
+    The folder is relative to the page; ``figures`` at its end says nothing about what it holds.
+    """
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        report = self.arguments[0]
-        captions = Path(self.get_source_info()[0]).parent / report / "figures" / "captions.md"
+        folder = Path(self.arguments[0])
+        captions = Path(self.get_source_info()[0]).parent / folder / "captions.md"
         self.env.note_dependency(str(captions))
-        found: list[nodes.Node] = []
+        about = folder.parent.name if folder.name == "figures" else folder.name
+        thumbnails = nodes.container(classes=["thumbnails"])
+        figures: list[nodes.Node] = []
         captioned = dict(re.findall(r"\*\*(\w+)\*\*: (.*)", captions.read_text()))
         for name in without_single_panels(captioned):
-            caption = captioned[name]
-            image = nodes.image(uri=f"{report}/figures/{name}.svg", alt=first_sentence(caption))
-            found.append(nodes.figure("", image, nodes.caption(caption, caption), ids=[f"{Path(report).name}-{name}"]))
-        return found
+            where, uri, said = f"{about}-{name}", f"{folder}/{name}.svg", first_sentence(captioned[name])
+            thumbnails += nodes.reference("", "", nodes.image(uri=uri, alt=said), refid=where, reftitle=said)
+            caption = nodes.caption(captioned[name], "", *self.parse_inline(captioned[name])[0])
+            figures.append(nodes.figure("", nodes.image(uri=uri, alt=said), caption, ids=[where]))
+        return [thumbnails, *figures]
 
 
 def without_single_panels(names: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Defects that bnbench check has to catch: each a small change of the source of one function.
 
 A mutant's code replaces its function's own, so that every module that holds the function sees it. Each says which
-quantity of the check differs first, and which unit test fails too; docs/check.md shows the table, and
+quantity of the check differs first, and which unit test fails too; tests/check/defects.md shows the table, and
 tests/check/test_mutants.py holds all of that to what happens. ``python -m tests.mutants`` prints the table; with a
 mutant's number and arguments of pytest it runs those tests on the mutant.
 """
@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "threshold for each image, not for a pixel's mean",
-        gradient.ObjectiveGradient._forward,
+        gradient.ObjectiveGradient.forward,
         "losses.mean(1)",
         "losses.clamp(max=self.threshold).mean(1)",
         "plain: black loss, step 1",
@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "loss summed over a pixel's images",
-        gradient.ObjectiveGradient._forward,
+        gradient.ObjectiveGradient.forward,
         "losses.mean(1)",
         "losses.sum(1)",
         "plain: black loss, step 1",
@@ -214,7 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam's state shared between arms",
-        Fit.take,
+        Fit.follow,
         "self.optimizer.step()",
         "_shared_step(self.optimizer)",
         "bn: black loss, step 2",
@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam without bias correction",
-        Fit.take,
+        Fit.follow,
         "self.optimizer.step()",
         "_uncorrected_step(self.optimizer)",
         "plain: black loss, step 2",
@@ -238,7 +238,7 @@ MUTANTS = (
     ),
     Mutant(
         "no clipping",
-        Fit.take,
+        Fit.follow,
         "self.training.clip",
         "float('inf')",
         "plain: black loss, step 3, clipped",
@@ -479,7 +479,7 @@ def _forget() -> None:
 
 
 def table() -> str:
-    """The mutants as the table of docs/check.md."""
+    """The mutants as the table of tests/check/defects.md."""
     lines = ["| defect | the first exact quantity that differs | a unit test that fails, too |", "|---|---|---|"]
     lines += [f"| {mutant.name} | `{mutant.quantity}` | `{mutant.test}` |" for mutant in MUTANTS]
     return "\n".join(lines) + "\n"

@@ -27,11 +27,19 @@ from bnbench.protocol.profiles import PROFILES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "example.py"
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
-PAGES += [*sorted(ROOT.glob("docs/*.md")), NOTEBOOK, *sorted(ROOT.glob("docs/notebooks/*.py"))]
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "evidence/README.md")
+]
+PAGES += [
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/api/*.md")),
+    NOTEBOOK,
+    *sorted(ROOT.glob("docs/notebooks/*.py")),
+]
 DIRECTIVES = ("{toctree}", "{include}", "{gallery}", "{commands}", "{eval-rst}")  # nox -s docs runs these
 _as_markdown: Callable[[str], str] = runpy.run_path(str(ROOT / "docs" / "cells.py"))["as_markdown"]
-EXACT = ("read-results.md", "files.md")  # their code reads committed results and computes nothing that could differ
+EXACT = ("results.md",)  # its code reads committed results and computes nothing that could differ
 TOLERANCE = 0.2  # of accuracies and losses that a page's own fit gives on this machine
 _OWN = re.compile(r"(?P<source>\.|bnbench)(\[(?P<extra>\w+)\])?(?P<url> @ .+)?")  # what pip is asked for
 _DECIMAL = re.compile(r"-?\d+\.(\d+)")
@@ -90,7 +98,7 @@ class Reader:
         page: the page.
         environment: sets variables of the environment, as :class:`pytest.MonkeyPatch` does.
         sweeps: run sweeps and Python too, and what a page asks of them; otherwise plans and refusals alone, and
-            Python of the pages that compute nothing.
+            of Python what it imports.
     """
 
     def __init__(self, page: Path, environment: pytest.MonkeyPatch, *, sweeps: bool = True) -> None:
@@ -130,7 +138,7 @@ class Reader:
         if named := re.match(r"# (\w+\.py)\n", block.text):
             Path(named[1]).write_text(block.text)
             importlib.invalidate_caches()
-        if not self.sweeps and self.page.name not in EXACT:
+        if not self.sweeps:
             self.import_what_it_names(block)
             return
         with redirect_stdout(io.StringIO()) as out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from bnbench.arms.own_arm import load_arm
 from bnbench.bending.animation import write_animations
 from bnbench.bending.arm_bending import ArmBending
 from bnbench.bending.cost import estimated_seconds
-from bnbench.bending.files import Bent, landscape_path, read_bent
+from bnbench.bending.files import FOLDERS, Bent, landscape_path, read_bent
 from bnbench.bending.page import page
 from bnbench.bending.request import BendRequest
 from bnbench.bending.strip import draw_strip
@@ -22,6 +23,7 @@ from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.ensemble import Ensemble, measure_ensemble
 from bnbench.mpo.trace import DivergedError, TraceRow
+from bnbench.process.writers import remove_strays
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.report.figures.style import print_style, save
 from bnbench.results import layout
@@ -36,8 +38,11 @@ from bnbench.sweep.measure import headline_policy
 class BendListener:
     """Takes what bending has to say, and prints nothing."""
 
+    def asked(self, request: BendRequest, left: list[str]) -> None:
+        """Take what is asked, and which arms are left to fit, before their cost is found by timing some of it."""
+
     def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
-        """Take which arms are left to fit, and about how many seconds that takes."""
+        """Take which arms are left to fit, and about how many seconds their steps and landscapes take."""
 
     def note(self, sentence: str) -> None:
         """Take a sentence that somebody should know."""
@@ -71,12 +76,16 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
     for arm in request.arms:
         load_arm(arm, data.image_shape, data.classes, request.protocol.network)
     found = {arm: read_bent(request, arm) for arm in request.arms}
-    left = [ArmBending(request, arm, data) for arm, bent in found.items() if bent is None]
-    listener.planned(request, [bending.arm for bending in left], sum(map(estimated_seconds, left)))
+    names = [arm for arm, bent in found.items() if bent is None]
+    listener.asked(request, names)
+    remove_strays(request.folder / part for part in ("", "running", *FOLDERS))
+    left = [ArmBending(request, arm, data) for arm in names]
+    listener.planned(request, names, sum(map(estimated_seconds, left)))
     stop = RunnerStop([])
     with runner_signals(stop):
         for bending in left:
             found[bending.arm] = _fitted(bending, stop, listener)
+    _clear_away(request)
     return [bent for bent in found.values() if bent is not None]
 
 
@@ -121,6 +130,17 @@ def write_pictures(request: BendRequest, bents: list[Bent], note: Callable[[str]
     animation = animations[0].read_bytes() if animations else None
     write_atomically(place, page(request, bents, animation).encode())
     return [*files, *animations, place]
+
+
+def _clear_away(request: BendRequest) -> None:
+    """Remove the checkpoints and locks of fits that are done, which a killed process leaves, and their empty folder."""
+    with suppress(OSError):  # nothing is there, or another arm is under way: nobody else minds what is left
+        for key in map(request.key, request.arms):
+            if any(map(is_there, (layout.checkpoint_path(request.folder, key), layout.lock_path(request.folder, key)))):
+                with claim(request.folder, key) as is_ours:
+                    if is_ours:
+                        layout.checkpoint_path(request.folder, key).unlink(missing_ok=True)
+        (request.folder / "running").rmdir()
 
 
 def _fitted(bending: ArmBending, stop: RunnerStop, listener: BendListener) -> Bent:

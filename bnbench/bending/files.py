@@ -16,6 +16,7 @@ from bnbench.process.reading import read_file, reason_of
 from bnbench.results import layout
 from bnbench.results.tables import read_table, write_table
 
+FOLDERS = ("landscapes", "frames", "planes")
 VALUES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 _COLUMNS = ("row", "column", "black", "trained", *VALUES)
 
@@ -52,15 +53,17 @@ class Bent:
 
 
 def write_bent(request: BendRequest, bent: Bent) -> None:
-    """Write one arm's landscape and its frames; the landscape comes last, and says that the fit is done.
+    """Write one arm's landscape and its frames, if it has any; the landscape comes last, and says that the fit is done.
 
     Raises:
         OSError: a file cannot be written.
     """
-    for path, table in (
-        (frames_path(request, bent.arm), _frames_table(bent)),
-        (landscape_path(request, bent.arm), bent.landscape),
-    ):
+    tables = {landscape_path(request, bent.arm): bent.landscape}
+    if len(bent.frames):
+        tables = {frames_path(request, bent.arm): _frames_table(bent), **tables}
+    else:
+        frames_path(request, bent.arm).unlink(missing_ok=True)  # of an earlier fit, whose landscape was moved away
+    for path, table in tables.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         table = table.copy()
         table.attrs = {"bnbench": bent.details}
@@ -76,7 +79,6 @@ def read_bent(request: BendRequest, arm: str) -> Bent | None:
     path = landscape_path(request, arm)
     try:
         landscape = _table(path)
-        frames = _table(frames_path(request, arm))
     except FileNotFoundError:
         return None
     details = landscape.attrs.get("bnbench", {})
@@ -88,11 +90,8 @@ def read_bent(request: BendRequest, arm: str) -> Bent | None:
         )
     if tuple(landscape.columns) != _COLUMNS or len(landscape) != request.mask.size:
         raise RequestError(f"{path} is no landscape of this picture; move it away, and it is computed anew.")
-    steps = frames.groupby("step", sort=True).size().index.to_numpy(np.int64)
-    if request.animate and not len(steps):
-        return None
-    pictures = frames["test_accuracy"].to_numpy(np.float32).reshape(len(steps), *request.mask.shape)
-    return Bent(arm, landscape, pictures, steps, details)
+    steps, frames = _read_frames(request, arm)
+    return None if request.animate and not len(steps) else Bent(arm, landscape, frames, steps, details)
 
 
 def landscape_path(request: BendRequest, arm: str) -> Path:
@@ -103,6 +102,16 @@ def landscape_path(request: BendRequest, arm: str) -> Path:
 def frames_path(request: BendRequest, arm: str) -> Path:
     """Return where an arm's landscapes on the way lie, whether they exist or not."""
     return request.folder / "frames" / f"{layout.fit_name(request.key(arm))}.parquet"
+
+
+def _read_frames(request: BendRequest, arm: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the steps of an arm's frames and the frames, see :class:`Bent`; none where none were measured."""
+    try:
+        table = _table(frames_path(request, arm))
+    except FileNotFoundError:
+        return np.zeros(0, np.int64), np.zeros((0, *request.mask.shape), np.float32)
+    steps = table.groupby("step", sort=True).size().index.to_numpy(np.int64)
+    return steps, table["test_accuracy"].to_numpy(np.float32).reshape(len(steps), *request.mask.shape)
 
 
 def _frames_table(bent: Bent) -> pd.DataFrame:

@@ -19,12 +19,17 @@ class BendMessages(BendListener):
     def __init__(self) -> None:
         self.steps = 1
 
-    def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
-        """Print the picture, the protocol, and what it will cost."""
+    def asked(self, request: BendRequest, left: list[str]) -> None:
+        """Print the picture and the protocol, and that their cost is being found."""
         rows, columns = request.mask.shape
         black, arms = percent(float(request.mask.mean())), ", ".join(request.arms)
         say(f"{request.name}: {rows}×{columns} pixels, {black} of them black; {arms}; {title(request.protocol)}")
-        say(f"{counted(len(left), 'fit')} to run, {plan_time(seconds)}" if left else "all is fitted, and drawn anew")
+        say(f"{counted(len(left), 'fit')} to run; timing a few pixels" if left else "all is fitted, and drawn anew")
+
+    def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
+        """Print what it will cost, and what of it is counted."""
+        if left:
+            say(f"steps and landscapes: {plan_time(seconds)}; drawing, which follows, is not counted")
         self.steps = request.protocol.training.steps
 
     def note(self, sentence: str) -> None:

@@ -39,13 +39,12 @@ _LARGEST_SIZE = 1_000
 )
 @click.option(
     "--grey-level",
-    "--threshold",
-    "grey_level",
     type=Text("GREY", parse_level),
     default="auto",
     show_default=True,
     help="What is darker is black: a grey from 0 (dark) to 1 (light), or auto, which parts dark from light best.",
 )
+@click.option("--threshold", type=Text("GREY", parse_level), hidden=True, help="As --grey-level.")
 @click.option("--invert", is_flag=True, help="Let dark pixels be white, and light ones black.")
 @click.option(
     "--arm",
@@ -78,6 +77,7 @@ def bend(
     text: str | None,
     size: int,
     grey_level: float | None,
+    threshold: float | None,
     invert: bool,
     arms: tuple[str, ...],
     data: tuple[str, Path | None] | None,
@@ -101,7 +101,8 @@ def bend(
     """
     from bnbench.inputs.asked_picture import picture_of
 
-    name, mask, folder = picture_of(picture, text, size, grey_level, invert=invert)  # before what takes long to load
+    level = grey_level if threshold is None else threshold
+    name, mask, folder = picture_of(picture, text, size, level, invert=invert)  # before what takes long to load
     say_first("the plan follows")
     from bnbench.bending.bend import bend as bend_to
     from bnbench.bending.bend import measure_ensembles, write_pictures

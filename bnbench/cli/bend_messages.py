@@ -37,7 +37,7 @@ class BarMessages(BendMessages):
         self._stack.close()
 
     def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
-        """Print the plan, and begin a bar on a terminal."""
+        """Print what it will cost, and begin a bar on a terminal."""
         super().planned(request, left, seconds)
         if left and self._console.is_terminal:
             parts = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))

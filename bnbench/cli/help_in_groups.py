@@ -29,7 +29,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Machine": (*_MACHINE, "--chunk", "--backend", "--scheduler", "--shard"),
         "Going on": ("--checkpoint-every", "--fit-timeout", "--fit-memory", "--retry-failed", "--force", "--fail-fast"),
     },
-    "status": {"Output": ("--watch", "--json")},
+    "status": {"Output": ("--watch", "--json", "--serve", "--port")},
     "evaluate": {
         "What to measure": ("--arms", "--bn-statistics", "--split", "--test-images", "--landscapes", "--ensembles"),
         "Images": ("--data-folder", "--download"),
@@ -40,16 +40,18 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Output": ("--out", "--format", "--open"),
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
+    "export": {"Output": ("--tensorboard",)},
     "verify": {"Output": ("--record", "--json")},
     "smoothness": {
         "What to train": ("--profile", "--seeds", "--arms", "--steps"),
         "What to measure": ("--points", "--batch", "--minibatches", "--probes"),
+        "Fitted planes instead": ("--planes", "--pixels"),
         "Images": _IMAGES,
         "Results": ("--out", "--dry-run"),
         "Machine": ("--jobs", "--threads"),
     },
     "check": {
-        "What to check": ("--update", "--arms", "--set", "--only"),
+        "What to check": ("--update", "--add", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),
         "Machine": _MACHINE,
     },

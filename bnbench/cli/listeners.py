@@ -26,7 +26,7 @@ class JsonLines(Messages):
 
     def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
         """Print the plan."""
-        slots = [str(slot) for slot in execution.slots]
+        slots = None if execution.measures_slots else [str(slot) for slot in execution.slots]
         how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk or None}
         click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
 

@@ -17,6 +17,7 @@ from bnbench.mpo.cuda_graph import record_graph
 from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.objective import colour_targets
+from bnbench.mpo.one_batch import Member
 from bnbench.mpo.optimizers import build_optimizer, plain_state
 from bnbench.mpo.plane import Plane, check_masks, grid_coordinates
 from bnbench.mpo.sampling import Cycle
@@ -95,10 +96,12 @@ class Fit:
         self.sums = torch.zeros(len(SUMMED), dtype=torch.float64, device=device)
         self.rows: list[TraceRow] = []
         self.whole_refusal = ""  # why its steps are not recorded whole; empty where they are, or where no GPU is
+        self.batch_refusal = ""  # why they are not one batch with those of others; empty where nobody asked for it
+        self.batched: list[int] = []  # how many fits its steps were one batch of, one after another
         self._replayed_gradient = self.engine.replayed  # put aside while whole steps are recorded
-        self.whole: WholeStep | None = None
+        self.whole: WholeStep | Member | None = None
         if record or self.engine.replayed:
-            self.whole, self.engine.replayed = WholeStep(self, record or record_graph), None
+            self.whole, self.engine.replayed = WholeStep([self], record or record_graph), None
 
     @property
     def is_done(self) -> bool:
@@ -141,7 +144,10 @@ class Fit:
         """
         frame = self.plane.frame()  # (1 + d, n)
         step = frame.detach(), pixels, self.targets, images
-        gradient, losses, accuracies = self.engine.step(*step, find_clamped=find_clamped)
+        return self.follow(frame, *self.engine.step(*step, find_clamped=find_clamped))
+
+    def follow(self, frame: Tensor, gradient: Tensor, losses: Tensor, accuracies: Tensor) -> tuple[Tensor, ...]:
+        """Follow the gradient of a step; all as :meth:`take` returns it, but for the frame, which has its graph."""
         parameters = tuple(self.plane.parameters())
         for parameter, own in zip(parameters, torch.autograd.grad(frame, parameters, gradient), strict=True):
             parameter.grad = own
@@ -168,8 +174,8 @@ class Fit:
     @property
     def notes(self) -> list[str]:
         """Return what a fit's provenance says of its steps, such as that a GPU refused a faster way to compute them."""
-        refused = [f"its steps were not recorded whole ({self.whole_refusal})"] if self.whole_refusal else []
-        return refused + self.engine.notes
+        said = {"recorded whole": self.whole_refusal, "one batch with other fits": self.batch_refusal}
+        return [f"its steps were not {what} ({why})" for what, why in said.items() if why] + self.engine.notes
 
     def forget_recordings(self) -> None:
         """Give back the memory of what a GPU has recorded; the next step is computed one kernel after another."""
@@ -198,7 +204,7 @@ class Fit:
         self.plane.load_state_dict(state["plane"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.whole:  # the optimizer's tensors are others now
-            self.whole = WholeStep(self, self.whole.record)
+            self.whole = WholeStep([self], self.whole.record)
         for cycle, stored in zip(self.cycles, state["cycles"], strict=True):
             cycle.load_state_dict(stored)
         self.step, self.clamped_share = state["step"], state["clamped_share"]

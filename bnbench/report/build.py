@@ -30,6 +30,7 @@ from bnbench.report.page.record import render_record
 from bnbench.report.page.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
+from bnbench.results.folders import refuse_results_folder
 from bnbench.results.smoothness import find_smoothness
 from bnbench.results.sweeps import Sweep, read_sweeps
 
@@ -81,7 +82,7 @@ def build_report(
     results, out = Path(results).expanduser(), Path(out).expanduser()
     formats = parse_formats(formats if isinstance(formats, str) else ",".join(formats))
     evaluations = None if evaluations is None else Path(evaluations).expanduser()
-    _refuse_results(out, results)
+    refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
@@ -90,7 +91,7 @@ def build_report(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
         )
     names = _names([sweep.protocol for sweep in sweeps])
-    measured = [find_smoothness(sweep.folders) for sweep in sweeps]
+    measured = [find_smoothness(sweep.folders, sweep.protocol.id) for sweep in sweeps]
     broken += [message for _, messages in measured for message in messages]
     sections = _with_sizes(
         [section(sweep, evaluated, networks, figure3) for sweep, (networks, _) in zip(sweeps, measured, strict=True)]
@@ -151,14 +152,6 @@ def _explorer(shown: Section) -> dict[str, Any] | None:
     if not shown.lead:
         return None
     return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
-
-
-def _refuse_results(out: Path, results: Path) -> None:
-    """Refuse to write a report among the results: it would mix its files with theirs."""
-    place = out.resolve()
-    inside = next((folder for folder in (place, *place.parents) if (folder / "protocol.json").exists()), None)
-    if place == results.resolve() or inside:
-        raise RequestError(f"--out {out} is a folder of results or lies in one; give another, such as reports/mine.")
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:

@@ -55,18 +55,14 @@ def keep_chunk(folder: Path, chunk: int) -> int:
     return read_chunk(folder) or chunk
 
 
-def read_fits_per_device(folder: Path) -> int | None:
-    """Return how many fits at once a GPU was found to take best in a results folder, if that was measured."""
-    try:
-        stored = read_json(layout.execution_path(folder))
-    except (OSError, ValueError):  # whoever reads the chunk says what is wrong
-        return None
-    count = stored.get("fits_per_device") if isinstance(stored, dict) else None
+def read_fits_per_device(folder: Path, device_name: str, arm: str) -> int | None:
+    """Return how many fits of an arm at once a model of GPU was found to take best in a results folder, if it was."""
+    count = _of_model(folder, "fits_per_device", device_name).get(arm)
     return count if type(count) is int and count > 0 else None
 
 
-def keep_fits_per_device(folder: Path, count: int) -> int:
-    """Keep how many fits at once a GPU takes best; the folder's chunk is kept before.
+def keep_fits_per_device(folder: Path, device_name: str, arm: str, count: int) -> int:
+    """Keep how many fits of an arm at once a model of GPU takes best.
 
     Returns:
         The number that is kept: of two runners that start at the same moment, the first one's.
@@ -75,18 +71,15 @@ def keep_fits_per_device(folder: Path, count: int) -> int:
         OSError: it cannot be written.
     """
     with layout.locked(folder):
-        if kept := read_fits_per_device(folder):
+        if kept := read_fits_per_device(folder, device_name, arm):
             return kept
-        _add(folder, {"fits_per_device": count})
+        _keep_of_model(folder, "fits_per_device", device_name, arm, count)
     return count
 
 
 def read_kernels(folder: Path, device_name: str, arm: str) -> str:
     """Return the name of the kernels that a folder's fits of an arm use on a model of GPU; empty before a choice."""
-    try:
-        name = read_json(layout.execution_path(folder))["kernels"][device_name][arm]
-    except (OSError, ValueError, KeyError, TypeError):  # whoever reads the chunk says what is wrong
-        return ""
+    name = _of_model(folder, "kernels", device_name).get(arm)
     return name if isinstance(name, str) else ""
 
 
@@ -97,28 +90,31 @@ def keep_kernels(folder: Path, device_name: str, arm: str, name: str) -> None:
         OSError: it cannot be written.
     """
     with layout.locked(folder):
-        if read_kernels(folder, device_name, arm):
-            return
-        try:
-            stored = read_json(layout.execution_path(folder))
-        except (OSError, ValueError):  # a folder that stands in for one on another machine, or a damaged file
-            stored = {}
-        known = stored.get("kernels") if isinstance(stored, dict) else None
-        of_devices = dict(known) if isinstance(known, dict) else {}
-        of_arms = of_devices.get(device_name)
-        of_devices[device_name] = {**(of_arms if isinstance(of_arms, dict) else {}), arm: name}
-        _add(folder, {"kernels": of_devices})
+        if not read_kernels(folder, device_name, arm):
+            _keep_of_model(folder, "kernels", device_name, arm, name)
 
 
-def _add(folder: Path, chosen: Mapping[str, object]) -> None:
-    """Write what was chosen beside what the file says; the caller holds the folder's lock."""
+def _of_model(folder: Path, what: str, device_name: str) -> dict[str, object]:
+    """Return what was chosen for a model of GPU, arm to choice; nothing where the file, or a part of it, is damaged."""
+    try:
+        of_arms = read_json(layout.execution_path(folder))[what][device_name]
+    except (OSError, ValueError, KeyError, TypeError):  # whoever reads the chunk says what is wrong
+        return {}
+    return of_arms if isinstance(of_arms, dict) else {}
+
+
+def _keep_of_model(folder: Path, what: str, device_name: str, arm: str, chosen: object) -> None:
+    """Write a choice for a model of GPU and an arm beside what the file says; the caller holds the folder's lock."""
     path = layout.execution_path(folder)
     try:
         stored = read_json(path)
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # a folder that stands in for one on another machine, or a damaged file
         stored = None
     there = stored if isinstance(stored, dict) else {"format": FOLDER_FORMAT}
-    layout.write_atomically(path, _written({**there, **chosen}))
+    known = there.get(what)
+    of_models = known if isinstance(known, dict) else {}
+    of_models = {**of_models, device_name: {**_of_model(folder, what, device_name), arm: chosen}}
+    layout.write_atomically(path, _written({**there, what: of_models}))
 
 
 def _written(stored: Mapping[str, object]) -> bytes:

@@ -68,7 +68,8 @@ def _stored_protocol(folder: Path) -> Protocol | None:
         if (folder / "landscapes").is_dir():  # bend's from its first step; planes of both would share their names
             raise StoreError(f"--out {folder} holds what bnbench bend has left; give another folder.")
         return _protocol_of_fits(folder)
-    return read_protocol(folder) if layout.has_fits(folder) or layout.begun_paths(folder) else None
+    is_begun = layout.has_fits(folder) or layout.begun_paths(folder) or layout.smoothness_paths(folder)
+    return read_protocol(folder) if is_begun else None
 
 
 def _protocol_of_fits(folder: Path) -> Protocol | None:

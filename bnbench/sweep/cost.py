@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.backends.shared_devices import groups_of, may_share
-from bnbench.sweep.devices import device_name, free_cached_memory, prepare_process
+from bnbench.sweep.devices import Slot, device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, measured_landscape, policies
 from bnbench.sweep.plan import Plan
@@ -35,7 +35,7 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
     a few pixels of a step are timed and scaled up (the landscape's measurement at the end is not counted). With
-    ``--measure-at`` the landscapes on the way are added.
+    ``--measure-at`` the landscapes on the way are added. Devices of unlike models share the work by their speed.
 
     Args:
         plan: what is left to run.
@@ -45,7 +45,29 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     Returns:
         None where only timing could tell, or an arm failed while it was timed.
     """
-    slots = execution.slots
+    if execution.measures_slots:
+        return None
+    times = [_seconds_on(slots, plan, execution, data) for slots in _of_one_model(execution.slots)]
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return None
+    longest, rate = min(longest for longest, _ in known), sum(1 / total for _, total in known if total)
+    return max(longest, 1 / rate) if rate else 0.0
+
+
+def _of_one_model(slots: Sequence[Slot]) -> list[tuple[Slot, ...]]:
+    """Return the slots of each model of device."""
+    of_model: dict[str, list[Slot]] = {}
+    for slot in slots:
+        of_model.setdefault(_name(slot.device), []).append(slot)
+    return [tuple(group) for group in of_model.values()]
+
+
+def _seconds_on(
+    slots: tuple[Slot, ...], plan: Plan, execution: Execution, data: DataSet | None
+) -> tuple[float, float] | None:
+    """Return what the longest fit takes on slots of one model, and all of them there alone, in seconds."""
+    execution = replace(execution, slots=slots)
     timed: dict[str, float] = {}
     for arm in {key.arm for key in plan.to_run}:
         known = _known_seconds(plan, arm, execution)
@@ -60,9 +82,8 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
                 return None
         timed[arm] = known
     free_cached_memory(slots[0].device)  # fits run in other processes
-    total = sum(timed[key.arm] for key in plan.to_run)
-    longest = max((timed[key.arm] for key in plan.to_run), default=0.0)
-    return max(longest, total / len(slots))
+    seconds = [timed[key.arm] for key in plan.to_run]
+    return max(seconds, default=0.0), sum(seconds) / len(slots)
 
 
 def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:

@@ -10,7 +10,7 @@ import platform
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,12 @@ def make_slots(
         slots.append(Slot(device, used[device]))
         used[device] += 1
     return tuple(slots)
+
+
+def spread(counts: Mapping[str, int]) -> tuple[Slot, ...]:
+    """Spread fits over devices in turn, each of which takes so many at once."""
+    rounds = range(max(counts.values(), default=0))
+    return tuple(Slot(device, index) for index in rounds for device, count in counts.items() if index < count)
 
 
 def available_cores() -> int:

@@ -82,19 +82,25 @@ def check_not_gone(folder: Path) -> None:
         return
 
 
-def try_folder(folder: Path) -> None:
+def try_folder(folder: Path, results: str = "fits", locks: str = "running") -> None:
     """Do in a results folder what a fit will do at its end and its beginning: rename a file, and lock one.
+
+    Args:
+        folder: the results folder, opened.
+        results: the folder in it where files are renamed; made if it is not there.
+        locks: the one where files are locked, likewise.
 
     Raises:
         StoreError: it cannot be done there.
     """
     name = f".trial-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        for part in ("fits", "running"):
+        for part in (results, locks):
             path = folder / part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 layout.write_atomically(path, b"\0")
-                if part == "running":
+                if part == locks:
                     with path.open("rb") as file:
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             finally:

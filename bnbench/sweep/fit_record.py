@@ -88,4 +88,5 @@ def progress_of(key: FitKey, token: str, slot: Slot, fit: Fit, begun: tuple[floa
         black=last.black_accuracy if last else None,
         white=last.white_accuracy if last else None,
         time=time.time(),
+        trace=[[row.step, row.black_loss, row.white_loss] for row in fit.rows],
     )

@@ -67,7 +67,7 @@ class FitUnderWay:
         self.mask, self.trained = draw_masks(key, protocol)
         data = load_data_of(protocol, execution.data_folder, execution.download)
         self.data = data.to(slot.device)
-        check_source(key.arm, job)
+        check_source(key.arm, job.sources.get(key.arm, ""))
         self._begin()
         self.identity = job.identity(key)
         self.earlier_seconds, self.parts = 0.0, 1

@@ -73,11 +73,9 @@ class Messages(Listener):
             self._note_left(len(plan.without_plane), "keeping the plane")
         if execution.measure_at:
             self._note_left(len(plan.without_course), "measuring at all of these steps")
-        names = [str(slot) for slot in execution.slots]
-        slots = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
         pixels = counted(execution.chunk, "pixel") if execution.chunk else "as many pixels as prove fastest"
         how = f"{counted(execution.threads, 'thread')} each, {pixels} at once"
-        line = f"{plan}; {counted(len(execution.slots), 'slot')} ({slots}), {how}"
+        line = f"{plan}; {_places(execution)}, {how}"
         self.note(f"{line}; {plan_time(seconds)}" if plan.to_run else f"{line}; nothing to do")
 
     def _note_left(self, count: int, without: str) -> None:
@@ -117,3 +115,13 @@ class Messages(Listener):
     def over(self, folder: Path) -> None:
         """Print the command that looks at all of it."""
         self.note(f"figures, tables and a page of it: bnbench report {shlex.quote(str(folder))}")
+
+
+def _places(execution: Execution) -> str:
+    """Say where fits run: on which slots, or on which GPUs where how many of them share one is yet to be measured."""
+    slots = execution.slots
+    names = [slot.device if execution.measures_slots else str(slot) for slot in slots]
+    listed = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} … {names[-1]}"
+    if execution.measures_slots:
+        return f"{counted(len(slots), 'GPU')} ({listed}), as many fits on each as prove fastest"
+    return f"{counted(len(slots), 'slot')} ({listed})"

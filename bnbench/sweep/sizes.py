@@ -16,6 +16,7 @@ from bnbench.results.layout import is_there
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.fits_per_device import most_slots
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import SweepRequest, Swept
@@ -187,7 +188,7 @@ def _seconds(planned: Iterable[Swept]) -> float | None:
 def _rounds(request: SweepRequest, planned: Mapping[str, Swept]) -> list[tuple[int, ...]]:
     """Share the seeds out into rounds of as few as leave hardly a slot idle at the end of each size."""
     seeds, grid = request.grid.seeds, request.grid
-    slots = max((len(one.execution.slots) for one in planned.values()), default=1) or 1
+    slots = max((most_slots(one.execution) for one in planned.values()), default=1) or 1
     of_a_seed = max(1, len(grid.arms) * len(grid.probs) // request.shard[1])
     for together in range(1, len(seeds)):
         fits = together * of_a_seed

@@ -14,18 +14,21 @@ from bnbench.mpo.fit import Fit
 from bnbench.mpo.gradient import CHUNK
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.sweep.execution import Job
 
 
-def check_source(arm: str, job: Job) -> None:
-    """Refuse to compute with other code than the sweep was planned with: the result would bear a wrong name.
+def check_source(arm: str, planned: str) -> None:
+    """Refuse to compute with other code than was planned with: the result would bear a wrong name.
+
+    Args:
+        arm: any.
+        planned: what :func:`bnbench.arms.loading.arm_source` said then.
 
     Raises:
         ArmError: the arm cannot be imported here, or its file is another one by now.
     """
-    if arm_source(arm) != job.sources.get(arm, ""):
+    if arm_source(arm) != planned:
         raise ArmError(
-            f"--arms {arm}: its file was changed during the sweep (or is another one on this machine); run the same "
+            f"--arms {arm}: its file was changed since the plan (or is another one on this machine); run the same "
             "command again, with another folder if fits of the earlier file are in this one."
         )
 

@@ -11,15 +11,14 @@ from bnbench.mpo.candidates import allowed_kernels
 from bnbench.protocol.protocol import Protocol
 from bnbench.results import store
 from bnbench.results.asked import effective_config, write_config
-from bnbench.results.chunks import keep_chunk, keep_fits_per_device, read_chunk, read_fits_per_device
+from bnbench.results.chunks import keep_chunk, read_chunk
 from bnbench.results.folder_protocol import check_folder, open_folder
 from bnbench.sweep.backends.backend import Backend
-from bnbench.sweep.backends.shared_devices import may_share
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.disk import try_folder
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fit_memory import check_memory_limit
-from bnbench.sweep.fits_per_device import choose_fits_per_device
+from bnbench.sweep.fits_per_device import with_fits_per_device
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
 from bnbench.sweep.request import SweepRequest, Swept
@@ -73,7 +72,7 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
     plan = _plan(request, protocol)
     kept = _kept_chunk(plan, listener)
     if request.dry_run:
-        execution = replace(execution, chunk=request.chunk or kept or 0)
+        execution = with_fits_per_device(replace(execution, chunk=request.chunk or kept or 0), plan, backend, None)
         listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
         return Swept(plan, execution, backend, [])
     open_folder(plan.folder, protocol)
@@ -82,7 +81,7 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
     write_config(plan.folder, effective_config(protocol, request.grid, request.options(backend)))
     if plan.to_run:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
-        execution = _several_on_each_gpu(replace(execution, chunk=chunk), plan, data, backend)
+        execution = with_fits_per_device(replace(execution, chunk=chunk), plan, backend, data)
     listener.planned(
         plan, execution, lambda: backend.time_on_device(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
     )
@@ -137,17 +136,3 @@ def _chosen_chunk(
         changed = f"--chunk {asked}: {plan.folder} was computed {kept} pixels at once so far"
         listener.note(f"{changed}; from now on sums are rounded differently")
     return chunk
-
-
-def _several_on_each_gpu(execution: Execution, plan: Plan, data: DataSet, backend: Backend) -> Execution:
-    """Give each GPU as many fits at once as it takes best, where nobody has said how many: measured once a folder."""
-    devices = execution.devices
-    is_open = devices.jobs is None and devices.per_device is None and backend.shares_devices
-    if not is_open or any(slot.device == "cpu" for slot in execution.slots):
-        return execution
-    if not may_share(plan.protocol, execution, plan.grid.arms):
-        return execution
-    count = read_fits_per_device(plan.folder) or keep_fits_per_device(
-        plan.folder, backend.time_on_device(choose_fits_per_device, plan, execution, data)
-    )
-    return replace(execution, slots=backend.slots(replace(devices, per_device=count)))

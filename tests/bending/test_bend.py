@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import time
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +21,9 @@ import pytest
 from PIL import Image
 
 import bnbench
-from bnbench.bending import animation, arm_bending
+from bnbench.bending import animation, arm_bending, cost
 from bnbench.bending.animation import shown_frames, write_animations
-from bnbench.bending.arm_bending import frame_steps
+from bnbench.bending.arm_bending import ArmBending, frame_steps
 from bnbench.bending.bend import BendListener, bend, write_pictures
 from bnbench.bending.files import Bent, read_bent
 from bnbench.bending.request import BendRequest, fitted_protocol
@@ -29,8 +32,11 @@ from bnbench.cli import main
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
 from bnbench.inputs.datasets import ImageArrays
+from bnbench.inputs.masks import is_trained
 from bnbench.mpo.trace import TraceRow
+from bnbench.process.writers import host_hash
 from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import Protocol
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
@@ -68,6 +74,9 @@ def test_everything_that_shows_the_landscape_is_left(finished: BendRequest) -> N
     pictures = {"strip.pdf", "strip.svg", "strip.png", "animation.gif", "index.html"}
     tables = {f"{folder}/{fit}.parquet" for folder in ("landscapes", "frames") for fit in fits}
     assert there - {"animation.mp4"} == pictures | tables | {f"planes/{fit}.safetensors" for fit in fits}
+    page = (Path(__file__).parents[2] / "docs" / "bend.md").read_text().partition("## What it leaves")[2]
+    said = {name for row in re.findall(r"^\| (`.*?) \| ", page, re.MULTILINE) for name in re.findall("`(.*?)`", row)}
+    assert {re.sub("(plain|bn)_p.*_seed1", "plain_p0.430_seed1", name) for name in there} | {"animation.mp4"} == said
 
 
 def test_the_landscape_is_what_the_plane_has(finished: BendRequest) -> None:
@@ -166,6 +175,80 @@ def test_all_pictures_of_a_strip_have_one_size_and_a_quantity_one_scale(finished
     assert [scales[0::2][part] == scales[1::2][part] for part in range(3)] == [True] * 3
 
 
+def test_what_killed_processes_left_of_fits_that_are_done_is_cleared_away(
+    finished: BendRequest, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    asked = replace(finished, folder=tmp_path)
+    there = sorted(tmp_path.rglob("*"))
+    (tmp_path / "running").mkdir()
+    layout.lock_path(tmp_path, asked.key("plain")).write_text(".")
+    layout.checkpoint_path(tmp_path, asked.key("bn")).touch()
+    for folder in ("", "landscapes", "frames", "planes", "running"):
+        (tmp_path / folder / f".strip.svg.{host_hash()}-{2**30}-0a").touch()  # no process has such a number
+    bent_to(asked)
+    assert sorted(tmp_path.rglob("*")) == there
+
+
+def test_a_checkpoint_of_an_arm_that_is_not_asked_for_is_left_alone(finished: BendRequest, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    checkpoint = layout.checkpoint_path(tmp_path, finished.key("skip"))
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    bent_to(replace(finished, folder=tmp_path))
+    assert checkpoint.exists()
+
+
+def test_the_request_is_said_before_its_cost_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    class Listener(BendListener):
+        def asked(self, request: BendRequest, left: list[str]) -> None:
+            order.append(f"asked {', '.join(left)}")
+
+        def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
+            order.append(f"planned {seconds}")
+            raise Interrupted(signal.SIGINT)
+
+    def timed(bending: ArmBending) -> float:
+        order.append(f"timed {bending.arm}")
+        return 20.0
+
+    monkeypatch.setattr("bnbench.bending.bend.estimated_seconds", timed)
+    with pytest.raises(Interrupted):
+        bent_to(request(tmp_path, arms=("plain", "bn")), Listener())
+    assert order == ["asked plain, bn", "timed plain", "timed bn", "planned 40.0"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "a_visit", "timed", "landscapes"),
+    [("plain", 1.0, [32], 1), ("bn", 1.0, [32], 3), ("plain", 1e-4, [32, 128], 1), ("plain", 0.0, [32, 128, 500], 1)],
+)
+def test_an_estimate_times_few_images_and_counts_all_landscapes(
+    arm: str, a_visit: float, timed: list[int], landscapes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, images = [0.0], list[int]()
+
+    def measured(plane: bnbench.Plane, shape: tuple[int, int], data: bnbench.Images, **_: Any) -> None:
+        images.append(len(data))
+        clock[0] += a_visit * math.prod(shape) * len(data)
+
+    def timed_fit(arm: str, protocol: Protocol, *_: Any) -> float:
+        training = protocol.training
+        assert training.black_pixels + training.white_pixels == is_trained(_PICTURE).sum()  # fewer than it asks for
+        return 7.0
+
+    asked = request(tmp_path, animate=False)
+    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100))
+    bending = ArmBending(asked, arm, load_data_of(asked.protocol))
+    monkeypatch.setattr(cost, "timed_fit", timed_fit)
+    monkeypatch.setattr(cost, "measure_landscape", measured)
+    monkeypatch.setattr("bnbench.bending.cost.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    expected = 7 + _PICTURE.size * a_visit * (landscapes * 500 + 20)
+    assert cost.estimated_seconds(bending) == pytest.approx(expected)
+    assert images == timed
+
+
 class _Stops(BendListener):
     """Sends SIGINT after some steps."""
 
@@ -196,7 +279,7 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tm
         assert whole is not None
         assert resumed.landscape.equals(whole.landscape)
         assert np.array_equal(resumed.frames, whole.frames)
-    assert not list((tmp_path / "running").glob("*.pt"))
+    assert not (tmp_path / "running").exists()
 
 
 class _Hears(BendListener):
@@ -358,7 +441,9 @@ def test_the_command_bends_to_a_file_and_prints_the_accuracies(
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["bn", "bn"]
     assert [f" {count}: " in lines[1] for count in (1, 2, 5, 10, _PICTURE.sum())] == [True] * 5
-    assert not (tmp_path / "out" / "animation.gif").exists()
+    fit, drawn = "bn_p0.333_seed1", {"strip.pdf", "strip.svg", "strip.png", "index.html"}
+    tables = {"landscapes", f"landscapes/{fit}.parquet", "planes", f"planes/{fit}.safetensors"}
+    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")} == drawn | tables
 
 
 @pytest.mark.parametrize(
@@ -369,7 +454,7 @@ def test_the_command_bends_to_a_file_and_prints_the_accuracies(
         (("nowhere.png",), "nowhere.png"),
         (("--text", "漢"), "漢"),
         (("--text", "B", "--grey-level", "2"), "--grey-level 2"),
-        (("--text", "B", "--threshold", "2"), "--grey-level 2"),
+        (("--text", "B", "--threshold", "2"), "--threshold 2"),
         (("--text", "B", "--size", "2"), "--size"),
         (("--text", "B", "--arm", "none"), "--arm"),
         (("--text", "B", "--device", "cuda:99"), "--device"),

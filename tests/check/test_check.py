@@ -17,16 +17,15 @@ from bnbench.check import measured, verdict
 from bnbench.check.baseline import (
     SETS,
     CheckSet,
-    Finding,
     Value,
     baseline_content,
-    compare,
     read_baseline,
     statistical_quantities,
     tolerance,
 )
+from bnbench.check.comparison import Finding, compare
 from bnbench.check.exact import exact_quantities
-from bnbench.check.other_settings import LATER, OTHER
+from bnbench.check.other_settings import LATER, SETTINGS
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends.inline import Inline
@@ -69,7 +68,7 @@ def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
     # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour;
     # a picture is a mask like another once it is drawn.
     left = {"dataset", "clip", "precision", "grey", "picture"}
-    standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, OTHER, LATER))
+    standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, *SETTINGS))
     assert {name for name, value in standard.items() if all(other[name] == value for other in others)} == left
 
 
@@ -289,10 +288,34 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
     assert all(name in unknown.stderr for name in SETS)
 
 
+@pytest.mark.usefixtures("known")
+def test_a_baseline_from_before_some_settings_is_compared_in_all_others(tmp_path: Path) -> None:
+    content = json.loads(COMMITTED.read_text())
+    quantities = content["exact"]
+    of_later = {name for name in quantities if f", {LATER.profile}: " in name}
+    earlier = {name: value for name, value in quantities.items() if name not in of_later}
+    gone = {"plain, settings of old: masks": "0a"}
+    (tmp_path / "own.json").write_text(json.dumps(content | {"exact": earlier | gone}))
+    asked = ("check", "own.json", *EXACT, "--json", "found.json", "--junit", "own.xml")
+    answer = bnbench(*asked, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert numbers(answer.stderr)[-2:] == [str(len(earlier)), str(len(of_later) + 1)]
+    found = json.loads((tmp_path / "found.json").read_text())["findings"]
+    assert {one["name"] for one in found if not one["is_compared"]} == of_later | gone.keys()
+    assert len(ElementTree.parse(tmp_path / "own.xml").getroot().findall("testcase/skipped")) == len(of_later) + 1
+    (tmp_path / "own.json").write_text(json.dumps(content | {"exact": earlier | {"bn: parameters": 0}}))
+    assert bnbench(*asked, "--add", cwd=tmp_path).returncode == 1
+    assert not of_later & json.loads((tmp_path / "own.json").read_text())["exact"].keys()
+    (tmp_path / "own.json").write_text(json.dumps(content | {"exact": earlier}))
+    assert bnbench(*asked, "--add", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "own.json").read_text()) == content
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--junit", "/dev/null/own.xml"), "--junit /dev/null/own.xml: "),
+        (("--update", "--add"), "--add"),
         (("--update", "--json", "own.json"), "--json "),
         (("--arms", "plain,skip"), "--arms plain,skip: "),
         (("--json", "../{here}/own.json"), "BASELINE"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.check.baseline import SETS, Value, compare
+from bnbench.check.baseline import SETS, Value
+from bnbench.check.comparison import compare
 from bnbench.check.exact import exact_quantities
 from bnbench.protocol.protocol import Grid
 from tests.mutants import MUTANTS, RAN, Mutant, mutated, table
@@ -82,8 +83,8 @@ def test_a_mutant_that_is_out_of_date_says_so() -> None:
 
 
 def test_the_page_has_the_table() -> None:
-    page = (ROOT / "docs" / "check.md").read_text()
-    assert table() in page, "python -m tests.mutants prints the table for docs/check.md"
+    page = (ROOT / "tests" / "check" / "defects.md").read_text()
+    assert table() in page, "python -m tests.mutants prints the table for tests/check/defects.md"
 
 
 @BY_NAME

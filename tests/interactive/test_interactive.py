@@ -389,8 +389,8 @@ def test_a_sweep_runs_in_a_thread_of_a_notebook(tmp_path: Path) -> None:
     assert len(done[0].fits) == 1
 
 
-def left_by(folder: Path, backend: str) -> dict[str, list[str]]:
-    """What a sweep leaves changed in a process that has settings of its own, and which processes."""
+def left_by(folder: Path) -> dict[str, list[str]]:
+    """What a sweep of each backend leaves changed in a process that has settings of its own, and which processes."""
     folder.mkdir()
     os.chdir(folder)
     os.environ["BNBENCH_OF_A_NOTEBOOK"] = "1"
@@ -408,8 +408,8 @@ def left_by(folder: Path, backend: str) -> dict[str, list[str]]:
     before, streams = read_settings(with_streams=False), [random.getstate(), torch.get_rng_state().tolist()]
     drawn = np.random.random()
     np.random.seed(7)
-    found = run(Path("own"), seeds=2, jobs=2, backend=backend)
-    assert len(found.fits) == 2
+    for backend in ("inline", "process"):
+        assert len(run(Path(backend), seeds=2, jobs=2, backend=backend).fits) == 2
     assert streams == [random.getstate(), torch.get_rng_state().tolist()]
     assert np.random.random() == drawn
     children = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
@@ -420,9 +420,8 @@ def left_by(folder: Path, backend: str) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("backend", ["inline", "process"])
-def test_a_notebook_goes_on_as_it_was(backend: str, tmp_path: Path) -> None:
-    assert call(left_by, tmp_path / "notebook", backend) == {"settings": [], "threads": [], "children": []}
+def test_a_notebook_goes_on_as_it_was(tmp_path: Path) -> None:
+    assert call(left_by, tmp_path / "notebook") == {"settings": [], "threads": [], "children": []}
 
 
 def test_a_sweep_that_is_refused_leaves_settings_as_they_were(tmp_path: Path) -> None:

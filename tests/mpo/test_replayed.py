@@ -24,7 +24,7 @@ from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 
 Recorder = Callable[[Work, torch.device], Recording]
 CANNOT = "operation not permitted when stream is capturing"  # torch's words
-TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=8, learning_rate=1e-2)
+TRAINING = TrainingProtocol(black_pixels=3, white_pixels=2, images=6, steps=6, learning_rate=1e-2)
 
 
 def computes_again(work: Work, device: torch.device) -> Recording:
@@ -129,7 +129,8 @@ def test_a_processor_records_nothing() -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks of draws in a few steps; and no step finds its clamped pixels first, for no GPU does."""
-    monkeypatch.setattr("bnbench.mpo.whole_step.BLOCK", 10)
+    for module in ("whole_step", "drawn_ahead"):
+        monkeypatch.setattr(f"bnbench.mpo.{module}.BLOCK", 10)
     monkeypatch.setattr("bnbench.mpo.fit._FIND_FROM", 2.0)
 
 

@@ -5,6 +5,7 @@ The clock of these tests is made up, and the device is the processor.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -27,7 +28,7 @@ from bnbench.mpo.windows import Gradients, Windows
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 
-TRAINING = TrainingProtocol(black_pixels=5, white_pixels=4, images=6, steps=4, learning_rate=1e-2, threshold=1.3)
+TRAINING = TrainingProtocol(black_pixels=3, white_pixels=2, images=6, steps=4, learning_rate=1e-2, threshold=1.3)
 ROUNDS = 2  # timed for each strategy, the first of them to warm up
 
 
@@ -115,7 +116,7 @@ def test_the_fastest_that_agrees_is_used(
     assert all(each in str(strategy) for each in (*candidates, "grouped") if len(strategy.reasons) > len(candidates))
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", ["bn", *(pytest.param(arm, marks=pytest.mark.nightly) for arm in ARMS if arm != "bn")])
 def test_a_fit_by_windows_is_the_fit(arm: str) -> None:
     sgd = replace(TRAINING, optimizer="sgd")  # Adam makes steps of the rounding of what BN takes out, a bias before it
     usual, by_windows = ended(started(None, arm, sgd)), ended(started(tried(clock=clock(2, 1)), arm, sgd))
@@ -322,11 +323,18 @@ def test_a_variable_leaves_kernels_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert allowed_kernels() == {*CANDIDATES, *OF_ONE}
 
 
-@pytest.mark.parametrize("arm", ARMS)
+WAYS = {"ordinary": (1, 2, 3), "channels-last": (2, 1, 3), "compiled": (3, 2, 1)}  # each with the times that choose it
+BY_DAY = {("ordinary", "plain"), ("channels-last", "bn"), ("compiled", "bn"), ("compiled", ARMS[-1])}
+
+
 @pytest.mark.parametrize(
-    ("name", "seconds"), [("ordinary", (1, 2, 3)), ("channels-last", (2, 1, 3)), ("compiled", (3, 2, 1))]
+    ("name", "arm"),
+    [
+        pytest.param(*both, marks=[] if both in BY_DAY else pytest.mark.nightly)
+        for both in itertools.product(WAYS, ARMS)
+    ],
 )
-def test_one_network_after_another_is_computed_as_is_fastest(arm: str, name: str, seconds: tuple[float, ...]) -> None:
+def test_one_network_after_another_is_computed_as_is_fastest(name: str, arm: str) -> None:
     """The compiler stands in: what it is given must be a function of weights and images alone."""
     compiled: list[Callable[..., Tensor]] = []
 
@@ -336,12 +344,13 @@ def test_one_network_after_another_is_computed_as_is_fastest(arm: str, name: str
 
     def one(trial: Trial | None) -> Fit:
         black = make_mask()
-        under_way = Fit(make_plane(arm), black, torch.ones_like(black), make_images(), TRAINING, chunk=1)
+        few = replace(TRAINING, black_pixels=2, white_pixels=1, steps=2)
+        under_way = Fit(make_plane(arm), black, torch.ones_like(black), make_images(), few, chunk=1)
         under_way.engine.trial, under_way.engine.channels_last = trial, False
         return ended(under_way)
 
     ways: dict[str, Callable[[], Way]] = {"channels-last": ChannelsLast, "compiled": partial(Compiled, compiler)}
-    found = one(Trial(candidates=ways, usual="ordinary", clock=clock(*seconds), rounds=ROUNDS - 1))
+    found = one(Trial(candidates=ways, usual="ordinary", clock=clock(*WAYS[name]), rounds=ROUNDS - 1))
     assert found.engine.strategy is not None
     assert found.engine.strategy.name == name
     assert len(compiled) == 1

@@ -146,8 +146,8 @@ def test_what_is_shown_of_a_command_may_differ_in_time_and_numbers_alone(shown: 
         ("README.md", "black 0.310 of 40\n", False),
         ("README.md", "black 0.61 of 40\n", False),
         ("README.md", "black 0.31 of 41\n", False),
-        ("docs/files.md", "black 0.26 of 40\n", False),
-        ("docs/files.md", "black 0.25 of 40\n", True),
+        ("docs/results.md", "black 0.26 of 40\n", False),
+        ("docs/results.md", "black 0.25 of 40\n", True),
     ],
 )
 def test_output_has_to_be_what_the_code_before_it_printed(

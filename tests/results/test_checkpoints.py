@@ -53,8 +53,17 @@ def assert_equal_states(one: Any, other: Any) -> None:
         assert torch.equal(ours, theirs) if isinstance(ours, Tensor) else ours == theirs
 
 
-@pytest.mark.parametrize("arm", ["plain", "bn", FOREIGN])
-@pytest.mark.parametrize("minibatch", ["own", "shared"])
+@pytest.mark.parametrize(
+    ("arm", "minibatch"),
+    [
+        ("bn", "own"),
+        (FOREIGN, "shared"),
+        *(
+            pytest.param(*both, marks=pytest.mark.nightly)
+            for both in (("plain", "own"), ("plain", "shared"), ("bn", "shared"), (FOREIGN, "own"))
+        ),
+    ],
+)
 def test_a_fit_goes_on_from_every_step_to_the_same_bits(tmp_path: Path, arm: str, minibatch: str) -> None:
     training = replace(TRAINING, minibatch=minibatch)
     whole = start(arm, training)

@@ -167,6 +167,7 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     assert_same_tables(tmp_path / "dask", tmp_path / "alone")
 
 
+@pytest.mark.nightly
 def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_path: Path) -> None:
     with scheduler(tmp_path) as (own, where), worker(where), connected(where) as there:
         until(lambda: there.workers)

@@ -110,17 +110,14 @@ def test_what_rough_arms_do_in_this_process_fails_them_alone(
     assert {"a line of the arm's own", "a line past Python"} <= set(printed.err.splitlines())
 
 
-BY_DAY = ("system_exit", "forks_a_child_that_raises", "closes_the_standard_files", "replaces_the_training")
-
-
-@pytest.mark.parametrize("names", [BY_DAY, pytest.param(tuple(ROUGH), marks=pytest.mark.nightly)], ids=["some", "all"])
+@pytest.mark.nightly  # by day the same in this process, above, and one arm in a worker, below
 def test_what_rough_arms_do_in_workers_fails_them_alone(
-    names: tuple[str, ...], tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone = FitKey("tests.worker_alone:make", 0.5, 1)
-    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*names, *MILD)), PLAIN, in_workers=True)
-    assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(names) + 1)
-    check_failures(tmp_path, names)
+    outcomes = call(sweep, tmp_path, alone, *map(key_of, (*ROUGH, *MILD)), PLAIN, in_workers=True)
+    assert sorted(outcome.state for outcome in outcomes) == ["done"] * 3 + ["failed"] * (len(ROUGH) + 1)
+    check_failures(tmp_path, ROUGH)
     check_plain(tmp_path, undisturbed)
     check_settings(tmp_path)
     failure = failure_of(tmp_path, alone)

@@ -68,8 +68,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("arm", ["plain", "bn", FOREIGN])
-@pytest.mark.parametrize("knobs", [{}, {"precision": "tf32", "minibatch": "shared", "optimizer": "sgd"}])
+@pytest.mark.parametrize(
+    ("arm", "knobs"),
+    [
+        ("plain", {}),
+        (FOREIGN, {}),
+        ("bn", {"precision": "tf32", "minibatch": "shared", "optimizer": "sgd"}),
+    ],
+)
 def test_measuring_changes_no_bit_of_the_fit(arm: str, knobs: dict[str, Any], tmp_path: Path) -> None:
     key, protocol = FitKey(arm, 0.5, 1), TINY.with_knobs(**knobs)
     for name, execution in (("bare", NOT_MEASURED), ("measured", MEASURED)):

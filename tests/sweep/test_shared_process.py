@@ -21,19 +21,16 @@ from bnbench.mpo.fit import Fit
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
-from bnbench.results.chunks import keep_chunk, keep_fits_per_device, read_chunk, read_fits_per_device
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends import shared_process
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.backends.shared_devices import STANDS_IN_FOR_A_GPU, compute_on_groups, groups_of, may_share
-from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
-from bnbench.sweep.fits_per_device import choose_fits_per_device
 from bnbench.sweep.interrupts import RunnerStop, WorkerStop
-from bnbench.sweep.plan import load_inputs, plan_sweep
+from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 
@@ -275,45 +272,3 @@ def test_a_process_begins_fits_until_its_slots_are_taken(tmp_path: Path, monkeyp
             ended.append("raised")
     assert "raised" in ended
     assert Outcome(KEYS[0], "done") in ended
-
-
-@pytest.mark.parametrize(("seconds", "best"), [((4.0, 2.0, 1.0, 0.5), 8), ((4.0, 2.0, 1.99, 0.5), 2), ((1.0,) * 4, 1)])
-def test_more_fits_at_once_have_to_gain_something(
-    seconds: tuple[float, ...], best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of_count = dict(zip((1, 2, 4, 8), seconds, strict=True))
-    monkeypatch.setattr(
-        "bnbench.sweep.fits_per_device.seconds_of_a_step_of_several", lambda arm, count, *rest: of_count[count]
-    )
-    execution = Execution(PAIR)
-    plan = plan_sweep(tmp_path, TINY, GRID)
-    assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) == best
-
-
-def test_how_many_fits_at_once_is_measured_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bnbench.sweep.fits_per_device._COUNTS", (1, 2))
-    monkeypatch.setattr("bnbench.sweep.timed_steps._LONG", 0.0)
-    monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
-    execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)
-    assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) in (1, 2)
-
-
-def test_a_folder_keeps_how_many_fits_at_once_beside_its_chunk(tmp_path: Path) -> None:
-    assert read_fits_per_device(tmp_path) is None
-    keep_chunk(tmp_path, 32)
-    assert read_fits_per_device(tmp_path) is None
-    assert [keep_fits_per_device(tmp_path, count) for count in (4, 2)] == [4, 4]
-    assert (read_chunk(tmp_path), read_fits_per_device(tmp_path)) == (32, 4)
-
-
-@pytest.mark.parametrize(("precision", "seconds"), [("float32", 2 * 6 * 0.5), ("tf32", 2 * 6 * 6 * 0.25)])
-def test_an_estimate_knows_that_fits_share_their_gpu(
-    precision: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fits of one process are timed together, each step 0.5 s of its share; processes take turns, 0.25 s a pixel."""
-    monkeypatch.setattr("bnbench.sweep.cost.seconds_of_a_step_of_several", lambda arm, count, *rest: 0.5)
-    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how: 0.25)
-    protocol = replace(TINY, training=replace(TINY.training, precision=precision))
-    data = load_inputs(GRID, TINY, Execution(PAIR))
-    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1))
-    assert estimate_seconds(plan_sweep(tmp_path, protocol, GRID), execution, data) == pytest.approx(seconds)

@@ -10,55 +10,70 @@ import shutil
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bnbench.protocol.protocol import Grid
+from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.results import layout
+from bnbench.results.checkpoints import save_checkpoint
 from bnbench.results.claims import claim
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep import fit_under_way
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
+from tests.fits import TINY
 from tests.shell import CHUNK, FITS, GRID, PROTOCOL, SWEEP, Running, Stamps, assert_same, assert_tidy
 from tests.torture import Torture
+from tests.warm import begin
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
 Start = Callable[..., Running]
-ONE = Execution(make_slots(("cpu",), 1, 1), chunk=CHUNK)
+ONE = Execution(make_slots(("cpu",), 1, 1), chunk=CHUNK, checkpoint_every=1e-6)
+HALF = replace(GRID, arms=("bn",))  # by day two fits of few steps are enough: one to kill, and one that goes on
 
 
-HALF = replace(GRID, arms=("bn",))  # by day two fits are enough: one to kill, and one that goes on
-
-
-def computed(folder: Path, grid: Grid) -> Path:
+def computed(folder: Path, grid: Grid, protocol: Protocol) -> Path:
     """A sweep, one fit after another in this process."""
-    open_folder(folder, PROTOCOL)
-    outcomes = list(Runner(plan_sweep(folder, PROTOCOL, grid), ONE, Inline()).outcomes())
-    assert [outcome.state for outcome in outcomes] == ["done"] * len(grid.fits())
+    open_folder(folder, protocol)
+    outcomes = list(Runner(plan_sweep(folder, protocol, grid), ONE, Inline()).outcomes())
+    assert {outcome.state for outcome in outcomes} == {"done"}
     assert_tidy(folder)
     return folder
+
+
+def killed_after_checkpoints(folder: Path, count: int) -> None:
+    """In a process of its own: a sweep whose process is killed right after so many checkpoints were written."""
+    left = iter(range(count - 1))
+
+    def save_and_be_killed(*what: Any) -> None:
+        save_checkpoint(*what)
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(fit_under_way)["save_checkpoint"] = save_and_be_killed
+    computed(folder, HALF, TINY)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep of ``SWEEP``."""
-    return computed(tmp_path_factory.mktemp("undisturbed"), GRID)
+    return computed(tmp_path_factory.mktemp("undisturbed"), GRID, PROTOCOL)
 
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of its arms."""
-    return computed(tmp_path_factory.mktemp("half"), HALF)
+    """Of one of its arms, with fewer steps."""
+    return computed(tmp_path_factory.mktemp("half"), HALF, TINY)
 
 
 @pytest.fixture
@@ -75,24 +90,29 @@ def start(tmp_path: Path) -> Iterator[Start]:
         running.end()
 
 
-def torture(folder: Path, undisturbed: Path, sweep: Sequence[str], victims: Iterable[str]) -> Counter[str]:
-    seed = int(os.environ.get("BNBENCH_TORTURE_SEED") or time.time())
-    print(f"BNBENCH_TORTURE_SEED={seed} repeats these moments")
-    tortured = Torture(folder, undisturbed, seed, sweep=sweep, cold=False)
-    for victim in victims:
-        tortured.moment_of_a_checkpoint(victim)
-    tortured.end()
-    assert tortured.counts["resumed"] >= 1
-    return tortured.counts
-
-
-def test_a_sweep_whose_runner_is_killed_ends_with_the_same_bits(half: Path, tmp_path: Path) -> None:
-    assert torture(tmp_path, half, (*SWEEP, "--arms", *HALF.arms), ["runner"])["fits"] == len(HALF.fits())
+@pytest.mark.parametrize("count", [2, TINY.training.steps + 2], ids=["in the first fit", "in the second fit"])
+def test_a_sweep_whose_process_is_killed_goes_on_to_the_same_bits(half: Path, tmp_path: Path, count: int) -> None:
+    killed = begin(tmp_path / "call", killed_after_checkpoints, tmp_path / "results", count)
+    assert killed.wait(240) == -signal.SIGKILL
+    results = tmp_path / "results"
+    done = len(layout.fit_paths(results))
+    assert [path.suffix for path in (results / "running").iterdir()].count(".pt") == 1
+    computed(results, HALF, TINY)
+    assert_same(results, half)
+    assert sorted(read_sweep(results).provenance["parts"]) == [1, 2]
+    assert done == (count > TINY.training.steps)
 
 
 @pytest.mark.nightly
 def test_killed_at_random_moments_a_sweep_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
-    assert torture(tmp_path, undisturbed, SWEEP, ["runner", "worker"])["fits"] >= FITS
+    seed = int(os.environ.get("BNBENCH_TORTURE_SEED") or time.time())
+    print(f"BNBENCH_TORTURE_SEED={seed} repeats these moments")
+    tortured = Torture(tmp_path, undisturbed, seed, sweep=SWEEP, cold=False)
+    for victim in ("runner", "worker"):
+        tortured.moment_of_a_checkpoint(victim)
+    tortured.end()
+    assert tortured.counts["resumed"] >= 1
+    assert tortured.counts["fits"] >= FITS
 
 
 @pytest.mark.nightly
@@ -215,8 +235,8 @@ def test_a_second_signal_ends_a_sweep_whose_step_takes_a_minute(tmp_path: Path, 
 
 
 def test_a_fit_that_another_runner_holds_is_waited_for_and_reported(half: Path, tmp_path: Path) -> None:
-    open_folder(tmp_path, PROTOCOL)
-    runner = Runner(plan_sweep(tmp_path, PROTOCOL, HALF), ONE, Inline())
+    open_folder(tmp_path, TINY)
+    runner = Runner(plan_sweep(tmp_path, TINY, HALF), ONE, Inline())
     held, others = runner.left[0], runner.left[1:]
     with claim(tmp_path, held):
         outcomes = runner.outcomes()

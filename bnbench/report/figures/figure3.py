@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure as Drawing
+from matplotlib.image import imsave
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -118,12 +120,25 @@ def picture_of(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:
 
 def show_pixels(axes: Axes, picture: NDArray[np.generic], colours: Colours) -> None:
     """Show one number for each pixel in axes without ticks."""
-    within = np.clip(picture.astype(float), colours.norm.vmin, colours.norm.vmax)  # infinite is the lightest colour
-    axes.imshow(within, cmap=colours.map, norm=colours.norm, interpolation="nearest", origin="upper")
+    axes.imshow(_within(picture, colours), cmap=colours.map, norm=colours.norm, interpolation="nearest", origin="upper")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set(visible=True, linewidth=0.5)
+
+
+def pixels_as_png(picture: NDArray[np.generic], colours: Colours) -> bytes:
+    """Return one number for each pixel as a PNG of as many pixels."""
+    content = io.BytesIO()
+    shares = colours.norm(np.ma.masked_invalid(_within(picture, colours)))
+    imsave(content, colours.map(shares), format="png")
+    return content.getvalue()
+
+
+def _within(picture: NDArray[np.generic], colours: Colours) -> NDArray[np.floating[Any]]:
+    """Return numbers with those beyond a scale at its ends: an infinite one has the lightest colour."""
+    within: NDArray[np.floating[Any]] = np.clip(picture.astype(float), colours.norm.vmin, colours.norm.vmax)
+    return within
 
 
 def loss_scale(losses: pd.Series, threshold: float) -> Colours:

@@ -1,0 +1,169 @@
+"""How many fits share a GPU: measured for each folder, model and arm, and reckoned with by plans and estimates."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bnbench.cli.listeners import JsonLines
+from bnbench.inputs.data import DataSet
+from bnbench.protocol.protocol import Grid
+from bnbench.results import layout
+from bnbench.results.chunks import (
+    keep_chunk,
+    keep_fits_per_device,
+    keep_kernels,
+    read_chunk,
+    read_fits_per_device,
+    read_kernels,
+)
+from bnbench.sweep.backends.processes import Processes
+from bnbench.sweep.cost import estimate_seconds
+from bnbench.sweep.devices import DeviceRequest, make_slots, spread
+from bnbench.sweep.execution import Execution
+from bnbench.sweep.fits_per_device import choose_fits_per_device, most_slots, with_fits_per_device
+from bnbench.sweep.messages import Messages
+from bnbench.sweep.plan import Plan, load_inputs, plan_sweep
+from tests.fits import TINY
+
+GRID = Grid(("plain",), (0.5,), (1, 2))
+PAIR = make_slots(("cpu", "cpu"), None, 1)
+
+
+@pytest.mark.parametrize(("seconds", "best"), [((4.0, 2.0, 1.0, 0.5), 8), ((4.0, 2.0, 1.99, 0.5), 2), ((1.0,) * 4, 1)])
+def test_more_fits_at_once_have_to_gain_something(
+    seconds: tuple[float, ...], best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_count = dict(zip((1, 2, 4, 8), seconds, strict=True))
+    monkeypatch.setattr(
+        "bnbench.sweep.fits_per_device.seconds_of_a_step_of_several", lambda arm, count, *rest: of_count[count]
+    )
+    execution = Execution(PAIR)
+    plan = plan_sweep(tmp_path, TINY, GRID)
+    assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) == best
+
+
+def test_how_many_fits_at_once_is_measured_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnbench.sweep.fits_per_device.COUNTS", (1, 2))
+    monkeypatch.setattr("bnbench.sweep.timed_steps._LONG", 0.0)
+    monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
+    execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)
+    assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) in (1, 2)
+
+
+def test_a_folder_keeps_how_many_fits_at_once_beside_its_chunk(tmp_path: Path) -> None:
+    assert read_fits_per_device(tmp_path, "a GPU", "plain") is None
+    keep_chunk(tmp_path, 32)
+    assert [keep_fits_per_device(tmp_path, "a GPU", "plain", count) for count in (4, 2)] == [4, 4]
+    assert [keep_fits_per_device(tmp_path, *of) for of in (("a GPU", "bn", 2), ("another", "plain", 8))] == [2, 8]
+    keep_kernels(tmp_path, "a GPU", "plain", "windows")
+    found = [read_fits_per_device(tmp_path, *of) for of in (("a GPU", "plain"), ("a GPU", "bn"), ("another", "plain"))]
+    assert (read_chunk(tmp_path), found, read_kernels(tmp_path, "a GPU", "plain")) == (32, [4, 2, 8], "windows")
+    assert read_fits_per_device(tmp_path, "another", "bn") is None
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"chunk": 8, "fits_per_device": 4}', '{"fits_per_device": {"a GPU": 3}}']
+)
+def test_a_damaged_count_of_fits_at_once_is_measured_anew(damage: str, tmp_path: Path) -> None:
+    layout.execution_path(tmp_path).write_text(damage)
+    assert read_fits_per_device(tmp_path, "a GPU", "plain") is None
+    assert keep_fits_per_device(tmp_path, "a GPU", "plain", 2) == 2
+    assert read_fits_per_device(tmp_path, "a GPU", "plain") == 2
+
+
+TAKEN = {("big", "plain"): 8, ("big", "bn"): 4, ("small", "plain"): 2, ("small", "bn"): 1}
+
+
+@pytest.fixture
+def unlike_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """A large GPU twice and a small one; what is measured on each of them for which arm."""
+    models, measured = {"cuda:0": "big", "cuda:1": "small", "cuda:2": "big"}, list[tuple[str, str]]()
+
+    def chosen(plan: Plan, execution: Execution, data: object) -> int:
+        (arm,), (slot,) = plan.grid.arms, execution.slots
+        measured.append((models[slot.device], arm))
+        return TAKEN[measured[-1]]
+
+    for module in ("fits_per_device", "cost"):
+        monkeypatch.setattr(f"bnbench.sweep.{module}.device_name", models.__getitem__)
+    monkeypatch.setattr("bnbench.sweep.fits_per_device.choose_fits_per_device", chosen)
+    return measured
+
+
+def test_unlike_gpus_share_no_number_of_fits_at_once(unlike_gpus: list[tuple[str, str]], tmp_path: Path) -> None:
+    """Nor do arms; and a plan, its dry run and its run reckon with the same slots."""
+    data, grid = load_inputs(GRID, TINY, Execution(PAIR)), replace(GRID, arms=("plain", "bn"))
+    asked = Execution(make_slots(tuple(f"cuda:{index}" for index in range(3)), None, 1))
+
+    def slots_of(grid: Grid, data: DataSet | None) -> Counter[str]:
+        found = with_fits_per_device(asked, plan_sweep(tmp_path, TINY, grid), Processes(), data)
+        assert found.measures_slots == (data is None and not unlike_gpus)
+        assert estimate_seconds(plan_sweep(tmp_path, TINY, grid), found, None) is None
+        return Counter(slot.device for slot in found.slots)
+
+    assert slots_of(grid, None) == dict.fromkeys(("cuda:0", "cuda:1", "cuda:2"), 1)
+    assert slots_of(GRID, data) == {"cuda:0": 8, "cuda:1": 2, "cuda:2": 8}
+    assert slots_of(grid, data) == slots_of(grid, None) == {"cuda:0": 4, "cuda:1": 1, "cuda:2": 4}
+    assert unlike_gpus == [("big", "plain"), ("small", "plain"), ("big", "bn"), ("small", "bn")]
+
+
+@pytest.mark.parametrize(
+    "said", [{"jobs": 3}, {"per_device": 2}, {"devices": "cuda:0,cuda:0"}, {"devices": "cuda:0,cpu"}]
+)
+def test_whoever_says_how_many_fits_at_once_is_believed(
+    said: dict[str, Any], unlike_gpus: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    asked = DeviceRequest(**said)
+    slots = make_slots(asked.devices.replace("auto", "cuda:0").split(","), asked.jobs, 1, asked.per_device)
+    data, execution = load_inputs(GRID, TINY, Execution(PAIR)), Execution(slots, devices=asked)
+    assert with_fits_per_device(execution, plan_sweep(tmp_path, TINY, GRID), Processes(), data) is execution
+    assert not unlike_gpus
+
+
+@pytest.mark.usefixtures("unlike_gpus")
+def test_a_plan_whose_run_measures_how_many_fits_share_a_gpu_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execution = Execution(make_slots(("cuda:0", "cuda:1"), None, 1))
+    plan = plan_sweep(tmp_path, TINY, GRID)
+    open_to_measure = with_fits_per_device(execution, plan, Processes(), None)
+    assert most_slots(open_to_measure) == 16
+    for listener in (Messages(), JsonLines()):
+        listener.planned(plan, open_to_measure, lambda: None)
+    said = capsys.readouterr()
+    assert "cuda:1" in said.err
+    assert "#" not in said.err
+    assert json.loads(said.out)["slots"] is None
+
+
+def test_devices_of_unlike_models_share_the_work_by_their_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight fits: one GPU takes 4 s for two at once, the other 12 s for one: 16 s and 96 s if each were alone."""
+    monkeypatch.setattr("bnbench.sweep.cost.device_name", str)
+    of_device = {"cuda:0": 4.0, "cuda:1": 12.0}
+    monkeypatch.setattr("bnbench.sweep.cost.timed_fit", lambda arm, protocol, how, data: of_device[how.slots[0].device])
+    execution = Execution(spread({"cuda:0": 2, "cuda:1": 1}))
+    data = load_inputs(GRID, TINY, Execution(PAIR))
+    assert estimate_seconds(
+        plan_sweep(tmp_path, TINY, replace(GRID, seeds=tuple(range(1, 9)))), execution, data
+    ) == pytest.approx(96 / 7)
+
+
+@pytest.mark.parametrize(("precision", "seconds"), [("float32", 2 * 6 * 0.5), ("tf32", 2 * 6 * 6 * 0.25)])
+def test_an_estimate_knows_that_fits_share_their_gpu(
+    precision: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fits of one process are timed together, each step 0.5 s of its share; processes take turns, 0.25 s a pixel."""
+    monkeypatch.setattr("bnbench.sweep.cost.seconds_of_a_step_of_several", lambda arm, count, *rest: 0.5)
+    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how: 0.25)
+    protocol = replace(TINY, training=replace(TINY.training, precision=precision))
+    data = load_inputs(GRID, TINY, Execution(PAIR))
+    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1))
+    assert estimate_seconds(plan_sweep(tmp_path, protocol, GRID), execution, data) == pytest.approx(seconds)
