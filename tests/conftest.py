@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,8 +51,7 @@ def pytest_collection(session: pytest.Session) -> None:
     settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
     settings.load_profile("bnbench")
     torch.set_num_threads(1)  # tests run beside each other
-    for name, setting, value in warm.QUICKER:
-        vars(importlib.import_module(name))[setting] = value
+    warm.quicken()
 
 
 @pytest.hookimpl(trylast=True)
