@@ -75,12 +75,12 @@ def export_tensorboard(results: Path, folder: Path) -> Exported:
     groups, broken = group_sweeps(results)
     exported = Exported(broken=broken)
     for group in groups:
-        found = scan(group)
+        found = scan(group, lambda result: (result.key, _events(result)))
         exported.broken += found.broken
         exported.notes += found.notes
-        for result in sorted(found.fits.values(), key=lambda result: result.key):
-            run = folder / group.protocol.id / layout.fit_name(result.key)
-            _write(run / _FILE, _events(result))
+        for key, events in sorted(found.fits.values()):
+            run = folder / group.protocol.id / layout.fit_name(key)
+            _write(run / _FILE, events)
             exported.runs.append(run)
     return exported
 

@@ -336,8 +336,11 @@ def _as_after_exec(kept: set[int], environment: Mapping[str, str]) -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
-    for name, module in list(sys.modules.items()):  # the package and whatever a user wrote is imported anew
-        if not str(getattr(module, "__file__", None) or sys.prefix).startswith((sys.prefix, sys.base_prefix)):
+    # The package and whatever a user wrote is imported anew; a folder without __init__.py goes by the package it is in.
+    files = {name: str(getattr(module, "__file__", None) or sys.prefix) for name, module in sys.modules.items()}
+    for name, file in files.items():
+        both = file, files.get(name.partition(".")[0], file)
+        if not all(one.startswith((sys.prefix, sys.base_prefix)) for one in both):
             del sys.modules[name]
     Path("/proc/self/comm").write_text("popen_loky")  # as its command line would say
 

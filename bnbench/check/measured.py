@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bnbench.check.baseline import FAILED, CheckSet, Kind, Value, compare, statistical_quantities
+from bnbench.check.baseline import FAILED, CheckSet, Kind, Value, statistical_quantities
+from bnbench.check.comparison import compare
 from bnbench.check.exact import exact_quantities
 from bnbench.protocol.protocol import Grid
 from bnbench.results.sweeps import read_sweep

@@ -50,7 +50,13 @@ _LARGEST_SIZE = 1_000
 )
 @profile_option("picture")
 @click.option("--steps", type=integer(1), help="Training steps.  [default: the profile's]")
-@click.option("--seed", type=integer(1, 2**31 - 1), default=1, show_default=True, help="Of weights and order.")
+@click.option(
+    "--seed",
+    type=integer(1, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of initial weights and order of images.",
+)
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: bent/NAME]")
 @click.option(
     "--animate/--no-animate", default=True, show_default=True, help="Measure the landscape on the way, and animate it."

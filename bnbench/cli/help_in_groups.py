@@ -27,7 +27,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Images": _IMAGES,
         "Results": ("--out", "--keep-planes", "--measure-at", "--json", "--dry-run"),
         "Machine": (*_MACHINE, "--chunk", "--backend", "--scheduler", "--shard"),
-        "Going on": ("--checkpoint-every", "--fit-timeout", "--retry-failed", "--force", "--fail-fast"),
+        "Going on": ("--checkpoint-every", "--fit-timeout", "--fit-memory", "--retry-failed", "--force", "--fail-fast"),
     },
     "status": {"Output": ("--watch", "--json", "--serve", "--port")},
     "evaluate": {
@@ -45,12 +45,13 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "smoothness": {
         "What to train": ("--profile", "--seeds", "--arms", "--steps"),
         "What to measure": ("--points", "--batch", "--minibatches", "--probes"),
+        "Fitted planes instead": ("--planes", "--pixels"),
         "Images": _IMAGES,
         "Results": ("--out", "--dry-run"),
         "Machine": ("--jobs", "--threads"),
     },
     "check": {
-        "What to check": ("--update", "--arms", "--set", "--only"),
+        "What to check": ("--update", "--add", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),
         "Machine": _MACHINE,
     },

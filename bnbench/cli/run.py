@@ -22,6 +22,7 @@ from bnbench.cli.options import (
     chosen_data,
     data_option,
     image_options,
+    integer,
     knob_options,
     machine_options,
     picture_options,
@@ -39,10 +40,18 @@ from bnbench.sweep.backends import BACKENDS, make_backend
 @click.command(cls=ConfiguredCommand)
 @profile_option("compact")
 @click.option(
-    "--probs", type=Text("LIST", parse_probs), default="0.1:0.9:0.1", show_default=True, help="Fill probabilities."
+    "--probs",
+    type=Text("LIST", parse_probs),
+    default="0.1:0.9:0.1",
+    show_default=True,
+    help="Fill probabilities: the chance that a pixel is black.",
 )
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of masks at each p, or seeds such as 101,103.",
 )
 @arms_option
 @click.option(
@@ -61,6 +70,11 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     "--fit-timeout",
     type=SECONDS,
     help="Seconds after which a fit that is not done counts as failed.  [default: no limit]",
+)
+@click.option(
+    "--fit-memory",
+    type=integer(1),
+    help="MiB of main memory beyond which a fit's process ends and the fit counts as failed.  [default: no limit]",
 )
 @click.option("--keep-planes", is_flag=True, help="Keep each fit's plane too, for bnbench evaluate.")
 @click.option(
@@ -103,6 +117,7 @@ def run(
     chunk: int | None,
     checkpoint_every: float,
     fit_timeout: float | None,
+    fit_memory: int | None,
     keep_planes: bool,
     measure_at: MeasuredSteps | None,
     shard: tuple[int, int],
@@ -148,6 +163,7 @@ def run(
         keep_planes=keep_planes,
         measure_at=measure_at,
         fit_timeout=fit_timeout,
+        fit_memory=fit_memory,
     )
     request = SweepRequest(
         protocol,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import (
@@ -21,22 +24,40 @@ from bnbench.cli.options import (
     profile_option,
     say,
 )
+from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_seeds
 from bnbench.protocol.profiles import PROFILES, folder_name
 from bnbench.wording import counted, duration
+
+if TYPE_CHECKING:
+    from bnbench.results.smoothness import Measured
+    from bnbench.sweep.execution import Execution
 
 
 @click.command(cls=GroupedCommand)
 @profile_option("compact")
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of networks of each arm, or seeds such as 101,103.",
 )
 @arms_option
 @click.option("--steps", type=integer(1), default=600, show_default=True, help="Training steps.")
 @click.option("--points", type=integer(1, 1000), default=4, show_default=True, help="Steps measured after the first.")
 @click.option("--batch", type=integer(2), default=64, show_default=True, help="Images of a minibatch.")
 @click.option("--minibatches", type=COUNT, default=4, show_default=True, help="Minibatches measured, and averaged.")
-@click.option("--probes", type=integer(30), default=30, show_default=True, help="Random vectors of a trace.")
+@click.option(
+    "--probes", type=integer(30), default=30, show_default=True, help="Random vectors of a trace, at least 30."
+)
+@click.option(
+    "--planes",
+    type=FOLDER,
+    metavar="RESULTS",
+    help="Instead: measure black pixels of the planes that bnbench run --keep-planes kept in this results folder.",
+)
+@click.option("--pixels", type=integer(1, 1000), default=3, show_default=True, help="Pixels of each plane.")
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @click.option("--jobs", type=COUNT, default=1, show_default=True, help="Networks at once.")
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each.")
@@ -52,6 +73,8 @@ def smoothness(
     batch: int,
     minibatches: int,
     probes: int,
+    planes: Path | None,
+    pixels: int,
     out: Path | None,
     jobs: int,
     threads: int,
@@ -63,38 +86,90 @@ def smoothness(
     """Measure the smoothness of ordinary networks along ordinary training, as the field does.
 
     Leaves a file for each arm and seed in the folder smoothness of the results; bnbench report shows them beside the
-    fits there. What is done is skipped: the same command goes on where it was stopped.
+    fits there. What is done is skipped: the same command goes on where it was stopped. With --planes, black pixels
+    of fitted planes are measured in the same way; without --arms and --seeds, all that are there.
     """
-    from bnbench.results.smoothness import SmoothnessSettings
-    from bnbench.smoothness.run import SmoothnessRequest, estimated_seconds, measure_networks, planned
+    from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings
+    from bnbench.smoothness.fitted_planes import PlanesRequest, planned_planes
+    from bnbench.smoothness.networks import SmoothnessRequest, planned
     from bnbench.sweep.devices import DeviceRequest
     from bnbench.sweep.execution import Execution
 
-    dataset, data_folder = chosen_data(data, None, data_folder)
-    protocol = PROFILES[profile].with_knobs(**({"dataset": dataset} if dataset else {}))
+    _refuse_what_is_of_no_use(with_planes=planes is not None)
     where = DeviceRequest("cpu", jobs, None, threads)
+    dataset, data_folder = chosen_data(data, None, data_folder)
+    execution = Execution(where.slots(), data_folder=data_folder, download=download, devices=where)
+    how = f"measured on {minibatches} × {batch} images"
+    if planes:
+        told = PlaneSettings(batch, minibatches, pixels, probes)
+        chosen, replicates = (arms if _is_given("arms") else ()), (seeds if _is_given("seeds") else ())
+        found = planned_planes(PlanesRequest(planes, told, chosen, replicates, execution))
+        for message in found.broken:
+            say(f"skipped: {message}")
+        if found.without_plane:
+            say(f"skipped: {counted(found.without_plane, 'fit')} without a plane")
+        what = f"{counted(len(found.asked), 'plane')} of {counted(pixels, 'black pixel')}, {how}"
+        _measure(what, found.asked, found.left, planes, execution, dry_run, found.fit_seconds)
+        return
+    protocol = PROFILES[profile].with_knobs(**({"dataset": dataset} if dataset else {}))
     request = SmoothnessRequest(
         protocol,
         SmoothnessSettings(steps, batch, minibatches, points, probes),
         arms,
         seeds,
         out or Path("results") / folder_name(protocol),
-        Execution(where.slots(), data_folder=data_folder, download=download, devices=where),
+        execution,
     )
     asked, left = planned(request)
-    cost = f", about {duration(estimated_seconds(left, request))}" if left else ""
-    say(
-        f"{counted(len(asked), 'network')} of {counted(steps, 'step')}, measured on {minibatches} × {batch} images; "
-        f"{len(asked) - len(left)} done, {len(left)} left{cost}; to {request.out}"
-    )
+    what = f"{counted(len(asked), 'network')} of {counted(steps, 'step')}, {how}"
+    _measure(what, asked, left, request.out, execution, dry_run)
+
+
+def _refuse_what_is_of_no_use(*, with_planes: bool) -> None:
+    """Refuse options that belong to the other place where measures are taken.
+
+    Raises:
+        RequestError: the command line has one.
+    """
+    for name in ("profile", "steps", "points", "out", "data") if with_planes else ("pixels",):
+        if _is_given(name) and with_planes:
+            raise RequestError(f"--{name} does not go with --planes, whose folder has a protocol and networks already.")
+        if _is_given(name):
+            raise RequestError(f"--{name} needs --planes, which says of which planes.")
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _measure(
+    what: str,
+    asked: Sequence[Measured],
+    left: Sequence[Measured],
+    out: Path,
+    execution: Execution,
+    dry_run: bool,
+    fit_seconds: float = 0.0,
+) -> None:
+    """Say the plan and what it costs, then measure what is left with a line for each; exit with 1 where some fail."""
+    from bnbench.smoothness.run import estimated_seconds, measure_all
+
+    cost = ""
+    if left:
+        seconds = estimated_seconds(left, execution)
+        cost = f", about {duration(seconds)}"
+        if fit_seconds:
+            share = seconds * min(len(execution.slots), len(left)) / fit_seconds
+            cost += f" ({share:.0%} of what their fits took)"
+    say(f"{what}; {len(asked) - len(left)} done, {len(left)} left{cost}; to {out}")
     if dry_run or not left:
         return
     start, failed = time.monotonic(), 0
-    for number, ended in enumerate(measure_networks(left, request), 1):
+    for number, ended in enumerate(measure_all(left, out, execution), 1):
         seconds = (time.monotonic() - start) / number * (len(left) - number)
         rest = f"; {len(left) - number} left, {duration(seconds)}" if number < len(left) else ""
         say(f"[{number}/{len(left)}] {ended}{rest}")
         failed += ended.is_failed
     if failed:
-        say(f"{counted(failed, 'network')} failed; the same command tries again.")
+        say(f"{failed} failed; the same command tries again.")
         sys.exit(1)

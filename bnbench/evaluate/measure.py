@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> I
     request = replace(request, out=request.out.resolve())  # a worker's own folder may be another
     tasks = [replace(task, folder=task.folder.resolve()) for task in tasks]
     with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
-        yield from each_in_processes(partial(evaluate_plane, request=request, leases=Path(leases)), tasks, jobs)
+        work = partial(evaluate_plane, request=request, leases=Path(leases))
+        yield from each_in_processes(work, tasks, jobs, attrgetter("key"))
 
 
 def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) -> Evaluated:

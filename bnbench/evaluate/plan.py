@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
 from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.plane import fresh_network
-from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol, is_own_arm
 from bnbench.protocol.sections import MeasurementProtocol
-from bnbench.results import layout, store
-from bnbench.results.evaluations import Evaluation, plane_hash
+from bnbench.results.evaluations import Evaluation
 from bnbench.results.folders import group_sweeps, scan
-from bnbench.results.planes import read_plane_details
+from bnbench.results.stored_planes import stored_planes
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import policies
 
@@ -106,12 +102,12 @@ def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
     groups, broken = group_sweeps(root)
     plan, there = EvaluationPlan(broken=broken), set[str]()
     for group in groups:
-        found = scan(group)
-        fits = [(path.parent.parent, fit.key, fit.identity) for path, fit in found.fits.items()]
+        found = scan(group, lambda fit: (fit.key, fit.identity))
+        fits = [(path.parent.parent, key, identity) for path, (key, identity) in found.fits.items()]
         there |= {key.arm for _, key, _ in fits}
         if not request.arms:
             plan.left_out.update(key.arm for _, key, _ in fits if is_own_arm(key.arm))
-        planes = _read_planes([fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)])
+        planes = stored_planes([fit for fit in fits if fit[1].arm in (request.arms or BUILT_IN)])
         plan.without_plane += planes.missing
         plan.broken += [*found.broken, *planes.broken]
         plan.notes += found.notes
@@ -120,42 +116,6 @@ def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
     if missing := [arm for arm in request.arms if arm not in there]:
         raise RequestError(f"--arms {missing[0]}: {root} has no fits of it, only of {', '.join(sorted(there))}.")
     return plan
-
-
-class _Planes(NamedTuple):
-    """The stored planes of some fits: folder, identity and hash of each that belongs to its fit, and the others."""
-
-    found: dict[FitKey, tuple[Path, str, str]]
-    missing: list[FitKey]
-    broken: list[str]
-
-
-def _read_planes(fits: list[tuple[Path, FitKey, str]]) -> _Planes:
-    planes = _Planes({}, [], [])
-    for folder, key, identity in fits:
-        path = layout.plane_path(folder, key)
-        try:
-            if not layout.is_there(path):
-                planes.missing.append(key)
-                continue
-            _check_plane(path, key, identity)
-            planes.found[key] = folder, identity, plane_hash(path)
-        except store.StoreError as error:
-            planes.broken.append(str(error))
-        except OSError as error:
-            planes.broken.append(f"{path} cannot be read ({reason_of(error)}); it is left out.")
-    return planes
-
-
-def _check_plane(path: Path, key: FitKey, identity: str) -> None:
-    stored = read_plane_details(path)
-    if (stored.key, stored.identity) != (key, identity):
-        raise store.StoreError(
-            f"{path} is the plane of another fit ({stored.key}, identity {stored.identity}) than the one that the "
-            f"folder holds ({key}, identity {identity}); move it away."
-        )
-    if arm_source(key.arm) != stored.source:
-        raise store.StoreError(f"{path} was computed by another version of the arm {key.arm}; evaluate it with that.")
 
 
 def _plan_sweep(

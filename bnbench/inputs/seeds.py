@@ -9,10 +9,13 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-Stream = Literal["mask", "weights", "pixels", "images", "split", "probes"]
+Stream = Literal["mask", "weights", "pixels", "images", "split", "probes", "measured"]
 
 BASE = 191003867  # the paper: arXiv 1910.03867
-_STREAMS: dict[Stream, int] = {"mask": 1, "weights": 2, "pixels": 3, "images": 4, "split": 5, "probes": 6}
+_STREAMS: dict[Stream, int] = {
+    **{"mask": 1, "weights": 2, "pixels": 3, "images": 4, "split": 5},
+    **{"probes": 6, "measured": 7},
+}
 
 
 def seed_sequence(stream: Stream, permille: int, seed: int) -> np.random.SeedSequence:

@@ -54,6 +54,7 @@ def run(
     chunk: int | None = None,
     checkpoint_every: float = 120.0,
     fit_timeout: float | None = None,
+    fit_memory: int | None = None,
     keep_planes: bool = False,
     measure_at: str | int | Iterable[int] | None = None,
     shard: str | tuple[int, int] = (1, 1),
@@ -91,6 +92,7 @@ def run(
         chunk: pixels computed at once; by default measured, once per folder.
         checkpoint_every: seconds between two checkpoints of a fit.
         fit_timeout: seconds after which a fit that is not done counts as failed; None for no limit.
+        fit_memory: MiB of main memory beyond which a fit's process ends, and the fit counts as failed; None for any.
         keep_planes: keep each fit's plane too, for ``bnbench evaluate``.
         measure_at: measure each fit on the way too: at so many steps, spaced by the logarithm, or at the steps given.
         shard: (N, M) or ``N/M``: every M-th fit of the grid from the N-th on.
@@ -129,6 +131,7 @@ def run(
             keep_planes=values.flag_of(keep_planes, "keep_planes"),
             measure_at=values.steps_of(measure_at),
             fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
+            fit_memory=values.mebibytes_of(fit_memory, "fit_memory"),
         )
         sizes = values.sizes_of(knobs)
         if sizes:

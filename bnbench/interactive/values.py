@@ -24,7 +24,7 @@ from bnbench.protocol.parsing import (
     parse_seeds,
     parse_shard,
 )
-from bnbench.protocol.written_numbers import parse_seconds
+from bnbench.protocol.written_numbers import parse_seconds, parse_whole
 from bnbench.wording import shown
 
 
@@ -132,6 +132,15 @@ def seconds_of(seconds: float | None, name: str) -> float | None:
 def required_seconds_of(seconds: float, name: str) -> float:
     """Return a number of seconds that has to be given, as :func:`seconds_of`."""
     return parse_seconds(_text(seconds), name)
+
+
+def mebibytes_of(size: int | None, name: str) -> int | None:
+    """Return a size of memory.
+
+    Raises:
+        RequestError: it is no whole number of at least 1.
+    """
+    return None if size is None else parse_whole(_text(size), name, least=1)
 
 
 def flag_of(flag: bool, name: str) -> bool:

@@ -13,6 +13,7 @@ A results folder belongs to one protocol::
                                                where it goes on when it is cut off (checkpoints.py)
       evaluations/                             planes measured again (evaluations.py)
       smoothness/plain_seed1.parquet           an ordinary network measured along training (smoothness.py)
+      smoothness/planes/plain_p0.1….parquet    black pixels of a fitted plane, measured likewise
       superseded/2026-11-23T10-00-00/…         what --force has replaced
 
 A fit is done when its file exists: files appear whole (temporary file, fsync, rename) or not at all.
@@ -34,6 +35,7 @@ from bnbench.protocol.protocol import FitKey, Protocol
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}  # file systems that cannot
 _WRITTEN = ("fits", "failures", "running", "planes")  # folders of a fit's files
+_OF_PLANES = Path("smoothness", "planes")
 
 
 def fit_name(key: FitKey) -> str:
@@ -92,7 +94,7 @@ def partial_paths(folder: Path, key: FitKey) -> list[Path]:
 
 def clear_strays(folder: Path) -> None:
     """Remove half-written files of dead processes from a results folder; those of living ones are left alone."""
-    remove_strays([folder, *(folder / name for name in (*_WRITTEN, "smoothness"))])
+    remove_strays([folder, *(folder / name for name in (*_WRITTEN, "smoothness", _OF_PLANES))])
 
 
 def config_path(folder: Path) -> Path:
@@ -115,20 +117,17 @@ def evaluations_folder(results: Path) -> Path:
     return results / "evaluations"
 
 
-def smoothness_folder(results: Path) -> Path:
-    """Return where measures of smoothness along training lie in a results folder, whether it exists or not."""
-    return results / "smoothness"
-
-
-def smoothness_path(results: Path, key: FitKey) -> Path:
-    """Return where those of one network lie, whether the file exists or not; its fill probability is no part of it."""
+def smoothness_path(results: Path, key: FitKey, *, of_plane: bool = False) -> Path:
+    """Return where measures of smoothness lie, of a network along training (p is no part of it) or of a fit's plane."""
+    if of_plane:
+        return results / _OF_PLANES / f"{fit_name(key)}.parquet"
     arm, _, _ = fit_name(key).rpartition("_p")
-    return smoothness_folder(results) / f"{arm}_seed{key.seed}.parquet"
+    return results / "smoothness" / f"{arm}_seed{key.seed}.parquet"
 
 
-def smoothness_paths(results: Path) -> list[Path]:
+def smoothness_paths(results: Path, *, of_planes: bool = False) -> list[Path]:
     """Return what stands where such files do, sorted by name."""
-    return _visible(smoothness_folder(results), ".parquet")
+    return _visible(results / (_OF_PLANES if of_planes else "smoothness"), ".parquet")
 
 
 def evaluation_path(out: Path, protocol: Protocol, key: FitKey, name: str, kind: str = "summaries") -> Path:

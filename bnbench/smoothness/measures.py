@@ -1,4 +1,4 @@
-"""All measures of one network at one weight vector."""
+"""All measures of one network at one weight vector, wherever that lies."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bnbench.errors import RequestError
 from bnbench.inputs.seeds import torch_generator
 from bnbench.mpo.images import Images
-from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
+from bnbench.results.smoothness import Measured
+from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings
 from bnbench.smoothness import hessian
 from bnbench.smoothness.along_gradient import RELATIVE_STEPS, STEPS, along_gradient
 from bnbench.smoothness.minibatch_loss import filter_norms, mean_loss, minibatch_loss
 from bnbench.smoothness.slices import DIRECTIONS, filter_normalized_directions, sharpness
 
 
-def measured_minibatches(train: Images, settings: SmoothnessSettings) -> list[Images]:
+def measured_minibatches(train: Images, settings: SmoothnessSettings | PlaneSettings) -> list[Images]:
     """Return the minibatches that networks are measured on, float64: the first training images, each one once."""
     batches = [
         train.part(number * settings.batch, (number + 1) * settings.batch) for number in range(settings.minibatches)
@@ -25,15 +27,29 @@ def measured_minibatches(train: Images, settings: SmoothnessSettings) -> list[Im
     return [batch.to("cpu", torch.float64) for batch in batches]
 
 
-def measure(asked: MeasuredNetwork, network: nn.Module, weights: Tensor, batches: Sequence[Images]) -> dict[str, float]:
+def check_minibatches(train: Images, settings: SmoothnessSettings | PlaneSettings) -> None:
+    """Check that there are images enough.
+
+    Raises:
+        RequestError: there are not.
+    """
+    wanted = settings.batch * settings.minibatches
+    if wanted > len(train):
+        raise RequestError(
+            f"--batch {settings.batch} and --minibatches {settings.minibatches} need {wanted:,} training images, and "
+            f"there are {len(train):,}; give fewer."
+        )
+
+
+def measure(asked: Measured, network: nn.Module, weights: Tensor, batches: Sequence[Images]) -> dict[str, float]:
     """Compute every measure of :data:`bnbench.results.smoothness.MEASURES`, in float64.
 
     Walks along the gradient are taken for each minibatch alone, and their measures averaged; curvature is that of the
     mean of the minibatches' Hessians; slices are of the mean loss. Probes, directions and Lanczos's first vector are
-    the same for every step of a network, and for arms with equally many weights.
+    the same for every step of a network and every pixel of a plane, and for arms with equally many weights.
 
     Args:
-        asked: which network; its seed keys what is random here.
+        asked: which network or plane; its key keys what is random here.
         network: its module; its own weights are not used.
         weights: w, float64, shape (n,).
         batches: minibatches, float64.

@@ -20,7 +20,8 @@ from bnbench.mpo.plane import flatten, fresh_network
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.measured_steps import MeasuredSteps
-from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
+from bnbench.results.smoothness import MeasuredNetwork
+from bnbench.results.smoothness_settings import SmoothnessSettings
 
 _RESCALED = "rescaled"
 

@@ -1,28 +1,29 @@
-"""Ordinary networks trained and measured: planned, then one after another or side by side."""
+"""Networks and pixels measured: one after another or side by side, each whole in its file as soon as it is done."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
+from torch import Tensor, nn
 
 from bnbench.arms.foreign_errors import first_line
-from bnbench.arms.loading import arm_source, foreign_code, use_module_path
-from bnbench.arms.own_arm import load_arm
+from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.errors import RequestError
-from bnbench.inputs.data import load_data
+from bnbench.inputs.data import DataSet, load_data_of
 from bnbench.process.writers import writer_name
-from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.results import layout
+from bnbench.protocol.protocol import FitKey
 from bnbench.results.claims import claim
-from bnbench.results.folder_protocol import check_folder, open_folder
-from bnbench.results.smoothness import MeasuredNetwork, SmoothnessSettings
+from bnbench.results.folder_protocol import open_folder
+from bnbench.results.smoothness import Measured, MeasuredNetwork, MeasuredPlane
 from bnbench.results.store import StoreError
+from bnbench.smoothness.fitted_planes import pixel_networks
 from bnbench.smoothness.measures import measure, measured_minibatches
 from bnbench.smoothness.ordinary_training import initial_network, measured_steps, trained_weights
 from bnbench.sweep.backends.each_in_processes import each_in_processes
@@ -32,167 +33,143 @@ from bnbench.sweep.execution import Execution
 from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.start import check_source
 
-P = 0.5  # keys initial weights and the order of images: networks start where the fits at this p have their origin
-
-
-@dataclass(frozen=True)
-class SmoothnessRequest:
-    """What is asked: networks, and where and how they are measured.
-
-    Attributes:
-        protocol: what networks, images and training follow.
-        settings: how they are trained and measured.
-        arms: which.
-        seeds: replicates.
-        out: results folder.
-        execution: slots on processors, threads, and where the images lie.
-    """
-
-    protocol: Protocol
-    settings: SmoothnessSettings
-    arms: tuple[str, ...]
-    seeds: tuple[int, ...]
-    out: Path
-    execution: Execution
-
 
 @dataclass(frozen=True)
 class Ended:
-    """How one network ended.
+    """How one network or plane ended.
 
     Attributes:
         key: which.
-        loss: of the minibatches at the last step, nats.
+        name: in words.
+        loss: of the minibatches, at the last step or as the mean over pixels, nats.
         seconds: wall time.
         message: why it failed or was left to another, one sentence; empty if it is done.
         is_failed: whether it failed.
     """
 
     key: FitKey
+    name: str
     loss: float = float("nan")
     seconds: float = 0.0
     message: str = ""
     is_failed: bool = False
 
     def __str__(self) -> str:
-        name = f"{self.key.arm} seed={self.key.seed}"
         if self.message:
-            return f"{name}: {'FAILED, ' if self.is_failed else ''}{self.message}"
-        return f"{name}: loss {self.loss:.3f} at the end, in {self.seconds:.0f} s"
+            return f"{self.name}: {'FAILED, ' if self.is_failed else ''}{self.message}"
+        return f"{self.name}: loss {self.loss:.3f}, in {self.seconds:.0f} s"
 
 
-def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[MeasuredNetwork]]:
-    """Return the networks that are asked for, seed outermost, and those of them that are left to do.
-
-    Raises:
-        RequestError: the images cannot be loaded, or are too few; an arm cannot be used; the folder belongs to another
-            protocol, or holds networks that were measured in another way.
-    """
-    protocol, settings, execution = request.protocol, request.settings, request.execution
-    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
-    wanted = settings.batch * settings.minibatches
-    if wanted > len(data.train):
-        raise RequestError(
-            f"--batch {settings.batch} and --minibatches {settings.minibatches} need {wanted:,} training images, and "
-            f"there are {len(data.train):,}; give fewer."
-        )
-    protocol = replace(protocol, content=data.content)
-    for arm in request.arms:
-        load_arm(arm, data.image_shape, data.classes, protocol.network)  # refuses an arm that cannot be used
-    sources = {arm: arm_source(arm) for arm in request.arms}
-    asked = [
-        MeasuredNetwork(protocol, settings, FitKey(arm, P, seed), sources[arm])
-        for seed in request.seeds
-        for arm in request.arms
-    ]
-    check_folder(request.out, protocol)
-    for one in asked:
-        one.check_free(request.out)
-    return asked, [one for one in asked if not one.is_done(request.out)]
-
-
-def estimated_seconds(left: list[MeasuredNetwork], request: SmoothnessRequest) -> float:
-    """Estimate the wall time of what is left, from one measurement of each arm's initial weights; without training.
+def estimated_seconds(left: Sequence[Measured], execution: Execution) -> float:
+    """Estimate the wall time of what is left, from each arm's first weight vector alone; without training.
 
     An arm whose code fails counts nothing.
     """
-    points, seconds = len(measured_steps(request.settings)), 0.0
+    seconds = 0.0
     for arm in dict.fromkeys(one.key.arm for one in left):
         own = [one for one in left if one.key.arm == arm]
         start = time.perf_counter()
         try:
-            _measured(replace(own[0], settings=replace(own[0].settings, steps=1, points=1)), request.execution, most=1)
+            _measured(own[0], execution, most=1)
         except Exception:
-            continue  # its networks will say why
-        seconds += len(own) * points * (time.perf_counter() - start)
-    return seconds / min(len(request.execution.slots), len(left))
+            continue  # it will say why when it is measured
+        seconds += len(own) * _count(own[0]) * (time.perf_counter() - start)
+    return seconds / min(len(execution.slots), len(left))
 
 
-def measure_networks(left: list[MeasuredNetwork], request: SmoothnessRequest) -> Iterator[Ended]:
-    """Train and measure networks, as many at once as there are slots.
+def measure_all(left: Sequence[Measured], out: Path, execution: Execution) -> Iterator[Ended]:
+    """Measure networks or planes, as many at once as there are slots.
+
+    Args:
+        left: at least one.
+        out: results folder.
+        execution: slots on processors, threads, and where the images lie.
 
     Raises:
         RequestError: the folder cannot be written, or a process was killed; what was finished is kept.
     """
-    request = replace(request, out=request.out.resolve())
-    open_folder(request.out, left[0].protocol)
-    try_folder(request.out, "smoothness", "smoothness/running")
+    out, claims = out.resolve(), _claims(left[0], out.resolve())
+    open_folder(out, left[0].protocol)
+    try_folder(out, str(claims.relative_to(out)), str((claims / "running").relative_to(out)))
     with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
-        work = partial(measure_network, request=request, leases=Path(leases))
-        yield from each_in_processes(work, left, min(len(request.execution.slots), len(left)))
+        work = partial(_measure_one, out=out, execution=execution, leases=Path(leases))
+        yield from each_in_processes(work, left, min(len(execution.slots), len(left)), attrgetter("key"))
 
 
-def measure_network(asked: MeasuredNetwork, request: SmoothnessRequest, leases: Path) -> Ended:
-    """Train and measure one network and write its file; what is wrong with the network becomes a sentence.
+def _measure_one(asked: Measured, out: Path, execution: Execution, leases: Path) -> Ended:
+    """Measure one network or plane and write its file; what is wrong with it becomes a sentence.
 
     Raises:
-        RequestError: the disk takes no file, which no later network would fare better with.
+        RequestError: the disk takes no file, which no later one would fare better with.
     """
-    start, execution = time.perf_counter(), request.execution
+    start, ended = time.perf_counter(), partial(Ended, asked.key, _name(asked))
     try:
-        with claim(layout.smoothness_folder(request.out), asked.key) as is_ours:
+        with claim(_claims(asked, out), asked.key) as is_ours:
             if not is_ours:
-                return Ended(asked.key, message="another process measures it at this moment")
-            asked.check_free(request.out)  # another process may have written it since the plan
-            if asked.is_done(request.out):
-                return Ended(asked.key, message="another process has measured it")
+                return ended(message="another process measures it at this moment")
+            asked.check_free(out)  # another process may have written it since the plan
+            if asked.is_done(out):
+                return ended(message="another process has measured it")
             with lease(execution.slots, leases) as slot:
                 try:
                     table = _measured(asked, execution)
                 except Exception as error:
-                    return _failed(asked, error, start)
+                    message = str(error) if isinstance(error, RequestError) else first_line(error)
+                    return ended(seconds=time.perf_counter() - start, message=message, is_failed=True)
             seconds = time.perf_counter() - start
             provenance = read_provenance(slot, execution.threads, 0) | {"wall_seconds": round(seconds, 1)}
-            asked.write(request.out, table, provenance)
+            asked.write(out, table, provenance)
     except StoreError as error:
-        return _failed(asked, error, start)
+        return ended(message=str(error), is_failed=True)
     except OSError as error:
         raise StoreError(
-            f"--out {request.out} cannot be written ({reason_and_hint(error)}); what was finished is kept."
+            f"--out {out} cannot be written ({reason_and_hint(error)}); what was finished is kept."
         ) from error
-    return Ended(asked.key, float(table["loss"].iloc[-1]), seconds)
+    loss = table["loss"].iloc[-1] if isinstance(asked, MeasuredNetwork) else table["loss"].mean()
+    return ended(float(loss), seconds)
 
 
-def _failed(asked: MeasuredNetwork, error: Exception, start: float) -> Ended:
-    message = str(error) if isinstance(error, RequestError) else first_line(error)
-    return Ended(asked.key, seconds=time.perf_counter() - start, message=message, is_failed=True)
-
-
-def _measured(asked: MeasuredNetwork, execution: Execution, most: int = 0) -> pd.DataFrame:
-    """Return a row of measures per step, of the first ``most`` steps or of all; the arm's own code runs guarded.
+def _measured(asked: Measured, execution: Execution, most: int = 0) -> pd.DataFrame:
+    """Return a row of measures per weight vector, of the first ``most`` or of all; the arm's own code runs guarded.
 
     Raises:
         ArmError: the arm's file is not the one that was planned with, or its code has done what no arm may.
     """
     check_source(asked.key.arm, asked.source)
-    data = load_data(asked.protocol.data, asked.protocol.measurement, execution.data_folder, execution.download)
+    data = load_data_of(asked.protocol, execution.data_folder, execution.download)
     prepare_process(execution.threads)
     with foreign_code(asked.key.arm):
-        network = initial_network(asked, data)
+        network, places = _places(asked, data)
         use_module_path(asked.key.arm)
         batches, rows = measured_minibatches(data.train, asked.settings), []
-        for step, weights in trained_weights(asked, network, data.train):
-            rows.append({"step": step, **measure(asked, network, weights, batches)})
+        for where, weights in places:
+            rows.append({**where, **measure(asked, network, weights, batches)})
             if len(rows) == most:
                 break
     return pd.DataFrame(rows)
+
+
+def _places(asked: Measured, data: DataSet) -> tuple[nn.Module, Iterator[tuple[dict[str, int], Tensor]]]:
+    """Return a network, and the weight vectors at which it is measured, each with what says where it is."""
+    if isinstance(asked, MeasuredPlane):
+        return pixel_networks(asked)
+    assert isinstance(asked, MeasuredNetwork)
+    network = initial_network(asked, data)
+    return network, (({"step": step}, weights) for step, weights in trained_weights(asked, network, data.train))
+
+
+def _count(asked: Measured) -> int:
+    """Return how many weight vectors are measured of it, at most."""
+    if isinstance(asked, MeasuredPlane):
+        return asked.settings.pixels
+    assert isinstance(asked, MeasuredNetwork)
+    return len(measured_steps(asked.settings))
+
+
+def _name(asked: Measured) -> str:
+    return str(asked.key) if isinstance(asked, MeasuredPlane) else f"{asked.key.arm} seed={asked.key.seed}"
+
+
+def _claims(asked: Measured, out: Path) -> Path:
+    """Return the folder in which its file is, and beside it who measures it."""
+    return asked.path(out).parent

@@ -15,16 +15,15 @@ import torch
 from bnbench.check import verdict
 from bnbench.check.baseline import (
     SETS,
-    Finding,
     Value,
     baseline_content,
-    compare,
     read_baseline,
     statistical_quantities,
     tolerance,
 )
+from bnbench.check.comparison import Finding, compare
 from bnbench.check.exact import exact_quantities
-from bnbench.check.other_settings import LATER, OTHER
+from bnbench.check.other_settings import SETTINGS
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
 from tests.cli.test_cli import bnbench
@@ -64,7 +63,7 @@ def test_every_knob_has_another_value_somewhere_in_the_exact_checks() -> None:
     # Digits need no download; a clipped gradient has quantities of its own; precision rounds; digits have no colour;
     # a picture is a mask like another once it is drawn.
     left = {"dataset", "clip", "precision", "grey", "picture"}
-    standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, OTHER, LATER))
+    standard, *others = (dict(one.knobs()) for one in (STANDARD.protocol, *SETTINGS))
     assert {name for name, value in standard.items() if all(other[name] == value for other in others)} == left
 
 

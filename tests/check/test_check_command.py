@@ -18,12 +18,14 @@ from bnbench.check.baseline import (
     baseline_content,
 )
 from bnbench.check.exact import exact_quantities
+from bnbench.check.other_settings import LATER
 from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends.inline import Inline
 from tests.check.test_check import COMMITTED, EXACT, KINDS, QUANTITIES
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
 from tests.foreign_arms import TRAINED_ON
+from tests.sentences import numbers
 
 
 def test_exact_checks_have_as_many_threads_as_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,10 +97,34 @@ def test_the_command_says_within_outside_or_wrong(tmp_path: Path) -> None:
     assert all(name in unknown.stderr for name in SETS)
 
 
+@pytest.mark.usefixtures("known")
+def test_a_baseline_from_before_some_settings_is_compared_in_all_others(tmp_path: Path) -> None:
+    content = json.loads(COMMITTED.read_text())
+    quantities = content["exact"]
+    of_later = {name for name in quantities if f", {LATER.profile}: " in name}
+    earlier = {name: value for name, value in quantities.items() if name not in of_later}
+    gone = {"plain, settings of old: masks": "0a"}
+    (tmp_path / "own.json").write_text(json.dumps(content | {"exact": earlier | gone}))
+    asked = ("check", "own.json", *EXACT, "--json", "found.json", "--junit", "own.xml")
+    answer = bnbench(*asked, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert numbers(answer.stderr)[-2:] == [str(len(earlier)), str(len(of_later) + 1)]
+    found = json.loads((tmp_path / "found.json").read_text())["findings"]
+    assert {one["name"] for one in found if not one["is_compared"]} == of_later | gone.keys()
+    assert len(ElementTree.parse(tmp_path / "own.xml").getroot().findall("testcase/skipped")) == len(of_later) + 1
+    (tmp_path / "own.json").write_text(json.dumps(content | {"exact": earlier | {"bn: parameters": 0}}))
+    assert bnbench(*asked, "--add", cwd=tmp_path).returncode == 1
+    assert not of_later & json.loads((tmp_path / "own.json").read_text())["exact"].keys()
+    (tmp_path / "own.json").write_text(json.dumps(content | {"exact": earlier}))
+    assert bnbench(*asked, "--add", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "own.json").read_text()) == content
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--junit", "/dev/null/own.xml"), "--junit /dev/null/own.xml: "),
+        (("--update", "--add"), "--add"),
         (("--update", "--json", "own.json"), "--json "),
         (("--arms", "plain,skip"), "--arms plain,skip: "),
         (("--json", "../{here}/own.json"), "BASELINE"),

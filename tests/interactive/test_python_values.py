@@ -40,6 +40,8 @@ FLAGS = [name for name, one in signature(bnbench.run).parameters.items() if isin
         ({"chunk": -1}, "chunk -1"),
         ({"checkpoint_every": 0}, "checkpoint_every 0"),
         ({"fit_timeout": float("inf")}, "fit_timeout inf"),
+        ({"fit_memory": 0.5}, "fit_memory 0.5"),
+        ({"fit_memory": 100, "backend": "inline"}, "fit_memory 100 and backend inline"),
         ({"shard": (3, 2)}, "shard 3/2"),
         ({"backend": "cloud"}, "cloud"),
         ({"steps": 0}, "steps 0"),

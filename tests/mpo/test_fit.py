@@ -144,13 +144,13 @@ def test_a_clamped_white_pixel_moves_nothing(skips: bool) -> None:
 
 def test_skipping_clamped_pixels_starts_when_enough_are_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bool] = []
-    forward = ObjectiveGradient._forward
+    forward = ObjectiveGradient.forward
 
     def counted(engine: ObjectiveGradient, weights: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
         calls.append(torch.is_grad_enabled())
         return forward(engine, weights, images)
 
-    monkeypatch.setattr(ObjectiveGradient, "_forward", counted)
+    monkeypatch.setattr(ObjectiveGradient, "forward", counted)
     under_way = start(make_plane("plain"), replace(TRAINING, threshold=1e-9))
     under_way.advance()
     assert all(calls)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnbench.report.page import explorer
-from bnbench.report.page.explorer import accuracy_codes, explorer_data, loss_codes
+from bnbench.report.page.explorer import accuracy_codes, explorer_data, loss_codes, with_files
 from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
 
@@ -51,6 +51,27 @@ def test_pixels_keep_their_places_whatever_their_order(tmp_path: Path) -> None:
     mask = np.frombuffer(base64.b64decode(data["masks"]["0.5|2"]), np.uint8)
     np.testing.assert_array_equal(mask, mine["black"] + 2 * mine["trained"])
     assert json.dumps(data) == json.dumps(explorer_data(table, 2.5, "test"))
+
+
+def test_pixels_of_a_large_sweep_lie_in_files_none_large_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sweep(tmp_path, probs=[0.3, 0.5], seeds=[1, 2], skip=[("plain", 0.3, 2)])
+    data = explorer_data(sweeps.read_sweep(tmp_path).landscapes, 2.5, "test")
+    assert with_files(data) == (data, {}), "a small one stays in its page"
+    monkeypatch.setattr(explorer, "MOST_INLINE", 100)
+    monkeypatch.setattr(explorer, "_MOST_IN_FILE", 1000)
+    page, files = with_files(data)
+    assert (page["masks"], page["fits"]) == ({}, {})
+    assert len(files) == 4
+    parts = {name: json.loads(content.decode().removeprefix("takeLandscapes(")[:-3]) for name, content in files.items()}
+    for kind in ("masks", "fits"):
+        assert {key: value for part in parts.values() for key, value in part[kind].items()} == data[kind]
+    for name in data["fits"]:
+        key = name.rpartition("|")[0]
+        part = parts[f"landscapes/{page['files'][key]}.js"]
+        assert name in part["fits"]
+        assert key in part["masks"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -20,18 +20,19 @@ from bnbench.results.smoothness import (
     INVARIANT,
     MEASURES,
     MeasuredNetwork,
-    SmoothnessSettings,
     find_smoothness,
 )
+from bnbench.results.smoothness_settings import SmoothnessSettings
 from bnbench.smoothness.measures import measure, measured_minibatches
 from bnbench.smoothness.ordinary_training import initial_network, measured_steps, trained_weights
-from bnbench.smoothness.run import SmoothnessRequest, measure_networks
+from bnbench.smoothness.run import measure_all
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.start import make_plane
-from tests.fits import TINY
+from tests import fits
 
 SETTINGS = SmoothnessSettings(steps=6, batch=12, minibatches=2, points=2)
+TINY = fits.TINY.with_knobs(hidden=4)
 DATA = load_data(TINY.data, TINY.measurement)
 PROTOCOL = replace(TINY, content=DATA.content)
 
@@ -176,11 +177,10 @@ def test_own_arms_are_measured_and_what_they_do_stays_theirs(
 def test_what_another_process_has_written_since_the_plan_stays(tmp_path: Path, is_same: bool) -> None:
     asked = replace(network("plain"), protocol=PROTOCOL)
     where = DeviceRequest("cpu", 1, None, 1)
-    request = SmoothnessRequest(PROTOCOL, SETTINGS, ("plain",), (1,), tmp_path, Execution(where.slots(), devices=where))
     other = asked if is_same else replace(asked, settings=replace(SETTINGS, steps=7))
     other.write(tmp_path, pd.DataFrame([dict.fromkeys(COLUMNS[4:], 1.0)]), {})
     before = layout.smoothness_path(tmp_path, asked.key).read_bytes()
-    (ended,) = measure_networks([asked], request)
+    (ended,) = measure_all([asked], tmp_path, Execution(where.slots(), devices=where))
     assert ended.message
     assert ended.is_failed is not is_same
     assert layout.smoothness_path(tmp_path, asked.key).read_bytes() == before
@@ -193,7 +193,7 @@ def test_a_folder_that_takes_no_file_is_refused_before_a_network_is_trained(
     (tmp_path / "smoothness").write_text("a file where the folder should be")
     request = ["smoothness", "--profile", "smoke", "--arms", "plain", "--steps", "1", "--points", "1", "--seeds", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr("bnbench.smoothness.run.measure_network", lambda *_, **__: pytest.fail("it was trained"))
+        patch.setattr("bnbench.smoothness.run._measure_one", lambda *_, **__: pytest.fail("it was trained"))
         assert bnbench(*request, "--batch", "8", "--minibatches", "1", "--out", str(tmp_path)) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
