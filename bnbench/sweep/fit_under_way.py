@@ -9,19 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
-import torch
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.one_batch import HaltedError
 from bnbench.mpo.trace import TraceRow
-from bnbench.process.reading import reason_of
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import store
-from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.checks import check_fit
 from bnbench.results.claims import write_progress
 from bnbench.results.planes import save_plane
@@ -36,6 +34,7 @@ from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.kept_kernels import choose_once
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import forget_peak_memory
+from bnbench.sweep.resume import resume
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
 from bnbench.sweep.stored_outcome import headline_accuracies
 from bnbench.wording import counted
@@ -196,29 +195,18 @@ class FitUnderWay:
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; a damaged one costs its steps and is said."""
-        try:
-            found = load_checkpoint(self.folder, self.key, self.identity)
-        except store.StoreError as error:
-            self.add_note(str(error).replace(f"{self.folder}/", ""))  # a whole path may hold somebody's name
-            return
+        found = resume(self.folder, self.key, self.identity, self._take_over, self._begin, self.add_note)
         if found is None:
-            return
-        try:
-            self.fit.load_state_dict(found.state)
-            self.course.load_state_dict(found.course)
-            if type(self.fit.step) is not int or not 0 <= self.fit.step <= self.fit.training.steps:
-                raise ValueError(f"it is at step {self.fit.step} of {self.fit.training.steps:,}")
-        except (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
-            raise  # the device's matter: the checkpoint may be whole
-        except Exception as error:  # of a state that fits nothing here anything may be wrong
-            self._begin()  # half of it may have been taken over
-            self.add_note(f"its checkpoint does not fit ({reason_of(error)}); the fit starts from its first step.")
             return
         self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
         if self.earlier["note"]:  # the notes of all parts before, which each of these below may repeat
             self.add_note(self.earlier["note"])
         if missed := self.course.missed(self.fit.step):
             self.add_note(f"it had passed {counted(len(missed), 'step')} of --measure-at before that was asked for")
+
+    def _take_over(self, found: Checkpoint) -> None:
+        self.fit.load_state_dict(found.state)
+        self.course.load_state_dict(found.course)
 
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
