@@ -35,16 +35,8 @@ class Fit:
     """One fit under way: everything that its next step depends on.
 
     Args:
-        plane: trained in place, on its own device.
-        black: True where black, bool, with an axis for each direction of the plane: (rows, columns) for two.
-        trained: True where trained, same shape.
-        data: training images, on the plane's device and of its dtype.
-        training: objective and optimization.
-        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
-        pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
-        images: generator of the images' order, on the CPU; by default a new one with seed 1.
-        chunk: pixels computed at once.
         record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not.
+        others: all as :func:`fit` takes them.
 
     Raises:
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.
@@ -97,6 +89,7 @@ class Fit:
         self.whole_refusal = ""  # why its steps are not recorded whole; empty where they are, or where no GPU is
         self.batch_refusal = ""  # why they are not one batch with those of others; empty where nobody asked for it
         self.batched: list[int] = []  # how many fits its steps were one batch of, one after another
+        self.recorded = ""  # what of a step was a recording: whole, gradient or nothing; empty where nothing records
         self._replayed_gradient = self.engine.replayed  # put aside while whole steps are recorded
         self.whole: WholeStep | Member | None = None
         if record or self.engine.replayed:
@@ -109,7 +102,9 @@ class Fit:
 
     def advance(self) -> None:
         """Take one step of the optimizer on eq. 3."""
-        if not (self.whole and self.whole.advance()):
+        if self.whole and self.whole.advance():
+            self.recorded = "whole"
+        else:
             self._advance_alone()
         self.step += 1
         if self.step % max(1, self.training.steps // _ROWS) == 0 or self.is_done:
@@ -126,6 +121,8 @@ class Fit:
         pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
         finds = self.clamped_share > _FIND_FROM and not self.sums.is_cuda
         *_, clamped = self.take(pixels, images, find_clamped=finds)
+        if self.sums.is_cuda or self.whole_refusal:
+            self.recorded = "gradient" if self.engine.replayed and not self.engine.refusal else "nothing"
         if not self.sums.is_cuda:
             self.clamped_share += _SMOOTHING * (float(clamped) - self.clamped_share)
 
