@@ -36,7 +36,7 @@ class Fit:
 
     Args:
         record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not.
-        others: all as :func:`fit` takes them.
+        others: all as :func:`bnbench.fit` takes them.
 
     Raises:
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.
