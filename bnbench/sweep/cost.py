@@ -199,7 +199,9 @@ def timed_fit(arm: str, protocol: Protocol, execution: Execution, data: DataSet)
     training, count = protocol.training, _fits_on_device(execution)
     if count > 1 and may_share(protocol, execution, (arm,)):
         with foreign_code(arm):
-            return count * training.steps * seconds_of_a_step_of_several(arm, count, protocol, execution, data)
+            is_batch = (execution.slots[0].device, arm) in execution.one_batch
+            step = seconds_of_a_step_of_several(arm, count, protocol, execution, data, is_batch=is_batch)
+            return count * training.steps * step
     pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images, is_estimate=True)
     return count * pixel * training.steps * (training.black_pixels + training.white_pixels)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import torch
@@ -15,6 +16,7 @@ from bnbench.arms.loading import use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
+from bnbench.mpo.one_batch import Batch
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.sweep.devices import own_stream, prepare_process
 from bnbench.sweep.execution import Execution
@@ -110,7 +112,7 @@ def _busy(threads: int) -> Iterator[None]:
 
 
 def seconds_of_a_step_of_several(
-    arm: str, count: int, protocol: Protocol, execution: Execution, data: DataSet
+    arm: str, count: int, protocol: Protocol, execution: Execution, data: DataSet, *, is_batch: bool = False
 ) -> float:
     """Time steps of several fits of an arm, in threads of this process, as a GPU's worker runs them.
 
@@ -120,24 +122,34 @@ def seconds_of_a_step_of_several(
         protocol: of the fits.
         execution: names the device, by its first slot, and the pixels computed at once.
         data: of the fits.
+        is_batch: whether they are one batch of networks; else each has a stream of its own.
 
     Returns:
         Seconds of a step of one of them, divided by their number.
     """
-    begun = threading.Barrier(count, timeout=600)
+    begun, batch = threading.Barrier(count, timeout=600), Batch()
+    limit = math.inf  # steps behind which all of them end: one that left a batch would have the others record anew
+    batch.expect(count)
 
-    def rate(_: int) -> float:
-        with own_stream(execution.slots[0].device):
+    def rate(number: int) -> float:
+        nonlocal limit
+        with own_stream(execution.slots[0].device), ExitStack() as stack:
             try:
                 under_way = fit_to_time(arm, protocol, execution, data)
+                if is_batch:
+                    stack.enter_context(batch.joined(under_way, (number,)))
+                batch.expect(-1)
                 _take(under_way, 2)  # the first one records
             except BaseException:
                 begun.abort()
+                batch.expect(-count)
                 raise
             begun.wait()
             start, steps = time.perf_counter(), 0
-            while time.perf_counter() - start < _LONG:
+            while steps < limit:
                 steps += _take(under_way, 10)
+                if time.perf_counter() - start > _LONG:
+                    limit = min(limit, steps + 10)
             return steps / (time.perf_counter() - start)
 
     with ThreadPoolExecutor(count) as threads:

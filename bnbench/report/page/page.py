@@ -1,4 +1,4 @@
-"""index.html: one file that opens without a network."""
+"""index.html: one file that opens offline."""
 
 from __future__ import annotations
 
