@@ -115,7 +115,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
     lead = figure4(fits, authors, split) if has_fits else []
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
-    first = [strip(sweep.landscapes, split)] if has_fits else []
+    first = [strip(sweep.landscapes, sweep.protocol.training.threshold, split)] if has_fits else []
     chapters = _chapters(sweep, fits, evaluated, smooth, compared, authors) if has_fits else []
     shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
     long_tables = _long_tables(fits, compared) if has_fits else []
