@@ -30,6 +30,7 @@ from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
 from readings import at_equal_white_loss, read, settling_table
 from readings import markdown as readings_as_markdown
+from smoothness_numbers import SmoothnessNumbers
 
 from bnbench.results.sweeps import Sweep, read_sweeps
 from bnbench.wording import duration
@@ -227,6 +228,7 @@ def rendered(text: str) -> str:
         "fit_times": fit_times,
         "gpu_table": gpu_table,
         "own_pictures": own_pictures,
+        "smoothness": SmoothnessNumbers,
         "sweep_time": sweep_time,
         "unpublished_commits": unpublished_commits,
     }

@@ -21,6 +21,7 @@ from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.comparison import compare as compare_sweeps
 from bnbench.report.chapters.section import Section, section
+from bnbench.report.chapters.smoothness_agreement import read_smoothness
 from bnbench.report.figures.landscapes import arms_at
 from bnbench.report.figures.style import print_style
 from bnbench.report.page.explorer import explorer_data, with_files
@@ -31,7 +32,6 @@ from bnbench.report.page.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
 from bnbench.results.folders import refuse_results_folder
-from bnbench.results.smoothness import find_smoothness
 from bnbench.results.sweeps import Sweep, read_sweeps
 
 PAGE = "index.html"
@@ -91,10 +91,10 @@ def build_report(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
         )
     names = _names([sweep.protocol for sweep in sweeps])
-    measured = [find_smoothness(sweep.folders, sweep.protocol.id) for sweep in sweeps]
+    measured = [read_smoothness(sweep, sweeps) for sweep in sweeps]
     broken += [message for _, messages in measured for message in messages]
     sections = _with_sizes(
-        [section(sweep, evaluated, networks, figure3) for sweep, (networks, _) in zip(sweeps, measured, strict=True)]
+        [section(sweep, evaluated, found, figure3) for sweep, (found, _) in zip(sweeps, measured, strict=True)]
     )
     comparison = compare_sweeps(sweeps, names) if compare else None
     across = [*protocols.chapters(sections), *pictures.chapters(sweeps), *capacity.chapters(sweeps)]

@@ -40,14 +40,15 @@ def legend_rows(drawing: Drawing, handles: list[Any]) -> int:
 
 
 def _columns(drawing: Drawing, handles: list[Any]) -> int:
-    """Return as many columns as fit into the figure's width."""
+    """Return as many columns as fit into the figure's width, or fewer that need no more rows."""
     widths = [0.36 + 0.056 * len(handle.get_label()) for handle in handles]  # inches: handle, gaps, 6.5 pt letters
     fits = (
         columns
         for columns in range(len(handles), 0, -1)
         if sum(part.max() for part in np.array_split(widths, columns)) <= drawing.get_figwidth()  # as matplotlib fills
     )
-    return next(fits, 1)
+    rows = -(-len(handles) // next(fits, 1))
+    return -(-len(handles) // rows)
 
 
 def draw_nine_tenths(axes: Axes, fits: pd.DataFrame, by: str, value: str, **look: Any) -> None:

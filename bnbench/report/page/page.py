@@ -1,4 +1,4 @@
-"""index.html of a report, and of each protocol where there are several: they open without a network."""
+"""index.html of a report, and of each protocol where there are several: each opens offline."""
 
 from __future__ import annotations
 
