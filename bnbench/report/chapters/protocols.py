@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bnbench.protocol.knob_text import shown_text
 from bnbench.protocol.profiles import title
-from bnbench.protocol.protocol import Protocol, shown_text
+from bnbench.protocol.protocol import Protocol
 from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.section import Section
