@@ -135,11 +135,7 @@ def required_seconds_of(seconds: float, name: str) -> float:
 
 
 def mebibytes_of(size: int | None, name: str) -> int | None:
-    """Return a size of memory.
-
-    Raises:
-        RequestError: it is no whole number of at least 1.
-    """
+    """Return a size of memory, as :func:`count_of`, of any number of them."""
     return None if size is None else parse_whole(_text(size), name, least=1)
 
 

@@ -12,7 +12,7 @@ import seaborn as sns
 from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_order
-from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, OUTER
+from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, Colours, scales_of
 from bnbench.report.figures.landscapes import MEASURED, choose_pair
 from bnbench.report.figures.style import arm_colours, css_colours
 
@@ -46,7 +46,7 @@ def explorer_data(
     colours = {arm: variables[colour] for arm, colour in arm_colours(arms).items()}
     masks, fits = _coded_pixels(landscapes)
     p, seed = choose_pair(landscapes, start)
-    losses, accuracies = (landscapes[[f"test_{name}", f"train_{name}"]].to_numpy() for name in ("loss", "accuracy"))
+    scales, losses = scales_of(landscapes, threshold), landscapes[["test_loss", "train_loss"]].to_numpy()
     return {
         "rows": int(landscapes["row"].max()) + 1,
         "columns": int(landscapes["column"].max()) + 1,
@@ -64,9 +64,9 @@ def explorer_data(
             "missing": MISSING,
         },
         "scales": {
-            "log": _loss_scale(losses, threshold),
-            "linear": _linear_scale(losses, threshold),
-            "accuracy": _accuracy_scale(accuracies),
+            "log": _ends(scales.loss),
+            "linear": _linear_scale(losses, _ends(scales.loss), threshold),
+            "accuracy": _ends(scales.accuracy),
         },
         "colours": {"loss": _colour_table(LOSS_COLOURS), "accuracy": _colour_table(ACCURACY_COLOURS)},
         "masks": masks,
@@ -161,29 +161,21 @@ def _base64(array: NDArray[Any]) -> str:
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
-def _loss_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
-    """Return both ends of the colour scale: one for all fits, so that a colour keeps its meaning from mask to mask."""
-    usual = losses[np.isfinite(losses) & (losses > 0)]
-    low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
-    return [_rounded(min(low, 0.9 * threshold)), _rounded(max(high, 1.1 * threshold))]
+def _ends(colours: Colours) -> list[float]:
+    """Return both ends of a colour scale."""
+    return [_rounded(colours.norm.vmin or 0.0), _rounded(colours.norm.vmax or 1.0)]
 
 
-def _linear_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
+def _linear_scale(losses: NDArray[np.floating[Any]], log: list[float], threshold: float) -> list[float]:
     """Return the ends of the linear scale.
 
     Were its upper end the 99th percentile, as that of the other scale is, a few huge losses would set it, and nothing
     else could be told apart. So it ends at some thresholds, or at the 75th percentile where that is larger, and what
     lies beyond is saturated.
     """
-    low, most = _loss_scale(losses, threshold)
     finite = losses[np.isfinite(losses)]
     usual = np.quantile(finite, 0.75) if finite.size else threshold
-    return [low, _rounded(min(most, max(_THRESHOLDS * threshold, usual)))]
-
-
-def _accuracy_scale(accuracies: NDArray[np.floating[Any]]) -> list[float]:
-    finite = accuracies[np.isfinite(accuracies)]
-    return [0.0, _rounded(np.ceil(20 * max(finite.max(), 0.1)) / 20 if finite.size else 1.0)]
+    return [log[0], _rounded(min(log[1], max(_THRESHOLDS * threshold, usual)))]
 
 
 def _rounded(value: float) -> float:
