@@ -175,7 +175,7 @@ def _fit_seconds(profile: str) -> list[float]:
 
 
 def unpublished_commits() -> str:
-    """A Markdown table of the committed fits whose commit is not part of the history.
+    """A Markdown table of the committed fits whose commit is not part of the history, or that name none.
 
     Raises:
         SystemExit: the history is not all here.
@@ -196,7 +196,8 @@ def unpublished_commits() -> str:
 def _unpublished(sweep: Sweep, known: set[str]) -> list[str]:
     """The rows of one sweep."""
     rows = []
-    counts = sweep.provenance.groupby(["git_revision", "torch"]).size().reset_index()
+    named = sweep.provenance.assign(git_revision=sweep.provenance["git_revision"].fillna("none"))
+    counts = named.groupby(["git_revision", "torch"]).size().reset_index()
     for commit, torch, fits in counts.itertuples(index=False):
         if commit not in known:
             where = ", ".join(str(folder.relative_to(ROOT)) for folder in sweep.folders)

@@ -17,7 +17,16 @@ from bnbench.protocol.profiles import PROFILES
 
 PICTURE = np.zeros((6, 8), bool)
 PICTURE[1:5, 2:6] = True
-TINY = PROFILES["smoke"].with_knobs(widths=(4, 4), strides=(2, 1), hidden=8, images=4, steps=8, train_images=20)
+TINY = PROFILES["smoke"].with_knobs(
+    widths=(2,),
+    strides=(2,),
+    hidden=4,
+    images=4,
+    steps=8,
+    black_pixels=6,
+    white_pixels=6,
+    train_images=20,
+)
 
 
 def request(folder: Path, *, arms: tuple[str, ...] = ("plain",), animate: bool = True, steps: int = 8) -> BendRequest:

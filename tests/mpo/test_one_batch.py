@@ -211,7 +211,7 @@ def test_an_error_in_the_step_of_all_is_one_fits_and_the_others_go_on() -> None:
 
 
 UNLIKE: list[tuple[str, Callable[[], Fit]]] = [
-    ("another number of pixels", lambda: fit_of(1, training=replace(TRAINING, black_pixels=3))),
+    ("another number of pixels", lambda: fit_of(1, training=replace(TRAINING, black_pixels=4))),
     ("no recording", lambda: fit_of(1, record=None)),
     ("one minibatch for all", lambda: fit_of(1, training=replace(TRAINING, minibatch="shared"))),
 ]
