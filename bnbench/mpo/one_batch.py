@@ -131,17 +131,16 @@ class Batch:
 
     def _take(self, last: Member) -> None:
         """Take the step that all have come for."""
-        fits = [member.fit for member in self._members]
+        fits, is_new = [member.fit for member in self._members], self._whole is None
         self._has_begun = True
         refusal = ""
         try:
-            if self._whole is None:
-                self._whole = WholeStep(fits, last.record)
-                if len(fits) > 1:
-                    for fit in fits:
-                        fit.batched.append(len(fits))
+            self._whole = self._whole or WholeStep(fits, last.record)
             if not self._whole.advance():
                 refusal = self._whole.refusal
+            for fit in fits if is_new and not refusal else ():
+                if len(fits) > 1 or fit.batched:
+                    fit.batched.append(len(fits))
         except BaseException as error:
             refusal = f"{type(error).__name__} in the step of all"
             raise

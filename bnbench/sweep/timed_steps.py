@@ -27,6 +27,8 @@ _LONG = 0.5  # seconds that several fits are timed for
 _FEWEST = 3  # steps whose mean tells something
 _TOO_LONG = 2.0  # seconds to wait for them
 _SIDE = 512  # of the matrices that stand in for other fits: milliseconds without Python
+# What a GPU's fits of an arm, on a device, of a protocol and chunk have been found to use: later ones only prove it.
+_kernels: dict[tuple[str, str, str, int], str] = {}
 
 
 def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
@@ -128,6 +130,7 @@ def seconds_of_a_step_of_several(
         Seconds of a step of one of them, divided by their number.
     """
     begun, batch = threading.Barrier(count, timeout=600), Batch()
+    kind = arm, execution.slots[0].device, protocol.hash, execution.chunk
     limit = math.inf  # steps behind which all of them end: one that left a batch would have the others record anew
     batch.expect(count)
 
@@ -136,10 +139,13 @@ def seconds_of_a_step_of_several(
         with own_stream(execution.slots[0].device), ExitStack() as stack:
             try:
                 under_way = fit_to_time(arm, protocol, execution, data)
+                under_way.engine.keep(_kernels.get(kind, ""))
                 if is_batch:
                     stack.enter_context(batch.joined(under_way, (number,)))
                 batch.expect(-1)
                 _take(under_way, 2)  # the first one records
+                if under_way.engine.strategy:
+                    _kernels[kind] = under_way.engine.strategy.name
             except BaseException:
                 begun.abort()
                 batch.expect(-count)
