@@ -191,15 +191,15 @@ def test_a_name_can_say_nothing_but_itself(tmp_path: Path, monkeypatch: pytest.M
     plain = r"own:�\[31mred�:bug: \[bold]x\[/] �\<b>"
     assert table.splitlines()[-1] == rf"| {plain}: masks | {plain} | ab\|c | equal | OUTSIDE |"
     changed = json.loads(COMMITTED.read_text())
-    changed["exact"]["bn: masks"] = ODD
+    changed["exact"]["bn: masks"] = odd = ODD.replace("\ud800", "")  # of which no file is read
     (tmp_path / "own.json").write_text(json.dumps(changed))
     monkeypatch.setattr(
         "bnbench.check.measured.exact_quantities", lambda *_: json.loads(COMMITTED.read_text())["exact"]
     )
     answer = bnbench("check", "own.json", *EXACT, "--json", "found.json", cwd=tmp_path)
     assert answer.returncode == 1
-    assert shown in answer.stdout
-    assert ODD in [finding["baseline"] for finding in json.loads((tmp_path / "found.json").read_bytes())["findings"]]
+    assert shown.replace("�<", "<") in answer.stdout
+    assert odd in [finding["baseline"] for finding in json.loads((tmp_path / "found.json").read_bytes())["findings"]]
 
 
 def test_a_baselines_provenance_is_set_beside_that_of_here() -> None:
