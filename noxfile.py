@@ -106,8 +106,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def torture(session: nox.Session) -> None:
-    """Kill sweeps at 10 random moments, or as many as after -- with a seed: nox -s torture -- 50 7."""
+    """Turn over 1,000 random bits, then kill sweeps at 10 random moments, or as many as: nox -s torture -- 50 7."""
     install(session)
+    python(session, "pytest", "tests/results/test_bits.py", "-m", "nightly or not nightly")
     python(session, "tests.torture", *session.posargs)
 
 

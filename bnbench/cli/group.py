@@ -25,6 +25,7 @@ from bnbench.cli.status import status
 from bnbench.cli.streams import drop_output, prepare_streams
 from bnbench.cli.verify import verify
 from bnbench.errors import RequestError
+from bnbench.process.descriptors import keep_stdout_for_machines
 from bnbench.sweep.interrupts import STOPPING, Interrupted, end_program_by
 
 _GO_ON = ("bend", "evaluate", "run")  # commands that go on where they were stopped
@@ -85,7 +86,10 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
             _flushed(code)
             ending.end_at_once(code - 128)
     signal.setitimer(signal.ITIMER_REAL, 0)  # a sweep's patience, which would outlive its handler
-    sys.exit(_flushed(code if isinstance(code, int) else 0))
+    code = _flushed(code if isinstance(code, int) else 0)
+    if arguments is None:  # what an arm's code prints at the interpreter's end, or has left in a buffer of C's
+        keep_stdout_for_machines()
+    sys.exit(code)
 
 
 def _flushed(code: int) -> int:

@@ -7,6 +7,7 @@ process of their own costs little; what a sweep does is tested in this one.
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -54,6 +55,14 @@ def shell(script: str, cwd: Path, **variables: str) -> subprocess.CompletedProce
         assert b"Traceback" not in said, said
         assert b"Exception ignored" not in said, said
     return done
+
+
+def test_what_is_printed_at_the_end_of_python_does_not_spoil_the_json(results: Path) -> None:
+    """Whatever imports an arm's code: that may have left a word for the end, or a buffer of C's."""
+    late = "import atexit, os; atexit.register(os.write, 1, b'late'); from bnbench.cli import main; main()"
+    done = shell(f'"{sys.executable}" -c "{late}" status results --json', results.parent)
+    assert json.loads(done.stdout)
+    assert b"late" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.same_code import Code, code_here, refusal
 from tests.fits import KEY, TINY
@@ -114,6 +115,16 @@ def test_what_a_fit_enters_is_what_its_workers_must_have_alike() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0] for path in entered}
     there = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}
     assert there - rooms - {"__init__.py"} == same_code._OUTSIDE_OF_FITS
+
+
+@pytest.mark.parametrize("name", ["ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA", "NVIDIA_TF32_OVERRIDE"])
+def test_a_variable_that_chooses_other_kernels_is_on_record(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It changes the last bits, and nobody is refused for it."""
+    monkeypatch.delenv(name, raising=False)
+    (slot,) = make_slots(("cpu",), 1, 1)
+    assert name not in read_provenance(slot, 1, 8)["kernel_variables"]
+    monkeypatch.setenv(name, "one")
+    assert f"{name}=one" in read_provenance(slot, 1, 8)["kernel_variables"]
 
 
 def test_the_same_code_is_refused_by_nobody() -> None:
