@@ -171,7 +171,7 @@ def install(session: nox.Session) -> None:
         return
     stamp.unlink(missing_ok=True)
     tools = nox.project.dependency_groups(nox.project.load_toml(ROOT / "pyproject.toml"), "dev")
-    packages = ("install", "--quiet", "--disable-pip-version-check", "--editable", ".[dask]", *tools)
+    packages = ("install", "--quiet", "--disable-pip-version-check", "--editable", ".[dask,tensorboard]", *tools)
     session.log("installing bnbench and torch; the first time takes some minutes")
     try:
         python(session, "pip", *packages, "--constraint", "constraints.txt")

@@ -1,4 +1,4 @@
-"""What docs/check.md says of the check's tolerances: from its baseline and from the repetitions of check_spread.py."""
+"""What the pages say of the tolerances of the check: from its baseline and the repetitions of check_spread.py."""
 
 from __future__ import annotations
 

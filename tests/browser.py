@@ -65,6 +65,10 @@ class Browser:
 
     def open(self, path: Path, width: int = 1400, height: int = 1000, *, dark: bool = False) -> None:
         """Show a file in a window of that size, and wait until it is there."""
+        self.visit(path.resolve().as_uri(), width, height, dark=dark)
+
+    def visit(self, address: str, width: int = 1400, height: int = 1000, *, dark: bool = False) -> None:
+        """Show what an address leads to in a window of that size, and wait until it is there."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.order(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
@@ -72,10 +76,14 @@ class Browser:
         self.order("Emulation.setEmulatedMedia", features=[scheme])
         self.order("Page.navigate", url="about:blank")
         self.complaints.clear()
-        self.order("Page.navigate", url=path.resolve().as_uri())
+        self.order("Page.navigate", url=address)
+        self.wait_for(f"document.readyState === 'complete' && location.protocol === '{address.partition('//')[0]}'")
+
+    def wait_for(self, script: str) -> None:
+        """Wait until a JavaScript expression is true."""
         end = time.monotonic() + _PATIENCE
-        while self.run("document.readyState + location.protocol") != "completefile:":
-            assert time.monotonic() < end, f"{path} does not load"
+        while not self.run(script):
+            assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.02)
 
     def run(self, script: str) -> Any:

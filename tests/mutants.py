@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "threshold for each image, not for a pixel's mean",
-        gradient.ObjectiveGradient._forward,
+        gradient.ObjectiveGradient.forward,
         "losses.mean(1)",
         "losses.clamp(max=self.threshold).mean(1)",
         "plain: black loss, step 1",
@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "loss summed over a pixel's images",
-        gradient.ObjectiveGradient._forward,
+        gradient.ObjectiveGradient.forward,
         "losses.mean(1)",
         "losses.sum(1)",
         "plain: black loss, step 1",
@@ -214,7 +214,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam's state shared between arms",
-        Fit.take,
+        Fit.follow,
         "self.optimizer.step()",
         "_shared_step(self.optimizer)",
         "bn: black loss, step 2",
@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam without bias correction",
-        Fit.take,
+        Fit.follow,
         "self.optimizer.step()",
         "_uncorrected_step(self.optimizer)",
         "plain: black loss, step 2",
@@ -238,7 +238,7 @@ MUTANTS = (
     ),
     Mutant(
         "no clipping",
-        Fit.take,
+        Fit.follow,
         "self.training.clip",
         "float('inf')",
         "plain: black loss, step 3, clipped",

@@ -72,6 +72,10 @@ def _imported(test: Path) -> set[Path]:
 
 
 _CORE = ("bnbench/*.py", *(f"bnbench/{room}/**/*.py" for room in ("protocol", "mpo", "inputs", "arms", "measures")))
+_OF_REPORTS = tuple(
+    f"tests/report/test_{name}.py"
+    for name in ("report", "report_files", "unusual_sweeps", "figures", "capacity", "bn_statistics")
+)
 PARTS = {
     "defects": Part(
         (
@@ -127,11 +131,11 @@ PARTS = {
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
             *("tests/arms_taken.py", "tests/arms/test_arms.py"),
-            *(f"tests/mpo/test_{name}.py" for name in ("fused", "replayed", "strategy")),
+            *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
         tests=(
             "tests/arms/test_arms.py",
-            *(f"tests/mpo/test_{name}.py" for name in ("fused", "replayed", "strategy")),
+            *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
     ),
     "pages": Part(
@@ -145,13 +149,9 @@ PARTS = {
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
             *("tests/synthetic.py", "tests/report/built.py", "tests/report/conftest.py"),
-            *("tests/report/test_report.py", "tests/report/test_unusual_sweeps.py", "tests/report/test_figures.py"),
-            *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
+            *_OF_REPORTS,
         ),
-        tests=(
-            *("tests/report/test_report.py", "tests/report/test_unusual_sweeps.py", "tests/report/test_figures.py"),
-            *("tests/report/test_capacity.py", "tests/report/test_bn_statistics.py"),
-        ),
+        tests=_OF_REPORTS,
     ),
     "statistics": Part(
         (
@@ -161,8 +161,12 @@ PARTS = {
         tests=tuple(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
     ),
     "browser": Part(
-        ("bnbench/report/**/*", "tests/browser.py", "tests/synthetic.py", "tests/report/test_page.py"),
-        tests=("tests/report/test_page.py",),
+        (
+            *("bnbench/report/**/*", "bnbench/live/*", "bnbench/sweep/status*.py", "bnbench/results/claims.py"),
+            *("tests/browser.py", "tests/synthetic.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+            "tests/report/test_page.py",
+        ),
+        tests=("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
         in_browser=True,
     ),
     "committed": Part(

@@ -98,7 +98,7 @@ class Reader:
         page: the page.
         environment: sets variables of the environment, as :class:`pytest.MonkeyPatch` does.
         sweeps: run sweeps and Python too, and what a page asks of them; otherwise plans and refusals alone, and
-            Python of the pages that compute nothing.
+            of Python what it imports.
     """
 
     def __init__(self, page: Path, environment: pytest.MonkeyPatch, *, sweeps: bool = True) -> None:
@@ -138,7 +138,7 @@ class Reader:
         if named := re.match(r"# (\w+\.py)\n", block.text):
             Path(named[1]).write_text(block.text)
             importlib.invalidate_caches()
-        if not self.sweeps and self.page.name not in EXACT:
+        if not self.sweeps:
             self.import_what_it_names(block)
             return
         with redirect_stdout(io.StringIO()) as out:

@@ -207,11 +207,19 @@ def sleeps_and_catches_everything() -> None:
             continue
 
 
+def fills_the_memory() -> None:
+    held = []
+    for _ in range(40):  # 2.5 GiB, which nobody waits for
+        held.append(bytearray(b"1") * 2**26)
+        time.sleep(0.1)
+
+
 _ACTS = {name: act for name, (act, _) in ROUGH.items()}
 _ACTS |= {
     act.__name__: act
     for act in (
         changes_settings,
+        fills_the_memory,
         prints,
         sleeps,
         sleeps_and_catches_everything,

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure as Drawing
 from bnbench.bending.files import Bent
 from bnbench.bending.strip import accuracy_scale, panel_size, show, show_mask
 from bnbench.inputs.masks import Mask
+from bnbench.process.writers import scratch_prefix
 from bnbench.report.arms import arm_labels
 from bnbench.results.layout import write_atomically
 
@@ -50,7 +51,8 @@ def write_animations(
     if program:
         writers["mp4"] = FFMpegWriter(fps=_RATE, codec="h264", extra_args=["-pix_fmt", "yuv420p", "-crf", "20"])
     written = []
-    with tempfile.TemporaryDirectory() as scratch, mpl.rc_context({"animation.ffmpeg_path": program or "ffmpeg"}):
+    settings = mpl.rc_context({"animation.ffmpeg_path": program or "ffmpeg"})
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as scratch, settings:
         for ending, writer in writers.items():
             made = Path(scratch) / f"animation.{ending}"
             try:

@@ -26,12 +26,13 @@ def estimated_seconds(bending: ArmBending) -> float:
     Args:
         bending: not begun yet, or gone on with from its checkpoint.
     """
-    request, data = bending.request, bending.data
+    request, data, fit = bending.request, bending.data, bending.fit
     execution = Execution(slots=(Slot(request.device, 0),), devices=DeviceRequest(threads=request.threads))
-    left = 1 - bending.fit.step / bending.fit.training.steps
+    left = 1 - fit.step / fit.training.steps
     at_end = len(policies(request.protocol)) if uses_bn(bending.plane.module) else 1
     images = left * len(bending.due) * FRAME_IMAGES + at_end * len(data.measured) + len(data.train_sample)
-    steps = left * timed_fit(bending.arm, request.protocol, execution, data)
+    there = request.protocol.with_knobs(black_pixels=fit.black_count, white_pixels=fit.white_count)
+    steps = left * timed_fit(bending.arm, there, execution, data)
     return steps + request.mask.size * images * _seconds_of_an_image(bending)
 
 

@@ -3,12 +3,11 @@
 Two kinds of checks, kept apart. *Exact* ones recompute in float64 what no training has amplified: masks,
 parameter counts, the plane's geometry, the first steps' losses and gradients, landscapes (exact.py).
 *Statistical* ones fit small masks and compare means over the fits, with a tolerance that comes from how much
-such means vary when nothing but rounding changes (docs/check.md has the measurement).
+such means vary when nothing but rounding changes (benchmarks/README.md has the measurement).
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from bnbench.errors import RequestError
+from bnbench.process.reading import read_json
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Protocol
 from bnbench.results.summary import headline_rows
 
 FORMAT = 3
-RELATIVE = 1e-9  # two orders of float64 sums agree to about 1e-13; a wrong equation differs in the first digits
 _LARGEST = 1e300
-_SMALL = 1e-3  # what is smaller than this, such as the cosine of a right angle, is held to RELATIVE times this
 FIRST_STEPS = "first steps"  # of an arm: DONE, or how they failed
 DONE = "done"
 FAILED = "fits that failed"
@@ -49,32 +47,6 @@ class CheckSet:
     probs: tuple[float, ...]
     seeds: tuple[int, ...]
     spread: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One quantity, then and now.
-
-    Attributes:
-        kind: exact or statistical.
-        name: what it is.
-        baseline: its value in the baseline.
-        now: its value here.
-        tolerance: how far apart the two may be; 0 where they must be equal.
-    """
-
-    kind: Kind
-    name: str
-    baseline: Value
-    now: Value
-    tolerance: float
-
-    @property
-    def is_within(self) -> bool:
-        """Return whether the quantity is where it was."""
-        if isinstance(self.baseline, str) or isinstance(self.now, str):
-            return self.baseline == self.now
-        return math.isfinite(self.now) and abs(self.now - self.baseline) <= self.tolerance
 
 
 def check_set(name: str) -> CheckSet:
@@ -125,30 +97,6 @@ def tolerance(name: str, check_set: CheckSet) -> float:
     return 5 * check_set.spread[quantity] * math.sqrt(arms / fits)
 
 
-def compare(baseline: Mapping[str, Any], now: Mapping[Kind, Mapping[str, Value]], check_set: CheckSet) -> list[Finding]:
-    """Set what was measured beside the baseline, quantity by quantity; one that a failure left out is outside.
-
-    Raises:
-        RequestError: the baseline holds other quantities.
-    """
-    findings: list[Finding] = []
-    for kind, quantities in now.items():
-        for name, value in quantities.items():
-            if name not in baseline[kind]:
-                raise RequestError(f"the baseline lacks {name!r}; write a new one with --update.")
-            before: Value = baseline[kind][name]
-            is_mean = kind == "statistical" and isinstance(value, float)
-            allowed = tolerance(name, check_set) if is_mean else _exact_tolerance(before)
-            findings.append(Finding(kind, name, before, value, allowed))
-        lost = [name for name in baseline[kind] if name not in quantities]
-        if unknown := [name for name in lost if not _is_left_out(name, quantities)]:
-            raise RequestError(
-                f"the baseline holds {unknown[0]!r}, which is not checked; write a new one with --update."
-            )
-        findings += [Finding(kind, name, baseline[kind][name], "none", 0.0) for name in lost]
-    return findings
-
-
 def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Kind]) -> dict[str, Any]:
     """Read a baseline and hold it to what is asked now.
 
@@ -157,14 +105,14 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
             of checks or a statistical quantity, or holds another one.
     """
     try:
-        baseline: dict[str, Any] = json.loads(path.read_bytes())
+        baseline: dict[str, Any] = read_json(path)
         written, held = baseline["format"], [str(arm) for arm in baseline["arms"]]
         made_by = baseline["set"], baseline["hash"], baseline["probs"], baseline["seeds"]
         is_whole = all(_is_table(baseline[kind]) for kind in ("exact", "statistical") if kind in baseline)
         is_whole &= isinstance(baseline["provenance"], dict)
     except FileNotFoundError as error:
         raise RequestError(f"{path} is not there; bnbench check {path} --update writes it.") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path} is not a baseline of bnbench check; write a new one with --update.") from error
     if written != FORMAT:
         raise RequestError(
@@ -203,16 +151,6 @@ def baseline_content(
     }
 
 
-def _exact_tolerance(value: Value) -> float:
-    return 0.0 if isinstance(value, int | str) else RELATIVE * max(abs(value), _SMALL)
-
-
-def _is_left_out(name: str, quantities: Mapping[str, Value]) -> bool:
-    """Return whether a quantity is missing because its arm or a fit failed."""
-    steps = quantities.get(f"{name.rpartition(': ')[0]}: {FIRST_STEPS}", DONE)
-    return steps != DONE or bool(quantities.get(FAILED))
-
-
 def _is_table(values: Any) -> bool:
     return isinstance(values, dict) and all(map(_is_value, values.values()))
 
@@ -222,7 +160,7 @@ def _is_value(value: Any) -> bool:
     return is_number or isinstance(value, str)
 
 
-# Spread: measured by benchmarks/check_spread.py, see docs/check.md.
+# Spread: measured by benchmarks/check_spread.py, see benchmarks/README.md.
 SETS: dict[str, CheckSet] = {
     "standard": CheckSet(
         PROFILES["smoke"].with_knobs(steps=150),

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bnbench.check.baseline import FAILED, CheckSet, Kind, Value, compare, statistical_quantities
+from bnbench.check.baseline import FAILED, CheckSet, Kind, Value, statistical_quantities
+from bnbench.check.comparison import compare
 from bnbench.check.exact import exact_quantities
+from bnbench.process.writers import scratch_prefix
 from bnbench.protocol.protocol import Grid
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.processes import Processes
@@ -61,7 +63,7 @@ def measured_quantities(
 
 def _fitted_quantities(check_set: CheckSet, grid: Grid, execution: Execution, listener: Listener) -> dict[str, Value]:
     """Return the means of all fits, computed in a temporary folder as bnbench run would."""
-    with tempfile.TemporaryDirectory(prefix="bnbench-check-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
         request = SweepRequest(check_set.protocol, grid, folder, execution, chunk=execution.chunk)
         failed = len(run_sweep(request, Processes(), listener).failed)

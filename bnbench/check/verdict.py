@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
-from bnbench.check.baseline import Finding, Value
+from bnbench.check.baseline import Value
+from bnbench.check.comparison import NONE, Finding
+from bnbench.wording import counted
 
 HEADINGS = ("quantity", "baseline", "now", "tolerance", "verdict")
 # What in a provenance can move a number, and how a person calls it.
@@ -31,8 +33,8 @@ def rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
             _one_line(finding.name),
             _text(finding.baseline),
             _text(finding.now),
-            f"{finding.tolerance:.2g}" if finding.tolerance else "equal",
-            "within" if finding.is_within else "OUTSIDE",
+            f"{finding.tolerance:.2g}" if finding.tolerance else "equal" if finding.is_compared else "–",
+            _verdict(finding),
         )
         for finding in findings
     ]
@@ -56,6 +58,8 @@ def junit(findings: Sequence[Finding]) -> bytes:
         case = ElementTree.SubElement(suite, "testcase", classname=f"bnbench.{finding.kind}", name=row[0])
         if not finding.is_within:
             ElementTree.SubElement(case, "failure", message=f"baseline {row[1]}, now {row[2]}, tolerance {row[3]}")
+        elif not finding.is_compared:
+            ElementTree.SubElement(case, "skipped", message=row[4])
     content: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
 
@@ -84,10 +88,19 @@ def since(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def sentence(findings: Sequence[Finding]) -> str:
     """Say the verdict in one sentence."""
     outside = [finding for finding in findings if not finding.is_within]
+    compared = [finding for finding in findings if finding.is_compared]
+    left = len(findings) - len(compared)
+    more = f"; {counted(left, 'quantity')} more of other versions' settings could not be compared" if left else ""
     if not outside:
-        return f"all {len(findings)} quantities are within their tolerance"
+        return f"all {len(compared)} quantities are within their tolerance{more}"
     names = ", ".join(_one_line(finding.name) for finding in outside[:3]) + (" and more" if len(outside) > 3 else "")
-    return f"{len(outside)} of {len(findings)} quantities are outside their tolerance: {names}"
+    return f"{len(outside)} of {len(compared)} quantities are outside their tolerance{more}: {names}"
+
+
+def _verdict(finding: Finding) -> str:
+    if not finding.is_compared:
+        return "new" if finding.baseline == NONE else "no longer checked"
+    return "within" if finding.is_within else "OUTSIDE"
 
 
 def _text(value: Value) -> str:

@@ -17,7 +17,8 @@ from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    from bnbench.check.baseline import Finding, Kind, Value
+    from bnbench.check.baseline import Kind, Value
+    from bnbench.check.comparison import Finding
     from bnbench.protocol.protocol import Grid
 
 _LOG_WIDTH = 1_000  # a log has no right edge
@@ -26,6 +27,7 @@ _LOG_WIDTH = 1_000  # a log has no right edge
 @click.command(cls=GroupedCommand)
 @click.argument("baseline", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--update", is_flag=True, help="Write a new baseline instead of comparing with it.")
+@click.option("--add", is_flag=True, help="Add the quantities that are new to BASELINE, and leave the others.")
 @arms_option
 @click.option("--set", "name", default="standard", show_default=True, help="Which fits to run.")
 @click.option(
@@ -40,6 +42,7 @@ _LOG_WIDTH = 1_000  # a log has no right edge
 def check(
     baseline: Path,
     update: bool,
+    add: bool,
     arms: tuple[str, ...],
     name: str,
     only: Kind | None,
@@ -56,7 +59,8 @@ def check(
     Exact checks compare masks, geometry and the first steps in float64; statistical ones compare accuracies and
     the arms' difference after training.
     """
-    from bnbench.check.baseline import check_set, compare, read_baseline
+    from bnbench.check.baseline import check_set, read_baseline
+    from bnbench.check.comparison import compare, extended
     from bnbench.check.measured import measured_quantities
     from bnbench.cli.listeners import CheckMessages
     from bnbench.protocol.protocol import Grid
@@ -70,7 +74,9 @@ def check(
     stored = None if update else read_baseline(baseline, name, arms, kinds)
     given = {"--json": json_file, "--junit": junit, "--markdown": markdown}
     outputs = {option: path for option, path in given.items() if path}
-    _check_outputs(baseline, outputs, update=update)
+    if update and add:
+        raise RequestError("--update writes every quantity anew, and --add new ones alone; give one of the two.")
+    _check_outputs(baseline, outputs, "--update" if update else "--add" if add else None)
     request = DeviceRequest(devices, jobs, per_device, threads)
     execution = Execution(request.slots(), devices=request)
     try:
@@ -87,11 +93,13 @@ def check(
     _write(findings, stored["provenance"], provenance, outputs)
     if not all(finding.is_within for finding in findings):
         sys.exit(1)
+    if add:
+        _write_baseline(baseline, extended(stored, findings))
 
 
-def _check_outputs(baseline: Path, outputs: dict[str, Path], *, update: bool) -> None:
+def _check_outputs(baseline: Path, outputs: dict[str, Path], writes: str | None) -> None:
     """Refuse a file that cannot be written before anything is computed, and make its folder."""
-    if update and outputs:
+    if writes == "--update" and outputs:
         raise RequestError(
             f"{next(iter(outputs))} writes findings, and --update compares nothing; give one of the two."
         )
@@ -100,7 +108,7 @@ def _check_outputs(baseline: Path, outputs: dict[str, Path], *, update: bool) ->
         if other := taken.get(os.path.realpath(path)):
             raise RequestError(f"{option} {path} is the file of {other}, too; give each a file of its own.")
         taken[os.path.realpath(path)] = option
-    for option, path in (outputs | ({"--update": baseline} if update else {})).items():
+    for option, path in (outputs | ({writes: baseline} if writes else {})).items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -111,7 +119,6 @@ def _check_outputs(baseline: Path, outputs: dict[str, Path], *, update: bool) ->
 
 def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Value]], here: dict[str, Any]) -> None:
     from bnbench.check.baseline import DONE, FAILED, FIRST_STEPS, baseline_content
-    from bnbench.results import layout
 
     for arm in grid.arms:
         if (steps := now.get("exact", {}).get(f"{arm}: {FIRST_STEPS}", DONE)) != DONE:
@@ -120,7 +127,12 @@ def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Val
     if failed := now.get("statistical", {}).get(FAILED):
         say(f"bnbench check: no baseline was written, for {failed} of {len(grid.fits())} fits failed")
         sys.exit(1)
-    content = baseline_content(name, grid.arms, now, here)
+    _write_baseline(baseline, baseline_content(name, grid.arms, now, here))
+
+
+def _write_baseline(baseline: Path, content: dict[str, Any]) -> None:
+    from bnbench.results import layout
+
     layout.write_atomically(baseline, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     say(f"wrote {baseline}")
 

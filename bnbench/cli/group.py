@@ -15,6 +15,7 @@ from bnbench.cli import ending
 from bnbench.cli.bend import bend
 from bnbench.cli.check import check
 from bnbench.cli.evaluate import evaluate
+from bnbench.cli.export import export
 from bnbench.cli.help_in_groups import Program, settings
 from bnbench.cli.options import say
 from bnbench.cli.report import report
@@ -37,7 +38,7 @@ def cli() -> None:
     """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
 
 
-for command in (bend, run, status, evaluate, smoothness, report, check, verify):
+for command in (bend, run, status, evaluate, smoothness, report, export, check, verify):
     cli.add_command(command)
 
 

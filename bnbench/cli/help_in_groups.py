@@ -27,9 +27,9 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Images": _IMAGES,
         "Results": ("--out", "--keep-planes", "--measure-at", "--json", "--dry-run"),
         "Machine": (*_MACHINE, "--chunk", "--backend", "--scheduler", "--shard"),
-        "Going on": ("--checkpoint-every", "--fit-timeout", "--retry-failed", "--force", "--fail-fast"),
+        "Going on": ("--checkpoint-every", "--fit-timeout", "--fit-memory", "--retry-failed", "--force", "--fail-fast"),
     },
-    "status": {"Output": ("--watch", "--json")},
+    "status": {"Output": ("--watch", "--json", "--serve", "--port")},
     "evaluate": {
         "What to measure": ("--arms", "--bn-statistics", "--split", "--test-images", "--landscapes", "--ensembles"),
         "Images": ("--data-folder", "--download"),
@@ -40,6 +40,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Output": ("--out", "--format", "--open"),
         "Contents": ("--evaluations", "--figure3", "--compare"),
     },
+    "export": {"Output": ("--tensorboard",)},
     "verify": {"Output": ("--record", "--json")},
     "smoothness": {
         "What to train": ("--profile", "--seeds", "--arms", "--steps"),
@@ -50,7 +51,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "Machine": ("--jobs", "--threads"),
     },
     "check": {
-        "What to check": ("--update", "--arms", "--set", "--only"),
+        "What to check": ("--update", "--add", "--arms", "--set", "--only"),
         "Findings": ("--json", "--junit", "--markdown"),
         "Machine": _MACHINE,
     },

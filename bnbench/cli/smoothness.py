@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 @click.command(cls=GroupedCommand)
 @profile_option("compact")
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of networks of each arm, or seeds such as 101,103.",
 )
 @arms_option
 @click.option("--steps", type=integer(1), default=600, show_default=True, help="Training steps.")

@@ -13,23 +13,22 @@ from typing import TYPE_CHECKING
 import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
+from bnbench.cli.options import integer
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
-from bnbench.wording import counted, duration, plan_time
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from bnbench.results.claims import Progress
     from bnbench.sweep.finished import Known
     from bnbench.sweep.status import FitStatus, SweepStatus
 
 _LOOK_EVERY = 2.0  # seconds
 _MARKS = {"done": "●", "running": "▶", "failed": "✗", "unreadable": "?", "cut off": "◐", "to do": "·"}
 _STYLES = {"done": "green", "running": "cyan", "failed": "red", "unreadable": "red", "cut off": "yellow"}
-_STILL = 60.0  # seconds without a step that are worth a word
+_PORT = 8765
 _MANY = 20  # seeds that get a mark each; more are counted
 
 
@@ -37,13 +36,22 @@ _MANY = 20  # seeds that get a mark each; more are counted
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--watch", is_flag=True, help="Show it anew every two seconds, until all is done or Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(results: Path, watch: bool, as_json: bool) -> None:
+@click.option("--serve", is_flag=True, help="Show it in a browser of this machine, with landscapes, until Ctrl-C.")
+@click.option("--port", type=integer(0, 65_535), help=f"Port of --serve; 0 is any free one.  [default: {_PORT}]")
+def status(results: Path, watch: bool, as_json: bool, serve: bool, port: int | None) -> None:
     """Show how far every sweep below RESULTS is: done, running, failed, to do, and when it will be over.
 
     It only reads: another program may be running the sweep, also on another machine.
     """
     if watch and as_json:
         raise RequestError("--watch goes on and --json prints one object; give one of them.")
+    if serve and (watch or as_json):
+        raise RequestError(f"--serve shows a page and --{'watch' if watch else 'json'} prints; give one of them.")
+    if port is not None and not serve:
+        raise RequestError(f"--port {port} is of --serve; give both, or neither.")
+    if serve:
+        _serve(results, _PORT if port is None else port)
+        return
     from rich.console import Console
 
     look = _Look(results)
@@ -103,6 +111,19 @@ def _watch(look: _Look, console: Console) -> tuple[list[SweepStatus], list[str]]
         return [], []
 
 
+def _serve(results: Path, port: int) -> None:
+    """Answer a browser until Ctrl-C, which ends it as it ends --watch."""
+    from bnbench.live.server import LiveServer
+
+    with LiveServer(results, port) as server:
+        click.echo(f"{server.address} (Ctrl-C ends it)")
+        try:
+            server.serve_forever()
+        except (Interrupted, KeyboardInterrupt) as stop:
+            if isinstance(stop, Interrupted) and stop.number != signal.SIGINT:
+                raise
+
+
 def _is_going_on(sweeps: list[SweepStatus]) -> bool:
     return any(sweep.of("running") or sweep.of("to do") for sweep in sweeps)
 
@@ -118,27 +139,23 @@ def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableT
     """Yield what to show, as text that is not read as markup: it holds names of folders, arms and errors."""
     from rich.text import Text
 
+    from bnbench.sweep.status_words import counts, pace, progress_words
+
     for number, sweep in enumerate(sweeps):
         if number:
             yield Text()
-        yield Text(f"{', '.join(map(str, sweep.folders))}: {sweep.protocol.id}, {_counts(sweep)}")
+        yield Text(f"{', '.join(map(str, sweep.folders))}: {sweep.protocol.id}, {counts(sweep)}")
         if sweep.fits:
             yield _table(sweep)
             yield Text(_legend(sweep))
         for fit in sweep.of("running"):
-            yield Text(f"running: {fit.key}{_progress(fit.progress, sweep.time)}")
-        yield Text(_pace(sweep))
+            yield Text(f"running: {fit.key}{progress_words(fit.progress, sweep.time)}")
+        yield Text(pace(sweep))
         for fit in sweep.of("failed"):
             yield Text(f"failed: {fit.key}: {fit.failure}")
         yield from (Text(f"note: {message}") for message in sweep.notes)
         yield from (Text(f"damaged: {message}") for message in sweep.broken)
     yield from (Text(f"damaged: {message}") for message in broken)
-
-
-def _counts(sweep: SweepStatus) -> str:
-    counts = [(sweep.counts[state], state) for state in ("done", "running", "failed", "unreadable", "to do")]
-    words = ", ".join(f"{number:,} {state}" for number, state in counts if number or state in ("done", "to do"))
-    return f"{counted(len(sweep.fits), 'fit')}: {words}"
 
 
 def _table(sweep: SweepStatus) -> Table:
@@ -167,56 +184,20 @@ def _table(sweep: SweepStatus) -> Table:
 
 def _mark(fit: FitStatus) -> tuple[str, str]:
     """Return a fit's mark and its style."""
-    name = _kind(fit)
+    name = fit.kind
     return _MARKS[name], _STYLES.get(name, "")
-
-
-def _kind(fit: FitStatus) -> str:
-    return "cut off" if fit.has_checkpoint else fit.state
 
 
 def _summary(fits: list[FitStatus]) -> str:
     """Count the marks, such as ``12● 2▶ 6·``."""
-    kinds = [_kind(fit) for fit in fits]
+    kinds = [fit.kind for fit in fits]
     return " ".join(f"{kinds.count(kind)}{mark}" for kind, mark in _MARKS.items() if kind in kinds)
 
 
 def _legend(sweep: SweepStatus) -> str:
-    there = {_kind(fit) for fit in sweep.fits}
+    there = {fit.kind for fit in sweep.fits}
     words = {"cut off": "to do, goes on from a checkpoint"}
     marks = "  ".join(f"{mark} {words.get(kind, kind)}" for kind, mark in _MARKS.items() if kind in there)
     seeds = sorted({fit.key.seed for fit in sweep.fits})
     named = ", ".join(map(str, seeds)) if len(seeds) < 4 else f"{seeds[0]} … {seeds[-1]}"
     return f"{marks}  (seeds {named})" if len(seeds) > 1 else f"{marks}  (seed {named})"
-
-
-def _progress(progress: Progress | None, now: float) -> str:
-    if progress is None:
-        return ", about to start"
-    accuracies = ""
-    if progress.black is not None and progress.white is not None:
-        accuracies = f", black {progress.black:.2f}, white {progress.white:.2f}"
-    resumed = f" from step {progress.first_step:,}" if progress.first_step else ""
-    since = duration(max(0.0, now - progress.started))
-    stalled = now - progress.time if progress.time is not None and progress.step < progress.steps else 0.0
-    still = f", no step for {duration(stalled)}" if stalled > _STILL else ""
-    return f", step {progress.step:,}/{progress.steps:,}{accuracies}{still}, for {since}{resumed} on {progress.slot}"
-
-
-def _pace(sweep: SweepStatus) -> str:
-    """Say when the last fit ended, how fast they come, and how long the rest takes."""
-    parts: list[str] = []
-    if sweep.seconds_since_last is not None:
-        parts.append(f"last fit finished {duration(sweep.seconds_since_last)} ago")
-    if sweep.fits_per_hour is not None:
-        parts.append(f"{counted(round(sweep.fits_per_hour), 'fit')} an hour")
-    if sweep.of("running"):
-        left = sweep.seconds_left
-        parts.append("time left not known yet" if left is None else f"{plan_time(left)}")
-    elif sweep.of("to do"):
-        parts.append("nothing runs; the same bnbench run goes on")
-    elif sweep.of("failed"):
-        parts.append("nothing to do; the same bnbench run with --retry-failed tries what failed again")
-    else:
-        parts.append("nothing to do")
-    return ", ".join(parts)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from bnbench.inputs.masks import Mask
 from bnbench.mpo.ensemble import SIZES, measure_ensemble
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
-from bnbench.process.writers import remove_strays, writer_name
+from bnbench.process.writers import remove_strays, scratch_prefix
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
@@ -66,8 +67,9 @@ def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> I
     remove_strays([request.out, *request.out.glob("*/*")])
     request = replace(request, out=request.out.resolve())  # a worker's own folder may be another
     tasks = [replace(task, folder=task.folder.resolve()) for task in tasks]
-    with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
-        yield from each_in_processes(partial(evaluate_plane, request=request, leases=Path(leases)), tasks, jobs)
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as leases:
+        work = partial(evaluate_plane, request=request, leases=Path(leases))
+        yield from each_in_processes(work, tasks, jobs, attrgetter("key"))
 
 
 def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) -> Evaluated:

@@ -102,8 +102,8 @@ def plan_evaluation(root: Path, request: EvaluationRequest) -> EvaluationPlan:
     groups, broken = group_sweeps(root)
     plan, there = EvaluationPlan(broken=broken), set[str]()
     for group in groups:
-        found = scan(group)
-        fits = [(path.parent.parent, fit.key, fit.identity) for path, fit in found.fits.items()]
+        found = scan(group, lambda fit: (fit.key, fit.identity))
+        fits = [(path.parent.parent, key, identity) for path, (key, identity) in found.fits.items()]
         there |= {key.arm for _, key, _ in fits}
         if not request.arms:
             plan.left_out.update(key.arm for _, key, _ in fits if is_own_arm(key.arm))

@@ -14,6 +14,7 @@ import numpy as np
 from bnbench.inputs.formats import FORMATS, find_files, is_meant, missing_files
 from bnbench.inputs.image_files import Arrays, DataError
 from bnbench.inputs.own_images import read_own_images
+from bnbench.process.writers import remove_dead_scratch, scratch_prefix
 from bnbench.protocol.datasets import DATASETS, OWN
 from bnbench.wording import counted
 
@@ -184,7 +185,8 @@ def _fetch(dataset: str, folder: Path) -> None:
     fetch = getattr(torchvision.datasets, known.torchvision)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".bnbench-", dir=folder) as fresh:
+        remove_dead_scratch(folder, ".")
+        with tempfile.TemporaryDirectory(prefix=f".{scratch_prefix()}", dir=folder) as fresh:
             for split in known.splits:
                 fetch(fresh, split=split, download=True)
             if not known.splits:

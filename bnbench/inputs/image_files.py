@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_file, reason_of
 
+MOST = 2**29  # numbers of a user's own set of images; on their way to a network each takes some sixteen bytes
 _UNSIGNED_BYTES = 8
 _GZIP = b"\x1f\x8b"
 # What a batch of CIFAR is pickled with; a file that names anything else is not run.

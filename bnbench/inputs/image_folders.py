@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bnbench.inputs.image_files import Arrays, DataError
+from bnbench.inputs.image_files import MOST, Arrays, DataError
 from bnbench.process.reading import read_file, reason_of
 from bnbench.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_LARGEST = 2**29  # bytes of all pixels together; on their way to a network they take some sixteen times as many
 _ENDINGS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # of these endings, whatever a file's name is
 _GREY = ("1", "L", "LA", "La")  # and the kinds of 16 bits, which begin with I
+_CHANNELS = 3  # that each image counts as: which are grey is known last
 _TEST = ("test", "val")  # names of the folder of test images, the first one there
 
 Bytes = NDArray[np.uint8]
@@ -116,7 +116,7 @@ def _read(path: Path, size: tuple[int, ...] | None, first: Path, count: int) -> 
             warnings.simplefilter("ignore")  # of what is large or oddly written; what matters is checked here
             with Image.open(io.BytesIO(read_file(path)), formats=_FORMATS) as image:
                 here = (image.height, image.width)
-                if here == (size or here) and count * 3 * here[0] * here[1] <= _LARGEST:
+                if here == (size or here) and count * _CHANNELS * here[0] * here[1] <= MOST:
                     return _bytes(image)
     except Exception as error:  # damaged bytes may make a decoder raise anything
         raise DataError(

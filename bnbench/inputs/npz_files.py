@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnbench.inputs.image_files import Arrays, DataError
+from bnbench.inputs.image_files import MOST, Arrays, DataError
 from bnbench.process.reading import read_file, reason_of
 
 _LARGEST = 2**32  # bytes of all arrays, unpacked, which may be float64
-_MOST = 2**29  # numbers of a set of images, as of a folder
 _AT_ONCE = 2**24  # numbers of them that are scaled at once
 _IMAGES, _LABELS = ("x", "images", "data"), ("y", "labels", "targets")
 
@@ -102,7 +101,7 @@ def _pixels(path: Path, name: str, values: NDArray[Any], *, is_share: bool) -> N
             f"--data {path}: {name} has shape {shape}; give images as (N, rows, columns), grey, or with 1 or 3 "
             "channels, first or last."
         )
-    if values.size > _MOST:
+    if values.size > MOST:
         raise DataError(
             f"--data {path}: {name} has {len(values):,} images of {math.prod(values.shape[1:]):,} numbers, more than "
             "memory should hold; give fewer, or smaller ones."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnbench.inputs.formats import FORMATS, find_files, missing_files
-from bnbench.inputs.image_files import Arrays, DataError
+from bnbench.inputs.image_files import MOST, Arrays, DataError
 from bnbench.inputs.image_folders import read_image_folders
 from bnbench.inputs.npz_files import read_npz
 from bnbench.inputs.seeds import seed_sequence
@@ -60,7 +60,7 @@ def _read(path: Path) -> tuple[Arrays, Arrays | None]:
         if found := find_files(layout.files, [path, path / "raw"]):
             if missing := missing_files(layout, found):
                 raise DataError(f"--data {path} has no {missing[0]}, only {', '.join(names[:4])}; add it.")
-            return layout.read(found)
+            return _checked(path, layout.read(found))
         if images := read_image_folders(path):
             return images
     except OSError as error:
@@ -70,6 +70,15 @@ def _read(path: Path) -> tuple[Arrays, Arrays | None]:
         f"--data {path} holds {', '.join(names[:4]) or 'nothing'}, and no images that are read; give a folder with one "
         "folder of images for each class, four IDX files such as train-images-idx3-ubyte, or a .npz file."
     )
+
+
+def _checked(path: Path, sets: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
+    """Refuse IDX files of more numbers than memory should hold; of other files that is known before they are read."""
+    if (count := max(pixels.size for pixels, _ in sets)) > MOST:
+        raise DataError(
+            f"--data {path}: a set of {count:,} numbers is more than memory should hold; give fewer images."
+        )
+    return sets
 
 
 def _check_labels(path: Path, labels: NDArray[np.int64]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from bnbench.errors import RequestError
 from bnbench.inputs.masks import Mask
 from bnbench.interactive import values
 from bnbench.interactive.interruption import interruptible
@@ -19,6 +18,7 @@ from bnbench.interactive.naming import Names, errors_name_arguments, names_of
 from bnbench.interactive.picture_values import pictures_of
 from bnbench.interactive.result import SweepResult
 from bnbench.interactive.sizes import PicturesResult, SizesResult
+from bnbench.interactive.where import backend_of, devices_of
 from bnbench.process.surroundings import as_it_was
 from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.protocol import Grid, Protocol
@@ -54,6 +54,7 @@ def run(
     chunk: int | None = None,
     checkpoint_every: float = 120.0,
     fit_timeout: float | None = None,
+    fit_memory: int | None = None,
     keep_planes: bool = False,
     measure_at: str | int | Iterable[int] | None = None,
     shard: str | tuple[int, int] = (1, 1),
@@ -91,6 +92,7 @@ def run(
         chunk: pixels computed at once; by default measured, once per folder.
         checkpoint_every: seconds between two checkpoints of a fit.
         fit_timeout: seconds after which a fit that is not done counts as failed; None for no limit.
+        fit_memory: MiB of main memory beyond which a fit's process ends, and the fit counts as failed; None for any.
         keep_planes: keep each fit's plane too, for ``bnbench evaluate``.
         measure_at: measure each fit on the way too: at so many steps, spaced by the logarithm, or at the steps given.
         shard: (N, M) or ``N/M``: every M-th fit of the grid from the N-th on.
@@ -116,7 +118,7 @@ def run(
     with errors_name_arguments(names):
         knobs, data_folder = values.data_of(data, knobs, data_folder)
         where = DeviceRequest(
-            values.devices_of(devices),
+            devices_of(devices),
             values.count_of(jobs, "jobs"),
             values.count_of(per_device, "per_device"),
             values.required_count_of(threads, "threads"),
@@ -129,6 +131,7 @@ def run(
             keep_planes=values.flag_of(keep_planes, "keep_planes"),
             measure_at=values.steps_of(measure_at),
             fit_timeout=values.seconds_of(fit_timeout, "fit_timeout"),
+            fit_memory=values.mebibytes_of(fit_memory, "fit_memory"),
         )
         sizes = values.sizes_of(knobs)
         if sizes:
@@ -146,12 +149,9 @@ def run(
             fail_fast=values.flag_of(fail_fast, "fail_fast"),
         )
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
-        where_computed = values.backend_of(backend)
-        pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert)
-        if pictures and not (isinstance(probs, str) and probs == _PROBS):
-            raise RequestError(
-                f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own; give one of them."
-            )
+        where_computed = backend_of(backend)
+        has_probs = not (isinstance(probs, str) and probs == _PROBS)
+        pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert, has_probs=has_probs)
         is_folder = mask is not None and Path(mask).expanduser().is_dir()
         with as_it_was():
             return _result(request, sizes, pictures, where_computed, listener, names, is_folder=is_folder)

@@ -103,8 +103,8 @@ class ObjectiveGradient:
         losses, accuracies = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(targets.has_threshold.nonzero().squeeze(1), self.chunk):
             with torch.no_grad():
-                own = self._own_weights(frame, pixels[part])
-                losses[part], accuracies[part] = self._forward(own, _minibatches(images, part))
+                own = self.own_weights(frame, pixels[part])
+                losses[part], accuracies[part] = self.forward(own, _minibatches(images, part))
         self.forward_visits += int(targets.has_threshold.sum()) * images.shape[-1]
         live = (~is_clamped(losses, targets, self.threshold)).nonzero().squeeze(1)
         self.gradient_visits += len(live) * images.shape[-1]
@@ -166,10 +166,10 @@ class ObjectiveGradient:
         targets, gradient = Targets(factors, has_threshold), torch.zeros_like(frame)
         losses, accuracies = frame.new_zeros(len(pixels)), frame.new_zeros(len(pixels))
         for part in torch.split(torch.arange(len(pixels), device=frame.device), self.chunk):
-            own = [weight.requires_grad_() for weight in self._own_weights(frame, pixels[part])]
-            loss, accuracy = self._forward(own, _minibatches(images, part))
+            own = [weight.requires_grad_() for weight in self.own_weights(frame, pixels[part])]
+            loss, accuracy = self.forward(own, _minibatches(images, part))
             value = weighted_objective(loss, targets.part(part), self.threshold)
-            self._add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
+            self.add_through_plane(gradient, torch.autograd.grad(value, own, materialize_grads=True), pixels[part])
             losses[part], accuracies[part] = loss.detach(), accuracy
         return gradient, losses, accuracies
 
@@ -191,10 +191,12 @@ class ObjectiveGradient:
         one = count_flops(self.plane, image_shape)
         return self.forward_visits * one.forward + self.gradient_visits * one.gradient
 
-    def _own_weights(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
+    def own_weights(self, frame: Tensor, pixels: Tensor) -> list[Tensor]:
+        """Return the weights of pixels on a frame (1 + d, n): for each layer of the network shape (pixels, …)."""
         return self.plane.network_weights(frame, self.coordinates[pixels])
 
-    def _forward(self, weights: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, weights: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each network over its minibatch, and its accuracy, both (networks,)."""
         module, seen = self.plane.module, self.data.pixels[images]
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=self.is_autocast):
             if self.one and len(weights[0]) == 1:
@@ -215,7 +217,7 @@ class ObjectiveGradient:
             self.channels_last = not few.is_cuda and takes_channels_last(module, self.names, weights, few)
         return self.channels_last
 
-    def _add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
+    def add_through_plane(self, gradient: Tensor, own: tuple[Tensor, ...], pixels: Tensor) -> None:
         """Apply the chain rule through eq. 1, layer by layer: gradient += (1, α, β)ᵀ · own gradients.
 
         A layer's P gradients may lie transposed in memory, as a linear layer's do. They are taken as they lie:

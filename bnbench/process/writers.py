@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+_SHARED_MEMORY = Path("/dev/shm")
 _DAY = 24 * 3600.0  # no write lasts so long
 _WRITER = re.compile(r"(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>[0-9]+)-[0-9a-z_]+")  # earlier versions named no host
 
@@ -32,6 +33,11 @@ def writer_name() -> str:
     return f"{host_hash()}-{os.getpid()}"
 
 
+def scratch_prefix() -> str:
+    """Return how the names of this process's folders begin that are there for a while only."""
+    return f"bnbench-{writer_name()}-"
+
+
 def is_of_the_dead(path: Path, writer: str) -> bool:
     """Say whether the writer that a name tells of is dead: gone from this machine, or of another and a day silent."""
     named = _WRITER.fullmatch(writer)
@@ -43,9 +49,10 @@ def is_of_the_dead(path: Path, writer: str) -> bool:
 
 
 def remove_strays(folders: Iterable[Path]) -> None:
-    """Remove half-written files of dead processes from these folders, and their scratch folders from this machine.
+    """Remove half-written files of dead processes from these folders, and what else they have left on this machine.
 
-    What a living process writes, or one that cannot be told, is left alone, and so is what cannot be removed.
+    That is scratch folders, and what joblib keeps in shared memory for a process that has such a folder. What a living
+    process writes, or one that cannot be told, is left alone, and so is what cannot be removed.
     """
     for folder in folders:
         with suppress(OSError):
@@ -54,11 +61,34 @@ def remove_strays(folders: Iterable[Path]) -> None:
                 if len(name) > 1 and not name[0] and _WRITER.fullmatch(writer) and is_of_the_dead(path, writer):
                     with suppress(OSError):
                         path.unlink()
+    remove_dead_scratch(Path(tempfile.gettempdir()))
+
+
+def remove_dead_scratch(place: Path, hidden: str = "") -> None:
+    """Remove folders of this machine's dead processes, whose names begin as :func:`scratch_prefix` says.
+
+    Args:
+        place: the folder that they are in.
+        hidden: what stands before their names: a dot, or nothing.
+    """
     with suppress(OSError):
-        for path in list(Path(tempfile.gettempdir()).glob(f"bnbench-{host_hash()}-*")):
+        for path in list(place.glob(f"{hidden}bnbench-{host_hash()}-*")):
             # The folders of other machines' runners say nothing by their age: a sweep may last for weeks.
-            if is_of_the_dead(path, path.name.removeprefix("bnbench-")):
+            writer = path.name.removeprefix(f"{hidden}bnbench-")
+            if (named := _WRITER.fullmatch(writer)) and is_of_the_dead(path, writer):
+                _remove_shared_memory(named["pid"])
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_shared_memory(pid: str) -> None:
+    """Remove what joblib has kept for a dead process, which nothing takes away once its helpers are killed with it."""
+    for place in (_SHARED_MEMORY, Path(tempfile.gettempdir())):
+        for path in [*place.glob(f"sem.loky-{pid}-*"), *place.glob(f"joblib_memmapping_folder_{pid}_*")]:
+            with suppress(OSError):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 def _is_alive(pid: int) -> bool:

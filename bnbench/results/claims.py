@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +27,7 @@ from bnbench.results import layout
 _TRIES = 5  # whoever only looks whether a fit is claimed holds its lock for an instant
 _WAIT = 0.01
 _TYPES = {"str": ("str",), "int": ("int",), "float": ("int", "float"), "float | None": ("int", "float", "NoneType")}
+_TRACED = 3  # numbers of a row of a trace
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Progress:
         black: accuracy over the black pixels of the last steps; None before the first trace row.
         white: the same over white pixels.
         time: when it last took a step and said so, seconds since 1970; None in files of earlier versions.
+        trace: rows of step, black loss and white loss so far; empty in files of earlier versions.
     """
 
     arm: str
@@ -62,6 +64,7 @@ class Progress:
     black: float | None = None
     white: float | None = None
     time: float | None = None
+    trace: list[list[float]] = field(default_factory=list)
 
     @property
     def key(self) -> FitKey:
@@ -182,11 +185,19 @@ def _read(path: Path) -> Progress | None:
         check_key(progress.key)
         for known in fields(Progress):
             value = getattr(progress, known.name)
-            if type(value).__name__ not in _TYPES[str(known.type)]:
+            is_sound = _is_trace(value) if known.name == "trace" else type(value).__name__ in _TYPES[str(known.type)]
+            if not is_sound:
                 return None
     except (OSError, ValueError, TypeError):
         return None
     return progress
+
+
+def _is_trace(value: object) -> bool:
+    """Say whether this is a list of rows of numbers, as :attr:`Progress.trace` is."""
+    if not isinstance(value, list) or not all(isinstance(row, list) and len(row) == _TRACED for row in value):
+        return False
+    return all(type(number) in (int, float) for row in value for number in row)
 
 
 def _opened(path: Path, flags: int) -> IO[bytes]:

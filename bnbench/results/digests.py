@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from bnbench.process.reading import check_regular, read_file
 
 CHANGED = "it was changed after it was written: its digest is of another content"
 _SUMS = "SHA256SUMS"
-_HEX = frozenset("0123456789abcdef")
+_LARGEST = 2**24  # bytes of a list
+# A star stands before the name of a file that was read in binary; a backslash before all where the name has escapes.
+_LINE = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
+_ESCAPE = re.compile(r"\\[\\nr]")
+_ESCAPED = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
 
 
 def digest_of(details: Any, arrays: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> str:
@@ -67,22 +72,36 @@ def sum_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_sums(folder: Path) -> dict[str, str]:
-    """Return what a results folder's list says: the digest of each file, by its path within the folder.
+class Sums(NamedTuple):
+    """What a results folder's list says.
+
+    Attributes:
+        of_files: the digest of each file, by its path within the folder.
+        odd: lines that are none, such as somebody's remarks: what they may say of a file counts for nothing.
+    """
+
+    of_files: dict[str, str]
+    odd: tuple[str, ...] = ()
+
+
+def read_sums(folder: Path) -> Sums:
+    """Return what a results folder's list says, as ``sha256sum`` writes it: whatever its options and its escapes.
 
     Returns:
         Nothing where there is no list.
 
     Raises:
-        OSError: the list cannot be read.
-        ValueError: a line of it is none.
+        OSError: the list cannot be read; the message names it.
     """
     path = sums_path(folder)
     try:
         now = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return _sums(path, now.st_ino, now.st_size, now.st_mtime_ns)
+        return Sums({})
+    try:
+        return _sums(path, now.st_ino, now.st_size, now.st_mtime_ns)
+    except OSError as error:
+        raise OSError(error.errno, f"{_SUMS}, which may name it: {error.strerror}", str(path)) from error
 
 
 def is_listed_otherwise(folder: Path, name: str, content: bytes) -> bool:
@@ -90,18 +109,18 @@ def is_listed_otherwise(folder: Path, name: str, content: bytes) -> bool:
 
     Raises:
         OSError: the list cannot be read.
-        ValueError: a line of it is none.
     """
-    listed = read_sums(folder).get(name)
+    listed = read_sums(folder).of_files.get(name)
     return listed is not None and listed != sum_of(content)
 
 
 @lru_cache(maxsize=64)
-def _sums(path: Path, *_version: int) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in read_file(path).decode().splitlines():
-        digest, kind, name = line[:64], line[64:66], line[66:]  # " *" is what sha256sum --binary writes
-        if len(digest) != 64 or not set(digest) <= _HEX or kind not in ("  ", " *") or not name:
-            raise ValueError(f"{_SUMS} has a line that is none: {line[:80]!r}")
-        found[name] = digest
-    return found
+def _sums(path: Path, *_version: int) -> Sums:
+    found, odd = dict[str, str](), list[str]()
+    for line in read_file(path, _LARGEST).decode(errors="replace").splitlines():
+        if match := _LINE.fullmatch(line):
+            name = _ESCAPE.sub(lambda one: _ESCAPED[one[0]], match["name"]) if match["escaped"] else match["name"]
+            found[PurePosixPath(name).as_posix()] = match["digest"].lower()
+        elif line.strip():
+            odd.append(line)
+    return Sums(found, tuple(odd))

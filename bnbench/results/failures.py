@@ -22,7 +22,8 @@ class Failure:
         key: which fit it is.
         identity: what it was: protocol, arm and its source, p, seed. A fit that is another one by now, because
             its arm's source has changed, has not failed.
-        kind: ``diverged``, ``one-colour mask``, ``out of memory``, ``killed worker``, ``timed out`` or ``error``.
+        kind: ``diverged``, ``one-colour mask``, ``out of memory``, ``killed worker``, ``timed out``,
+            ``too much memory`` or ``error``.
         message: one sentence.
         traceback: where a fit's own code raised; empty otherwise.
         tries: how often it was tried.

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
+from bnbench.errors import RequestError
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
@@ -17,6 +19,8 @@ from bnbench.results.store import FitResult, StoreError
 from bnbench.wording import counted
 
 _INSIDE = {"fits", "failures", "running", "planes", "superseded"}  # of a results folder: no results folder is there
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,16 @@ class Copy:
 
 
 @dataclass
-class Scan:
+class Scan(Generic[Kept]):
     """The fits of a group of results folders, each once.
 
     Attributes:
-        fits: each fit's file, and what it holds.
+        fits: each fit's file, and what was kept of it.
         broken: a sentence for each file that could not be used.
         notes: a sentence on fits that were found more than once.
     """
 
-    fits: dict[Path, FitResult] = field(default_factory=dict)
+    fits: dict[Path, Kept] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -122,11 +126,35 @@ def group_sweeps(root: Path) -> tuple[list[Group], list[str]]:
     return [Group(protocols[name], tuple(there)) for name, there in groups.items()], broken
 
 
-def scan(group: Group) -> Scan:
-    """Read every fit of a group of results folders; files that cannot be used are named, not fatal."""
+def refuse_results_folder(option: str, out: Path, results: Path, instead: str) -> None:
+    """Refuse to write other files among results: they would mix with theirs.
+
+    Args:
+        option: that names ``out``.
+        out: where somebody wants to write.
+        results: the results that are read.
+        instead: a folder to name as the way out.
+
+    Raises:
+        RequestError: ``out`` is ``results``, or a results folder, or lies in one.
+    """
+    place = out.resolve()
+    inside = any(layout.is_there(folder / "protocol.json") for folder in (place, *place.parents))
+    if place == results.resolve() or inside:
+        raise RequestError(f"{option} {out} is a folder of results or lies in one; give another, such as {instead}.")
+
+
+def scan(group: Group, keep: Callable[[FitResult], Kept]) -> Scan[Kept]:
+    """Read every fit of a group of results folders; files that cannot be used are named, not fatal.
+
+    Args:
+        group: the folders.
+        keep: what stays in memory of a fit, once it was read and checked whole.
+    """
     paths, broken = listed(group.folders, layout.fit_paths)
-    found = Scan(broken=broken)
+    found = Scan[Kept](broken=broken)
     sources: dict[str, str] = {}
+    copies: list[tuple[bool, Copy]] = []  # of several folders' fits; True where it was not measured on the way
     for path in paths:
         try:
             result = read_member(path, group.protocol)
@@ -134,18 +162,18 @@ def scan(group: Group) -> Scan:
                 raise StoreError(
                     f"{path} was computed by another version of the arm {result.key.arm}; move it to its own folder."
                 )
-            found.fits[path] = result
+            found.fits[path] = keep(result)
+            if len(group.folders) > 1:
+                copies.append((result.course.empty, Copy(path, result.key, content_of(result))))
         except FileNotFoundError:
             continue  # moved aside since it was listed
         except StoreError as error:
             found.broken.append(str(error))
-    if len(group.folders) > 1:
+    if copies:
         # Of equal results one with its course counts: nothing else is lost with the others.
-        ordered = sorted(found.fits.items(), key=lambda one: one[1].course.empty)
-        copies = [Copy(path, result.key, content_of(result)) for path, result in ordered]
-        kept, found.notes, conflicts = sort_out(copies)
+        kept, found.notes, conflicts = sort_out([copy for _, copy in sorted(copies, key=lambda one: one[0])])
         found.broken += conflicts.values()
-        found.fits = {path: result for path, result in found.fits.items() if path in kept}
+        found.fits = {path: part for path, part in found.fits.items() if path in kept}
     return found
 
 

@@ -18,6 +18,7 @@ from bnbench.results.fits import read_fit, read_member
 from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.folders import find_sweeps
 from bnbench.results.store import StoreError
+from bnbench.wording import counted
 
 _LISTED = ("fits", "planes")  # what SHA256SUMS names: the rest changes with each run, or comes and goes
 _EVALUATED = ("summaries", "landscapes")
@@ -83,11 +84,7 @@ def record(root: Path) -> list[Path]:
 
 
 def _verify_folder(folder: Path, found: Verified) -> None:
-    try:
-        sums = digests.read_sums(folder)
-    except (OSError, ValueError) as error:
-        sums = {}
-        found.damaged[digests.sums_path(folder)] = f"{digests.sums_path(folder)} cannot be read ({reason_of(error)})."
+    sums = _listed(folder, found)
     for path, has_digest in _checks(folder):
         name = path.relative_to(folder).as_posix()
         try:
@@ -104,6 +101,20 @@ def _verify_folder(folder: Path, found: Verified) -> None:
     for name in sums:
         if not layout.is_there(folder / name):
             found.damaged[folder / name] = f"{folder / name} is not there, and SHA256SUMS names it."
+
+
+def _listed(folder: Path, found: Verified) -> dict[str, str]:
+    """Return the digest of each file that a folder's list names."""
+    path = digests.sums_path(folder)
+    try:
+        sums = digests.read_sums(folder)
+    except OSError as error:
+        found.damaged[path] = f"{path} cannot be read ({reason_of(error)})."
+        return {}
+    if sums.odd:
+        odd = counted(len(sums.odd), "line")
+        found.damaged[path] = f"{path} has {odd} that sha256sum does not write, such as {sums.odd[0][:80]!r}."
+    return sums.of_files
 
 
 def _checks(folder: Path) -> Iterator[tuple[Path, Callable[[Path], bool]]]:

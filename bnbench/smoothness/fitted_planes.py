@@ -13,7 +13,7 @@ from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
 from bnbench.inputs.seeds import torch_generator
 from bnbench.mpo.plane import grid_coordinates
-from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.protocol import BUILT_IN, FitKey
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import read_protocol
@@ -21,6 +21,7 @@ from bnbench.results.folders import Group, scan
 from bnbench.results.planes import load_plane
 from bnbench.results.smoothness import MeasuredPlane
 from bnbench.results.smoothness_settings import PlaneSettings
+from bnbench.results.store import FitResult
 from bnbench.results.stored_planes import stored_planes
 from bnbench.smoothness.measures import check_minibatches
 from bnbench.sweep.execution import Execution
@@ -64,6 +65,20 @@ class PlannedPlanes:
     fit_seconds: float
 
 
+@dataclass(frozen=True)
+class _Computed:
+    """Holds what is used of a fit whose plane may be measured: its landscape need not stay in memory."""
+
+    key: FitKey
+    identity: str
+    source: str
+    seconds: float
+
+    @classmethod
+    def of(cls, fit: FitResult) -> _Computed:
+        return cls(fit.key, fit.identity, fit.source, float(fit.provenance["wall_seconds"]))
+
+
 def planned_planes(request: PlanesRequest) -> PlannedPlanes:
     """Return the stored planes that are asked for, and those of them that are left to do.
 
@@ -74,7 +89,7 @@ def planned_planes(request: PlanesRequest) -> PlannedPlanes:
     protocol, execution = read_protocol(request.folder), request.execution
     data = load_data_of(protocol, execution.data_folder, execution.download)
     check_minibatches(data.train, request.settings)
-    found = scan(Group(protocol, (request.folder,)))
+    found = scan(Group(protocol, (request.folder,)), _Computed.of)
     fits = {
         fit.key: fit
         for fit in found.fits.values()
@@ -94,7 +109,7 @@ def planned_planes(request: PlanesRequest) -> PlannedPlanes:
     for one in asked:
         one.check_free(request.folder)
     left = [one for one in asked if not one.is_done(request.folder)]
-    seconds = sum(float(fits[one.key].provenance["wall_seconds"]) for one in left)
+    seconds = sum(fits[one.key].seconds for one in left)
     return PlannedPlanes(asked, left, len(planes.missing), broken, seconds)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from bnbench.arms.foreign_errors import first_line
 from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data_of
-from bnbench.process.writers import writer_name
+from bnbench.process.writers import scratch_prefix
 from bnbench.protocol.protocol import FitKey
 from bnbench.results.claims import claim
 from bnbench.results.folder_protocol import open_folder
@@ -90,9 +91,9 @@ def measure_all(left: Sequence[Measured], out: Path, execution: Execution) -> It
     out, claims = out.resolve(), _claims(left[0], out.resolve())
     open_folder(out, left[0].protocol)
     try_folder(out, str(claims.relative_to(out)), str((claims / "running").relative_to(out)))
-    with tempfile.TemporaryDirectory(prefix=f"bnbench-{writer_name()}-") as leases:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as leases:
         work = partial(_measure_one, out=out, execution=execution, leases=Path(leases))
-        yield from each_in_processes(work, left, min(len(execution.slots), len(left)))
+        yield from each_in_processes(work, left, min(len(execution.slots), len(left)), attrgetter("key"))
 
 
 def _measure_one(asked: Measured, out: Path, execution: Execution, leases: Path) -> Ended:

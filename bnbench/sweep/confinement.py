@@ -18,6 +18,7 @@ from bnbench.errors import Signalled
 from bnbench.process.descriptors import Descriptors, own_descriptors, stdout_to_stderr
 from bnbench.process.replaced import Code
 from bnbench.process.surroundings import put_back, read_settings
+from bnbench.sweep.fit_memory import MemoryWatch
 from bnbench.sweep.interrupts import is_worker_process, may_be_ended
 
 _GRACE = 5.0  # seconds in which a fit whose time is over may end by itself, before its process is ended
@@ -40,15 +41,18 @@ class Confinement:
         is_foreign: whether the fit's arm is a user's own; then torch's functions are watched, too.
         seconds: how long the fit may take; None for as long as it likes.
         marker: where to write the traceback of a fit that does not end when its time is over; its process ends then.
+        memory: watches how much the process holds; None where nobody does.
     """
 
-    def __init__(self, is_foreign: bool, seconds: float | None, marker: Path) -> None:
+    def __init__(
+        self, is_foreign: bool, seconds: float | None, marker: Path, memory: MemoryWatch | None = None
+    ) -> None:
         self._process = os.getpid()
         self._forks_before = _forks_so_far()
         self._code = Code() if is_foreign else None
         self._before: dict[str, Any] = {}
         self._descriptors = Descriptors([])
-        self._clock = _Clock(seconds, marker)
+        self._clock, self._memory = _Clock(seconds, marker), memory or MemoryWatch(None, marker)
         self._stack = ExitStack()
 
     def __enter__(self) -> Confinement:
@@ -58,11 +62,13 @@ class Confinement:
         self._before = read_settings()
         self._descriptors = Descriptors(own_descriptors(is_worker_process()))
         self._clock.start()
+        self._memory.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.leave_child()
         self._clock.stop()
+        self._memory.stop()
         done = self._undo_and_describe()
         if done and isinstance(error[1], BaseException):
             error[1].add_note(done)
@@ -78,6 +84,7 @@ class Confinement:
         """
         self.leave_child()
         self._clock.stop()
+        self._memory.stop()
         if self._clock.is_over:
             raise OutOfTimeError
         if done := self._undo_and_describe():
@@ -100,7 +107,7 @@ class Confinement:
 
 
 def traceback_at_the_end(marker: Path) -> str | None:
-    """Return where a fit was when its process was ended because its time was over; None where it was not."""
+    """Return what a process has left that was ended because a fit went beyond a limit; None where none was."""
     try:
         return marker.read_text() or None
     except OSError:

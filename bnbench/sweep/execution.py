@@ -27,6 +27,7 @@ class Execution:
     Attributes:
         slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
             counted here, and each of its machines makes its own from ``devices``.
+        one_batch: devices and arms whose fits at once are one batch of networks.
         measures_slots: whether the run of this plan will measure how many fits share a GPU; each has one slot here.
         chunk: pixels computed at once; 0 in a plan whose run will measure it.
         data_folder: where the files of the data set, or a user's own images, lie; None for the usual places.
@@ -36,6 +37,7 @@ class Execution:
         keep_planes: whether a fit also leaves its plane in the results folder.
         measure_at: at which steps of a fit its landscape is measured as well; None for its end alone.
         fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
+        fit_memory: MiB of main memory that the process of a fit may hold; None for no limit.
     """
 
     slots: tuple[Slot, ...] = ()
@@ -47,7 +49,14 @@ class Execution:
     keep_planes: bool = False
     measure_at: MeasuredSteps | None = None
     fit_timeout: float | None = None
+    one_batch: frozenset[tuple[str, str]] = frozenset()
+    fit_memory: int | None = None
     measures_slots: bool = False
+
+    @property
+    def has_limits(self) -> bool:
+        """Return whether a fit may end the process that it is in."""
+        return self.fit_timeout is not None or self.fit_memory is not None
 
     @property
     def threads(self) -> int:
@@ -85,9 +94,13 @@ class Job:
         """Return the hash of what a fit was to be when the sweep was planned; no arm is loaded for it."""
         return identity_of(key, self.protocol, self.sources.get(key.arm, ""))
 
-    def end_marker(self, key: FitKey) -> Path:
+    def time_marker(self, key: FitKey) -> Path:
         """Return the path at which a worker leaves the traceback of a fit whose time was over."""
         return self.local_folder / f"over-{layout.fit_name(key)}"
+
+    def memory_marker(self, key: FitKey) -> Path:
+        """Return the path at which a worker leaves word of a fit that held too much memory."""
+        return self.local_folder / f"memory-{layout.fit_name(key)}"
 
     def fits_at_once(self, slot: Slot) -> int:
         """Return how many fits share a slot's GPU, or process; 0 of a processor's, which have cores alone."""

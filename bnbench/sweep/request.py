@@ -15,7 +15,7 @@ from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
 
-_STORED = ("threads", "data_folder", "download", "checkpoint_every", "fit_timeout", "keep_planes")
+_STORED = ("threads", "data_folder", "download", "checkpoint_every", "fit_timeout", "fit_memory", "keep_planes")
 
 
 @dataclass(frozen=True)

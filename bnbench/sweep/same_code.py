@@ -18,7 +18,8 @@ from bnbench.results.schemas import FORMAT
 
 _PACKAGE = Path(__file__).parent.parent
 # Rooms and modules that no fit enters.
-_AFTER_A_FIT = {"report", "evaluate", "check", "bending", "interactive", "cli", "smoothness", "plot.py"}
+_OUTSIDE_OF_FITS = {"__main__.py", "export.py", "plot.py", "bending", "check", "cli", "evaluate", "interactive"}
+_OUTSIDE_OF_FITS |= {"live", "report", "smoothness", "stats"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def code_here() -> Code:
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         name = path.relative_to(_PACKAGE)
-        if name.parts[0] not in _AFTER_A_FIT:
+        if name.parts[0] not in _OUTSIDE_OF_FITS:
             content = path.read_bytes()
             digest.update(f"{name.as_posix()} {len(content)}\n".encode() + content)
     torch_version = str(torch.__version__).partition("+")[0]

@@ -40,6 +40,11 @@ class FitStatus:
     failure: Failure | None = None
     has_checkpoint: bool = False
 
+    @property
+    def kind(self) -> str:
+        """Return its state; one that is to do and goes on from a checkpoint is ``cut off``."""
+        return "cut off" if self.has_checkpoint else self.state
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fit as plain values, for machines."""
         plain: dict[str, Any] = {**asdict(self.key), "state": self.state}

@@ -17,6 +17,7 @@ from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.disk import try_folder
 from bnbench.sweep.execution import Execution
+from bnbench.sweep.fit_memory import check_memory_limit
 from bnbench.sweep.fits_per_device import with_fits_per_device
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
@@ -60,6 +61,7 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
         raise RequestError(
             f"--probs and --seeds ask for {request.grid}; a sweep has at most {LARGEST_GRID:,}: give fewer of either."
         )
+    check_memory_limit(request.execution.fit_memory, backend.name, is_alone=backend.has_processes)
     execution = replace(request.execution, slots=backend.slots(request.execution.devices))
     data = load_inputs(request.grid, request.protocol, execution)
     protocol = replace(request.protocol, content=data.content)

@@ -25,6 +25,7 @@ from bnbench.sweep.confinement import Confinement, OutOfTimeError, traceback_at_
 from bnbench.sweep.devices import LeaseGivenUpError, Slot, free_cached_memory, lease
 from bnbench.sweep.disk import check_opened, disk_outcome
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
+from bnbench.sweep.fit_memory import MemoryWatch
 from bnbench.sweep.fit_under_way import FitUnderWay
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, may_be_ended, worker_signals
 from bnbench.sweep.provenance import now
@@ -99,8 +100,8 @@ def compute_fit(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
             check_folder(folder, job.protocol)  # another runner may have opened it since for its own
             if layout.fit_path(folder, key).exists():
                 return stored_outcome(key, folder, job.identity(key))
-            if ended := traceback_at_the_end(job.end_marker(key)):
-                return _record_timeout(key, job, ended)
+            if ended := _record_of_limit(key, job):
+                return ended
             if (killed := deaths(folder, key)) >= TRIES:
                 return record_killed(key, job, killed)
             return _with_slot(key, job, stop)
@@ -149,6 +150,21 @@ def record_killed(key: FitKey, job: Job, tries: int) -> Outcome:
     return record_failure(key, job, "killed worker", message, tries=tries)
 
 
+def was_beyond_a_limit(key: FitKey, job: Job) -> bool:
+    """Say whether a process of this machine was ended because a fit went beyond a limit, which is to be recorded."""
+    return any(traceback_at_the_end(marker) for marker in (job.time_marker(key), job.memory_marker(key)))
+
+
+def _record_of_limit(key: FitKey, job: Job) -> Outcome | None:
+    """Record a fit over which a process was ended because it went beyond a limit."""
+    if ended := traceback_at_the_end(job.time_marker(key)):
+        return _record_timeout(key, job, ended)
+    if ended := traceback_at_the_end(job.memory_marker(key)):
+        message, _, details = ended.partition("\n")
+        return record_failure(key, job, "too much memory", message, details=details)
+    return None
+
+
 def _record_timeout(key: FitKey, job: Job, details: str = "", *, seconds: float = 0.0, slot: str = "") -> Outcome:
     message = f"it was not done after the {job.execution.fit_timeout:g} s of --fit-timeout"
     return record_failure(key, job, "timed out", message, seconds=seconds, slot=slot, details=details)
@@ -158,7 +174,9 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
     start = time.perf_counter()
     with lease(job.execution.slots, job.local_folder, lambda: stop.is_requested) as slot:
         try:
-            with Confinement(is_own_arm(key.arm), job.execution.fit_timeout, job.end_marker(key)) as confinement:
+            limits, memory = job.execution, MemoryWatch(job.execution.fit_memory, job.memory_marker(key))
+            is_own = is_own_arm(key.arm)
+            with Confinement(is_own, limits.fit_timeout, job.time_marker(key), memory) as confinement:
                 return _with_retry(key, job, stop, slot, confinement)
         except FitStoppedError:
             return Outcome(key, "stopped", time.perf_counter() - start)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.check.baseline import SETS, Value, compare
+from bnbench.check.baseline import SETS, Value
+from bnbench.check.comparison import compare
 from bnbench.check.exact import exact_quantities
 from bnbench.protocol.protocol import Grid
 from tests.mutants import MUTANTS, RAN, Mutant, mutated, table

@@ -175,7 +175,7 @@ def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
 def test_every_option_stands_in_one_group_of_its_commands_help() -> None:
     for name, command in cli.commands.items():
         assert isinstance(command, GroupedCommand)
-        options = [one for one in command.params if isinstance(one, click.Option)]
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
         grouped = [one for panel in command.panels if isinstance(panel, RichOptionPanel) for one in panel.options]
         assert sorted(grouped) == sorted(option.opts[0] for option in options), name
 

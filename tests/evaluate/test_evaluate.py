@@ -65,6 +65,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured does not depend on the process, as one test shows."""
+    monkeypatch.setattr(measure, "each_in_processes", lambda work, tasks, jobs, key_of: map(work, tasks))
+
+
 @pytest.fixture
 def results(sweep: Path, tmp_path: Path) -> Path:
     """A copy of the sweep that a test may spoil."""
@@ -340,19 +346,24 @@ def test_a_folder_without_evaluations_is_an_empty_table(tmp_path: Path) -> None:
     assert mean_differences(read_evaluations(tmp_path)).empty
 
 
-def killed(number: int) -> int:
+def killed(key: FitKey) -> FitKey:
     os.kill(os.getpid(), signal.SIGKILL)
-    return number
+    return key
 
 
-def killed_in_processes() -> str:
+def itself(key: FitKey) -> FitKey:
+    return key
+
+
+def killed_in_processes(*arms: str) -> str:
     with pytest.raises(RequestError) as raised:
-        list(each_in_processes(killed, [1, 2], 2))
+        list(each_in_processes(killed, [KEYS[arm] for arm in arms], 2, itself))
     return str(raised.value)
 
 
-def test_a_killed_process_is_one_sentence() -> None:
-    message = call(killed_in_processes)
+@pytest.mark.parametrize("arms", [("plain", "bn"), ("plain", FOREIGN)])
+def test_a_killed_process_is_one_sentence(arms: tuple[str, str]) -> None:
+    message = call(killed_in_processes, *arms)
     assert "--jobs 1" in message
     assert "Traceback" not in message
 

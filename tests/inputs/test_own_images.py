@@ -224,6 +224,11 @@ def content(text: bytes) -> Write:
     return lambda folder: (folder / "set.npz").write_bytes(text)
 
 
+def cut_idx(folder: Path) -> None:
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
 def flat(grey: int) -> Image.Image:
     return Image.new("L", (6, 8), grey)
 
@@ -275,6 +280,7 @@ REFUSED: list[tuple[str, Write, str]] = [
     ("dead link", then(lambda folder: (folder / "dog" / "x.png").symlink_to("/no")), "x.png cannot be read (a link"),
     ("no file", lambda folder: folder.rmdir(), "no such folder or file"),
     ("idx part", lambda folder: (write_idx(folder) / "train-images-idx3-ubyte").unlink(), "has no train-images"),
+    ("idx cut", lambda folder: cut_idx(write_idx(folder, packed=True)), "train-images-idx3-ubyte.gz is damaged"),
     ("no zip", content(b"garbage"), "set.npz is no .npz file of plain arrays"),
     ("empty npz", content(b""), "set.npz is no .npz file of plain arrays"),
     ("no arrays", arrays(), "has no arrays images and labels"),
@@ -282,6 +288,7 @@ REFUSED: list[tuple[str, Write, str]] = [
     ("no labels", arrays(images=PIXELS), "has no arrays images and labels"),
     ("only test", arrays(x_test=PIXELS, y_test=LABELS), "has no arrays images and labels"),
     ("pickled", arrays(images=PIXELS, labels=np.array([{}] * 20, object)), "it holds pickled objects"),
+    ("pickled images", arrays(images=np.array([PIXELS[0], None], object), labels=LABELS[:2]), "holds pickled objects"),
     ("text", arrays(images=PIXELS, labels=np.array(["cat"] * 20)), "labels is <U3"),
     ("one-hot", arrays(images=PIXELS, labels=np.eye(20)), "give a whole number for each image"),
     ("fewer labels", arrays(images=PIXELS, labels=LABELS[1:]), "has 20 images and labels 19 labels"),
@@ -316,23 +323,32 @@ def test_what_is_wrong_with_own_images_is_one_sentence(write: Write, words: str,
     folder = tmp_path / "mine"
     folder.mkdir()
     write(folder)
-    path, asked = folder / "set.npz", DataProtocol("own", pool=1, held_out=0)
-    with pytest.raises(DataError) as refusal:
-        load_data(asked, MEASURED, path if path.exists() else folder)
-    assert words in str(refusal.value)
-    assert len(str(refusal.value).splitlines()) == 1
-    assert str(refusal.value).endswith(".")
+    given = str(path if (path := folder / "set.npz").exists() else folder)
+    for command in (RUN, ("bend", "--text", "I", "--size", "5")):
+        refused = bnbench(*command, "--data", given, cwd=tmp_path)
+        (sentence,) = [line for line in refused.stderr.splitlines() if not line.startswith("loading torch")]
+        assert refused.returncode == 2
+        assert words in sentence
+        assert sentence.endswith(".")
+    assert [*tmp_path.iterdir()] == [folder] * folder.exists()
 
 
 def test_images_that_would_not_fit_into_memory_are_refused_by_their_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnbench.inputs.image_folders._LARGEST", 20 * 3 * 8 * 6 - 1)
+    folder = write_images(tmp_path / "folder")
+    monkeypatch.setattr("bnbench.inputs.image_folders.MOST", 20 * 3 * 8 * 6)  # as if all were in colour
+    read_own_images(folder)
+    monkeypatch.setattr("bnbench.inputs.image_folders.MOST", 20 * 3 * 8 * 6 - 1)
     with pytest.raises(DataError, match="20 images of 8×6 pixels"):
-        read_own_images(write_images(tmp_path))
+        read_own_images(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("bnbench.inputs.own_images.MOST", 40 * 8 * 8 - 1)
+        with pytest.raises(DataError, match="2,560 numbers"):
+            read_own_images(write_idx(tmp_path / "idx"))
     path = npz(tmp_path / "set.npz", images=PIXELS, labels=LABELS)
     with monkeypatch.context() as patched:
-        patched.setattr("bnbench.inputs.npz_files._MOST", PIXELS.size - 1)
+        patched.setattr("bnbench.inputs.npz_files.MOST", PIXELS.size - 1)
         with pytest.raises(DataError, match=f"images has {len(PIXELS)} images"):
             read_npz(path)
     monkeypatch.setattr("bnbench.inputs.npz_files._LARGEST", PIXELS.nbytes)

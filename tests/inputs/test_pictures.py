@@ -6,6 +6,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
+from bnbench.cli import main
 from bnbench.inputs import pictures
 from bnbench.inputs.masks import Mask
 from bnbench.inputs.pictures import PictureError, draw_text, otsu_level, read_picture
@@ -48,7 +50,7 @@ def _image(mode: str) -> Image.Image:
         *(("png", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "palette with transparency")),
         *(("jpg", mode) for mode in ("L", "RGB", "CMYK")),
         *(("gif", mode) for mode in ("L", "P", "palette with transparency")),
-        *(("webp", mode) for mode in ("RGB", "RGBA")),
+        *(("webp", mode) for mode in ("L", "RGB", "RGBA")),
     ],
 )
 def test_a_picture_of_every_format_and_colour_is_its_mask(tmp_path: Path, suffix: str, mode: str) -> None:
@@ -165,10 +167,10 @@ def _png(width: int, height: int) -> bytes:
     return bytes(content)
 
 
-def _animation() -> bytes:
+def _animation(kind: str) -> bytes:
     file = io.BytesIO()
     frames = [Image.fromarray(np.roll(_GREY, shift, 1)) for shift in range(3)]
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
     return file.getvalue()
 
 
@@ -191,16 +193,25 @@ def _saved(image: Image.Image, kind: str = "PNG") -> bytes:
         (lambda: _saved(Image.new("RGB", (9, 9), "teal")), "one colour"),
         (lambda: _saved(Image.new("RGBA", (9, 9), (0, 0, 0, 0))), "one colour"),
         (lambda: _png(40_000, 20_000), "40,000×20,000"),
-        (_animation, "animated"),
+        (lambda: _animation("GIF"), "animated"),
+        (lambda: _animation("WEBP"), "animated"),
+        (lambda: _animation("PNG"), "animated"),
+        (lambda: _animation("TIFF"), "none of PNG"),
+        (lambda: _animation("GIF")[:60], "damaged"),
     ],
 )
 def test_what_is_no_picture_to_bend_to_is_refused_by_name(
-    tmp_path: Path, content: Callable[[], bytes], said: str
+    tmp_path: Path, content: Callable[[], bytes], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "given.png"
     path.write_bytes(content())
-    with pytest.raises(PictureError, match=rf"given\.png .*{said}"):
-        read_picture(path)
+    for command in (["bend", str(path)], ["run", "--mask", str(path)]):
+        with chdir(tmp_path), pytest.raises(SystemExit) as ended:
+            main(command)
+        (sentence,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("loading torch")]
+        assert ended.value.code == 2
+        assert re.search(rf"given\.png .*{said}", sentence)
+        assert [*tmp_path.iterdir()] == [path]
 
 
 def test_files_that_are_none_are_refused_by_name(tmp_path: Path) -> None:

@@ -36,8 +36,7 @@ CASES: list[tuple[tuple[int, int], dict[str, Any]]] = [
 # In one block each, and in several with a ReLU: of these the interpreter takes longest, and most are for the night.
 BLOCKS = [pytest.param(False, 64, *case) for case in CASES]
 BLOCKS += [
-    pytest.param(True, 16, *case, marks=[pytest.mark.nightly] * (number not in (0, 4)))
-    for number, case in enumerate(CASES)
+    pytest.param(True, 16, *case, marks=[pytest.mark.nightly] * (number != 4)) for number, case in enumerate(CASES)
 ]
 
 
@@ -140,15 +139,20 @@ def joined(maps: Tensor) -> Tensor:
     ("after", "is_fused"),
     [
         (F.relu, True),
-        (torch.relu, True),
-        (Tensor.relu, True),
         (nn.ReLU(inplace=True), True),
-        (lambda maps: F.relu(input=nn.Identity()(maps)), True),
         (seen_twice, False),
-        (measured, False),
         (joined, False),
-        (torch.tanh, False),
-        (nn.Identity(), False),
+        *(
+            pytest.param(*one, marks=pytest.mark.nightly)
+            for one in (
+                (torch.relu, True),
+                (Tensor.relu, True),
+                (lambda maps: F.relu(input=nn.Identity()(maps)), True),
+                (measured, False),
+                (torch.tanh, False),
+                (nn.Identity(), False),
+            )
+        ),
     ],
 )
 def test_a_relu_is_fused_where_nothing_else_sees_the_maps(after: Callable[[Tensor], Tensor], is_fused: bool) -> None:
@@ -166,7 +170,8 @@ def test_a_relu_is_fused_where_nothing_else_sees_the_maps(after: Callable[[Tenso
 
 
 @pytest.mark.parametrize(
-    ("arm", "relus"), [("plain", 3), ("bn", 0), pytest.param("skip", 3, marks=pytest.mark.nightly)]
+    ("arm", "relus"),
+    [("plain", 3), *(pytest.param(*one, marks=pytest.mark.nightly) for one in (("bn", 0), ("skip", 3)))],
 )
 def test_a_steps_gradient_is_that_of_grouped_convolutions(arm: str, relus: int) -> None:
     plane = make_plane(arm)

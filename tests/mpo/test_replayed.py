@@ -129,7 +129,8 @@ def test_a_processor_records_nothing() -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks of draws in a few steps; and no step finds its clamped pixels first, for no GPU does."""
-    monkeypatch.setattr("bnbench.mpo.whole_step.BLOCK", 10)
+    for module in ("whole_step", "drawn_ahead"):
+        monkeypatch.setattr(f"bnbench.mpo.{module}.BLOCK", 10)
     monkeypatch.setattr("bnbench.mpo.fit._FIND_FROM", 2.0)
 
 

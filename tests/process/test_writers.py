@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.process.writers import host_hash
+from bnbench.process import writers
+from bnbench.process.writers import host_hash, remove_dead_scratch
+from bnbench.report.page.manifest import remove_outdated
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.interrupts import discard_old_markers
 from tests.fits import TINY
@@ -63,3 +65,37 @@ def test_scratch_folders_and_markers_of_the_dead_go(dead: int, tmp_path: Path, m
     assert (gone.parent.exists(), marker.exists()) == (False, False)
     assert kept.exists()
     assert neighbour.exists()
+
+
+def test_shared_memory_of_a_dead_runner_goes_with_its_scratch_folder(
+    dead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a process that has no such folder it is not ours, dead or not."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setattr(writers, "_SHARED_MEMORY", tmp_path / "shared")
+    put(tmp_path / "scratch" / f"bnbench-{host_hash()}-{dead}-ab12" / "stop")
+    put(tmp_path / "scratch" / f"bnbench-{host_hash()}-{os.getpid()}-ab12" / "stop")
+    for pid in (dead, os.getpid(), 10 * dead):
+        put(tmp_path / "shared" / f"sem.loky-{pid}-ab12")
+        put(tmp_path / "shared" / f"joblib_memmapping_folder_{pid}_ab_cd" / "array")
+    open_folder(tmp_path / "out", TINY)
+    left = sorted(path.name for path in (tmp_path / "shared").iterdir())
+    kept = (os.getpid(), 10 * dead)
+    names = ("joblib_memmapping_folder_{}_ab_cd", "sem.loky-{}-ab12")
+    assert left == sorted(name.format(pid) for pid in kept for name in names)
+
+
+def test_a_report_removes_what_killed_reports_were_writing(dead: int, tmp_path: Path) -> None:
+    page = put(tmp_path / "index.html")
+    figure = put(tmp_path / "figures" / "figure4.svg")
+    gone = [put(path.with_name(f".{path.name}.{host_hash()}-{dead}-ab12")) for path in (page, figure)]
+    kept = put(tmp_path / f".index.html.{host_hash()}-{os.getpid()}-ab12")
+    remove_outdated(tmp_path, dict.fromkeys((page, figure), ""))
+    assert [path.exists() for path in (*gone, kept, page, figure)] == [False, False, True, True, True]
+
+
+def test_a_download_removes_what_killed_downloads_have_left(dead: int, tmp_path: Path) -> None:
+    gone = put(tmp_path / f".bnbench-{host_hash()}-{dead}-ab12" / "images")
+    kept = put(tmp_path / f".bnbench-{host_hash()}-{os.getpid()}-ab12" / "images")
+    remove_dead_scratch(tmp_path, ".")
+    assert (gone.parent.exists(), kept.exists()) == (False, True)

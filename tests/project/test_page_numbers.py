@@ -18,13 +18,10 @@ def script() -> ModuleType:
     return benchmark_script("page_numbers")
 
 
-LONG = [
-    pytest.param(page, marks=pytest.mark.nightly)
-    for page in ("docs/gallery.md", "docs/experiment.md", "evidence/README.md")
-]
+LONG = [pytest.param(page, marks=pytest.mark.nightly) for page in ("docs/gallery.md", "evidence/README.md")]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/check.md", "docs/meaning.md", *LONG])
+@pytest.mark.parametrize("page", ["README.md", "docs/check.md", "docs/meaning.md", "docs/running.md", *LONG])
 def test_the_script_was_run(script: ModuleType, page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     if "unpublished_commits" in text and script.git("rev-parse", "--is-shallow-repository") != "false":

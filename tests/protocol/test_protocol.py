@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
@@ -261,10 +259,3 @@ def test_grid_and_key_read_well() -> None:
 @pytest.mark.parametrize("p", [0.001, 0.1, 0.29, 0.3, 0.57, 0.999])
 def test_permille_is_exact(p: float) -> None:
     assert FitKey("bn", p, 1).permille == int(f"{p:.3f}".replace(".", ""))
-
-
-def test_describing_the_command_line_needs_no_torch() -> None:
-    code = "import sys, bnbench.protocol.protocol, bnbench.protocol.parsing; "
-    code += "print(*(m for m in ('torch', 'pandas') if m in sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == ""

@@ -67,5 +67,6 @@ EMPTY = b'<svg viewBox="0 0 10 10"></svg>'
 
 
 def svg_alone(figure: Drawing, endings: Collection[str]) -> dict[str, bytes]:
-    """SVG as the page needs it; what is printed takes most of the time and is drawn for figure 4 alone, and nightly."""
+    """SVG as the page needs it, and not laid out: by night every figure is, and drawn for print."""
+    figure.set_layout_engine(None)
     return dict.fromkeys(endings, b"") | style.as_files(figure, {"svg"} & {*endings})

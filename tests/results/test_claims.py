@@ -163,6 +163,15 @@ def test_rubbish_for_a_progress_file_is_nobodys_progress(tmp_path: Path, content
         assert running(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("trace", "is_told"), [([], True), ([[0, 2.3, 2.5]], True), ([[0, 2.3]], False), ([[0, "x", 1]], False), (7, False)]
+)
+def test_a_trace_is_rows_of_three_numbers(tmp_path: Path, trace: object, is_told: bool) -> None:
+    with claim(tmp_path, KEY):
+        layout.progress_path(tmp_path, KEY).write_text(json.dumps(asdict(SAID) | {"trace": trace}))
+        assert [progress.trace for progress in running(tmp_path)] == ([trace] if is_told else [])
+
+
 def test_a_folder_in_place_of_a_lock_claims_nothing(tmp_path: Path) -> None:
     layout.lock_path(tmp_path, KEY).mkdir(parents=True)
     layout.progress_path(tmp_path, KEY).write_text(json.dumps(asdict(SAID)))

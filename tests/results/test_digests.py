@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,15 @@ def test_a_table_of_an_earlier_version_is_read_and_has_no_digest(tmp_path: Path)
     found, has_digest = read_table(path.read_bytes())
     assert not has_digest
     pd.testing.assert_frame_equal(found, TABLE, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros(300_000, np.float32), ["same"] * 100_000, [1, None], [True, None], [None, None]]
+)
+def test_whatever_is_written_is_read_back(values: Any) -> None:
+    found, has_digest = read_table(write_table(pd.DataFrame({"value": pd.Series(values)})))
+    assert has_digest
+    assert len(found) == len(values)
 
 
 @pytest.mark.parametrize("change", ["accuracy", "arm", "attrs", "name", "type"])

@@ -30,7 +30,15 @@ from bnbench.sweep.runner import Runner
 from tests.cases import FOREIGN
 
 TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(4, 4), steps=3, black_pixels=3, white_pixels=3, images=4, test_images=60, train_images=60
+    mask_size=(4, 4),
+    widths=(2,),
+    strides=(2,),
+    steps=3,
+    black_pixels=3,
+    white_pixels=3,
+    images=4,
+    test_images=60,
+    train_images=60,
 )
 GRID = Grid(("plain", "bn", FOREIGN), (0.5,), (1,))
 KEYS = {key.arm: key for key in GRID.fits()}
@@ -160,11 +168,11 @@ def test_files_that_contradict_themselves_are_refused(swept: Path, tmp_path: Pat
     path = layout.plane_path(swept, KEYS["bn"])
     vectors = parts(path)[0]["vectors"]
     layers = json.loads(json.dumps(parts(path)[1]["layers"]))
-    wide = TINY.with_knobs(widths=(5,) * 6).as_dict()
+    wide = TINY.with_knobs(widths=(5,)).as_dict()
     cases: dict[str, tuple[dict[str, torch.Tensor], dict[str, object]]] = {
         "layers": ({}, {"layers": [{**layers[0], "name": "other"}, *layers[1:]]}),
         "0 weights": ({}, {"layers": []}),
-        "3,702": ({"vectors": vectors[:, :-1].contiguous()}, {}),
+        f"{vectors.shape[1]:,}": ({"vectors": vectors[:, :-1].contiguous()}, {}),
         "torch.float32": ({"vectors": vectors.double()}, {}),
         "finite": ({"vectors": vectors * torch.inf}, {}),
         "format is 3": ({}, {"format": 3}),

@@ -58,15 +58,56 @@ def test_a_damaged_file_is_named_and_the_exit_code_is_1(sweep: Path, name: str) 
 def test_recorded_digests_hold_a_file_without_its_own(sweep: Path) -> None:
     (sums,) = record(sweep)
     path = layout.fit_path(sweep, KEY)
-    assert digests.read_sums(sweep) == {f"fits/{path.name}": digests.sum_of(path.read_bytes())}
+    assert digests.read_sums(sweep).of_files == {f"fits/{path.name}": digests.sum_of(path.read_bytes())}
     sums.write_text(f"{'0' * 64}  fits/{path.name}\n{'0' * 64}  fits/gone.parquet\n")
     assert set(verify(sweep).damaged) == {path, sweep / "fits" / "gone.parquet"}
     read_fit(path)  # computed anew since: its own digest holds it
     sums.write_text("no list of digests\n")
     read_fit(path)
     assert set(verify(sweep).damaged) == {sums}
-    sums.write_text(f"{digests.sum_of(path.read_bytes())} *fits/{path.name}\n")  # as sha256sum --binary writes it
-    assert verify(sweep).damaged == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{digest} *{name}",  # as sha256sum --binary writes it
+        "{digest}  ./{name}",
+        "\\{digest}  {escaped}",  # of a name with a backslash or a new line
+        "{DIGEST}  {name}",
+    ],
+)
+def test_a_list_is_read_however_sha256sum_wrote_it(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "fits" / "a\\b\n\\n.parquet"
+    path.parent.mkdir()
+    path.write_bytes(b"a fit")
+    name, digest = path.relative_to(tmp_path).as_posix(), digests.sum_of(b"a fit")
+    if "escaped" not in line:
+        name = "fits/plain.parquet"
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n")
+    text = line.format(digest=digest, DIGEST=digest.upper(), name=name, escaped=escaped)
+    digests.sums_path(tmp_path).write_text(f"{text}\n\n")
+    assert digests.read_sums(tmp_path) == digests.Sums({name: digest})
+
+
+@pytest.mark.parametrize("odd", [b"# made on Monday\n", b"SHA256 (fits/x) = 00\n", b"\xff\xfe\n", b"0" * 64 + b"\n"])
+def test_an_odd_line_of_a_list_is_named_and_damages_no_fit(odd: bytes, tmp_path: Path) -> None:
+    for name in ("protocol.json", VICTIM):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(COMMITTED / name, tmp_path / name)
+    (sums,) = record(tmp_path)
+    sums.write_bytes(odd + sums.read_bytes())
+    read_fit(tmp_path / VICTIM)
+    assert set(verify(tmp_path).damaged) == {sums}
+    shutil.copy(COMMITTED / "fits" / "plain_p0.500_seed2.parquet", tmp_path / VICTIM)
+    assert set(verify(tmp_path).damaged) == {sums, tmp_path / VICTIM}, "the other lines still hold"
+
+
+def test_a_list_that_cannot_be_read_is_named_by_the_fits_that_need_it(tmp_path: Path) -> None:
+    (tmp_path / VICTIM).parent.mkdir()
+    shutil.copy(COMMITTED / VICTIM, tmp_path / VICTIM)
+    digests.sums_path(tmp_path).mkdir()
+    with pytest.raises(store.StoreError, match=r"cannot be read .*SHA256SUMS"):
+        read_fit(tmp_path / VICTIM)
 
 
 def test_the_flipped_bit_that_turned_the_gap_of_compact_is_refused(tmp_path: Path) -> None:

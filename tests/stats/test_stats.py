@@ -236,6 +236,13 @@ def test_the_exact_sign_flip_test_counts_every_pattern(gaps: list[float]) -> Non
     assert found >= min(2, len(patterns)) - 1e-9
 
 
+def test_drawn_signs_are_those_of_the_generator_however_many_are_drawn_at_once() -> None:
+    gaps = np.random.default_rng(3).normal(0.1, 1, 17)
+    signs = 2.0 * np.random.default_rng(5).integers(0, 2, size=(20_001, 17), dtype=np.int8) - 1
+    hits = sum(abs(float(row @ gaps)) >= abs(gaps.sum()) - 1e-9 for row in signs)
+    assert sign_flip(gaps, draws=20_001, seed=5) == (1 + hits) / 20_002
+
+
 def test_the_exact_sign_flip_test_agrees_with_scipy() -> None:
     gaps = np.random.default_rng(4).normal(0.4, 1, 10)
     expected = scipy_stats.permutation_test((gaps,), np.sum, permutation_type="samples", n_resamples=2**10)

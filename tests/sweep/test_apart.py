@@ -10,10 +10,12 @@ import pytest
 from bnbench.protocol.protocol import FitKey
 from bnbench.sweep.backends import dask_worker
 from bnbench.sweep.backends.backend import WorkersKilledError
+from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.worker import TRIES
 from tests.fits import TINY
+from tests.warm import call
 
 OWN = FitKey("tests.foreign_arms:layer_norm", 0.5, 1)
 PLAIN = FitKey("plain", 0.5, 1)
@@ -39,3 +41,36 @@ def test_a_fit_of_an_own_arm_is_computed_beside_the_worker(
     assert dask_worker._run_fit(OWN, job).state == ("done" if deaths < TRIES else "killed")
     assert {job.runner for job in calls} == {os.getpid()}, "it ends with the worker"
     assert len(calls) == min(deaths + 1, TRIES)
+
+
+def itself(key: FitKey) -> FitKey:
+    return key
+
+
+def process_of(key: FitKey) -> tuple[str, int]:
+    return key.arm, os.getpid()
+
+
+def processes_of(*arms: str) -> list[tuple[str, int]]:
+    return list(each_in_processes(process_of, [FitKey(arm, 0.5, 1) for arm in arms], 1, itself))
+
+
+def test_what_is_measured_of_own_arms_has_processes_of_its_own_too() -> None:
+    """Planes that are evaluated, and networks whose smoothness is measured."""
+    done = call(processes_of, "plain", "my:net", "bn")
+    assert len(done) == 3
+    kinds: dict[int, set[str]] = {}
+    for arm, process in done:
+        kinds.setdefault(process, set()).add(arm if ":" in arm else "")
+    assert all(len(arms) == 1 for arms in kinds.values())
+    assert os.getpid() not in kinds
+
+
+def test_with_a_limit_of_memory_every_fit_is_computed_beside_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's own memory is that of all its threads."""
+    monkeypatch.setattr(dask_worker, "alone", lambda work, key, job: Outcome(key, "done"))
+    execution = Execution(make_slots(("cpu",), 1, 1), fit_memory=4096)
+    job = Job(TINY, tmp_path, execution, "token", is_remote=True, runner=1)
+    assert dask_worker._run_fit(PLAIN, job).state == "done"

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from distributed import KilledWorker
+from distributed import Client, KilledWorker, LocalCluster
+from distributed.security import Security
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
@@ -36,7 +38,7 @@ from bnbench.sweep.same_code import Code, code_here
 from tests.cli.test_cli import TINY as COMMAND
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
-from tests.warm import Process, start
+from tests.warm import Process, call, start
 
 ROOT = Path(__file__).parents[2]
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2, 3))
@@ -165,6 +167,7 @@ def test_results_come_home_from_workers_without_the_disk(address: str, tmp_path:
     assert_same_tables(tmp_path / "dask", tmp_path / "alone")
 
 
+@pytest.mark.nightly
 def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_path: Path) -> None:
     with scheduler(tmp_path) as (own, where), worker(where), connected(where) as there:
         until(lambda: there.workers)
@@ -179,6 +182,7 @@ def test_a_lost_scheduler_is_one_sentence_and_a_missing_device_is_another(tmp_pa
 
 @pytest.mark.nightly
 def test_a_cluster_of_this_machine_is_stopped_within_seconds_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="makes the keys; comes with the extra dask")
     command = [*COMMAND, "--checkpoint-every", "0.2", "--chunk", "8", "--steps", "400"]
     dask = [sys.executable, "-m", "bnbench", *command, "--backend", "dask"]
     folder = tmp_path / "results" / "smoke"
@@ -268,14 +272,60 @@ def test_dask_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "pip install" in answer.stderr
 
 
-def test_a_cluster_of_this_machine_is_open_to_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_of_this_machine_is_open_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     class Asked(Exception):  # noqa: N818  # no error
         pass
 
     def asked(**options: object) -> None:
-        raise Asked(options["host"], options["dashboard_address"])
+        raise Asked(*(options[name] for name in ("host", "protocol", "security", "dashboard_address")))
 
     monkeypatch.setattr(dask_cluster, "LocalCluster", asked)
+    monkeypatch.setattr(Security, "temporary", lambda: "a key")
     with pytest.raises(Asked) as found, dask_cluster.own_cluster(ONE):
         pass
-    assert found.value.args == ("127.0.0.1", None)
+    assert found.value.args == ("127.0.0.1", "tls://", "a key", None)
+
+
+def test_a_cluster_of_this_machine_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(RequestError, match=r"--backend dask .*cryptography"), dask_cluster.own_cluster(ONE):
+        pass
+
+
+def ports_of(processes: Sequence[int]) -> list[tuple[str, int]]:
+    """Address and number of each TCP port that processes listen on, on Linux."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    listening = {line[9]: line[1].split(":") for line in lines if line[3] == "0A"}
+    names: list[str] = []
+    for link in [link for number in processes for link in Path(f"/proc/{number}/fd").iterdir()]:
+        with suppress(FileNotFoundError):  # shut in the meantime
+            names.append(str(link.readlink()))
+    found = {name[8:-1] for name in names if name.startswith("socket:[")}
+    return [(where, int(port, 16)) for inode, (where, port) in listening.items() if inode in found]
+
+
+def refusals() -> list[str]:
+    """Who knocks at a cluster of this machine's own, without its key, with another one, and as a browser."""
+    with dask_cluster.own_cluster(ONE) as client:
+        assert client.submit(os.getpid).result() != os.getpid()
+        cluster: LocalCluster = client.cluster  # type: ignore[assignment]  # it is there
+        address = str(cluster.scheduler_address)
+        ports = ports_of([os.getpid(), *(nanny.pid for nanny in cluster.workers.values())])
+        assert {where for where, _ in ports} == {"0100007F"}, "127.0.0.1"
+        for _, port in ports:
+            for page in ("", "info/main/workers.html", "health", "metrics", "status"):
+                with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as opened:
+                    raise AssertionError(f"{opened.url} shows something")
+        found = []
+        for where, security in ((address.replace("tls", "tcp"), None), (address, Security.temporary())):
+            with pytest.raises(Exception) as refused:  # noqa: PT011  # Dask lets an AssertionError through
+                Client(where, security=security, timeout=5, set_as_default=False)
+            found.append(type(refused.value).__name__)
+        return found
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are found in /proc")
+def test_a_cluster_of_this_machine_answers_nobody_without_its_key() -> None:
+    pytest.importorskip("cryptography", reason="makes the keys; comes with the extra dask")
+    assert len(call(refusals)) == 2

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -32,8 +34,10 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.fit_memory import MemoryWatch, resident_mib
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
+from bnbench.sweep.worker import was_beyond_a_limit
 from tests.fits import TINY
 from tests.foreign_arms import TRAINED_ON
 from tests.rough_arms import CHILDREN, ROUGH
@@ -151,8 +155,7 @@ def test_a_process_takes_fits_of_its_own_kind_first_and_keeps_to_the_order_of_se
     process, order = apart._Process(os.getpid()), []
     process._pool = cast(Any, object())
     while keys:
-        order.append(process.next_of(keys))
-        keys.remove(order[-1])
+        order.append(keys.pop(process.next_of(keys)))
         process._kind = apart.kind_of(order[-1])
     assert [key.seed for key in order] == [1] * 6 + [2] * 6
     kinds = [apart.kind_of(key) for key in order]
@@ -176,6 +179,60 @@ def test_a_fit_that_never_ends_gives_its_worker_back_whatever_it_catches(tmp_pat
     assert failure is not None
     assert failure.tries == 1, "one death is enough to know"
     assert list((tmp_path / "running").iterdir()) == []
+
+
+def sweep_with_a_limit(folder: Path) -> list[Outcome]:
+    """Of 500 MiB beside what a process holds that has imported everything."""
+    limited = replace(ONE, fit_memory=round(resident_mib()) + 500)
+    return sweep(folder, key_of("fills_the_memory"), PLAIN, execution=limited, in_workers=True)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process holds")
+def test_a_fit_that_holds_too_much_memory_ends_alone_with_a_record(
+    tmp_path: Path, undisturbed: store.FitResult
+) -> None:
+    outcomes = {outcome.key: outcome for outcome in call(sweep_with_a_limit, tmp_path)}
+    filling = outcomes[key_of("fills_the_memory")]
+    assert re.match(r"too much memory: .*\d MiB.* --fit-memory .*\d", filling.message)
+    failure = failure_of(tmp_path, filling.key)
+    assert failure is not None
+    assert "fills_the_memory" in failure.traceback, "it says where"
+    assert failure.tries == 1
+    assert outcomes[PLAIN].state == "done"
+    check_plain(tmp_path, undisturbed)
+    assert list((tmp_path / "running").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory a process holds")
+@pytest.mark.parametrize("allowed", [1, 10**7, None])
+def test_a_process_that_holds_more_than_it_may_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int | None
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    watch = MemoryWatch(allowed, tmp_path / "marker")
+    before = threading.active_count()
+    watch.start()
+    while allowed == 1 and threading.active_count() > before:
+        time.sleep(0.01)
+    watch.stop()
+    assert len(codes) == (allowed == 1)
+    assert (tmp_path / "marker").exists() == (allowed == 1)
+
+
+def test_a_fit_that_held_too_much_memory_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
+    open_folder(tmp_path, PROTOCOL)
+    runner = Runner(plan_sweep(tmp_path, PROTOCOL, Grid((PLAIN.arm,), (0.5,), (1,))), ONE, Inline())
+    runner.job.local_folder.mkdir()
+    assert not was_beyond_a_limit(PLAIN, runner.job)
+    runner.job.memory_marker(PLAIN).write_text("its process held 12 MiB\nwhere it was\n")
+    assert was_beyond_a_limit(PLAIN, runner.job)
+    (outcome,) = runner.outcomes()
+    assert outcome.message == "too much memory: its process held 12 MiB"
+    failure = failure_of(tmp_path, PLAIN)
+    assert failure is not None
+    assert failure.traceback == "where it was\n"
 
 
 def test_a_child_that_stays_holds_no_lock(tmp_path: Path, undisturbed: store.FitResult) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import Grid
@@ -103,6 +104,25 @@ def test_what_was_trained_before_an_error_is_not_trained_again(
     assert len(steps) == TINY.training.steps, "only those of the second fit"
     assert read_fit(layout.fit_path(tmp_path, FIRST)).provenance["parts"] == 2
     assert not list((tmp_path / "running").iterdir())
+
+
+def test_a_device_without_memory_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: Refusing
+) -> None:
+    write = layout.write_atomically
+    refusing(errno.EPERM, "fits")
+    sweep(tmp_path)
+    monkeypatch.setattr(layout, "write_atomically", write)
+    load, refusals = Fit.load_state_dict, [torch.OutOfMemoryError("CUDA out of memory")]
+
+    def refused_once(fit: Fit, state: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        load(fit, state)
+
+    monkeypatch.setattr(Fit, "load_state_dict", refused_once)
+    assert [outcome.state for outcome in sweep(tmp_path)] == ["done", "done"]
+    assert read_fit(layout.fit_path(tmp_path, FIRST)).provenance["parts"] == 2
 
 
 @names

@@ -20,7 +20,7 @@ from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store, sweeps
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
-from bnbench.sweep import cost
+from bnbench.sweep import cost, timed_steps
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
@@ -99,17 +99,11 @@ def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_pat
     pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
 
 
-def test_processes_give_bitwise_what_one_process_gives(finished: Path, tmp_path: Path) -> None:
-    assert not messages(call(sweep, tmp_path, execution=TWO))
-    pd.testing.assert_frame_equal(sweeps.load(tmp_path), sweeps.load(finished), check_exact=True)
-    first, second = (sweeps.read_sweep(folder).traces for folder in (tmp_path, finished))
-    pd.testing.assert_frame_equal(first, second, check_exact=True)
-
-
 @pytest.fixture
 def timed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a sweep begins, as many steps are timed as outside the tests; see tests/warm.py."""
-    monkeypatch.setattr(cost, "_LONG", 0.5)
+    monkeypatch.setattr(timed_steps, "_LONG_STEP", 0.5)
+    monkeypatch.setattr(cost, "_VISITS", 1_024)
 
 
 @pytest.mark.usefixtures("timed_as_ever")
@@ -158,19 +152,22 @@ def test_divergence_is_recorded(tmp_path: Path) -> None:
     assert not layout.fit_path(tmp_path, outcome.key).exists()
 
 
-def test_what_kills_its_worker_is_found_out_and_costs_no_other_fit(tmp_path: Path) -> None:
+def test_what_kills_its_worker_is_found_out_and_the_others_are_bitwise_what_one_process_gives(
+    finished: Path, tmp_path: Path
+) -> None:
     open_folder(tmp_path, TINY)
-    keys = [FitKey("plain", 0.5, 1), FitKey("tests.foreign_arms:deadly", 0.5, 1), FitKey("plain", 0.5, 2)]
-    plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=keys)
+    deadly = FitKey("tests.foreign_arms:deadly", 0.5, 1)
+    first, *others = GRID.fits()
+    plan = replace(plan_sweep(tmp_path, TINY, GRID), to_run=[first, deadly, *others])
     outcomes = {outcome.key: outcome for outcome in call(run, plan, TWO)}
-    assert set(outcomes) == set(keys)
-    for key, outcome in outcomes.items():
-        if key.arm == "plain":
-            assert outcome.state == "done"
-            assert layout.fit_path(tmp_path, key).exists()
-        else:
-            assert re.match(r"killed worker: .*\b3\b", outcome.message)
-    assert {record.key.arm for record in sweeps.read_sweep(tmp_path).failures} == {"tests.foreign_arms:deadly"}
+    assert {key: outcome.state for key, outcome in outcomes.items() if key != deadly} == dict.fromkeys(
+        GRID.fits(), "done"
+    )
+    assert re.match(r"killed worker: .*\b3\b", outcomes[deadly].message)
+    found, alone = sweeps.read_sweep(tmp_path), sweeps.read_sweep(finished)
+    assert [record.key for record in found.failures] == [deadly]
+    pd.testing.assert_frame_equal(found.landscapes, alone.landscapes, check_exact=True)
+    pd.testing.assert_frame_equal(found.traces, alone.traces, check_exact=True)
 
 
 def test_a_record_that_cannot_be_written_does_not_end_the_sweep(tmp_path: Path) -> None:

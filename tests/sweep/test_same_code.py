@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from bnbench.sweep.runner import Runner
 from bnbench.sweep.same_code import Code, code_here, refusal
 from tests.fits import KEY, TINY
 
+PACKAGE = Path(same_code.__file__).parents[1]
 GRID = Grid(("plain", "bn"), (0.5,), (1,))
 OTHERS: dict[str, dict[str, Any]] = {
     "code": {"digest": "0123456789ab"},
@@ -94,6 +96,24 @@ def test_the_digest_is_of_what_fits_enter(tmp_path: Path, monkeypatch: pytest.Mo
         assert digest_with("report/page.py", "1") == first
         assert len({first, digest_with("mpo/fit.py", "2"), digest_with("new.py", ""), digest_with("new.py", "1")}) == 4
     code_here.cache_clear()
+
+
+def imported_by(path: Path) -> set[Path]:
+    """What of the package a module imports, inside its functions, too."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
+    names = {name for node in nodes for name in (node.module, *(f"{node.module}.{one.name}" for one in node.names))}
+    return {path for name in names if (path := PACKAGE.parent / f"{str(name).replace('.', '/')}.py").is_file()}
+
+
+def test_what_a_fit_enters_is_what_its_workers_must_have_alike() -> None:
+    """Else an edit of a figure, in mid-sweep, would have workers refused that compute the same."""
+    entered, next_ones = set[Path](), {PACKAGE / "sweep" / "worker.py"}
+    while next_ones := next_ones - entered:
+        entered |= next_ones
+        next_ones = set[Path]().union(*map(imported_by, next_ones))
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in entered}
+    there = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}
+    assert there - rooms - {"__init__.py"} == same_code._OUTSIDE_OF_FITS
 
 
 def test_the_same_code_is_refused_by_nobody() -> None:

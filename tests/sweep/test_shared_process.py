@@ -61,6 +61,7 @@ def test_what_concerns_a_whole_process_is_kept_apart() -> None:
     assert may_share(TINY, execution, arms)
     assert not may_share(TINY, execution, ("plain", "tests.foreign_arms:layer_norm"))
     assert not may_share(TINY, replace(execution, fit_timeout=60.0), arms)
+    assert not may_share(TINY, replace(execution, fit_memory=4096), arms)
     tf32 = replace(TINY, training=replace(TINY.training, precision="tf32"))
     assert not may_share(tf32, execution, arms)
 

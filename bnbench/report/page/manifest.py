@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bnbench.process.reading import read_file
+from bnbench.process.writers import remove_strays
 from bnbench.results.layout import write_atomically
 
 NAME = "bnbench-files.sha256"  # as ``sha256sum --check`` reads it
@@ -37,6 +38,7 @@ def remove_outdated(out: Path, written: Mapping[Path, str]) -> Path:
                     _remove_empty(path.parent, out)
     lines = [f"{files[name]}  {name}\n" for name in sorted(files)]
     out.mkdir(parents=True, exist_ok=True)  # a sweep without fits may have had nothing to write
+    remove_strays({out, *(path.parent for path in written)})
     write_atomically(out / NAME, "".join(lines).encode())
     return out / NAME
 

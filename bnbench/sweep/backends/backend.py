@@ -29,11 +29,13 @@ class Backend(ABC):
         name: what ``--backend`` calls it.
         is_remote: whether workers may be on other machines, with devices of their own and perhaps without the disk
             that holds the results.
+        has_processes: whether fits are computed in processes that may end without the sweep.
         shares_devices: whether fits on one GPU share a process, so that several at once gain something.
     """
 
     name: ClassVar[str]
     is_remote: bool = False
+    has_processes: bool = True
     shares_devices: bool = False
 
     @property

@@ -24,6 +24,7 @@ from bnbench.sweep.interrupts import without_interrupts
 try:
     import dask
     from distributed import Client, KilledWorker, LocalCluster
+    from distributed.security import Security
     from joblib._dask import DaskDistributedBackend  # joblib has no public name for it; constraints.txt pins it
 except ImportError as missing:
     raise RequestError(
@@ -33,10 +34,13 @@ except ImportError as missing:
 _SCHEMES = "(tcp|tls|ws|wss|ucx)"
 _ANSWER = 10.0  # seconds within which a scheduler has to answer
 _CLOSE = 0.5
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,  # a fit takes minutes: none should wait behind another one
     "distributed.worker.memory.terminate": False,
 }
+# Each process of a cluster also listens for browsers, whatever it is told: nothing is there to be seen.
+_NOTHING_TO_SEE: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+_NO_DASHBOARD = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 T = TypeVar("T")
 
@@ -88,17 +92,31 @@ def _silenced() -> Iterator[None]:
 def own_cluster(execution: Execution) -> Iterator[Client]:
     """Start a scheduler and a worker process for each slot on this machine; they end with the block.
 
+    They listen on the loopback interface alone and talk TLS, with a key that is made for this sweep and is never
+    written: other users of the machine can reach the ports, and nobody behind them listens.
+
     Raises:
-        RequestError: a worker cannot start.
+        RequestError: a worker cannot start, or the package that makes the key is missing.
     """
-    with dask.config.set(_SETTINGS), without_interrupts(signal.SIGTERM):  # all are this process's business
+    try:
+        security = Security.temporary()
+    except ImportError as missing:
+        raise RequestError(
+            "--backend dask without --scheduler needs cryptography, whose keys keep other users of this machine out of "
+            "its workers: pip install cryptography, or leave --backend out."
+        ) from missing
+    # All that starts is this process's business.
+    with dask.config.set({**_SETTINGS, **_NOTHING_TO_SEE}), without_interrupts(signal.SIGTERM):
         try:
             cluster = LocalCluster(
                 n_workers=len(execution.slots),
                 threads_per_worker=1,
                 memory_limit=0,
                 dashboard_address=None,
+                scheduler_kwargs=_NO_DASHBOARD,
                 host="127.0.0.1",
+                protocol="tls://",
+                security=security,
                 silence_logs=logging.CRITICAL,
             )
         except RuntimeError as error:

@@ -150,11 +150,13 @@ def _forget_here(job: Job) -> None:
 
 
 def _run_fit(key: FitKey, job: Job) -> Outcome:
-    """Compute a fit in this worker; one of a user's own arm in a process of its own, for no scheduler renews a worker.
+    """Compute a fit in this worker; one of a user's own arm, or with a limit of memory, in a process of its own.
+
+    No scheduler renews a worker, and a worker with several threads holds the memory of several fits.
 
     A process that dies over it counts as a worker that does: the fit goes on from its checkpoint in another one.
     """
-    if not is_own_arm(key.arm):
+    if not is_own_arm(key.arm) and job.execution.fit_memory is None:
         return run_fit(key, job)
     for _ in range(TRIES):
         with suppress(WorkersKilledError):

@@ -16,6 +16,7 @@ class Inline(Backend):
     """Computes fits one after another in this very process."""
 
     name = "inline"
+    has_processes = False
 
     def slots(self, request: DeviceRequest) -> tuple[Slot, ...]:
         """Return one slot, however many devices and jobs are asked for: the plan and its time are of what runs here.

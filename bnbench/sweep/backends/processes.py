@@ -52,7 +52,8 @@ class Processes(Backend):
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits, one in each process at a time; those of one GPU share a process where they may.
 
-        Fits of a user's own arm share none with those of another arm.
+        Fits of a user's own arm share none with those of another arm. One that goes beyond a limit ends its process,
+        and costs no other fit.
 
         With ``n_jobs=1`` joblib would compute in this process, and whatever kills a fit would end the
         sweep: a single slot gets two workers, of which one waits.
@@ -62,7 +63,7 @@ class Processes(Backend):
         if any(len(group) > 1 for group in groups) and may_share(job.protocol, job.execution, arms):
             yield from compute_on_groups(groups, batch, job, stop)
             return
-        if any(map(is_own_arm, arms)):
+        if any(map(is_own_arm, arms)) or job.execution.has_limits:
             yield from compute_apart(batch, job, stop)
             return
         slots = len(job.execution.slots)

@@ -16,6 +16,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.shared_process import exchange
+from bnbench.sweep.batches import in_batches
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import PATIENCE, RunnerStop, end_with_runner, without_interrupts
@@ -41,9 +42,9 @@ def may_share(protocol: Protocol, execution: Execution, arms: Iterable[str]) -> 
     """Say whether fits of some arms may share the process of their GPU.
 
     A process for each fit keeps what concerns the whole process apart: a user's arm may do anything to it, a limit of
-    time ends it, and ``tf32`` is a setting of all of it that a fit's measurement takes back.
+    time or memory ends it, and ``tf32`` is a setting of all of it that a fit's measurement takes back.
     """
-    is_alone = any(map(is_own_arm, arms)) or execution.fit_timeout is not None
+    is_alone = any(map(is_own_arm, arms)) or execution.has_limits
     return not is_alone and protocol.training.precision != "tf32"
 
 
@@ -62,7 +63,7 @@ def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: R
     Raises:
         WorkersKilledError: a process was killed, and the fits of all of them were ended.
     """
-    left, under_way = deque(batch), Counter[int]()
+    left, under_way = deque(in_batches(batch, job.execution)), Counter[int]()
     pools = [ProcessPoolExecutor(1, initializer=end_with_runner, initargs=(job.runner,), timeout=None) for _ in groups]
     calls: dict[Future[Outcome | None], int] = {}
 

@@ -1,0 +1,1 @@
+"""How sweeps stand, in a browser, while they run: it only reads."""

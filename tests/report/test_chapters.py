@@ -1,0 +1,94 @@
+"""What chapters say of tables that are made up: the answer, what the fits do not tell, commands and provenance."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from bnbench.protocol.protocol import Grid
+from bnbench.report.chapters import evidence, fitted, headline, reproduce
+from bnbench.report.figures.captions import figure4_caption
+from bnbench.report.tables import fits_table, provenance_table
+from bnbench.results import sweeps
+from bnbench.results.asked import effective_config, write_config
+from tests.sentences import named, numbers
+from tests.synthetic import write_sweep
+
+
+def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -> None:
+    protocol = write_sweep(tmp_path, probs=(0.3,), seeds=(1,))
+    asked = Grid(("plain", "bn"), (0.3, 0.5, 0.7), (1, 2))
+    write_config(tmp_path, effective_config(protocol, asked, {}))
+    sweep = sweeps.read_sweep(tmp_path)
+    run, _ = reproduce.commands(sweep, fits_table(sweep))
+    assert "--probs 0.3:0.7:0.2 --seeds 2 --arms plain,bn" in run
+
+
+def test_many_values_of_a_provenance_are_summed_up(tmp_path: Path) -> None:
+    for seed in range(1, 9):
+        for p, provenance in ((0.3, {"git_revision": f"commit{max(seed, 4)}"}), (0.5, {"host": f"host{seed}"})):
+            write_sweep(tmp_path, arms=("plain",), probs=(p,), seeds=(seed,), provenance=provenance)
+    said = provenance_table(sweeps.read_sweep(tmp_path)).set_index("what")["value"]
+    assert "commit4 (4 fits)" in said["git_revision"]
+    assert "other" not in said["git_revision"], "six values are all listed"
+    assert re.search(r"\b6 other values \(6 fits\)", said["host"])
+
+
+def test_fits_that_a_gpu_computed_in_different_ways_are_told_apart(tmp_path: Path) -> None:
+    """Whatever changes rounding there: each way has its own value, also beside fits of a processor, which have none."""
+    ways: list[dict[str, str]] = [
+        {"kernels": "windows", "recorded": "whole", "batch": "4"},
+        {"kernels": "compiled", "recorded": "gradient", "batch": "1", "triton": "3.6.0"},
+        {"settings": "cudnn.allow_tf32 True"},
+        {"settings": "cudnn.allow_tf32 False"},
+    ]
+    for seed, way in enumerate(ways, start=1):
+        write_sweep(tmp_path, probs=(0.3,), seeds=(seed,), provenance=way)
+    said = provenance_table(sweeps.read_sweep(tmp_path)).set_index("what")["value"]
+    for name in {name for way in ways for name in way}:
+        assert all(str(way[name]) in said[name] for way in ways if name in way), name
+
+
+def test_nearly_satisfied_objectives_are_called_so() -> None:
+    end = pd.DataFrame({"arm": ["plain", "bn"], "clamped": [0.97, 0.95], "beyond_threshold": [1.0, 0.99]})
+    less = end.assign(clamped=[0.97, 0.6])
+    assert (fitted.is_nearly_satisfied(end), fitted.is_nearly_satisfied(less)) == (True, False)
+    words, fewer = fitted.clamped_words(end, 2.5), fitted.clamped_words(less, 2.5)
+    assert numbers(words) == ["2.5", "97.0", "100.0", "95.0", "99.0"]
+    assert len(words) > len(fewer), "what follows from it is said where it holds"
+
+
+def test_each_curve_against_the_authors_has_its_own_number_of_p() -> None:
+    row = {"value": "difference", "ours": 0.4, "theirs": 0.3, "level": 0.1, "lowest": 0, "highest": 0.2, "rho": 0.9}
+    table = pd.DataFrame([{"arm": "plain", "probabilities": 9, **row}, {"arm": "bn", "probabilities": 4, **row}])
+    words = evidence.agreement_words(table)
+    assert [number for number in numbers(words) if number in ("9", "4")] == ["4", "9", "4"]  # figure 4, then p
+    same = evidence.agreement_words(table.assign(probabilities=9))
+    assert [number for number in numbers(same) if number in ("9", "4")] == ["4", "9"]
+
+
+def test_arms_without_a_common_mask_are_not_compared() -> None:
+    fits = pd.DataFrame(
+        [("plain", p, seed, 0.4) for p in (0.1, 0.3) for seed in (1, 2)] + [("bn", 0.5, 1, 0.3)],
+        columns=["arm", "p", "seed", "difference_trained"],
+    )
+    none = pd.DataFrame(columns=["arm", "p", "seed"])
+    found = headline.answer(fits, none)
+    assert numbers(found.sentence) == ["0.400", "4", "0.1", "0.3", "0.300", "1", "0.5"]
+    assert named(found.headline, ("plain", "bn")) == set()
+    caption = figure4_caption(fits.assign(difference=0.4), "test", "a", pixels="all")
+    assert re.search(r"n = 2 at 2 .*\(plain\).*n = 1 .* at 1 .*\(bn\)", caption)
+
+
+def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -> None:
+    rows = [(arm, p, seed, 0.4 - (arm == "bn") * 0.01 * seed) for arm in ("plain", "bn") for p, seed in
+            ((0.3, 1), (0.3, 2), (0.5, 1), (0.5, 2), (0.5, 3))]  # fmt: skip
+    fits = pd.DataFrame(rows, columns=["arm", "p", "seed", "difference_trained"])
+    none = pd.DataFrame(columns=["arm", "p", "seed"])
+    assert any("2 to 3 pairs" in note and "same" in note for note in headline.answer(fits, none).notes)
+    one = headline.answer(fits[fits["p"] == 0.3], none)
+    assert numbers(one.sentence)[-1] == "1", "degrees of freedom"
+    assert "degrees" not in one.sentence
+    assert not any("same" in note for note in one.notes)
