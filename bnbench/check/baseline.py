@@ -8,7 +8,6 @@ such means vary when nothing but rounding changes (benchmarks/README.md has the 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from bnbench.errors import RequestError
+from bnbench.process.reading import read_json
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Protocol
 from bnbench.results.summary import headline_rows
@@ -105,14 +105,14 @@ def read_baseline(path: Path, name: str, arms: Sequence[str], kinds: Sequence[Ki
             of checks or a statistical quantity, or holds another one.
     """
     try:
-        baseline: dict[str, Any] = json.loads(path.read_bytes())
+        baseline: dict[str, Any] = read_json(path)
         written, held = baseline["format"], [str(arm) for arm in baseline["arms"]]
         made_by = baseline["set"], baseline["hash"], baseline["probs"], baseline["seeds"]
         is_whole = all(_is_table(baseline[kind]) for kind in ("exact", "statistical") if kind in baseline)
         is_whole &= isinstance(baseline["provenance"], dict)
     except FileNotFoundError as error:
         raise RequestError(f"{path} is not there; bnbench check {path} --update writes it.") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"{path} is not a baseline of bnbench check; write a new one with --update.") from error
     if written != FORMAT:
         raise RequestError(

@@ -93,6 +93,8 @@ class Batch:
     def _change(self, members: list[Member]) -> None:
         """Be another batch from now on: what is recorded, and drawn ahead, was of the one before."""
         self.settle()
+        if self._whole and self._stream:
+            self._stream.synchronize()  # what a recording has launched still uses its memory
         self._whole, self._members = None, sorted(members, key=lambda member: member.order)
         self._arrived &= {*members}
         self._turn.notify_all()

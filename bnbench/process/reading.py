@@ -7,11 +7,13 @@ import json
 import math
 import os
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
 _LARGEST = 2**30  # bytes of a file that is read whole
-_LARGEST_JSON = 2**24
+_LARGEST_TEXT = 2**24
+_LARGEST_METADATA = 2**27  # of a file of numbers: a fit's trace is there
 _DEEPEST = 32  # lists and mappings within each other
 _LONGEST = 160  # letters of a reason
 _KINDS = {
@@ -72,7 +74,35 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is not plain JSON: see :func:`plain_json`.
     """
-    return plain_json(read_file(path, _LARGEST_JSON))
+    return plain_json(read_file(path, _LARGEST_TEXT))
+
+
+def read_toml(path: Path, *, is_ours: bool) -> dict[str, Any]:
+    """Read what a TOML file holds.
+
+    Args:
+        path: which.
+        is_ours: whether it can only be a regular file; what a user names may be a pipe, such as a shell's ``<(...)``.
+
+    Raises:
+        OSError: it cannot be read, or is too large.
+        ValueError: it is not TOML, or not plain: see :func:`plain_json`.
+    """
+    content = read_file(path, _LARGEST_TEXT) if is_ours else _read_stream(path)
+    try:
+        stored = tomllib.loads(content.decode())
+        check_plain(json.loads(json.dumps(stored, default=str)), with_nan=True)  # a date is as good as its text
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return stored
+
+
+def _read_stream(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_TEXT + 1)
+    if len(content) > _LARGEST_TEXT:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
 
 
 def plain_json(content: bytes, *, with_nan: bool = False) -> Any:
@@ -83,9 +113,11 @@ def plain_json(content: bytes, *, with_nan: bool = False) -> Any:
         with_nan: whether numbers may be infinite or none.
 
     Raises:
-        ValueError: not JSON, a name twice in one mapping, half a letter (a lone surrogate), numbers that are not
-            finite or have more than 64 bits, or nested too deeply.
+        ValueError: not JSON, over 128 MiB, a name twice in one mapping, half a letter (a lone surrogate), numbers that
+            are not finite or have more than 64 bits, or nested too deeply.
     """
+    if len(content) > _LARGEST_METADATA:
+        raise ValueError(f"{len(content):,} bytes are too many")
     try:
         stored = json.loads(content.decode(), object_pairs_hook=_without_doubles)
         check_plain(stored, with_nan=with_nan)
@@ -112,11 +144,12 @@ def check_plain(value: Any, *, with_nan: bool = False, depth: int = 0) -> None:
             raise ValueError("a number has more than 64 bits")
     elif isinstance(value, dict):
         for name, part in value.items():
-            check_plain(name, depth=depth)
+            name.encode()
             check_plain(part, with_nan=with_nan, depth=depth + 1)
     elif isinstance(value, list):
         for part in value:
-            if not (with_nan and type(part) is float):  # most of a fit's trace
+            is_float, is_int = with_nan and type(part) is float, type(part) is int and abs(part) < 2**63
+            if not (is_float or is_int):  # as most of a fit's trace is
                 check_plain(part, with_nan=with_nan, depth=depth + 1)
     elif value is not None:
         raise ValueError(f"{type(value).__name__} is no plain value")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from bnbench.errors import RequestError
-from bnbench.process.reading import read_file, reason_of
+from bnbench.process.reading import read_toml, reason_of
 from bnbench.protocol.knob_text import knob_text
 from bnbench.protocol.parsing import parse_arms, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
@@ -88,7 +87,7 @@ def read_grid(folder: Path) -> Grid | None:
     """
     path = layout.config_path(folder)
     try:
-        stored = _toml(path, read_file(path))
+        stored = _toml(path, is_ours=True)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -108,15 +107,15 @@ def read_grid(folder: Path) -> Grid | None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return _toml(path, path.read_bytes())  # whatever it is: bnbench run --config <(...) gives a pipe
+        return _toml(path, is_ours=False)
     except OSError as error:
         raise RequestError(f"{path} cannot be read ({error.strerror}); give a TOML file of options.") from error
 
 
-def _toml(path: Path, content: bytes) -> dict[str, Any]:
+def _toml(path: Path, *, is_ours: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+        return read_toml(path, is_ours=is_ours)
+    except ValueError as error:
         raise RequestError(
             f"{path} is not a TOML file ({reason_of(error)}); write lines such as steps = 300."
         ) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnbench.process.reading import read_file, reason_of
+from bnbench.process.reading import plain_json, read_file, reason_of
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
@@ -216,6 +216,11 @@ def _table(path: Path, where: tuple[str, ...] = ()) -> pd.DataFrame:
         table, _ = read_table(read_file(path))
         if missing := [name for name in (*COLUMNS, "settings", *where) if name not in table.columns]:
             raise ValueError(f"it has no column {missing[0]}")
+        kind = PlaneSettings if where else SmoothnessSettings
+        for settings in set(table["settings"]):
+            kind(**plain_json(settings.encode()))
+        if odd := [name for name in ("step", "loss", *MEASURES) if table[name].dtype.kind not in "iuf"]:
+            raise ValueError(f"its column {odd[0]} is of no numbers")
     except Exception as error:  # as in fits.read_fit
         raise StoreError(
             f"{path} is no whole file of bnbench smoothness ({reason_of(error)}); move it away and run that again."

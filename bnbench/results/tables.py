@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bnbench.process.reading import plain_json
 from bnbench.results.digests import CHANGED, digest_of
 
 DIGEST = b"bnbench.digest"
@@ -103,7 +104,7 @@ def read_table(content: bytes, most_rows: int = MOST_ROWS) -> tuple[pd.DataFrame
     check_size(file, len(content), most_rows)
     metadata = metadata_of(file)
     table: pd.DataFrame = file.read(use_threads=False).to_pandas()
-    table.attrs = json.loads(metadata.get(_ATTRIBUTES, b"{}"))
+    table.attrs = plain_json(metadata.get(_ATTRIBUTES, b"{}"), with_nan=True)
     if DIGEST in metadata and metadata[DIGEST] != _digest(table).encode():
         raise ValueError(CHANGED)
     return table, DIGEST in metadata

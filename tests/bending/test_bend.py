@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +22,9 @@ from bnbench.bending import animation, arm_bending
 from bnbench.bending.animation import shown_frames, write_animations
 from bnbench.bending.arm_bending import frame_steps
 from bnbench.bending.bend import write_pictures
-from bnbench.bending.files import read_bent
+from bnbench.bending.files import Bent, read_bent
 from bnbench.bending.request import BendRequest
-from bnbench.bending.strip import draw_strip
+from bnbench.bending.strip import draw_strip, loss_ticks, quantities, scale_of
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
 from bnbench.process.writers import host_hash
@@ -164,6 +165,20 @@ def test_all_pictures_of_a_strip_have_one_size_and_a_quantity_one_scale(finished
         assert place.width == pytest.approx(shown[0].get_position().width)
     scales = [(axes.images[0].norm.vmin, axes.images[0].norm.vmax) for axes in shown[1:]]
     assert [scales[0::2][part] == scales[1::2][part] for part in range(3)] == [True] * 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-6, 1e6), (0.01, 1_000), (0.5, 60), (2.4, 2.6)])
+def test_a_scale_of_losses_is_about_the_threshold_and_its_numbers_have_room(low: float, high: float) -> None:
+    losses = pd.DataFrame({"test_loss": np.geomspace(low, high, 500)})
+    bents = [Bent("plain", losses, np.zeros((0, 1, 1), np.float32), np.zeros(0, np.int64), {})]
+    (quantity,) = [one for one in quantities("test") if one.name == "test_loss"]
+    scale = scale_of(quantity, bents, 2.5)
+    assert 2.5 / 300 <= float(scale.norm.vmin or 0) < 2.5 < float(scale.norm.vmax or 0) <= 2.5 * 300
+    ticks = sorted(loss_ticks(scale, 2.5, width := 1.32))
+    places = [float(scale.norm(tick)) * width for tick in ticks]
+    for (one, other), (left, right) in zip(pairwise(ticks), pairwise(places), strict=True):
+        assert right - left >= 0.06 * (len(f"{one:g}{other:g}") / 2 + 1) - 1e-9
+    assert 2.5 in ticks
 
 
 def test_what_killed_processes_left_of_fits_that_are_done_is_cleared_away(

@@ -14,6 +14,7 @@ from click.shell_completion import ShellComplete
 
 from bnbench.cli.group import cli
 from bnbench.errors import RequestError
+from bnbench.process import reading
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN, Grid
 from bnbench.results import layout
@@ -39,6 +40,26 @@ def planned(folder: Path, text: str, *arguments: str) -> str:
     answer = bnbench("run", "--config", "sweep.toml", *arguments, "--dry-run", cwd=folder)
     assert answer.returncode == (2 if answer.stderr.startswith("bnbench:") else 0)
     return answer.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"seeds = {'[' * 100_000}", f"{'a.' * 500}b = 1\n", "seeds = 9" + 30 * "9", f"# {' ' * reading._LARGEST_TEXT}"],
+    ids=["brackets", "dots", "digits", "size"],
+)
+def test_an_absurd_configuration_is_one_sentence(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RequestError, match=r"sweep\.toml") as refused:
+        read(tmp_path, text)
+    assert len(str(refused.value)) < 400
+    text_of_ours = tmp_path / "config.toml"
+    text_of_ours.write_text(text)
+    with pytest.raises(RequestError, match=r"config\.toml"):
+        read_grid(tmp_path)
+
+
+def test_a_configuration_without_an_end_is_one_sentence() -> None:
+    with pytest.raises(RequestError, match="/dev/zero"):
+        read_config(Path("/dev/zero"), OPTIONS)
 
 
 def test_natural_values_are_read_as_the_command_line_takes_them(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Section:
 
     Attributes:
         sweep: what was read.
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
         name: its profile and what was changed in it.
         answer: what a reader sees first.
         status: two questions that limit every number, each with its answer: settled, and past the threshold; nothing
@@ -58,6 +59,7 @@ class Section:
     """
 
     sweep: Sweep
+    fits: pd.DataFrame
     name: str
     answer: Answer
     status: list[tuple[str, str]]
@@ -125,6 +127,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
     caution, stands = fitted.caution(sweep), standing(sweep)
     return Section(
         sweep=sweep,
+        fits=fits,
         name=title(protocol),
         answer=headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps),
         status=fitted.status(sweep) if has_fits else [],

@@ -52,10 +52,11 @@ def _shown(landscapes: pd.DataFrame) -> pd.DataFrame:
     there = landscapes["p"].unique()
     nearest = dict.fromkeys(min(there, key=lambda p: (round(abs(p - wanted), 6), p)) for wanted in _PROBABILITIES)
     arms = arm_order(landscapes["arm"])[:_MOST_ARMS]
-    some = landscapes[landscapes["arm"].isin(arms)]
     parts = []
     for p in sorted(nearest):
-        at = some[some["p"] == p] if (some["p"] == p).any() else landscapes[landscapes["p"] == p]
+        at = landscapes[landscapes["p"] == p]
+        some = at[at["arm"].isin(arms)]
+        at = at if some.empty else some
         parts.append(at[at["seed"] == choose_pair(at)[1]])
     found: pd.DataFrame = pd.concat(parts)
     return found
