@@ -23,6 +23,7 @@ from bnbench.cli.options import (
     integer,
     profile_option,
     say,
+    say_first,
 )
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_seeds
@@ -89,6 +90,7 @@ def smoothness(
     fits there. What is done is skipped: the same command goes on where it was stopped. With --planes, black pixels
     of fitted planes are measured in the same way; without --arms and --seeds, all that are there.
     """
+    say_first("the plan follows")
     from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings
     from bnbench.smoothness.fitted_planes import PlanesRequest, planned_planes
     from bnbench.smoothness.networks import SmoothnessRequest, planned

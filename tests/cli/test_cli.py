@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+from click.testing import CliRunner
 from rich_click.rich_panel import RichOptionPanel
 
 from bnbench.cli import main
@@ -334,3 +335,27 @@ def test_what_ends_the_program_with_a_text_is_said_and_no_success(
 
     monkeypatch.setattr("bnbench.cli.group.cli.main", ends)
     assert bnbench("status", cwd=tmp_path) == Answer(1, "", "bnbench: no licence\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("run", ()),
+        ("bend", ("--text", "B", "--out", "bent")),
+        ("evaluate", (".",)),
+        ("smoothness", ()),
+        ("check", ("baseline.json",)),
+    ],
+)
+def test_a_command_that_loads_torch_says_so_before_it_does(
+    command: str, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = RuntimeError("said")
+
+    def say(what: str) -> None:
+        raise said
+
+    monkeypatch.setattr(f"bnbench.cli.{command}.say_first", say)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baseline.json").write_text("{}")
+    assert CliRunner().invoke(cli, [command, *arguments]).exception is said
