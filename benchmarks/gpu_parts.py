@@ -6,30 +6,25 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from engine import CHUNKS, IMAGE_SHAPE, Case
+from engine import Case
 from gpu import keep, rows_of
 from gpu_right import ARMS, WAYS, held
+from gpu_steps import steps, wait
 
 import bnbench
-from bnbench.inputs.masks import draw_mask, is_trained
-from bnbench.mpo.fit import Fit
 from bnbench.mpo.flops import matmul_gflops
 from bnbench.mpo.landscape import measure_landscape
-from bnbench.mpo.replayed import Replayed
 from bnbench.protocol.profiles import PROFILES
 from bnbench.results.fits import read_fit
 from bnbench.results.store import FitResult
-from bnbench.sweep.devices import device_name, own_stream, prepare_process
+from bnbench.sweep.devices import device_name, prepare_process
 
 FEW = {"compact": 4, "paper": 2}  # pixels of each colour, and twice as many images, where no GPU is
 COUNTS = (1, 2, 4, 8)
@@ -52,78 +47,6 @@ def right(device: str, tell: Callable[..., None], out: Path) -> None:
         for arm in ARMS:
             for found in held(shape, arm, device, ways):
                 tell(**found._asdict())
-
-
-def steps(device: str, tell: Callable[..., None], out: Path) -> None:
-    """Milliseconds a step of one fit in each way, and of several at once."""
-    ways = ("whole step", "gradient recorded", "kernel by kernel")
-    for shape in FEW:
-        for arm in ("plain", "bn"):
-            for way in ways if device != "cpu" else ways[2:]:
-                tell_time(tell, shape, arm, 1, way, *timed(shape, arm, 1, device, way))
-    for count in COUNTS[1:]:
-        for arm in ("plain", "bn"):
-            tell_time(tell, "compact", arm, count, ways[0], *timed("compact", arm, count, device, ways[0]))
-
-
-def tell_time(
-    tell: Callable[..., None], shape: str, arm: str, count: int, way: str, seconds: float, share: float, fit: Fit
-) -> None:
-    pixels = len(fit.targets.factors)
-    visits = fit.engine.forward_visits + fit.engine.gradient_visits
-    rate = fit.engine.flops(IMAGE_SHAPE[shape]) / visits * pixels * fit.images_shape[-1] / seconds / 1e12
-    said = f"{1e3 * seconds:.3g} ms a step and fit, {1e3 * seconds / pixels:.3g} a pixel, {rate:.2g} TFLOP/s"
-    said += f", {100 * share:.0f} % of a core"
-    for note in (*fit.notes, *([f"convolutions: {fit.engine.strategy}"] if fit.engine.strategy else [])):
-        said += f"; {note}"
-    about = {"shape": shape, "arm": arm, "count": count, "way": way, "seconds": seconds, "tflops": rate}
-    tell(what=f"{shape}, {arm}, {count} at once, {way}", result=said, **about)
-
-
-def timed(shape: str, arm: str, count: int, device: str, way: str) -> tuple[float, float, Fit]:
-    """Seconds of a step divided by the fits at once, the share of a core that they used, and one of the fits."""
-    begun, fits = threading.Barrier(count, timeout=60), list[Fit]()
-
-    def rate(_: int) -> tuple[float, float]:
-        with own_stream(device):
-            fit = made_fit(shape, arm, device)
-            if way == "kernel by kernel":
-                fit.forget_recordings()
-            elif way == "gradient recorded":
-                fit.whole, fit.engine.replayed = None, Replayed()
-            for _ in range(2 if device == "cpu" else 4):
-                fit.advance()
-            fits.append(fit)
-            wait(device)
-            begun.wait()
-            start, used, taken = time.perf_counter(), time.process_time(), 0
-            while taken == 0 or time.perf_counter() - start < LONG:
-                fit.advance()
-                taken += 1
-            wait(device)
-            elapsed = time.perf_counter() - start
-            return taken / elapsed, (time.process_time() - used) / elapsed
-
-    with ThreadPoolExecutor(count) as threads:
-        rates = list(threads.map(rate, range(count)))
-    return 1 / sum(of_one for of_one, _ in rates), max(share for _, share in rates), fits[0]
-
-
-def made_fit(shape: str, arm: str, device: str) -> Fit:
-    """A fit whose steps change next to nothing, and clamp nothing."""
-    case, training = Case(shape, arm, device=device), PROFILES[shape].training
-    training = replace(training, learning_rate=1e-12, threshold=1e9)
-    if device == "cpu":
-        few = FEW[shape]
-        training = replace(training, black_pixels=few, white_pixels=few, images=2 * few)
-    mask = draw_mask(0.5, 1, (30, 30))
-    masks = torch.from_numpy(mask), torch.from_numpy(is_trained(mask))
-    return Fit(case.plane, *masks, case.data, training, chunk=2 * CHUNKS[shape] if shape == "compact" else 1)
-
-
-def wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.current_stream(device).synchronize()
 
 
 def ceilings(device: str, tell: Callable[..., None], out: Path) -> None:
@@ -212,9 +135,8 @@ def resumed(device: str, tell: Callable[..., None], out: Path) -> None:
 
 
 def is_alike(one: FitResult, other: FitResult) -> bool:
-    """Whether two fits have taken the same kernels: each takes the fastest, and another time another may be that."""
-    names = {str(fit.provenance.get("convolutions", "")).partition(" (")[0] for fit in (one, other)}
-    return len(names) == 1
+    """Whether two fits were computed in one way: each takes the fastest, and another time another may be that."""
+    return all(one.provenance.get(name) == other.provenance.get(name) for name in ("kernels", "recorded", "batch"))
 
 
 def step_of(path: Path) -> int:

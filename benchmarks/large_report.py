@@ -186,9 +186,10 @@ def unpacked(revision: str, place: Path) -> Path:
 
 def measured(tree: Path, results: Path, out: Path) -> dict[str, float]:
     """Report with the package of a tree in a process of its own, and return what that took."""
-    command = [sys.executable, "-m", "bnbench", "report", str(results), "--out", str(out)]
+    command = [sys.executable, "-m", "bnbench", "report", str(results.resolve()), "--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    # Python looks for a module in the folder where it starts, before anywhere else.
+    process = subprocess.Popen(command, env=environment, cwd=tree, stdout=subprocess.DEVNULL)
     _, code, used = os.wait4(process.pid, 0)
     if code:
         sys.exit(f"{' '.join(command)} with {tree} ended with {code}")

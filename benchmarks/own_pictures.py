@@ -1,7 +1,7 @@
 """Five pictures of bnbench's own, and how far a profile for pictures bends to each.
 
     python benchmarks/own_pictures.py --side 20 --knob steps=1500
-    python benchmarks/own_pictures.py --side 20 --table benchmarks/own_pictures.csv    # what docs/bend.md shows
+    python benchmarks/own_pictures.py --side 20 --table benchmarks/own_pictures.csv    # what benchmarks/README.md shows
     python benchmarks/own_pictures.py --save pictures    # writes them as PNGs, for bnbench bend
 
 What is measured is measured on held-out training images, with the arm ``plain`` alone: nothing here looks at the

@@ -30,6 +30,7 @@ from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
 from readings import at_equal_white_loss, read, settling_table
 from readings import markdown as readings_as_markdown
+from smoothness_numbers import SmoothnessNumbers
 
 from bnbench.results.sweeps import Sweep, read_sweeps
 from bnbench.wording import duration
@@ -174,7 +175,7 @@ def _fit_seconds(profile: str) -> list[float]:
 
 
 def unpublished_commits() -> str:
-    """A Markdown table of the committed fits whose commit is not part of the history.
+    """A Markdown table of the committed fits whose commit is not part of the history, or that name none.
 
     Raises:
         SystemExit: the history is not all here.
@@ -195,7 +196,8 @@ def unpublished_commits() -> str:
 def _unpublished(sweep: Sweep, known: set[str]) -> list[str]:
     """The rows of one sweep."""
     rows = []
-    counts = sweep.provenance.groupby(["git_revision", "torch"]).size().reset_index()
+    named = sweep.provenance.assign(git_revision=sweep.provenance["git_revision"].fillna("none"))
+    counts = named.groupby(["git_revision", "torch"]).size().reset_index()
     for commit, torch, fits in counts.itertuples(index=False):
         if commit not in known:
             where = ", ".join(str(folder.relative_to(ROOT)) for folder in sweep.folders)
@@ -227,6 +229,7 @@ def rendered(text: str) -> str:
         "fit_times": fit_times,
         "gpu_table": gpu_table,
         "own_pictures": own_pictures,
+        "smoothness": SmoothnessNumbers,
         "sweep_time": sweep_time,
         "unpublished_commits": unpublished_commits,
     }

@@ -20,9 +20,10 @@ from bnbench.bn_policy import NO_BN
 from bnbench.errors import RequestError
 from bnbench.measures.measure import Pixels
 from bnbench.measures.registry import REGISTERED
+from bnbench.protocol.knob_text import knob_text
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid, Protocol, knob_text
+from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.results import layout
 from bnbench.results.evaluations import read_evaluated_landscapes
 from bnbench.results.sweeps import read_sweep

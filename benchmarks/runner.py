@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from bnbench.bn_policy import NO_BN
 from bnbench.inputs.data import load_data
 from bnbench.inputs.masks import draw_mask, is_trained
-from bnbench.mpo.fit import fit
 from bnbench.mpo.landscape import Landscape
+from bnbench.mpo.whole_fit import fit
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout, store

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from bnbench.interactive.sizes import PicturesResult, SizesResult
     from bnbench.mpo.batch_norm import BatchNorm
     from bnbench.mpo.ensemble import Ensemble, measure_ensemble
-    from bnbench.mpo.fit import fit
     from bnbench.mpo.images import Images
     from bnbench.mpo.landscape import Landscape, measure_landscape
     from bnbench.mpo.objective import objective
     from bnbench.mpo.plane import Plane
+    from bnbench.mpo.whole_fit import fit
     from bnbench.protocol.profiles import PROFILES
     from bnbench.protocol.protocol import Protocol
     from bnbench.report import build_report
@@ -55,7 +55,7 @@ _HOMES = {
     "bend": "bnbench.interactive.bend",
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.inputs.masks",
-    "fit": "bnbench.mpo.fit",
+    "fit": "bnbench.mpo.whole_fit",
     "is_trained": "bnbench.inputs.masks",
     "load": "bnbench.results.sweeps",
     "load_data": "bnbench.inputs.data",

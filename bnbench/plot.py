@@ -26,6 +26,7 @@ from bnbench.report.figures.figure3 import (
     loss_bar,
     loss_scale,
     picture_of,
+    scales_of,
     show_pixels,
 )
 from bnbench.report.figures.figure4 import arm_handles, draw_difference
@@ -181,7 +182,7 @@ def figure3(
         raise RequestError(
             f"axes of shape {grid.shape}: give {shape[0]}×{shape[1]} axes, a column for the mask and each arm."
         )
-    draw_landscapes(grid, fit, threshold, split)
+    draw_landscapes(grid, fit, scales_of(fit, threshold), threshold, split)
     return grid
 
 

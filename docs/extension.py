@@ -18,8 +18,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bnbench.cli.group import cli
+from bnbench.protocol.knob_text import knob_text
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import SECTIONS, knob_text
+from bnbench.protocol.protocol import SECTIONS
 
 
 class Commands(SphinxDirective):
@@ -31,25 +32,23 @@ class Commands(SphinxDirective):
 
 
 def described(name: str, command: click.Command) -> Iterator[str]:
-    """A command as Markdown; the knobs of a protocol stand in tables of their own, one for each section."""
+    """A command as Markdown; its options stand in the groups of its help, knobs of a protocol with all their values."""
     context = click.Context(command, info_name=f"bnbench {name}", help_option_names=["-h", "--help"])
     yield f"## bnbench {name}\n"
     yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
     yield f"{as_text(inspect.cleandoc(command.help or ''))}\n"
-    options = {one.name: one for one in command.get_params(context) if isinstance(one, click.Option)}
-    sections = SECTIONS if name == "run" else {}
-    knobs = {title: [options.pop(knob.name) for knob in fields(section)] for title, section in sections.items()}
-    yield from table(options.values(), context)
-    for title, own in knobs.items():
-        yield f"**The protocol's {title}.** {SECTIONS[title].__doc__}\n"
-        yield from table(own, context, values)
+    options = {one.opts[0]: one for one in command.params if isinstance(one, click.Option)}
+    knobs = {knob.name for section in SECTIONS.values() for knob in fields(section)} if name == "run" else set()
+    for panel in command.panels:
+        shown = [options[option] for option in panel.options]
+        yield from table(panel.name, shown, context, lambda option: values(option) if option in knobs else "")
 
 
 def table(
-    options: Iterable[click.Option], context: click.Context, more: Callable[[str], str] = lambda name: ""
+    heading: str, options: Iterable[click.Option], context: click.Context, more: Callable[[str], str]
 ) -> Iterator[str]:
     """Options as a table of two columns, as the help writes them, with more about each."""
-    yield "| option | |\n|---|---|"
+    yield f"| {heading} | |\n|---|---|"
     for option in options:
         spelled, meaning = option.get_help_record(context)
         cells = (cell.replace("|", r"\|") for cell in (f"`{spelled}`", as_text(meaning + more(option.name))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +15,19 @@ from tests import warm
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
-    *("test_torture", "test_report", "test_pages", "test_cli", "test_arms", "test_interactive", "test_confinement"),
-    *("test_damages", "test_evaluate", "test_bend", "test_unusual_sweeps", "test_fit", "test_mutants", "test_replayed"),
-    *("test_strategy", "test_fused", "test_sizes", "test_failures", "test_status", "test_bn_statistics", "test_course"),
-    *("test_disk", "test_own_images", "test_pictures", "test_check", "test_checkpoints", "test_runner", "test_cluster"),
-    *("test_environment", "test_watching", "test_verdict", "test_capacity"),
+    *("test_report", "test_cli", "test_bend", "test_evaluate", "test_failures", "test_arms", "test_unusual_sweeps"),
+    *(
+        "test_confinement",
+        "test_strategy",
+        "test_sizes",
+        "test_replayed",
+        "test_interactive",
+        "test_fit",
+        "test_runner",
+    ),
+    *("test_bn_statistics", "test_course", "test_notebooks", "test_disk", "test_fused", "test_pages", "test_status"),
+    *("test_watching", "test_pictures", "test_own_images", "test_environment", "test_verdict", "test_damages"),
+    *("test_ladder", "test_mutants", "test_checkpoints", "test_capacity", "test_figures", "test_cluster"),
 )
 
 
@@ -37,14 +44,14 @@ def pytest_collection(session: pytest.Session) -> None:
     """Settings for the process that runs tests; the one that hands them out to workers need not import torch."""
     if xdist.is_xdist_controller(session):
         return
+    gc.disable()  # until everything is imported, for the second that it takes
     import torch
     from hypothesis import settings
 
     settings.register_profile("bnbench", deadline=None, derandomize=True, print_blob=True)
     settings.load_profile("bnbench")
     torch.set_num_threads(1)  # tests run beside each other
-    for name, setting, value in warm.QUICKER:
-        vars(importlib.import_module(name))[setting] = value
+    warm.quicken()
 
 
 @pytest.hookimpl(trylast=True)
@@ -53,12 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """What is there now stays until the end: nobody need look through it for garbage."""
-    if xdist.is_xdist_worker(session):
-        pass  # with the first optimizer it comes anyway
-    gc.collect()
+def pytest_collection_finish() -> None:
+    """What is there now stays until the end: nobody need look through it for garbage, now or later."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

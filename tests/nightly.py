@@ -131,11 +131,11 @@ PARTS = {
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
             *("tests/arms_taken.py", "tests/arms/test_arms.py"),
-            *(f"tests/mpo/test_{name}.py" for name in ("fused", "replayed", "strategy")),
+            *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
         tests=(
             "tests/arms/test_arms.py",
-            *(f"tests/mpo/test_{name}.py" for name in ("fused", "replayed", "strategy")),
+            *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
     ),
     "pages": Part(

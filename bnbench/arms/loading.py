@@ -97,10 +97,11 @@ def factory_of(arm: str) -> Callable[..., object]:
         ArmError: it cannot be imported, or is nothing that can be called.
     """
     name = arm.partition(":")[2]
+    module = _loaded(arm).module
     try:
-        factory = getattr(_loaded(arm).module, name)
+        factory = getattr(module, name)
     except AttributeError as error:
-        raise _not_imported(arm, error) from error
+        raise ArmError(f"--arms {arm}: {_lacks(module, name)}") from error
     if isinstance(factory, nn.Module):
         raise ArmError(
             f"--arms {arm} is a network; give a function factory(image_shape, classes) that makes a fresh one."
@@ -172,6 +173,17 @@ def _loaded(arm: str) -> _Loaded:
             raise _not_imported(arm, error) from error
         _LOADED[name] = known
     return known
+
+
+def _lacks(module: ModuleType, name: str) -> str:
+    """Say that a module lacks a function, and which functions it defines."""
+    there = [
+        found
+        for found, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__ and not found.startswith("_")
+    ]
+    instead = f"; it has {first_three(there)}" if there else " and defines none"
+    return f"{module.__name__} has no function {name}{instead}."
 
 
 def _not_imported(arm: str, error: BaseException) -> ArmError:

@@ -17,14 +17,13 @@ from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import is_trained
 from bnbench.mpo.images import Images
 from bnbench.mpo.trace import TraceRow
-from bnbench.process.reading import reason_of
 from bnbench.results import layout
-from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.planes import save_plane
-from bnbench.results.store import StoreError
 from bnbench.sweep.devices import device_name, prepare_process
 from bnbench.sweep.execution import FitStoppedError
 from bnbench.sweep.measure import headline_policy, measure_fit, measured_landscape
+from bnbench.sweep.resume import resume
 from bnbench.sweep.start import make_fit, make_plane
 
 FRAMES = 40
@@ -141,28 +140,17 @@ class ArmBending:
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one that has the frames asked for; else say why not."""
-        try:
-            found = load_checkpoint(self.request.folder, self.key, self.identity)
-        except StoreError as error:
-            self.note = str(error)
-            return
-        if found is None:
-            return
+        notes: list[str] = []
+        folder = self.request.folder
+        if found := resume(folder, self.key, self.identity, self._take_over, self._begin, notes.append):
+            self.earlier_seconds, self.parts = found.seconds, found.parts + 1
+        self.note = "".join(notes)
+
+    def _take_over(self, found: Checkpoint) -> None:
         if self.due and found.course["due"] != self.due:
-            self.note = "its checkpoint has no frames for an animation; the fit starts from its first step."
-            return
-        try:
-            self.fit.load_state_dict(found.state)
-            if type(self.fit.step) is not int or not 0 <= self.fit.step <= self.fit.training.steps:
-                raise ValueError(f"it is at step {self.fit.step} of {self.fit.training.steps:,}")
-        except (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
-            raise  # the device's matter: the checkpoint may be whole
-        except Exception as error:  # of a state that fits nothing here anything may be wrong
-            self._begin()  # half of it may have been taken over
-            self.note = f"its checkpoint does not fit ({reason_of(error)}); the fit starts from its first step."
-            return
+            raise ValueError("it has no frames for an animation")
+        self.fit.load_state_dict(found.state)
         self.frames = list(found.course["frames"]) if self.due else []
-        self.earlier_seconds, self.parts = found.seconds, found.parts + 1
 
     def _checkpoint(self) -> None:
         course = {"frames": self.frames, "due": self.due}

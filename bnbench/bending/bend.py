@@ -33,6 +33,7 @@ from bnbench.results.planes import load_plane
 from bnbench.sweep.execution import FitStoppedError
 from bnbench.sweep.interrupts import Interrupted, RunnerStop, runner_signals
 from bnbench.sweep.measure import headline_policy
+from bnbench.sweep.plan import check_number_of_images
 
 
 class BendListener:
@@ -75,6 +76,7 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
     request = replace(request, protocol=replace(request.protocol, content=data.content))
     for arm in request.arms:
         load_arm(arm, data.image_shape, data.classes, request.protocol.network)
+    check_number_of_images(request.protocol, len(data.train))  # not after hours, when the landscape is measured
     found = {arm: read_bent(request, arm) for arm in request.arms}
     names = [arm for arm, bent in found.items() if bent is None]
     listener.asked(request, names)

@@ -1,4 +1,4 @@
-"""A page on which one can look at every pixel of a landscape: one file that opens without a network."""
+"""A page on which one can look at every pixel of a landscape: one file that opens offline."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,17 +89,20 @@ def fitted_protocol(protocol: Protocol, mask: Mask, images: ImageArrays | None =
         protocol: a profile, with knobs changed or not.
         mask: the picture, shape (rows, columns).
         images: those of another data set than the profile's, to which it is fitted: they are pooled until no side has
-            more than eight pixels, as the profile's digits have, and where they are few no more are measured on or
-            held out than there are. None where the protocol names the images that it was made for.
+            more than eight pixels, as the profile's digits have, and where they are few no more are measured on,
+            held out or taken for BN statistics than there are. None where the protocol names the images that it was
+            made for.
     """
     sized = protocol.with_knobs(mask_size=mask.shape)
     if images is None:
         return sized
     (pixels, labels), (_, test_labels), _ = images
     held_out = min(sized.data.held_out, len(labels) // 5)
+    left, policy = len(labels) - held_out, sized.measurement.bn_policy
     return sized.with_knobs(
         pool=max(1, math.ceil(max(pixels.shape[-2:]) / _LARGEST_SIDE)),
         held_out=held_out,
         test_images=min(sized.measurement.test_images, len(test_labels)),
-        train_images=min(sized.measurement.train_images, len(labels) - held_out),
+        train_images=min(sized.measurement.train_images, left),
+        bn_statistics=str(replace(policy, images=min(policy.images, left))),
     )

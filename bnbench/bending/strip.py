@@ -25,9 +25,11 @@ ACCURACY = "test_accuracy"
 _LOSSES = "mako"  # of seaborn: dark is a low loss
 _ACCURACIES = "rocket_r"  # dark is a high accuracy
 _OUTER = 0.01  # share of pixels at either end that may lie beyond the scale of a loss
+_FURTHEST = 300.0  # times the threshold, or a part of it, where a scale of losses ends: beyond, all are alike
 _TICKS = (1, 10, 100, 0.1, 1_000, 0.01, 0.001, 10_000, 3, 30, 0.3, 300, 0.03)  # the first are wanted most
 _PANEL = 1.32  # inches: one picture's longer side
 _TITLE, _BAR, _EDGE, _GAP, _BETWEEN = 0.24, 0.40, 0.10, 0.06, 0.16  # inches
+_LETTER = 0.06  # inches that a letter of a number below a bar takes, and the space between two numbers at least
 
 
 class Scale(NamedTuple):
@@ -103,12 +105,16 @@ def panel_size(mask: Mask) -> tuple[float, float]:
 
 
 def scale_of(quantity: Quantity, bents: Sequence[Bent], threshold: float) -> Scale:
-    """Return the colours of a quantity, over all arms; the outermost hundredth of losses may lie beyond the scale."""
+    """Return the colours of a quantity, over all arms.
+
+    The outermost hundredth of losses may lie beyond the scale, and what is far from the threshold.
+    """
     if not quantity.is_loss:
         return accuracy_scale(max(float(bent.landscape[quantity.name].max()) for bent in bents))
     values = np.concatenate([bent.landscape[quantity.name].to_numpy(float) for bent in bents])
     usual = values[np.isfinite(values) & (values > 0)]
     low, high = np.quantile(usual, [_OUTER, 1 - _OUTER]) if usual.size else (threshold, threshold)
+    low, high = max(low, threshold / _FURTHEST), min(high, threshold * _FURTHEST)
     norm = LogNorm(min(low, 0.9 * threshold), max(high, 1.1 * threshold), clip=True)
     return Scale(sns.color_palette(_LOSSES, as_cmap=True), norm)
 
@@ -152,17 +158,26 @@ def _bar(drawing: Drawing, left: float, width: float, scale: Scale, threshold: f
         bar.long_axis.set_major_locator(MaxNLocator(4))
         bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         return
-    bar.long_axis.set_major_locator(FixedLocator(_ticks(scale, threshold)))
+    bar.long_axis.set_major_locator(FixedLocator(loss_ticks(scale, threshold, within)))
     bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.long_axis.set_minor_locator(NullLocator())
     axes.axvline(threshold, color="#ff5a36", linewidth=1.4)
 
 
-def _ticks(scale: Scale, threshold: float) -> list[float]:
-    """Return where a loss's bar has numbers: at the threshold, and elsewhere wherever another one has room."""
+def loss_ticks(scale: Scale, threshold: float, width: float) -> list[float]:
+    """Return where a loss's bar has numbers: at the threshold, and elsewhere wherever another one has room.
+
+    Args:
+        scale: logarithmic.
+        threshold: cross-entropy that white pixels are pushed to.
+        width: of the bar, inches.
+    """
     low, high = float(scale.norm.vmin or 0), float(scale.norm.vmax or 1)
-    apart, ticks = math.log(high / low) / 6, [threshold]
+    ticks = [threshold]
     for tick in _TICKS:
-        if low <= tick <= high and all(abs(math.log(tick / other)) >= apart for other in ticks):
+        if low <= tick <= high and all(
+            width * abs(math.log(tick / other)) / math.log(high / low) >= _LETTER * (1 + len(f"{tick:g}{other:g}") / 2)
+            for other in ticks
+        ):
             ticks.append(tick)
     return ticks

@@ -11,18 +11,18 @@ from bnbench.cli.options import (
     ARMS,
     COUNT,
     FOLDER,
-    SECONDS,
-    Text,
+    GREY,
+    checkpoint_option,
     chosen_data,
     data_option,
     image_options,
     integer,
+    picture_options,
     profile_option,
     say_first,
 )
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN
-from bnbench.protocol.written_numbers import parse_level
 
 _LARGEST_SIZE = 1_000
 
@@ -37,15 +37,8 @@ _LARGEST_SIZE = 1_000
     show_default=True,
     help="Pixels of the longer side; a smaller picture stays as it is.",
 )
-@click.option(
-    "--grey-level",
-    type=Text("GREY", parse_level),
-    default="auto",
-    show_default=True,
-    help="What is darker is black: a grey from 0 (dark) to 1 (light), or auto, which parts dark from light best.",
-)
-@click.option("--threshold", type=Text("GREY", parse_level), hidden=True, help="As --grey-level.")
-@click.option("--invert", is_flag=True, help="Let dark pixels be white, and light ones black.")
+@picture_options
+@click.option("--threshold", type=GREY, hidden=True, help="As --grey-level.")
 @click.option(
     "--arm",
     "--arms",
@@ -57,7 +50,13 @@ _LARGEST_SIZE = 1_000
 )
 @profile_option("picture")
 @click.option("--steps", type=integer(1), help="Training steps.  [default: the profile's]")
-@click.option("--seed", type=integer(1, 2**31 - 1), default=1, show_default=True, help="Of weights and order.")
+@click.option(
+    "--seed",
+    type=integer(1, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of initial weights and order of images.",
+)
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: bent/NAME]")
 @click.option(
     "--animate/--no-animate", default=True, show_default=True, help="Measure the landscape on the way, and animate it."
@@ -67,9 +66,7 @@ _LARGEST_SIZE = 1_000
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:0.")
 @click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads.")
-@click.option(
-    "--checkpoint-every", type=SECONDS, default=30.0, show_default=True, help="Seconds between two checkpoints."
-)
+@checkpoint_option(30.0)
 @data_option
 @image_options
 def bend(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
-from bnbench.cli.options import arms_option, machine_options, say
+from bnbench.cli.options import arms_option, machine_options, say, say_first
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 
@@ -59,6 +59,7 @@ def check(
     Exact checks compare masks, geometry and the first steps in float64; statistical ones compare accuracies and
     the arms' difference after training.
     """
+    say_first("the check follows")
     from bnbench.check.baseline import check_set, read_baseline
     from bnbench.check.comparison import compare, extended
     from bnbench.check.measured import measured_quantities

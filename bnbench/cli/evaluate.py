@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
-from bnbench.cli.options import FOLDER, Text, image_options, integer, machine_options, say
+from bnbench.cli.options import FOLDER, Text, image_options, integer, machine_options, say, say_first
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.sections import SPLITS
@@ -65,6 +65,7 @@ def evaluate(
     The planes are those that bnbench run --keep-planes kept. What is done is skipped: the same command goes on where
     it was stopped. Prints the mean difference under each policy.
     """
+    say_first("the plan follows")
     from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
     from bnbench.sweep.devices import DeviceRequest
     from bnbench.sweep.execution import Execution

@@ -17,7 +17,7 @@ from bnbench.wording import counted
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--tensorboard", type=FOLDER, help="Folder for runs of TensorBoard, one for each fit.")
 def export(results: Path, tensorboard: Path | None) -> None:
-    """Write the finished fits below RESULTS for another program: what they lost and learned, step by step.
+    """Write the finished fits below RESULTS for another program: their losses and accuracies, step by step.
 
     The same command again writes the same files, and adds the fits that were finished since.
     """

@@ -26,7 +26,7 @@ from bnbench.protocol.parsing import (
 )
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
-from bnbench.protocol.written_numbers import LARGEST, parse_number, parse_seconds, parse_whole
+from bnbench.protocol.written_numbers import LARGEST, parse_level, parse_number, parse_seconds, parse_whole
 
 Command = Callable[..., Any]
 say = partial(click.echo, err=True)
@@ -61,6 +61,7 @@ class Arms(Text):
 ARMS = Arms("LIST", parse_arms)
 COUNT = Text("COUNT", parse_count)
 FOLDER = Text("FOLDER", parse_folder)
+GREY = Text("GREY", parse_level)
 SECONDS = Text("SECONDS", parse_seconds)
 SHARD = Text("N/M", parse_shard)
 STEPS = Text("LIST", MeasuredSteps.parse)
@@ -89,10 +90,38 @@ _MACHINE = (
     click.option("--jobs", type=COUNT, help="Fits at once, all devices together."),
     click.option("--threads", type=COUNT, default=1, show_default=True, help="Processor threads of each fit."),
 )
+_PICTURE = (
+    click.option(
+        "--grey-level",
+        type=GREY,
+        default="auto",
+        show_default=True,
+        help="What is darker in a picture is black: a grey from 0 (dark) to 1 (light), or auto, which parts them best.",
+    ),
+    click.option("--invert", is_flag=True, help="Let a picture's dark pixels be white, and light ones black."),
+)
 _IMAGES = (
     click.option("--data-folder", type=FOLDER, help="Folder of the data set's files, or the one above it."),
     click.option("--download", is_flag=True, help="Let torchvision download a missing data set."),
 )
+
+
+def picture_options(command: Command) -> Command:
+    """Give a command the options that say which pixels of a picture are black."""
+    for option in reversed(_PICTURE):
+        command = option(command)
+    return command
+
+
+def checkpoint_option(usual: float) -> Callable[[Command], Command]:
+    """Give a command ``--checkpoint-every``, with its usual seconds."""
+    return click.option(
+        "--checkpoint-every",
+        type=SECONDS,
+        default=usual,
+        show_default=True,
+        help="Seconds between two checkpoints of a fit.",
+    )
 
 
 def say_first(what: str) -> None:

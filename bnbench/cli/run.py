@@ -18,31 +18,40 @@ from bnbench.cli.options import (
     STEPS,
     Text,
     arms_option,
+    checkpoint_option,
     chosen_data,
     data_option,
     image_options,
     integer,
     knob_options,
     machine_options,
+    picture_options,
     profile_option,
     say_first,
 )
-from bnbench.errors import RequestError
+from bnbench.protocol.mask_request import check_mask_request
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_folder, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
-from bnbench.protocol.written_numbers import parse_level
 from bnbench.sweep.backends import BACKENDS, make_backend
 
 
 @click.command(cls=ConfiguredCommand)
 @profile_option("compact")
 @click.option(
-    "--probs", type=Text("LIST", parse_probs), default="0.1:0.9:0.1", show_default=True, help="Fill probabilities."
+    "--probs",
+    type=Text("LIST", parse_probs),
+    default="0.1:0.9:0.1",
+    show_default=True,
+    help="Fill probabilities: the chance that a pixel is black.",
 )
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of masks at each p, or seeds such as 101,103.",
 )
 @arms_option
 @click.option(
@@ -50,26 +59,13 @@ from bnbench.sweep.backends import BACKENDS, make_backend
     type=Text("PATH", parse_folder),
     help="Picture in place of random masks, or a folder of pictures; the longer side comes from --mask-size.",
 )
-@click.option(
-    "--grey-level",
-    type=Text("GREY", parse_level),
-    default="auto",
-    show_default=True,
-    help="Of the picture: what is darker is black, a grey from 0 (dark) to 1 (light), or auto.",
-)
-@click.option("--invert", is_flag=True, help="Let the picture's dark pixels be white, and light ones black.")
+@picture_options
 @click.option("--out", type=FOLDER, help="Results folder.  [default: results/PROFILE]")
 @machine_options
 @data_option
 @image_options
 @click.option("--chunk", type=COUNT, help="Pixels computed at once.  [default: measured, once per results folder]")
-@click.option(
-    "--checkpoint-every",
-    type=SECONDS,
-    default=120.0,
-    show_default=True,
-    help="Seconds between two checkpoints of a fit.",
-)
+@checkpoint_option(120.0)
 @click.option(
     "--fit-timeout",
     type=SECONDS,
@@ -144,12 +140,9 @@ def run(
     knobs["dataset"], data_folder = chosen_data(data, knobs["dataset"], data_folder)
     if mask:
         knobs["picture"] = None  # that of a --config gives way
-    if mask and click.get_current_context().get_parameter_source("probs") is ParameterSource.COMMANDLINE:
-        raise RequestError(f"--mask {mask} and --probs: a picture has a share of black pixels of its own; give one.")
-    if not mask and (grey_level is not None or invert):
-        option = "--invert" if invert else f"--grey-level {grey_level:g}"
-        raise RequestError(f"{option} is about a picture; give one with --mask.")
     sizes = knobs.pop("mask_size") or (PROFILES[profile].mask.mask_size,)
+    has_probs = click.get_current_context().get_parameter_source("probs") is ParameterSource.COMMANDLINE
+    check_mask_request(mask, sizes, grey_level, invert=invert, has_probs=has_probs)
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
     protocol = PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None})
@@ -187,8 +180,6 @@ def run(
     listener = JsonLines() if as_json else Messages()
     place = make_backend(backend, scheduler)
     if mask:
-        if len(sizes) > 1:
-            raise RequestError(f"--mask {mask} and several --mask-size; give one, the longer side of the picture.")
         from bnbench.inputs.pictures import read_pictures  # Pillow and matplotlib, which random masks do without
 
         pictures = read_pictures(mask, max(sizes[0]), grey_level, invert=invert)

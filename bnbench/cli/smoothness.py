@@ -23,6 +23,7 @@ from bnbench.cli.options import (
     integer,
     profile_option,
     say,
+    say_first,
 )
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_seeds
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 @click.command(cls=GroupedCommand)
 @profile_option("compact")
 @click.option(
-    "--seeds", type=Text("LIST", parse_seeds), default="5", show_default=True, help="Count, or seeds such as 101,103."
+    "--seeds",
+    type=Text("LIST", parse_seeds),
+    default="5",
+    show_default=True,
+    help="Number of networks of each arm, or seeds such as 101,103.",
 )
 @arms_option
 @click.option("--steps", type=integer(1), default=600, show_default=True, help="Training steps.")
@@ -85,6 +90,7 @@ def smoothness(
     fits there. What is done is skipped: the same command goes on where it was stopped. With --planes, black pixels
     of fitted planes are measured in the same way; without --arms and --seeds, all that are there.
     """
+    say_first("the plan follows")
     from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings
     from bnbench.smoothness.fitted_planes import PlanesRequest, planned_planes
     from bnbench.smoothness.networks import SmoothnessRequest, planned

@@ -22,6 +22,7 @@ from bnbench.interactive.interruption import interruptible
 from bnbench.interactive.knobs import protocol_of
 from bnbench.interactive.naming import Names, errors_name_arguments, in_python, names_of
 from bnbench.interactive.picture_values import level_of, text_of, whole_of
+from bnbench.interactive.where import devices_of
 from bnbench.process.surroundings import as_it_was
 from bnbench.protocol.protocol import Protocol
 from bnbench.sweep.devices import parse_devices
@@ -106,7 +107,7 @@ def bend(
             whole_of(seed, "seed", 1, 2**31 - 1),
             (values.folder_of(folder, "folder") or place).absolute(),  # a notebook may change its working directory
             values.flag_of(animate, "animate"),
-            parse_devices(values.devices_of(device), "device")[0],
+            parse_devices(devices_of(device), "device")[0],
             values.required_count_of(threads, "threads"),
             values.required_seconds_of(checkpoint_every, "checkpoint_every"),
         )

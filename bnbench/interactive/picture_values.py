@@ -9,6 +9,7 @@ from bnbench.errors import RequestError
 from bnbench.inputs.masks import Mask
 from bnbench.inputs.pictures import read_pictures
 from bnbench.interactive.values import flag_of, folder_of
+from bnbench.protocol.mask_request import check_mask_request
 from bnbench.protocol.mask_sizes import Size
 from bnbench.protocol.protocol import Protocol
 from bnbench.protocol.written_numbers import LARGEST, parse_level, parse_whole
@@ -50,6 +51,8 @@ def pictures_of(
     sizes: Sequence[Size],
     grey_level: str | float,
     invert: bool,
+    *,
+    has_probs: bool,
 ) -> dict[str, Mask]:
     """Return the pictures that take the place of random masks, by name; none where they are random.
 
@@ -59,18 +62,15 @@ def pictures_of(
         sizes: where several are asked for, which pictures do not have.
         grey_level: what is darker is black.
         invert: whether it is white instead.
+        has_probs: whether fill probabilities are asked for, which pictures do not have either.
 
     Raises:
-        RequestError: a value is not accepted, or what is about pictures is given without one.
+        RequestError: a value is not accepted, or as :func:`bnbench.protocol.mask_request.check_mask_request`.
         PictureError: as :func:`bnbench.inputs.pictures.read_pictures`.
     """
     level, is_inverted = level_of(grey_level, "grey_level"), flag_of(invert, "invert")
     path = folder_of(mask, "mask")
+    check_mask_request(path, sizes, level, invert=is_inverted, has_probs=has_probs)
     if path is None:
-        if level is not None or is_inverted:
-            given = "invert=True" if is_inverted else f"grey_level {shown(grey_level)}"
-            raise RequestError(f"{given} is about a picture; give one with mask.")
         return {}
-    if len(sizes) > 1:
-        raise RequestError(f"mask {path} and several of mask_size; give one, the longer side of the picture.")
     return read_pictures(path, max(protocol.mask.mask_size), level, invert=is_inverted)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from bnbench.errors import RequestError
 from bnbench.inputs.masks import Mask
 from bnbench.interactive import values
 from bnbench.interactive.interruption import interruptible
@@ -19,6 +18,7 @@ from bnbench.interactive.naming import Names, errors_name_arguments, names_of
 from bnbench.interactive.picture_values import pictures_of
 from bnbench.interactive.result import SweepResult
 from bnbench.interactive.sizes import PicturesResult, SizesResult
+from bnbench.interactive.where import backend_of, devices_of
 from bnbench.process.surroundings import as_it_was
 from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.protocol import Grid, Protocol
@@ -118,7 +118,7 @@ def run(
     with errors_name_arguments(names):
         knobs, data_folder = values.data_of(data, knobs, data_folder)
         where = DeviceRequest(
-            values.devices_of(devices),
+            devices_of(devices),
             values.count_of(jobs, "jobs"),
             values.count_of(per_device, "per_device"),
             values.required_count_of(threads, "threads"),
@@ -149,12 +149,9 @@ def run(
             fail_fast=values.flag_of(fail_fast, "fail_fast"),
         )
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
-        where_computed = values.backend_of(backend)
-        pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert)
-        if pictures and not (isinstance(probs, str) and probs == _PROBS):
-            raise RequestError(
-                f"mask {mask} and probs {probs}: a picture has a share of black pixels of its own; give one of them."
-            )
+        where_computed = backend_of(backend)
+        has_probs = not (isinstance(probs, str) and probs == _PROBS)
+        pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert, has_probs=has_probs)
         is_folder = mask is not None and Path(mask).expanduser().is_dir()
         with as_it_was():
             return _result(request, sizes, pictures, where_computed, listener, names, is_folder=is_folder)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from inspect import isabstract
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bnbench.errors import RequestError
 from bnbench.interactive.knobs import Knob
@@ -27,8 +25,6 @@ from bnbench.protocol.parsing import (
     parse_shard,
 )
 from bnbench.protocol.written_numbers import parse_seconds, parse_whole
-from bnbench.sweep.backends import BACKENDS, make_backend
-from bnbench.sweep.backends.backend import Backend
 from bnbench.wording import shown
 
 
@@ -64,7 +60,7 @@ def probs_of(probs: str | float | Iterable[float]) -> tuple[float, ...]:
     """
     if isinstance(probs, str):
         return parse_probs(_text(probs), "probs")
-    return parse_probs(",".join(map(_decimal, _several(probs))), "probs")
+    return parse_probs(",".join(map(_decimal, several_of(probs))), "probs")
 
 
 def seeds_of(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
@@ -73,7 +69,7 @@ def seeds_of(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_seeds`.
     """
-    several = _several(seeds)
+    several = several_of(seeds)
     if isinstance(seeds, str | Integral):
         return parse_seeds(_text(seeds), "seeds")
     if fractions := [seed for seed in several if isinstance(seed, Real) and not isinstance(seed, Integral)]:
@@ -88,7 +84,7 @@ def arms_of(arms: str | Iterable[str]) -> tuple[str, ...]:
     Raises:
         RequestError: a name is empty or stands there twice, or it is no name.
     """
-    names = [arms] if isinstance(arms, str) else _several(arms)
+    names = [arms] if isinstance(arms, str) else several_of(arms)
     for name in names:
         if not isinstance(name, str):
             raise RequestError(
@@ -107,7 +103,7 @@ def steps_of(steps: str | int | Iterable[int] | None) -> MeasuredSteps | None:
         return None
     if isinstance(steps, str | Integral):
         return MeasuredSteps.parse(_text(steps), "measure_at")
-    return MeasuredSteps.parse(",".join(map(shown, [*_several(steps), ""])), "measure_at")
+    return MeasuredSteps.parse(",".join(map(shown, [*several_of(steps), ""])), "measure_at")
 
 
 def count_of(count: int | None, name: str) -> int | None:
@@ -141,21 +137,6 @@ def required_seconds_of(seconds: float, name: str) -> float:
 def mebibytes_of(size: int | None, name: str) -> int | None:
     """Return a size of memory, as :func:`count_of`, of any number of them."""
     return None if size is None else parse_whole(_text(size), name, least=1)
-
-
-def backend_of(backend: object) -> Backend:
-    """Return where fits are computed: a name, a backend, or the class of one that needs nothing to be made.
-
-    Raises:
-        RequestError: there is no such backend, or it is no backend.
-    """
-    if isinstance(backend, str):
-        return make_backend(backend)
-    if isinstance(backend, type) and issubclass(backend, Backend) and not isabstract(backend):
-        backend = backend()
-    if not isinstance(backend, Backend):
-        raise RequestError(f"backend {backend!r} is none; give {', '.join(BACKENDS)}, or an object such as Inline().")
-    return backend
 
 
 def flag_of(flag: bool, name: str) -> bool:
@@ -200,26 +181,13 @@ def data_of(
     return {**knobs, "dataset": dataset}, place or folder
 
 
-def devices_of(devices: Any) -> str:
-    """Return devices as text: text with commas, a name, a ``torch.device``, or several.
-
-    Raises:
-        RequestError: one of them is no device's name.
-    """
-    names = [devices] if isinstance(devices, str | torch.device) else _several(devices)
-    for name in names:
-        if not isinstance(name, str | torch.device):
-            raise RequestError(f"devices {name!r} is no device; give auto, cpu, cuda:*, or names such as cuda:0.")
-    return ",".join(map(str, names))
-
-
 def shard_of(shard: str | tuple[int, int]) -> tuple[int, int]:
     """Return a shard given as ``3/10`` or (3, 10).
 
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_shard`.
     """
-    return parse_shard(shard if isinstance(shard, str) else "/".join(map(shown, _several(shard))), "shard")
+    return parse_shard(shard if isinstance(shard, str) else "/".join(map(shown, several_of(shard))), "shard")
 
 
 def formats_of(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -228,7 +196,7 @@ def formats_of(formats: str | Iterable[str]) -> tuple[str, ...]:
     Raises:
         RequestError: as :func:`bnbench.protocol.parsing.parse_formats`.
     """
-    return parse_formats(formats if isinstance(formats, str) else ",".join(map(str, _several(formats))), "formats")
+    return parse_formats(formats if isinstance(formats, str) else ",".join(map(str, several_of(formats))), "formats")
 
 
 def pair_of(pair: str | tuple[float, int] | None) -> tuple[float, int] | None:
@@ -239,10 +207,10 @@ def pair_of(pair: str | tuple[float, int] | None) -> tuple[float, int] | None:
     """
     if pair is None:
         return None
-    return parse_pair(pair if isinstance(pair, str) else ",".join(map(_decimal, _several(pair))), "figure3")
+    return parse_pair(pair if isinstance(pair, str) else ",".join(map(_decimal, several_of(pair))), "figure3")
 
 
-def _several(values: Any) -> list[Any]:
+def several_of(values: Any) -> list[Any]:
     """Return several values as a list; a single one, or what holds values of another kind, is its only one."""
     return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping) else [values]
 

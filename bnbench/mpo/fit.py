@@ -1,4 +1,4 @@
-"""The training loop: bend a plane's landscape to a picture.
+"""The training loop, step by step: bend a plane's landscape to a picture.
 
 Letters: P pixels of a step, B images that a pixel sees, n weights, d directions.
 """
@@ -6,7 +6,6 @@ Letters: P pixels of a step, B images that a pixel sees, n weights, d directions
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from bnbench.mpo.optimizers import build_optimizer, plain_state
 from bnbench.mpo.plane import Plane, check_masks, grid_coordinates
 from bnbench.mpo.sampling import Cycle
 from bnbench.mpo.trace import SUMMED, TraceRow, finite_row, step_means
-from bnbench.mpo.training import Training, TrainingSettings
+from bnbench.mpo.training import TrainingSettings
 from bnbench.mpo.whole_step import Recorder, WholeStep
 
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
@@ -36,16 +35,8 @@ class Fit:
     """One fit under way: everything that its next step depends on.
 
     Args:
-        plane: trained in place, on its own device.
-        black: True where black, bool, with an axis for each direction of the plane: (rows, columns) for two.
-        trained: True where trained, same shape.
-        data: training images, on the plane's device and of its dtype.
-        training: objective and optimization.
-        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
-        pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
-        images: generator of the images' order, on the CPU; by default a new one with seed 1.
-        chunk: pixels computed at once.
         record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not.
+        others: all as :func:`bnbench.fit` takes them.
 
     Raises:
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.
@@ -98,6 +89,7 @@ class Fit:
         self.whole_refusal = ""  # why its steps are not recorded whole; empty where they are, or where no GPU is
         self.batch_refusal = ""  # why they are not one batch with those of others; empty where nobody asked for it
         self.batched: list[int] = []  # how many fits its steps were one batch of, one after another
+        self.recorded = ""  # what of a step was a recording: whole, gradient or nothing; empty where nothing records
         self._replayed_gradient = self.engine.replayed  # put aside while whole steps are recorded
         self.whole: WholeStep | Member | None = None
         if record or self.engine.replayed:
@@ -110,7 +102,9 @@ class Fit:
 
     def advance(self) -> None:
         """Take one step of the optimizer on eq. 3."""
-        if not (self.whole and self.whole.advance()):
+        if self.whole and self.whole.advance():
+            self.recorded = "whole"
+        else:
             self._advance_alone()
         self.step += 1
         if self.step % max(1, self.training.steps // _ROWS) == 0 or self.is_done:
@@ -127,6 +121,8 @@ class Fit:
         pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
         finds = self.clamped_share > _FIND_FROM and not self.sums.is_cuda
         *_, clamped = self.take(pixels, images, find_clamped=finds)
+        if self.sums.is_cuda or self.whole_refusal:
+            self.recorded = "gradient" if self.engine.replayed and not self.engine.refusal else "nothing"
         if not self.sums.is_cuda:
             self.clamped_share += _SMOOTHING * (float(clamped) - self.clamped_share)
 
@@ -200,7 +196,13 @@ class Fit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was taken."""
+        """Go on from where :meth:`state_dict` was taken.
+
+        Raises:
+            ValueError: its step is none of this fit's.
+        """
+        if type(state["step"]) is not int or not 0 <= state["step"] <= self.training.steps:
+            raise ValueError(f"it is at step {state['step']} of {self.training.steps:,}")
         self.plane.load_state_dict(state["plane"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.whole:  # the optimizer's tensors are others now
@@ -212,48 +214,3 @@ class Fit:
         self.rows = [TraceRow(*row) for row in state["rows"]]
         self.engine.forward_visits, self.engine.gradient_visits = state["visits"]
         self.engine.keep(state.get("kernels", ""))  # a processor's fit has none, nor has one of an earlier version
-
-
-def fit(
-    plane: Plane,
-    black: Tensor,
-    trained: Tensor,
-    data: Images,
-    training: TrainingSettings | None = None,
-    *,
-    origin: str = "centre",
-    pixels: torch.Generator | None = None,
-    images: torch.Generator | None = None,
-    chunk: int = CHUNK,
-    on_row: Callable[[TraceRow], None] | None = None,
-) -> list[TraceRow]:
-    """Train a plane in place until its landscape shows the picture, as far as it can.
-
-    Args:
-        plane: trained in place, on its own device.
-        black: True where black, bool, with an axis for each direction of the plane: (rows, columns) for two.
-        trained: True where trained, same shape.
-        data: training images, pixels (N, C, H, W) and labels (N,), on the plane's device and of its dtype.
-        training: objective and optimization; by default those of ``compact``.
-        origin: where (α, β, …) = 0 lies, ``centre``, ``corner`` or ``middle-pixel``.
-        pixels: generator of the pixels' order, on the CPU; by default a new one with seed 0.
-        images: generator of the images' order, on the CPU; by default a new one with seed 1.
-        chunk: pixels computed at once.
-        on_row: called with each row of the trace.
-
-    Returns:
-        The training trace, about 100 rows.
-
-    Raises:
-        DivergedError: a loss or gradient stopped being finite.
-        ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.
-    """
-    under_way = Fit(
-        plane, black, trained, data, training or Training(), origin=origin, pixels=pixels, images=images, chunk=chunk
-    )
-    while not under_way.is_done:
-        rows = len(under_way.rows)
-        under_way.advance()
-        if on_row and len(under_way.rows) > rows:
-            on_row(under_way.rows[-1])
-    return under_way.rows

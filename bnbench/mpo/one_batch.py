@@ -22,25 +22,35 @@ if TYPE_CHECKING:
     from bnbench.mpo.fit import Fit
 
 _PATIENCE = 120.0  # seconds that the first fits wait for those that are still being prepared
+_MOMENT = 2.0  # seconds that they wait for those that nobody has announced
 _LOOK = 0.5  # seconds between two looks at that
 
 
-class Batch:
-    """Fits of an arm that are one batch: whoever comes late, or leaves, makes another one of those that are there."""
+class HaltedError(Exception):
+    """A step of a batch was not taken, and no fit of it has changed: another one of its fits has been told to stop."""
 
-    def __init__(self) -> None:
+
+class Batch:
+    """Fits of an arm that are one batch: whoever comes late, or leaves, makes another one of those that are there.
+
+    Args:
+        size: how many there may be; the first step of fewer waits a moment for those that nobody has announced yet.
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
         self._turn = threading.Condition()
         self._members: list[Member] = []
         self._arrived: set[Member] = set()
         self._expected = 0
-        self._has_begun = False
+        self._has_begun = self._is_halted = False
         self._whole: WholeStep | None = None
         self._stream: torch.cuda.Stream | None = None  # of all steps, so that each one follows the one before
 
     def expect(self, change: int = 1) -> None:
-        """Say that a fit will join, or, with −1, that one will not: the first step waits for all that are expected."""
+        """Say that so many more fits will join, or fewer: the first step waits for all that are expected."""
         with self._turn:
-            self._expected += change
+            self._expected = max(0, self._expected + change)
             self._turn.notify_all()
 
     @contextmanager
@@ -70,12 +80,21 @@ class Batch:
             if member not in self._members:
                 return
             self._change([other for other in self._members if other is not member])
-            self._has_begun = self._has_begun and bool(self._members)
+            if not self._members:
+                self._has_begun = self._is_halted = False
             member.fit.whole = member.alone
+
+    def halt(self) -> None:
+        """Let nobody take another step until all have left: each is to stop where the others do, for its own bits."""
+        with self._turn:
+            self._is_halted = True
+            self._turn.notify_all()
 
     def _change(self, members: list[Member]) -> None:
         """Be another batch from now on: what is recorded, and drawn ahead, was of the one before."""
         self.settle()
+        if self._whole and self._stream:
+            self._stream.synchronize()  # what a recording has launched still uses its memory
         self._whole, self._members = None, sorted(members, key=lambda member: member.order)
         self._arrived &= {*members}
         self._turn.notify_all()
@@ -87,31 +106,41 @@ class Batch:
                 self._whole.settle()
 
     def advance(self, member: Member) -> bool:
-        """Wait for the others, and return whether a step of all was taken; False where it cannot be, for good."""
-        until = time.monotonic() + _PATIENCE
+        """Wait for the others, and return whether a step of all was taken; False where it cannot be, for good.
+
+        Raises:
+            HaltedError: no step is taken any more.
+        """
+        came = time.monotonic()
         with self._turn:
             self._arrived.add(member)
             while member in self._arrived:
-                is_late = self._has_begun or not self._expected or time.monotonic() > until
-                if len(self._arrived) == len(self._members) and is_late:
+                if self._is_halted:
+                    self._arrived.remove(member)
+                    raise HaltedError
+                if len(self._arrived) == len(self._members) and self._begins(time.monotonic() - came):
                     self._take(member)
                 else:
                     self._turn.wait(_LOOK)
             return not member.refusal
 
+    def _begins(self, waited: float) -> bool:
+        """Say whether a step is to be taken by those that are there, of whom one has waited for so many seconds."""
+        is_whole = not self._expected and (len(self._members) >= self.size or waited > _MOMENT)
+        return self._has_begun or is_whole or waited > _PATIENCE
+
     def _take(self, last: Member) -> None:
         """Take the step that all have come for."""
-        fits = [member.fit for member in self._members]
+        fits, is_new = [member.fit for member in self._members], self._whole is None
         self._has_begun = True
         refusal = ""
         try:
-            if self._whole is None:
-                self._whole = WholeStep(fits, last.record)
-                if len(fits) > 1:
-                    for fit in fits:
-                        fit.batched.append(len(fits))
+            self._whole = self._whole or WholeStep(fits, last.record)
             if not self._whole.advance():
                 refusal = self._whole.refusal
+            for fit in fits if is_new and not refusal else ():
+                if len(fits) > 1 or fit.batched:
+                    fit.batched.append(len(fits))
         except BaseException as error:
             refusal = f"{type(error).__name__} in the step of all"
             raise
@@ -162,7 +191,11 @@ class Member:
         return self.alone.record
 
     def advance(self) -> bool:
-        """Take a step together with the others, or alone where that is refused; return whether it was taken."""
+        """Take a step together with the others, or alone where that is refused; return whether it was taken.
+
+        Raises:
+            HaltedError: another one of the batch has been told to stop.
+        """
         if self.batch.advance(self):
             return True
         self.fit.batch_refusal = self.refusal

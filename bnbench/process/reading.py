@@ -144,11 +144,12 @@ def check_plain(value: Any, *, with_nan: bool = False, depth: int = 0) -> None:
             raise ValueError("a number has more than 64 bits")
     elif isinstance(value, dict):
         for name, part in value.items():
-            check_plain(name, depth=depth)
+            name.encode()
             check_plain(part, with_nan=with_nan, depth=depth + 1)
     elif isinstance(value, list):
         for part in value:
-            if not (with_nan and type(part) is float):  # most of a fit's trace
+            is_float, is_int = with_nan and type(part) is float, type(part) is int and abs(part) < 2**63
+            if not (is_float or is_int):  # as most of a fit's trace is
                 check_plain(part, with_nan=with_nan, depth=depth + 1)
     elif value is not None:
         raise ValueError(f"{type(value).__name__} is no plain value")

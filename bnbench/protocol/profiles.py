@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bnbench.protocol.protocol import Protocol, knob_text, shown_text
+from bnbench.protocol.knob_text import knob_text, shown_text
+from bnbench.protocol.protocol import Protocol
 from bnbench.protocol.sections import DataProtocol, MaskProtocol, MeasurementProtocol, NetworkProtocol, TrainingProtocol
 
 _COMPACT = Protocol("compact")

@@ -16,7 +16,7 @@ from typing import Any
 from bnbench.errors import KnobError, RequestError
 from bnbench.protocol.datasets import DATASETS
 from bnbench.protocol.knobs import list_text
-from bnbench.protocol.picture_text import check_picture, picture_name
+from bnbench.protocol.picture_text import check_picture
 from bnbench.protocol.sections import (
     DataProtocol,
     MaskProtocol,
@@ -229,19 +229,6 @@ SECTIONS: dict[str, Any] = {
     "training": TrainingProtocol,
     "measurement": MeasurementProtocol,
 }
-
-
-def knob_text(name: str, value: Any) -> str:
-    """Return a knob's value as the command line takes it: ``8,8,16`` for widths, ``30x20`` for a mask size."""
-    if not isinstance(value, tuple):
-        return str(value)
-    knobs = {field.name: field.metadata for section in SECTIONS.values() for field in fields(section)}
-    return list_text(value, knobs[name].get("separator", ","))
-
-
-def shown_text(name: str, value: Any) -> str:
-    """Return a knob's value for reading: of a picture its name, else as :func:`knob_text`."""
-    return picture_name(value) if name == "picture" else knob_text(name, value)
 
 
 def _section_from(section: Any, stored: Mapping[str, Any]) -> Any:

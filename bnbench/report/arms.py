@@ -45,7 +45,7 @@ def compared_arms(fits: pd.DataFrame) -> ComparedArms | None:
 
 def arm_order(arms: Iterable[str]) -> list[str]:
     """Return the distinct arms: the built-in ones in their order, then foreign ones by name."""
-    distinct = set(arms)
+    distinct = set(arms.unique() if isinstance(arms, pd.Series) else arms)  # a row per pixel makes millions
     return [arm for arm in BUILT_IN if arm in distinct] + sorted(distinct - set(BUILT_IN))
 
 

@@ -16,22 +16,22 @@ from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.parsing import FORMATS, parse_formats
 from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol
-from bnbench.report.chapters import capacity, pictures
+from bnbench.report.chapters import capacity, pictures, protocols
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.comparison import compare as compare_sweeps
 from bnbench.report.chapters.section import Section, section
+from bnbench.report.chapters.smoothness_agreement import read_smoothness
 from bnbench.report.figures.landscapes import arms_at
 from bnbench.report.figures.style import print_style
-from bnbench.report.page.explorer import explorer_data
+from bnbench.report.page.explorer import explorer_data, with_files
 from bnbench.report.page.manifest import remove_outdated
-from bnbench.report.page.page import Part, render
+from bnbench.report.page.page import Entry, Part, render, render_part
 from bnbench.report.page.record import render_record
 from bnbench.report.page.writer import Writer
 from bnbench.results import layout
 from bnbench.results.evaluations import find_evaluations
 from bnbench.results.folders import refuse_results_folder
-from bnbench.results.smoothness import find_smoothness
 from bnbench.results.sweeps import Sweep, read_sweeps
 
 PAGE = "index.html"
@@ -91,16 +91,15 @@ def build_report(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
         )
     names = _names([sweep.protocol for sweep in sweeps])
-    measured = [find_smoothness(sweep.folders, sweep.protocol.id) for sweep in sweeps]
+    measured = [read_smoothness(sweep, sweeps) for sweep in sweeps]
     broken += [message for _, messages in measured for message in messages]
     sections = _with_sizes(
-        [section(sweep, evaluated, networks, figure3) for sweep, (networks, _) in zip(sweeps, measured, strict=True)]
+        [section(sweep, evaluated, found, figure3) for sweep, (found, _) in zip(sweeps, measured, strict=True)]
     )
     comparison = compare_sweeps(sweeps, names) if compare else None
+    across = [*protocols.chapters(sections), *pictures.chapters(sweeps), *capacity.chapters(sweeps)]
     try:
-        paths = _write(
-            out, names, sections, [*pictures.chapters(sweeps), *capacity.chapters(sweeps)], comparison, broken, formats
-        )
+        paths = _write(out, names, sections, across, comparison, broken, formats)
     except OSError as error:
         reason = error.strerror or error
         raise RequestError(f"--out {out} cannot be written ({reason}); give a folder that you may write to.") from error
@@ -120,38 +119,53 @@ def _write(
     broken: Sequence[str],
     formats: Collection[str],
 ) -> list[Path]:
-    """Write all files in the formats asked for; each section has a folder of its own where there are several.
+    """Write all files in the formats asked for.
+
+    Several sections have a folder with a page each, and the report's own page is an index of them.
 
     Returns:
-        Every file, the page first if there is one.
+        Every file, the report's own page first if there is one.
     """
-    writers = [Writer(out, name if len(sections) > 1 else "", formats) for name in names]
+    several = len(sections) > 1
+    writers = [Writer(out, name if several else "", formats) for name in names]
     whole = Writer(out, "", formats)
     overlay = None
+    parts = []
     with print_style():
-        drawn = [writer.section(shown) for shown, writer in zip(sections, writers, strict=True)]
         if comparison and comparison.figure:
             overlay = whole.picture(comparison.figure)
             whole.table(comparison.figure.table)
         drawn_across = whole.chapters(across)
+        for shown, name, writer in zip(sections, names, writers, strict=True):
+            pictures_of_it = writer.section(shown)
+            if "html" not in formats:
+                continue
+            part = Part(shown, name, pictures_of_it, _explorer(shown, writer))
+            if several:  # its page is written, and its pictures leave memory
+                writer.write(out / name / PAGE, render_part(part, formats).encode())
+            else:
+                parts.append(part)
     if "html" in formats:
-        parts = [
-            Part(shown, name, writer.folder, figures, _explorer(shown))
-            for shown, name, writer, figures in zip(sections, names, writers, drawn, strict=True)
-        ]
-        whole.write(out / PAGE, render(parts, comparison, overlay, across, drawn_across, broken, formats).encode())
+        index = [Entry(shown, f"{name}/{PAGE}") for shown, name in zip(sections, names, strict=True)] * several
+        text = render(parts, index, comparison, overlay, across, drawn_across, broken, formats)
+        whole.write(out / PAGE, text.encode())
     if "json" in formats:
         whole.write(out / "report.json", render_record(sections, across, broken).encode())
     digests = {path: digest for writer in (whole, *writers) for path, digest in writer.digests.items()}
-    return sorted([*digests, remove_outdated(out, digests)], key=lambda path: path.name != PAGE)
+    return sorted([*digests, remove_outdated(out, digests)], key=lambda path: path != out / PAGE)
 
 
-def _explorer(shown: Section) -> dict[str, Any] | None:
-    """Return what the page's explorer needs; None where no fit can be shown."""
+def _explorer(shown: Section, writer: Writer) -> dict[str, Any] | None:
+    """Return what the page's explorer needs, and write what it loads later; None where no fit can be shown."""
     sweep, protocol = shown.sweep, shown.sweep.protocol
     if not shown.lead:
         return None
-    return explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
+    data, files = with_files(
+        explorer_data(sweep.landscapes, protocol.training.threshold, protocol.measurement.split, shown.pair)
+    )
+    for name, content in files.items():
+        writer.write(writer.out / writer.folder / name, content)
+    return data
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:

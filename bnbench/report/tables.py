@@ -20,6 +20,7 @@ from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
 from bnbench.wording import counted
 
+MOST_ON_PAGE = 500  # rows of a table
 _ADD_UP = ("fit_seconds", "wall_seconds")  # a sum of speeds or of peaks of memory means nothing
 _MOST_VALUES, _NAMED = 6, 3  # values of a provenance that are all listed; of more, the ones that are
 _TIMES = ("begun", "started", "finished")
@@ -52,7 +53,18 @@ class Table:
     @property
     def rows(self) -> list[list[str]]:
         """Return the cells as they are read."""
-        return [[cell(value) for value in row] for row in self.frame.itertuples(index=False, name=None)]
+        return _read(self.frame)
+
+    @cached_property
+    def page_rows(self) -> list[list[str]]:
+        """Return the rows that a page shows: of a very long table the first ones."""
+        return _read(self.frame.head(MOST_ON_PAGE))
+
+    @property
+    def cut(self) -> str:
+        """Say that the page shows some of the rows alone; empty where it shows all."""
+        left = len(self.frame) > MOST_ON_PAGE
+        return f"The first {MOST_ON_PAGE:,} of {len(self.frame):,} rows." if left else ""
 
     @cached_property
     def numeric(self) -> list[bool]:
@@ -67,6 +79,10 @@ class Table:
         return f"{in_markdown(f'{self.title}. {self.note}')}.\n\n" + "".join(
             f"| {' | '.join(line)} |\n" for line in lines
         )
+
+
+def _read(frame: pd.DataFrame) -> list[list[str]]:
+    return [[cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
 
 
 def in_markdown(text: str) -> str:

@@ -12,9 +12,10 @@ import tomli_w
 
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_toml, reason_of
+from bnbench.protocol.knob_text import knob_text
 from bnbench.protocol.parsing import parse_arms, parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Grid, Protocol, knob_text
+from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.results import layout
 from bnbench.results.own_paths import own_path
 

@@ -33,7 +33,8 @@ _KEY = {"arm", "p", "seed"}  # stands before each row of the summary, the trace 
 # What a reader takes from the provenance; what must be there, and what may be.
 _REQUIRED = {"device": str, "device_name": str, "threads": int, "wall_seconds": float}
 _OPTIONAL = {
-    **dict.fromkeys(("bnbench", "python", "torch", "numpy", "system", "host", "note", "kernels"), str),
+    **dict.fromkeys(("bnbench", "python", "torch", "numpy", "system", "host", "note"), str),
+    **dict.fromkeys(("kernels", "triton", "recorded", "batch"), str),
     **dict.fromkeys(("begun", "started", "finished"), datetime),
     **dict.fromkeys(("chunk", "parts", "fits_at_once"), int),
     **dict.fromkeys(("fit_seconds", "course_seconds", "gflops", "peak_memory_mib"), float),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from bnbench.process.reading import read_json, reason_of
 from bnbench.results import layout
@@ -55,26 +56,48 @@ def keep_chunk(folder: Path, chunk: int) -> int:
     return read_chunk(folder) or chunk
 
 
-def read_fits_per_device(folder: Path, device_name: str, arm: str) -> int | None:
-    """Return how many fits of an arm at once a model of GPU was found to take best in a results folder, if it was."""
-    count = _of_model(folder, "fits_per_device", device_name).get(arm)
-    return count if type(count) is int and count > 0 else None
+class FitsAtOnce(NamedTuple):
+    """How a GPU computes fits of an arm: how many of them at once, and whether as one batch of networks."""
+
+    fits: int
+    is_batch: bool
 
 
-def keep_fits_per_device(folder: Path, device_name: str, arm: str, count: int) -> int:
-    """Keep how many fits of an arm at once a model of GPU takes best.
+def read_fits_at_once(folder: Path, device_name: str, arm: str, asked: int | None = None) -> FitsAtOnce | None:
+    """Return how a model of GPU was found to take fits of an arm best in a results folder, if it was.
+
+    Args:
+        folder: of the results.
+        device_name: the model of the GPU.
+        arm: of the fits.
+        asked: how many at once somebody has asked for; None where that was found, too.
+    """
+    match _of_model(folder, _fits_at_once(asked), device_name).get(arm):
+        case {"fits": int(fits), "is_batch": bool(is_batch)} if fits > 0 and not isinstance(fits, bool):
+            return FitsAtOnce(fits, is_batch)
+    return None
+
+
+def keep_fits_at_once(
+    folder: Path, device_name: str, arm: str, found: FitsAtOnce, asked: int | None = None
+) -> FitsAtOnce:
+    """Keep how a model of GPU takes fits of an arm best; arguments as of :func:`read_fits_at_once`.
 
     Returns:
-        The number that is kept: of two runners that start at the same moment, the first one's.
+        What is kept: of two runners that start at the same moment, the first one's.
 
     Raises:
         OSError: it cannot be written.
     """
     with layout.locked(folder):
-        if kept := read_fits_per_device(folder, device_name, arm):
+        if kept := read_fits_at_once(folder, device_name, arm, asked):
             return kept
-        _keep_of_model(folder, "fits_per_device", device_name, arm, count)
-    return count
+        _keep_of_model(folder, _fits_at_once(asked), device_name, arm, found._asdict())
+    return found
+
+
+def _fits_at_once(asked: int | None) -> str:
+    return "fits_at_once" if asked is None else f"fits_at_once={asked}"
 
 
 def read_kernels(folder: Path, device_name: str, arm: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnbench.process.reading import read_file, read_json, reason_of
-from bnbench.protocol.protocol import Protocol, shown_text
+from bnbench.protocol.knob_text import shown_text
+from bnbench.protocol.protocol import Protocol
 from bnbench.results import layout
 from bnbench.results.store import StoreError, parse_fit
 

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
-from bnbench.arms.state import is_same
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.plane import Layer, Plane, fresh_network
 from bnbench.process.reading import check_regular, plain_json, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.results import layout, store
+from bnbench.results.constant_buffers import set_buffers, stored_buffer
 from bnbench.results.digests import CHANGED, digest_of
 
 FORMAT = 2  # files of format 1 have no digest
@@ -92,7 +92,7 @@ def save_plane(folder: Path, plane: Plane, key: FitKey, identity: str, protocol:
         "source": arm_source(key.arm),
     }
     tensors = {"vectors": plane.vectors.detach().cpu().contiguous(), "scale": plane.scale.detach().cpu()}
-    tensors.update({f"{_BUFFER}{name}": _stored(buffer) for name, buffer in plane.module.named_buffers()})
+    tensors.update({f"{_BUFFER}{name}": stored_buffer(buffer) for name, buffer in plane.module.named_buffers()})
     details["digest"] = _digest(details, tensors)
     path = layout.plane_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,35 +142,8 @@ def load_plane(path: str | Path, *, arm: str | None = None, device: str = "cpu")
         raise store.StoreError(
             f"{path} names other layers than the arm {details.key.arm} has; load it with the version that wrote it."
         )
-    _set_buffers(path, plane.module, buffers)
+    set_buffers(path, plane.module, buffers)
     return plane.to(device)
-
-
-def _stored(buffer: Tensor) -> Tensor:
-    """Return a copy that shares no memory with itself or others, on the CPU."""
-    own = torch.view_as_real(buffer.resolve_conj()) if buffer.is_complex() else buffer
-    return own.detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _set_buffers(path: Path, network: nn.Module, stored: dict[str, Tensor]) -> None:
-    """Give a network the buffers that its plane was fitted with; earlier files have none.
-
-    Those that it has already are left as they lie in memory, because other strides can mean another order of sums.
-    """
-    own = dict(network.named_buffers())
-    if stored and {name: (value.shape, value.dtype) for name, value in stored.items()} != {
-        name: ((real := _stored(buffer)).shape, real.dtype) for name, buffer in own.items()
-    }:
-        raise store.StoreError(f"{path} holds other buffers than its arm has; load it with the version that wrote it.")
-    changed = {
-        id(own[name]): torch.view_as_complex(value) if own[name].is_complex() else value
-        for name, value in stored.items()
-        if not is_same(value, _stored(own[name]))
-    }
-    for layer in network.modules():
-        for leaf, buffer in [*layer.named_buffers(recurse=False, remove_duplicate=False)]:
-            if id(buffer) in changed:
-                setattr(layer, leaf, changed[id(buffer)])
 
 
 def _network(path: Path, details: PlaneDetails) -> nn.Module:

@@ -34,4 +34,5 @@ def empty_landscape() -> pd.DataFrame:
 
 def with_later_columns(landscape: pd.DataFrame) -> pd.DataFrame:
     """Return a landscape of any format with the columns of the newest; those that it lacks hold missing values."""
-    return landscape.reindex(columns=LANDSCAPE_SCHEMA.names)
+    names = LANDSCAPE_SCHEMA.names
+    return landscape if landscape.columns.tolist() == names else landscape.reindex(columns=names)

@@ -121,7 +121,7 @@ def sampled_pixels(asked: MeasuredPlane) -> Tensor:
     landscape = read_fit(layout.fit_path(asked.folder, asked.key)).landscape
     there = landscape.loc[landscape["black"] & landscape["trained"], ["row", "column"]].to_numpy(int)
     order = torch.randperm(len(there), generator=torch_generator("measured", asked.key.permille, asked.key.seed))
-    return torch.from_numpy(there)[order[: asked.settings.pixels].sort().values]
+    return torch.tensor(there)[order[: asked.settings.pixels].sort().values]
 
 
 def pixel_networks(asked: MeasuredPlane) -> tuple[nn.Module, Iterator[tuple[dict[str, int], Tensor]]]:

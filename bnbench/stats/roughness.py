@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 FINE = 0.25  # cycles a pixel: half of the finest frequency that a grid has
@@ -52,3 +53,32 @@ def relative_variation(loss: NDArray[np.float64], black: NDArray[np.bool_], thre
     contrast = float(clipped[~black].mean() - clipped[black].mean())
     asked = total_variation(np.where(black, 0.0, 1.0))
     return total_variation(clipped) / (asked * contrast) if contrast > 0 else math.nan
+
+
+def roughness_of_fits(landscapes: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Return how rough each found landscape is, of min(loss, threshold) as eq. 3 counts it, and its mask.
+
+    Args:
+        landscapes: ``arm, p, seed, row, column, black, test_loss``, a row per pixel, every grid whole.
+        threshold: of eq. 3, nats.
+
+    Returns:
+        A row per fit: ``arm, p, seed, fine_share, fine_share_of_mask, relative_variation``.
+    """
+    rows = []
+    for (arm, p, seed), fit in landscapes.groupby(["arm", "p", "seed"], sort=False):
+        shape = int(fit["row"].max()) + 1, int(fit["column"].max()) + 1
+        loss, black = np.empty(shape), np.empty(shape, dtype=bool)
+        loss[fit["row"], fit["column"]] = fit["test_loss"]
+        black[fit["row"], fit["column"]] = fit["black"]
+        rows.append(
+            {
+                "arm": arm,
+                "p": p,
+                "seed": seed,
+                "fine_share": fine_share(np.minimum(loss, threshold)),
+                "fine_share_of_mask": fine_share(np.where(black, 0.0, 1.0)),
+                "relative_variation": relative_variation(loss, black, threshold),
+            }
+        )
+    return pd.DataFrame(rows, columns=["arm", "p", "seed", "fine_share", "fine_share_of_mask", "relative_variation"])

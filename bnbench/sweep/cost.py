@@ -14,15 +14,21 @@ from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.backends.shared_devices import groups_of, may_share
-from bnbench.sweep.devices import Slot, device_name, free_cached_memory, prepare_process
+from bnbench.sweep.devices import Slot, available_cores, device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, measured_landscape, policies
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.start import make_plane
-from bnbench.sweep.timed_steps import fit_to_time, seconds_of_a_step, seconds_of_a_step_of_several
+from bnbench.sweep.timed_steps import (
+    fit_to_time,
+    seconds_of_a_step,
+    seconds_of_a_step_beside,
+    seconds_of_a_step_of_several,
+)
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
 _AT_END = 2  # landscapes that a fit's end measures without BN: on the measured images, and on training images
+_FORWARD = 1 / 3  # of a step's work on an image
 _TIMED_MASK = (3, 4)  # rows and columns of a timed landscape
 _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
 _ENOUGH = 3  # fits of a grid that tell an arm's time by themselves
@@ -34,8 +40,9 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     """Estimate the wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
-    a few pixels of a step are timed and scaled up (the landscape's measurement at the end is not counted). With
-    ``--measure-at`` the landscapes on the way are added. Devices of unlike models share the work by their speed.
+    a few pixels of a step are timed and scaled up, on a processor while its other slots are busy, too, and what is
+    measured at the end is reckoned from that. With ``--measure-at`` the landscapes on the way are added. Devices of
+    unlike models share the work by their speed.
 
     Args:
         plan: what is left to run.
@@ -76,6 +83,7 @@ def _seconds_on(
                 return None
             try:
                 known = timed_fit(arm, plan.protocol, execution, data)
+                known *= 1 + _share_at_end(arm, plan.protocol, data)
                 landscapes = _landscapes(plan.protocol, execution) * _fits_on_device(execution)
                 known += landscapes * _timed_landscape(arm, plan.protocol, execution, data)
             except Exception:  # an arm that fails: its fits will find out and leave a record
@@ -96,8 +104,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     measured at their end tells what a landscape on the way costs at most.
     """
     device, threads = execution.slots[0].device, execution.threads
-    at_end = 1 + len(policies(plan.protocol)) if arm in NORMALIZED else _AT_END
-    share = _landscapes(plan.protocol, execution) / at_end
+    share = _landscapes(plan.protocol, execution) / _landscapes_at_end(arm, plan.protocol)
 
     def times_of(finished: Mapping[FitKey, Mapping[str, Any]]) -> list[tuple[str, float]]:
         """Return when each fit under these conditions was finished, and its wall time."""
@@ -121,6 +128,19 @@ def _wall_seconds(provenance: Mapping[str, Any], share: float) -> float:
     wall, course = float(provenance["wall_seconds"]), float(provenance.get("course_seconds", 0.0))
     at_end = max(0.0, wall - course - float(provenance.get("fit_seconds", wall)))
     return wall - course + share * at_end
+
+
+def _landscapes_at_end(arm: str, protocol: Protocol) -> int:
+    """Return how many landscapes a fit's end measures."""
+    return 1 + len(policies(protocol)) if arm in NORMALIZED else _AT_END
+
+
+def _share_at_end(arm: str, protocol: Protocol, data: DataSet) -> float:
+    """Return what a fit's end takes as a share of its steps: an image goes forward there, in a step back as well."""
+    training = protocol.training
+    seen = training.steps * (training.black_pixels + training.white_pixels) * training.images
+    measured = _landscapes_at_end(arm, protocol) * math.prod(protocol.mask.mask_size) * len(data.measured)
+    return _FORWARD * measured / seen
 
 
 def _landscapes(protocol: Protocol, execution: Execution) -> int:
@@ -174,13 +194,15 @@ def timed_fit(arm: str, protocol: Protocol, execution: Execution, data: DataSet)
     """Time steps, and return the seconds that a fit of this arm takes, with as many others as run on its device.
 
     Fits that share a GPU's process are timed together; those that share a GPU as processes take turns. A fit alone is
-    timed by a few pixels of a step.
+    timed by a few pixels of a step; on a processor while all other slots are busy, as they will be.
     """
     training, count = protocol.training, _fits_on_device(execution)
     if count > 1 and may_share(protocol, execution, (arm,)):
         with foreign_code(arm):
-            return count * training.steps * seconds_of_a_step_of_several(arm, count, protocol, execution, data)
-    pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images)
+            is_batch = (execution.slots[0].device, arm) in execution.one_batch
+            step = seconds_of_a_step_of_several(arm, count, protocol, execution, data, is_batch=is_batch)
+            return count * training.steps * step
+    pixel = _seconds_of_a_pixel(arm, protocol, execution, data, _VISITS // training.images, is_estimate=True)
     return count * pixel * training.steps * (training.black_pixels + training.white_pixels)
 
 
@@ -189,12 +211,17 @@ def _fits_on_device(execution: Execution) -> int:
     return len(groups_of(execution.slots)[0])
 
 
-def _seconds_of_a_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
-    """Time a step with about ``pixels`` pixels and nothing clamped, and return the seconds per pixel."""
+def _seconds_of_a_pixel(
+    arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int, *, is_estimate: bool = False
+) -> float:
+    """Time a step with about ``pixels`` pixels and nothing clamped, and return the seconds per pixel.
+
+    To compare chunks the fastest step counts, which no other program has slowed; for an estimate, those of a sweep.
+    """
     with foreign_code(arm):
-        return _timed_pixel(arm, protocol, execution, data, pixels)
-
-
-def _timed_pixel(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int) -> float:
-    under_way = fit_to_time(arm, protocol, execution, data, pixels)
-    return seconds_of_a_step(under_way) / len(under_way.targets.factors)
+        under_way = fit_to_time(arm, protocol, execution, data, pixels)
+        if is_estimate and execution.slots[0].device == "cpu":
+            seconds = seconds_of_a_step_beside(under_way, min(len(execution.slots), available_cores()) - 1)
+        else:
+            seconds = seconds_of_a_step(under_way)
+        return seconds / len(under_way.targets.factors)

@@ -27,6 +27,7 @@ class Execution:
     Attributes:
         slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
             counted here, and each of its machines makes its own from ``devices``.
+        one_batch: devices and arms whose fits at once are one batch of networks.
         measures_slots: whether the run of this plan will measure how many fits share a GPU; each has one slot here.
         chunk: pixels computed at once; 0 in a plan whose run will measure it.
         data_folder: where the files of the data set, or a user's own images, lie; None for the usual places.
@@ -48,6 +49,7 @@ class Execution:
     keep_planes: bool = False
     measure_at: MeasuredSteps | None = None
     fit_timeout: float | None = None
+    one_batch: frozenset[tuple[str, str]] = frozenset()
     fit_memory: int | None = None
     measures_slots: bool = False
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.strategy import Strategy
 from bnbench.process.writers import host_hash
@@ -14,17 +16,39 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results.claims import Progress
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Job
-from bnbench.sweep.provenance import read_provenance
+from bnbench.sweep.provenance import CONDITIONS, OF_A_GPU, read_provenance
 
 
-def part_provenance(job: Job, slot: Slot, chunk: int, kernels: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+def _steps_by(fit: Fit) -> dict[str, str]:
+    """Return what the rounding of a GPU's steps hangs on beside its model: nothing for a processor.
+
+    ``kernels`` computes networks, with Triton's version where they are its; ``recorded`` is what of a step is a
+    recording; ``batch`` is of how many fits its networks were one batch, one number after another where that changed.
+    """
+    kernels = fit.engine.strategy.name if fit.engine.strategy else ""
+    triton = str(getattr(sys.modules.get("triton"), "__version__", "")) if kernels in OF_TRITON else ""
+    batch = ", ".join(map(str, fit.batched)) or ("1" if fit.recorded else "")
+    found = {"kernels": kernels, "triton": triton, "recorded": fit.recorded, "batch": batch}
+    return {name: value for name, value in found.items() if value}
+
+
+def moved_from(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what changes rounding and was another in an earlier part of a fit: its name and what it was."""
+    return [
+        f"{name} {earlier[name]}"
+        for name in CONDITIONS
+        if name in earlier and earlier[name] != now.get(name) and (name not in OF_A_GPU or earlier[name] is not None)
+    ]
+
+
+def part_provenance(job: Job, slot: Slot, chunk: int, fit: Fit, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """Return what computes a part of a fit, with the most memory that any part has taken.
 
     Args:
         job: what is asked.
         slot: where it runs.
         chunk: pixels computed at once.
-        kernels: name of what a GPU computes networks with; empty for a processor.
+        fit: its training, after a step of its own.
         earlier: provenance of the part before; empty for the first.
     """
     mine = read_provenance(slot, job.execution.threads, chunk)
@@ -35,7 +59,7 @@ def part_provenance(job: Job, slot: Slot, chunk: int, kernels: str, earlier: Map
         **mine,
         **({"peak_memory_mib": memory} if is_own else {}),
         **({"fits_at_once": together} if together else {}),
-        **({"kernels": kernels} if kernels else {}),
+        **_steps_by(fit),
     }
 
 

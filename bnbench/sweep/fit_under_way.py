@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
-import torch
 
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.candidates import OF_TRITON
+from bnbench.mpo.one_batch import HaltedError
 from bnbench.mpo.trace import TraceRow
-from bnbench.process.reading import reason_of
 from bnbench.process.surroundings import in_force
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import store
-from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.checks import check_fit
 from bnbench.results.claims import write_progress
 from bnbench.results.planes import save_plane
+from bnbench.sweep.batches import joined
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.course import Course
 from bnbench.sweep.devices import Slot, device_name, prepare_process
 from bnbench.sweep.disk import check_not_gone, check_opened
 from bnbench.sweep.execution import FitStoppedError, Job, Outcome, UnwritableError
-from bnbench.sweep.fit_record import computed_how, part_provenance, progress_of
+from bnbench.sweep.fit_record import computed_how, moved_from, part_provenance, progress_of
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.kept_kernels import choose_once
 from bnbench.sweep.measure import measure_fit
-from bnbench.sweep.provenance import CONDITIONS, forget_peak_memory
+from bnbench.sweep.provenance import forget_peak_memory
+from bnbench.sweep.resume import resume
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
 from bnbench.sweep.stored_outcome import headline_accuracies
 from bnbench.wording import counted
@@ -90,14 +92,13 @@ class FitUnderWay:
             UnwritableError: the disk is full, or the like.
         """
         before = in_force()
-        self._train(stop, confinement)
+        with joined(self.fit, self.key):
+            self._train(stop, confinement)
         settings = in_force()
         if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
             self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
         for note in self.fit.notes:
             self.add_note(note)
-        if (before_it := self.earlier.get("kernels", "")) not in ("", self._kernels):
-            self.add_note(f"its first {self.first_step:,} steps were computed with kernels {before_it}")
         self.fit.forget_recordings()  # their memory is needed for the measurement
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
@@ -156,7 +157,8 @@ class FitUnderWay:
                 self._checkpoint()
                 check_not_gone(self.folder)
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
-            self.fit.advance()
+            with suppress(HaltedError):  # another fit of its batch has heard the word to stop, and so will this one
+                self.fit.advance()
         self._say_progress()
         if self._seconds() > self.job.execution.checkpoint_every:
             self._checkpoint()  # measuring a large plane takes long, too
@@ -193,44 +195,26 @@ class FitUnderWay:
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; a damaged one costs its steps and is said."""
-        try:
-            found = load_checkpoint(self.folder, self.key, self.identity)
-        except store.StoreError as error:
-            self.add_note(str(error).replace(f"{self.folder}/", ""))  # a whole path may hold somebody's name
-            return
+        found = resume(self.folder, self.key, self.identity, self._take_over, self._begin, self.add_note)
         if found is None:
-            return
-        try:
-            self.fit.load_state_dict(found.state)
-            self.course.load_state_dict(found.course)
-            if type(self.fit.step) is not int or not 0 <= self.fit.step <= self.fit.training.steps:
-                raise ValueError(f"it is at step {self.fit.step} of {self.fit.training.steps:,}")
-        except (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
-            raise  # the device's matter: the checkpoint may be whole
-        except Exception as error:  # of a state that fits nothing here anything may be wrong
-            self._begin()  # half of it may have been taken over
-            self.add_note(f"its checkpoint does not fit ({reason_of(error)}); the fit starts from its first step.")
             return
         self.earlier_seconds, self.parts, self.earlier = found.seconds, found.parts + 1, found.provenance
         if self.earlier["note"]:  # the notes of all parts before, which each of these below may repeat
             self.add_note(self.earlier["note"])
         if missed := self.course.missed(self.fit.step):
             self.add_note(f"it had passed {counted(len(missed), 'step')} of --measure-at before that was asked for")
-        now = self._provenance()
-        moved = [f"{name} {self.earlier[name]}" for name in CONDITIONS if self.earlier[name] != now[name]]
-        if moved:
-            self.add_note(f"its first {self.fit.step:,} steps were computed with {', '.join(moved)}")
 
-    @property
-    def _kernels(self) -> str:
-        """Return the name of what a GPU computes networks with; empty before it is known, and for a processor."""
-        return self.fit.engine.strategy.name if self.fit.engine.strategy else ""
+    def _take_over(self, found: Checkpoint) -> None:
+        self.fit.load_state_dict(found.state)
+        self.course.load_state_dict(found.course)
 
     def _provenance(self) -> dict[str, Any]:
         """Return this part's provenance, with what concerns all parts: the first's start, the most memory, the note."""
         started = datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds")
         whole = {"images": self.data.digest, "begun": self.earlier.get("begun", started), "started": started}
-        mine = part_provenance(self.job, self.slot, self.chunk, self._kernels, self.earlier)
+        mine = part_provenance(self.job, self.slot, self.chunk, self.fit, self.earlier)
+        if moved := moved_from(self.earlier, mine):
+            self.add_note(f"its first {self.first_step:,} steps were computed with {', '.join(moved)}")
         return {**mine, **whole, "note": self.note}
 
     def _whole_provenance(self, settings: Mapping[str, str], trained_seconds: float, gflops: float) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 from bnbench.inputs.data import DataSet
-from bnbench.results.chunks import keep_fits_per_device, read_fits_per_device
+from bnbench.results.chunks import FitsAtOnce, keep_fits_at_once, read_fits_at_once
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.backends.shared_devices import may_share
-from bnbench.sweep.devices import device_name, free_cached_memory, spread
+from bnbench.sweep.devices import Slot, device_name, free_cached_memory, spread
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.timed_steps import seconds_of_a_step_of_several
@@ -18,37 +21,37 @@ _GAIN = 1.05  # more fits than this many times as fast as fewer: each costs memo
 
 
 def with_fits_per_device(execution: Execution, plan: Plan, backend: Backend, data: DataSet | None) -> Execution:
-    """Give each GPU as many fits at once as it takes best, where nobody has said how many.
+    """Give each GPU as many fits at once as it takes best, where nobody has said how many, on streams or as one batch.
 
     That is measured once for a results folder, a model of GPU and an arm. Of several arms the one that takes fewest
     decides, for fits of all of them may be under way at once.
 
     Args:
-        execution: with a slot for each device.
+        execution: with the slots that were asked for.
         plan: names the folder, the protocol and the arms.
         backend: where fits are computed.
         data: to take steps with; None in a dry run, which says that it will be measured where it has not been.
     """
-    asked, devices = execution.devices, [slot.device for slot in execution.slots]
-    is_said = asked.jobs is not None or asked.per_device is not None or len({*devices}) < len(devices)
+    devices, asked = Counter(slot.device for slot in execution.slots), execution.devices.per_device
+    is_said = execution.devices.jobs is not None or asked == 1 or max(devices.values(), default=0) > (asked or 1)
     if is_said or not backend.shares_devices or "cpu" in devices or not plan.to_run:
         return execution
     if not may_share(plan.protocol, execution, plan.grid.arms):
         return execution
-    counts: dict[str, int] = {}
-    for slot in execution.slots:
-        of_it, found = replace(execution, slots=(slot,)), list[int]()
-        for arm in plan.grid.arms:
-            model, of_arm = device_name(slot.device), replace(plan, grid=replace(plan.grid, arms=(arm,)))
-            count = read_fits_per_device(plan.folder, model, arm)
-            if count is None:
-                if data is None:
-                    return replace(execution, measures_slots=True)
-                tried = backend.time_on_device(choose_fits_per_device, of_arm, of_it, data)
-                count = keep_fits_per_device(plan.folder, model, arm, tried)
-            found.append(count)
-        counts[slot.device] = min(found)
-    return replace(execution, slots=spread(counts))
+    counts, one_batch = dict[str, int](), set[tuple[str, str]]()
+    for device, arm in product(devices, plan.grid.arms):
+        model = device_name(device)
+        found = read_fits_at_once(plan.folder, model, arm, asked)
+        if found is None:
+            if data is None:
+                return replace(execution, measures_slots=asked is None)
+            of_it = replace(execution, slots=(Slot(device, 0),))
+            of_arm = replace(plan, grid=replace(plan.grid, arms=(arm,)))
+            tried = backend.time_on_device(partial(choose_fits_at_once, asked=asked), of_arm, of_it, data)
+            found = keep_fits_at_once(plan.folder, model, arm, tried, asked)
+        counts[device] = min(found.fits, counts.get(device, found.fits))
+        one_batch |= {(device, arm)} if found.is_batch else set()
+    return replace(execution, slots=spread(counts), one_batch=frozenset(one_batch))
 
 
 def most_slots(execution: Execution) -> int:
@@ -56,24 +59,30 @@ def most_slots(execution: Execution) -> int:
     return len(execution.slots) * (COUNTS[-1] if execution.measures_slots else 1)
 
 
-def choose_fits_per_device(plan: Plan, execution: Execution, data: DataSet) -> int:
-    """Return how many fits at once take the most steps a second, those of all arms together.
+def choose_fits_at_once(plan: Plan, execution: Execution, data: DataSet, *, asked: int | None = None) -> FitsAtOnce:
+    """Return how many fits at once take the most steps a second, those of all arms together, and whether as one batch.
 
     Args:
         plan: names the protocol and the arms.
         execution: names the device, by its first slot, and the pixels computed at once.
         data: to take steps with.
+        asked: how many there are to be; None for whatever is fastest.
     """
-    best, fastest = 1, 0.0
-    for count in COUNTS:
-        try:
-            seconds = sum(
-                seconds_of_a_step_of_several(arm, count, plan.protocol, execution, data) for arm in plan.grid.arms
-            )
-        except Exception:  # an arm fails, or memory is too small: its fits leave a record
+    best, fastest = FitsAtOnce(asked or 1, is_batch=False), 0.0
+    for count in (asked,) if asked else COUNTS:
+        before = fastest
+        for is_batch in (False, True) if count > 1 else (False,):
+            try:
+                seconds = sum(
+                    seconds_of_a_step_of_several(arm, count, plan.protocol, execution, data, is_batch=is_batch)
+                    for arm in plan.grid.arms
+                )
+            except Exception:  # an arm fails, or memory is too small: its fits leave a record
+                return best
+            finally:
+                free_cached_memory(execution.slots[0].device)
+            if 1 / seconds >= _GAIN * fastest:
+                best, fastest = FitsAtOnce(count, is_batch), 1 / seconds
+        if fastest == before:
             break
-        free_cached_memory(execution.slots[0].device)
-        if 1 / seconds < _GAIN * fastest:
-            break
-        best, fastest = count, 1 / seconds
     return best

@@ -104,7 +104,7 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
     data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
     for arm in grid.arms:
         load_arm(arm, data.image_shape, data.classes, protocol.network)
-    _check_number_of_images(protocol, len(data.train))
+    check_number_of_images(protocol, len(data.train))
     return data
 
 
@@ -124,16 +124,20 @@ def _check_without_data(grid: Grid, protocol: Protocol, execution: Execution) ->
         raise RequestError(f"--probs {named}: of a picture it is its share of black pixels; give --probs {share:g}.")
 
 
-def _check_number_of_images(protocol: Protocol, count: int) -> None:
-    """Refuse a protocol that draws, or estimates BN statistics on, more training images than there are."""
+def check_number_of_images(protocol: Protocol, count: int) -> None:
+    """Refuse a protocol that draws, or estimates BN statistics on, more training images than there are.
+
+    Raises:
+        RequestError: it does; the message says how many there are.
+    """
     there = f"there are {count:,} training images"
     if protocol.training.images > count:
         raise RequestError(f"--images {protocol.training.images}: {there}; give fewer.")
     for policy in policies(protocol):
         if policy.reference > count:
-            asked = protocol.measurement.bn_statistics
-            other = "" if asked == str(policy) else f" is also measured as {policy}"
-            raise RequestError(f"--bn-statistics {asked}{other}: {there}; give fewer.")
+            asked = protocol.measurement.bn_policy
+            other = "" if asked == policy else f" is also measured as {policy}"
+            raise RequestError(f"--bn-statistics {asked}{other}: {there}; give {asked.kind}:{count} or fewer.")
 
 
 def plan_sweep(

@@ -21,7 +21,8 @@ from bnbench.process.writers import host_hash
 from bnbench.sweep.devices import Slot, device_name
 
 # What changes rounding: a fit that was cut off and went on under others says so.
-CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host")
+OF_A_GPU = ("cuda", "cudnn", "kernels", "triton", "recorded", "batch")
+CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host", *OF_A_GPU)
 # Variables of the environment that choose other kernels, and with them other rounding.
 _KERNEL_VARIABLES = (
     *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),

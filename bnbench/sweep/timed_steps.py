@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import torch
@@ -13,6 +16,7 @@ from bnbench.arms.loading import use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
+from bnbench.mpo.one_batch import Batch
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.sweep.devices import own_stream, prepare_process
 from bnbench.sweep.execution import Execution
@@ -20,6 +24,11 @@ from bnbench.sweep.start import make_plane
 
 _LONG_STEP = 0.5  # seconds from which a step is timed once
 _LONG = 0.5  # seconds that several fits are timed for
+_FEWEST = 3  # steps whose mean tells something
+_TOO_LONG = 2.0  # seconds to wait for them
+_SIDE = 512  # of the matrices that stand in for other fits: milliseconds without Python
+# What a GPU's fits of an arm, on a device, of a protocol and chunk have been found to use: later ones only prove it.
+_kernels: dict[tuple[str, str, str, int], str] = {}
 
 
 def fit_to_time(arm: str, protocol: Protocol, execution: Execution, data: DataSet, pixels: int | None = None) -> Fit:
@@ -64,8 +73,48 @@ def seconds_of_a_step(under_way: Fit) -> float:
     return min(times[first:])
 
 
+def seconds_of_a_step_beside(under_way: Fit, others: int) -> float:
+    """Time steps as they go while a sweep's other slots are busy too, and return their mean, in seconds.
+
+    The fastest step of a fit alone tells what the processor can do; a sweep gets what its own fits and whatever else
+    runs on the machine leave of it, which may be a fifth.
+
+    Args:
+        under_way: the fit.
+        others: slots of this machine's processor beside its own; each is kept busy meanwhile.
+    """
+    under_way.advance()  # the first one allocates
+    with _busy(others):
+        start, steps = time.perf_counter(), 0
+        while steps < _FEWEST or time.perf_counter() - start < _LONG:
+            under_way.advance()
+            steps += 1
+            if time.perf_counter() - start > _TOO_LONG:
+                break
+        return (time.perf_counter() - start) / steps
+
+
+@contextmanager
+def _busy(threads: int) -> Iterator[None]:
+    """Keep as many threads computing what leaves Python to others."""
+    over = threading.Event()
+
+    def compute() -> None:
+        factor, product = torch.ones(_SIDE, _SIDE), torch.empty(_SIDE, _SIDE)
+        while not over.is_set():
+            torch.mm(factor, factor, out=product)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in range(threads):
+            pool.submit(compute)
+        try:
+            yield
+        finally:
+            over.set()
+
+
 def seconds_of_a_step_of_several(
-    arm: str, count: int, protocol: Protocol, execution: Execution, data: DataSet
+    arm: str, count: int, protocol: Protocol, execution: Execution, data: DataSet, *, is_batch: bool = False
 ) -> float:
     """Time steps of several fits of an arm, in threads of this process, as a GPU's worker runs them.
 
@@ -75,24 +124,38 @@ def seconds_of_a_step_of_several(
         protocol: of the fits.
         execution: names the device, by its first slot, and the pixels computed at once.
         data: of the fits.
+        is_batch: whether they are one batch of networks; else each has a stream of its own.
 
     Returns:
         Seconds of a step of one of them, divided by their number.
     """
-    begun = threading.Barrier(count, timeout=600)
+    begun, batch = threading.Barrier(count, timeout=600), Batch()
+    kind = arm, execution.slots[0].device, protocol.hash, execution.chunk
+    limit = math.inf  # steps behind which all of them end: one that left a batch would have the others record anew
+    batch.expect(count)
 
-    def rate(_: int) -> float:
-        with own_stream(execution.slots[0].device):
+    def rate(number: int) -> float:
+        nonlocal limit
+        with own_stream(execution.slots[0].device), ExitStack() as stack:
             try:
                 under_way = fit_to_time(arm, protocol, execution, data)
+                under_way.engine.keep(_kernels.get(kind, ""))
+                if is_batch:
+                    stack.enter_context(batch.joined(under_way, (number,)))
+                batch.expect(-1)
                 _take(under_way, 2)  # the first one records
+                if under_way.engine.strategy:
+                    _kernels[kind] = under_way.engine.strategy.name
             except BaseException:
                 begun.abort()
+                batch.expect(-count)
                 raise
             begun.wait()
             start, steps = time.perf_counter(), 0
-            while time.perf_counter() - start < _LONG:
+            while steps < limit:
                 steps += _take(under_way, 10)
+                if time.perf_counter() - start > _LONG:
+                    limit = min(limit, steps + 10)
             return steps / (time.perf_counter() - start)
 
     with ThreadPoolExecutor(count) as threads:

@@ -53,7 +53,7 @@ REFUSED = {
     "takes_nothing": r"factory\(\(1, 4, 4\), 3\)",
     "raises_in_forward": "this layer is broken",
     "NUMBER": r" int; .*factory\(image_shape, classes\)",
-    "missing": "import",
+    "missing": "has no function missing; it has .* more",
     "numpy_weights": "one seed",
     "own_batch_norm": "beside .*bnbench.BatchNorm",
     "frozen": r"parameter 1\.bias is frozen",
@@ -73,6 +73,19 @@ def test_what_cannot_work_is_refused_with_the_reason(arm: str) -> None:
 def test_a_module_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ArmError, match=r"--arms nowhere\.at_all:arm .*\(ModuleNotFoundError"):
         load("nowhere.at_all:arm")
+
+
+@pytest.mark.parametrize(
+    ("code", "instead"), [("def mlp(shape, classes): ...\n_own = len\n", "mlp"), ("from math import sin\n", "none")]
+)
+def test_a_function_that_a_module_lacks_is_named_with_those_that_it_has(
+    code: str, instead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"lacking_{instead}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ArmError, match=rf"--arms {name}:mpl: {name} has no function mpl\W.* {instead}\.$"):
+        load(f"{name}:mpl")
 
 
 def test_a_partial_is_a_factory_too() -> None:

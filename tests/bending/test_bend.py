@@ -1,19 +1,16 @@
-"""``bnbench bend``: what it leaves, how it goes on, what it refuses."""
+"""``bnbench bend``: what it leaves, how it goes on, what it refuses to write over."""
 
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
 import shutil
-import signal
+import sys
 import time
-from contextlib import chdir
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,41 +18,22 @@ import pytest
 from PIL import Image
 
 import bnbench
-from bnbench.bending import animation, arm_bending, cost
+from bnbench.bending import animation, arm_bending
 from bnbench.bending.animation import shown_frames, write_animations
-from bnbench.bending.arm_bending import ArmBending, frame_steps
-from bnbench.bending.bend import BendListener, bend, write_pictures
+from bnbench.bending.arm_bending import frame_steps
+from bnbench.bending.bend import write_pictures
 from bnbench.bending.files import Bent, read_bent
-from bnbench.bending.request import BendRequest, fitted_protocol
-from bnbench.bending.strip import draw_strip
-from bnbench.cli import main
+from bnbench.bending.request import BendRequest
+from bnbench.bending.strip import draw_strip, loss_ticks, quantities, scale_of
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
-from bnbench.inputs.datasets import ImageArrays
-from bnbench.inputs.masks import is_trained
-from bnbench.mpo.trace import TraceRow
 from bnbench.process.writers import host_hash
-from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import Protocol
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
-from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
 from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.interrupts import Interrupted
+from tests.bending.asked import PICTURE, Stops, bent_to, request
 from tests.browser import MISSING, Browser, find_chromium
-
-_PICTURE = np.zeros((6, 8), bool)
-_PICTURE[1:5, 2:6] = True
-_TINY = PROFILES["smoke"].with_knobs(widths=(4, 4), strides=(2, 1), hidden=8, images=4, steps=8, train_images=20)
-
-
-def request(folder: Path, *, arms: tuple[str, ...] = ("plain",), animate: bool = True, steps: int = 8) -> BendRequest:
-    protocol = fitted_protocol(_TINY.with_knobs(steps=steps), _PICTURE)
-    return BendRequest("square.png", _PICTURE, protocol, arms, 1, folder, animate)
-
-
-def bent_to(asked: BendRequest, listener: BendListener | None = None) -> list[Bent]:
-    return bend(asked, load_data_of(asked.protocol), listener or BendListener())
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +63,8 @@ def test_the_landscape_is_what_the_plane_has(finished: BendRequest) -> None:
         name = layout.fit_name(finished.key(arm))
         table = pd.read_parquet(finished.folder / "landscapes" / f"{name}.parquet")
         plane = bnbench.load_plane(finished.folder / "planes" / f"{name}.safetensors")
-        found = bnbench.measure_landscape(plane, _PICTURE.shape, data.measured)
-        assert np.array_equal(table["black"], _PICTURE.ravel())
+        found = bnbench.measure_landscape(plane, PICTURE.shape, data.measured)
+        assert np.array_equal(table["black"], PICTURE.ravel())
         assert np.allclose(table["test_accuracy"], found.accuracy.flatten())
         assert np.allclose(table["test_loss"], found.loss.flatten(), rtol=1e-5)
 
@@ -99,7 +77,7 @@ def test_frames_are_measured_from_the_first_step_to_the_last(finished: BendReque
     data = load_data_of(finished.protocol).measured
     few = bnbench.Images(data.pixels[: arm_bending.FRAME_IMAGES], data.labels[: arm_bending.FRAME_IMAGES])
     path = finished.folder / "planes" / f"{layout.fit_name(finished.key('plain'))}.safetensors"
-    last = bnbench.measure_landscape(bnbench.load_plane(path), _PICTURE.shape, few)
+    last = bnbench.measure_landscape(bnbench.load_plane(path), PICTURE.shape, few)
     assert np.allclose(bent.frames[-1], last.accuracy)
 
 
@@ -130,9 +108,23 @@ def test_the_gif_lasts_five_seconds_and_is_small(finished: BendRequest) -> None:
     assert path.stat().st_size < 3_000_000
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="an MP4 is written where ffmpeg is")
+@pytest.mark.skipif(animation._ffmpeg() is None, reason="an MP4 is written where ffmpeg is")
 def test_an_mp4_is_written_where_ffmpeg_is(finished: BendRequest) -> None:
     assert (finished.folder / "animation.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_ffmpeg_of_a_package_is_taken_where_none_is_on_the_path(
+    is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_ffmpeg_exe() -> str:
+        if not is_whole:
+            raise RuntimeError("No ffmpeg exe could be found.")
+        return "/its/own/ffmpeg"
+
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", SimpleNamespace(get_ffmpeg_exe=get_ffmpeg_exe))
+    assert animation._ffmpeg() == ("/its/own/ffmpeg" if is_whole else None)
 
 
 def test_no_mp4_is_promised_without_ffmpeg(
@@ -142,7 +134,7 @@ def test_no_mp4_is_promised_without_ffmpeg(
     with monkeypatch.context() as patched, print_style():
         patched.setattr("bnbench.bending.animation._ffmpeg", lambda: None)
         patched.setattr("bnbench.bending.animation._write", lambda _, path, *__: path.write_bytes(b""))
-        assert write_animations(tmp_path, _PICTURE, bents) == [tmp_path / "animation.gif"]
+        assert write_animations(tmp_path, PICTURE, bents) == [tmp_path / "animation.gif"]
 
 
 def test_an_ffmpeg_that_fails_costs_the_mp4_alone(
@@ -156,14 +148,14 @@ def test_an_ffmpeg_that_fails_costs_the_mp4_alone(
     with monkeypatch.context() as patched, print_style():
         patched.setattr("bnbench.bending.animation._ffmpeg", lambda: str(program))
         patched.setattr("bnbench.bending.animation._RATE", 2)
-        assert write_animations(tmp_path, _PICTURE, bents, notes.append) == [tmp_path / "animation.gif"]
+        assert write_animations(tmp_path, PICTURE, bents, notes.append) == [tmp_path / "animation.gif"]
     assert [str(program) in note for note in notes] == [True]
 
 
 def test_all_pictures_of_a_strip_have_one_size_and_a_quantity_one_scale(finished: BendRequest) -> None:
     bents = [bent for arm in finished.arms if (bent := read_bent(finished, arm))]
     with print_style():
-        drawing = draw_strip(_PICTURE, bents, 2.5)
+        drawing = draw_strip(PICTURE, bents, 2.5)
     shown = [axes for axes in drawing.axes if axes.images]
     assert len(shown) == 1 + 3 * len(bents)
     width, height = drawing.get_size_inches()
@@ -173,6 +165,20 @@ def test_all_pictures_of_a_strip_have_one_size_and_a_quantity_one_scale(finished
         assert place.width == pytest.approx(shown[0].get_position().width)
     scales = [(axes.images[0].norm.vmin, axes.images[0].norm.vmax) for axes in shown[1:]]
     assert [scales[0::2][part] == scales[1::2][part] for part in range(3)] == [True] * 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-6, 1e6), (0.01, 1_000), (0.5, 60), (2.4, 2.6)])
+def test_a_scale_of_losses_is_about_the_threshold_and_its_numbers_have_room(low: float, high: float) -> None:
+    losses = pd.DataFrame({"test_loss": np.geomspace(low, high, 500)})
+    bents = [Bent("plain", losses, np.zeros((0, 1, 1), np.float32), np.zeros(0, np.int64), {})]
+    (quantity,) = [one for one in quantities("test") if one.name == "test_loss"]
+    scale = scale_of(quantity, bents, 2.5)
+    assert 2.5 / 300 <= float(scale.norm.vmin or 0) < 2.5 < float(scale.norm.vmax or 0) <= 2.5 * 300
+    ticks = sorted(loss_ticks(scale, 2.5, width := 1.32))
+    places = [float(scale.norm(tick)) * width for tick in ticks]
+    for (one, other), (left, right) in zip(pairwise(ticks), pairwise(places), strict=True):
+        assert right - left >= 0.06 * (len(f"{one:g}{other:g}") / 2 + 1) - 1e-9
+    assert 2.5 in ticks
 
 
 def test_what_killed_processes_left_of_fits_that_are_done_is_cleared_away(
@@ -199,78 +205,15 @@ def test_a_checkpoint_of_an_arm_that_is_not_asked_for_is_left_alone(finished: Be
     assert checkpoint.exists()
 
 
-def test_the_request_is_said_before_its_cost_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[str] = []
-
-    class Listener(BendListener):
-        def asked(self, request: BendRequest, left: list[str]) -> None:
-            order.append(f"asked {', '.join(left)}")
-
-        def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:
-            order.append(f"planned {seconds}")
-            raise Interrupted(signal.SIGINT)
-
-    def timed(bending: ArmBending) -> float:
-        order.append(f"timed {bending.arm}")
-        return 20.0
-
-    monkeypatch.setattr("bnbench.bending.bend.estimated_seconds", timed)
-    with pytest.raises(Interrupted):
-        bent_to(request(tmp_path, arms=("plain", "bn")), Listener())
-    assert order == ["asked plain, bn", "timed plain", "timed bn", "planned 40.0"]
-
-
-@pytest.mark.parametrize(
-    ("arm", "a_visit", "timed", "landscapes"),
-    [("plain", 1.0, [32], 1), ("bn", 1.0, [32], 3), ("plain", 1e-4, [32, 128], 1), ("plain", 0.0, [32, 128, 500], 1)],
-)
-def test_an_estimate_times_few_images_and_counts_all_landscapes(
-    arm: str, a_visit: float, timed: list[int], landscapes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, images = [0.0], list[int]()
-
-    def measured(plane: bnbench.Plane, shape: tuple[int, int], data: bnbench.Images, **_: Any) -> None:
-        images.append(len(data))
-        clock[0] += a_visit * math.prod(shape) * len(data)
-
-    def timed_fit(arm: str, protocol: Protocol, *_: Any) -> float:
-        training = protocol.training
-        assert training.black_pixels + training.white_pixels == is_trained(_PICTURE).sum()  # fewer than it asks for
-        return 7.0
-
-    asked = request(tmp_path, animate=False)
-    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100))
-    bending = ArmBending(asked, arm, load_data_of(asked.protocol))
-    monkeypatch.setattr(cost, "timed_fit", timed_fit)
-    monkeypatch.setattr(cost, "measure_landscape", measured)
-    monkeypatch.setattr("bnbench.bending.cost.time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    expected = 7 + _PICTURE.size * a_visit * (landscapes * 500 + 20)
-    assert cost.estimated_seconds(bending) == pytest.approx(expected)
-    assert images == timed
-
-
-class _Stops(BendListener):
-    """Sends SIGINT after some steps."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.seen: list[tuple[str, int]] = []
-
-    def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
-        self.seen.append((arm, step))
-        if step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tmp_path: Path) -> None:
     asked = request(tmp_path, arms=("plain", "bn"))
     with pytest.raises(Interrupted):
-        bent_to(asked, _Stops(3))
+        bent_to(asked, Stops(3))
     assert not [*(tmp_path / "landscapes").iterdir()]
     with pytest.raises(RequestError, match=re.escape(str(tmp_path))):  # run leaves what is begun alone, too
         check_folder(tmp_path, asked.protocol)
     assert layout.checkpoint_path(tmp_path, asked.key("plain")).exists()
-    listener = _Stops(0)
+    listener = Stops(0)
     bent_to(asked, listener)
     assert listener.seen[0] == ("plain", 4)
     for arm in asked.arms:
@@ -282,59 +225,6 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tm
     assert not (tmp_path / "running").exists()
 
 
-class _Hears(BendListener):
-    """Keeps the notes, and the first step of the fit."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.steps: list[int] = []
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
-
-    def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
-        self.steps.append(step)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "is_damaged", "first", "notes"),
-    [
-        (True, True, False, 4, 0),
-        (True, False, False, 4, 0),  # no frame is wanted: nothing is lost
-        (False, True, False, 1, 1),  # frames are missing
-        (True, True, True, 1, 1),
-    ],
-)
-def test_a_checkpoint_is_used_where_it_can_be_and_said_where_not(
-    before: bool, now: bool, is_damaged: bool, first: int, notes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bnbench.bending.bend.write_pictures", lambda *_: [])
-    with pytest.raises(Interrupted):
-        bent_to(request(tmp_path, animate=before), _Stops(3))
-    asked = request(tmp_path, animate=now)
-    path = layout.checkpoint_path(tmp_path, asked.key("plain"))
-    if is_damaged:
-        path.write_bytes(path.read_bytes()[:-100])
-    heard = _Hears()
-    (bent,) = bent_to(asked, heard)
-    assert (heard.steps[0], len(heard.notes)) == (first, notes)
-    assert len(bent.steps) == (len(frame_steps(8)) if now else 0)
-
-
-def test_a_checkpoint_that_does_not_fit_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bnbench.bending.bend.write_pictures", lambda *_: [])
-    with pytest.raises(Interrupted):
-        bent_to(request(tmp_path), _Stops(3))
-    asked = request(tmp_path)
-    key, identity = asked.key("plain"), asked.identity("plain")
-    stored = load_checkpoint(tmp_path, key, identity)
-    assert stored is not None
-    save_checkpoint(tmp_path, key, replace(stored, state=stored.state | {"step": 10**9}))
-    heard = _Hears()
-    bent_to(asked, heard)
-    assert (heard.steps[0], len(heard.notes)) == (1, 1)
-
-
 def test_a_results_folder_of_run_is_refused_and_that_of_bend_by_run(finished: BendRequest, tmp_path: Path) -> None:
     (tmp_path / "protocol.json").touch()
     with pytest.raises(RequestError, match=re.escape(str(tmp_path))):
@@ -344,7 +234,7 @@ def test_a_results_folder_of_run_is_refused_and_that_of_bend_by_run(finished: Be
 
 
 def test_what_is_done_is_not_fitted_anew(finished: BendRequest) -> None:
-    listener = _Stops(0)
+    listener = Stops(0)
     bents = bent_to(finished, listener)
     assert listener.seen == []
     assert [bent.arm for bent in bents] == ["plain", "bn"]
@@ -363,36 +253,6 @@ def test_a_damaged_landscape_is_named(finished: BendRequest, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(RequestError, match=re.escape(str(path))):
         bent_to(request(tmp_path))
-
-
-def test_the_identity_depends_on_the_picture_and_not_on_its_name(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    other = _PICTURE.copy()
-    other[0, 0] = True
-    identities = {
-        BendRequest(name, mask, asked.protocol, ("plain",), seed, tmp_path).identity(arm)
-        for name in ("one", "other")
-        for mask, seed, arm in (
-            (_PICTURE, 1, "plain"),
-            (other, 1, "plain"),
-            (_PICTURE, 2, "plain"),
-            (_PICTURE, 1, "bn"),
-        )
-    }
-    assert len(identities) == 4
-
-
-@pytest.mark.parametrize(
-    ("side", "train", "test", "expected"),
-    [(8, 1_000, 600, (1, 200, 500, 400)), (28, 1_000, 600, (4, 200, 500, 400)), (33, 100, 30, (5, 20, 30, 80))],
-)
-def test_the_profile_is_fitted_to_other_images(
-    side: int, train: int, test: int, expected: tuple[int, int, int, int]
-) -> None:
-    parts = [(np.zeros((count, 1, side, side), np.uint8), np.zeros(count, np.int64)) for count in (train, test)]
-    fitted = fitted_protocol(PROFILES["picture"], _PICTURE, ImageArrays(parts[0], parts[1], ""))
-    data, measurement = fitted.data, fitted.measurement
-    assert (data.pool, data.held_out, measurement.test_images, measurement.train_images) == expected
 
 
 def test_the_page_holds_every_number_and_needs_no_network(finished: BendRequest) -> None:
@@ -427,46 +287,3 @@ def test_the_page_tells_the_numbers_of_a_pixel_under_the_pointer(finished: BendR
     assert len(seen) >= 3, "the animation stands still"
     assert browser.complaints == []
     browser.close()
-
-
-def test_the_command_bends_to_a_file_and_prints_the_accuracies(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Image.fromarray(np.where(_PICTURE, 0, 255).astype(np.uint8)).save(tmp_path / "square.png")
-    options = ["--profile", "smoke", "--steps", "2", "--no-animate", "--out", str(tmp_path / "out"), "--arm", "bn"]
-    options += ["--ensemble"]
-    with pytest.raises(SystemExit) as ended:
-        main(["bend", str(tmp_path / "square.png"), *options])
-    assert ended.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["bn", "bn"]
-    assert [f" {count}: " in lines[1] for count in (1, 2, 5, 10, _PICTURE.sum())] == [True] * 5
-    fit, drawn = "bn_p0.333_seed1", {"strip.pdf", "strip.svg", "strip.png", "index.html"}
-    tables = {"landscapes", f"landscapes/{fit}.parquet", "planes", f"planes/{fit}.safetensors"}
-    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")} == drawn | tables
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ((), "PICTURE"),
-        (("a.png", "--text", "B"), "--text"),
-        (("nowhere.png",), "nowhere.png"),
-        (("--text", "漢"), "漢"),
-        (("--text", "B", "--grey-level", "2"), "--grey-level 2"),
-        (("--text", "B", "--threshold", "2"), "--threshold 2"),
-        (("--text", "B", "--size", "2"), "--size"),
-        (("--text", "B", "--arm", "none"), "--arm"),
-        (("--text", "B", "--device", "cuda:99"), "--device"),
-    ],
-)
-def test_what_cannot_be_bent_to_is_one_sentence(
-    arguments: tuple[str, ...], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with chdir(tmp_path), pytest.raises(SystemExit) as ended:
-        main(["bend", *arguments])
-    said = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert named in said
-    assert "Traceback" not in said
-    assert not [*tmp_path.iterdir()]

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from bnbench.bending.bend import BendListener, bend
+from bnbench.bending.request import BendRequest, asked_protocol
+from bnbench.inputs.data import load_data
 from bnbench.inputs.masks import is_trained
-from bnbench.inputs.pictures import read_picture
+from bnbench.inputs.pictures import draw_text, read_picture
 from bnbench.protocol.profiles import PROFILES
 from tests.benchmark_scripts import benchmark_script
+from tests.idx import write_cifar
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,21 @@ def test_an_own_picture_is_bent_to_on_held_out_images(script: ModuleType) -> Non
     assert [*found] == ["black", "white", "J", "right", "seconds"]
     assert all(0 <= found[share] <= 1 for share in ("black", "white", "right"))
     assert found["J"] >= -tiny.training.threshold
+
+
+@pytest.mark.parametrize(("profile", "channels", "side"), [("picture", 3, 8), ("paper-picture", 3, 32)])
+def test_figure_6_is_drawn_from_files_of_cifar10(profile: str, channels: int, side: int, tmp_path: Path) -> None:
+    folder, mask = write_cifar(tmp_path / "data"), draw_text("I", 5)
+    asked = asked_protocol(PROFILES[profile], mask, "cifar10", 1, folder, download=False)
+    before, protocol = PROFILES[profile], asked.with_knobs(held_out=0, images=4, test_images=5, train_images=5)
+    assert (asked.network, asked.training.images) == (before.network, before.training.images)
+    data = load_data(protocol.data, protocol.measurement, folder)
+    assert data.image_shape == (channels, side, side)
+    few = protocol.with_knobs(bn_statistics="batch:4")
+    (bent,) = bend(BendRequest("I", mask, few, ("plain",), 1, tmp_path, animate=False), data, BendListener())
+    assert bent.details["protocol"]["data"]["dataset"] == "cifar10"
+    assert np.isfinite(bent.picture("train_loss")).all()
+    assert bent.picture("test_loss").shape == mask.shape
 
 
 def test_paper_picture_is_appendix_b() -> None:

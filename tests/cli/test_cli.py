@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import click
 import pytest
+from click.testing import CliRunner
 from rich_click.rich_panel import RichOptionPanel
 
 from bnbench.cli import main
@@ -175,7 +176,7 @@ def test_help_is_quick_and_needs_no_torch(tmp_path: Path) -> None:
 def test_every_option_stands_in_one_group_of_its_commands_help() -> None:
     for name, command in cli.commands.items():
         assert isinstance(command, GroupedCommand)
-        options = [one for one in command.params if isinstance(one, click.Option)]
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
         grouped = [one for panel in command.panels if isinstance(panel, RichOptionPanel) for one in panel.options]
         assert sorted(grouped) == sorted(option.opts[0] for option in options), name
 
@@ -334,3 +335,27 @@ def test_what_ends_the_program_with_a_text_is_said_and_no_success(
 
     monkeypatch.setattr("bnbench.cli.group.cli.main", ends)
     assert bnbench("status", cwd=tmp_path) == Answer(1, "", "bnbench: no licence\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("run", ()),
+        ("bend", ("--text", "B", "--out", "bent")),
+        ("evaluate", (".",)),
+        ("smoothness", ()),
+        ("check", ("baseline.json",)),
+    ],
+)
+def test_a_command_that_loads_torch_says_so_before_it_does(
+    command: str, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = RuntimeError("said")
+
+    def say(what: str) -> None:
+        raise said
+
+    monkeypatch.setattr(f"bnbench.cli.{command}.say_first", say)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "baseline.json").write_text("{}")
+    assert CliRunner().invoke(cli, [command, *arguments]).exception is said

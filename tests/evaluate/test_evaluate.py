@@ -214,7 +214,8 @@ def test_ensembles_are_those_that_a_plane_has_in_python_and_the_fits_own(
             assert expected.keys() == {*ENSEMBLE_COLUMNS}
             assert {name: row[name] for name in ENSEMBLE_COLUMNS} == pytest.approx(expected, nan_ok=True)
     monkeypatch.setattr(measure, "measure_ensemble", None)  # what is there is not measured again
-    for more in (request(out, with_landscapes=True), request(out, with_landscapes=True, with_ensembles=True)):
+    of_bn: dict[str, Any] = {"arms": ("bn",), "with_landscapes": True}
+    for more in (request(out, **of_bn), request(out, **of_bn, with_ensembles=True)):
         assert evaluate(results, more) == []
         assert plan_evaluation(results, more).to_run == []
         pd.testing.assert_frame_equal(read_evaluations(out), table)

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from bnbench.errors import RequestError
 from bnbench.inputs.data import Images
-from bnbench.mpo.fit import Fit, fit
+from bnbench.mpo.fit import Fit
 from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.optimizers import OPTIMIZERS
 from bnbench.mpo.plane import Plane, grid_coordinates
 from bnbench.mpo.trace import DivergedError
 from bnbench.mpo.training import Training
+from bnbench.mpo.whole_fit import fit
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
 from tests.slow import frame_by_hand, frame_from_origin_by_hand, step_loss
@@ -184,6 +185,15 @@ def test_adam_clipping_and_schedule_by_hand(schedule: str) -> None:
             expected[name] -= own * mean / (square.sqrt() + 1e-8)
         assert torch.allclose(plane.vectors, expected["vectors"], rtol=0, atol=1e-12)
         assert torch.allclose(plane.scale, expected["scale"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("step", [-1, 10**9, True, 1.0, None])
+def test_a_state_of_a_step_that_no_fit_has_is_refused_before_anything_is_taken_over(step: object) -> None:
+    under_way, other = (start(make_plane("plain", seed=seed)) for seed in (0, 1))
+    before = under_way.plane.vectors.clone()
+    with pytest.raises(ValueError, match=f"step {step}"):
+        under_way.load_state_dict({**other.state_dict(), "step": step})
+    assert torch.equal(under_way.plane.vectors, before)
 
 
 def test_training_bends_the_landscape() -> None:

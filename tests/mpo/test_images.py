@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bnbench.errors import RequestError
-from bnbench.mpo.fit import fit
 from bnbench.mpo.images import Images
 from bnbench.mpo.landscape import measure_landscape
+from bnbench.mpo.whole_fit import fit
 from tests.cases import make_images, make_mask, make_plane
 from tests.mpo.test_fit import TRAINING
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bnbench.mpo.fit import fit
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.mpo.plane import Plane, flatten, grid_coordinates
+from bnbench.mpo.whole_fit import fit
 from tests.cases import ARMS, make_images, make_plane
 from tests.slow import frame_by_hand, frame_from_origin_by_hand, position
 

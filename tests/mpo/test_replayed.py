@@ -24,7 +24,7 @@ from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 
 Recorder = Callable[[Work, torch.device], Recording]
 CANNOT = "operation not permitted when stream is capturing"  # torch's words
-TRAINING = TrainingProtocol(black_pixels=3, white_pixels=2, images=6, steps=6, learning_rate=1e-2)
+TRAINING = TrainingProtocol(black_pixels=3, white_pixels=2, images=6, steps=8, learning_rate=1e-2)
 
 
 def computes_again(work: Work, device: torch.device) -> Recording:

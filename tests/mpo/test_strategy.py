@@ -19,14 +19,17 @@ from torch import Tensor
 from bnbench.errors import RequestError
 from bnbench.mpo.candidates import CANDIDATES, OF_ONE, Way, allowed_kernels
 from bnbench.mpo.convolutions import Kernels
-from bnbench.mpo.cuda_graph import DeviceLostError
+from bnbench.mpo.cuda_graph import DeviceLostError, Recording
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.following_relu import FollowingReLUs
 from bnbench.mpo.one_network import ChannelsLast, Compiled
 from bnbench.mpo.strategy import Strategy, Trial, Work
+from bnbench.mpo.whole_step import Recorder
 from bnbench.mpo.windows import Gradients, Windows
+from bnbench.process.surroundings import as_it_was, set_anew
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, make_images, make_mask, make_plane
+from tests.mpo.test_replayed import computes_again
 
 TRAINING = TrainingProtocol(black_pixels=3, white_pixels=2, images=6, steps=4, learning_rate=1e-2, threshold=1.3)
 ROUNDS = 2  # timed for each strategy, the first of them to warm up
@@ -183,17 +186,6 @@ def test_what_is_timed_is_a_recording_where_there_is_one() -> None:
     assert fit.engine.strategy.name == "fused"
 
 
-def computes_again(work: Work, device: torch.device) -> tuple[Callable[[], object], tuple[Tensor, ...]]:
-    """A recording whose values lie where they always lie, as a graph's do."""
-    kept = work()
-
-    def replay() -> None:
-        for own, value in zip(kept, work(), strict=True):
-            own.copy_(value)
-
-    return replay, kept
-
-
 @pytest.mark.parametrize("arm", ["plain", "bn"])
 def test_a_whole_step_is_recorded_with_the_kernels_that_were_chosen(arm: str) -> None:
     """And bit for bit: the trial is over before the recording begins, and moves nothing."""
@@ -212,6 +204,40 @@ def test_a_whole_step_is_recorded_with_the_kernels_that_were_chosen(arm: str) ->
     for fit in (ended(recorded), ended(again)):
         assert (fit.whole_refusal, fit.engine.kernels is None) == ("", False)
         assert torch.equal(fit.plane.vectors, alone.plane.vectors)
+
+
+def test_a_step_of_tf32_is_proved_in_float32_and_recorded_in_tf32() -> None:
+    """The proof changes a setting of the whole process; no step may be recorded, or taken, meanwhile."""
+    seen: dict[str, list[tuple[str, bool]]] = {"kernels": [], "recorded": []}
+
+    def note(what: str) -> None:
+        seen[what].append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+
+    class Noting(Windows):
+        def forward(self, *given: Any) -> tuple[Tensor, Tensor | None]:
+            note("kernels")
+            return super().forward(*given)
+
+    def record(work: Work, device: torch.device) -> Recording:
+        note("recorded")
+        return computes_again(work, device)
+
+    training, black = replace(TRAINING, precision="tf32"), make_mask()
+    given = make_plane("bn"), black, torch.ones_like(black), make_images(), training
+    with as_it_was():
+        set_anew(torch.get_num_threads(), "tf32")
+        recorded = Fit(*given, chunk=4, record=record)
+        recorded.engine.trial = Trial("tf32", {"windows": Noting}, clock=clock(2, 1), rounds=ROUNDS - 1)
+        recorded.advance()
+        while_proved, seen["kernels"] = [*seen["kernels"]], []
+        ended(recorded)
+    exact, fast = ("highest", False), ("high", True)
+    assert {*while_proved} == {exact, fast}
+    assert while_proved[0] == exact
+    assert {*seen["recorded"], *seen["kernels"]} == {fast}
+    assert (recorded.whole_refusal, recorded.recorded) == ("", "whole")
+    alone = ended(started(tried(candidates={"windows": Windows}, clock=clock(2, 1)), "bn"))
+    assert torch.equal(recorded.plane.vectors, alone.plane.vectors)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="computes on a GPU")
@@ -376,3 +402,20 @@ def test_a_relu_within_the_kernels_is_proved_even_where_a_step_is_one_chunk(chun
     fit.advance()
     assert fit.engine.strategy is not None
     assert (fit.engine.strategy.name, fit.engine.strategy.is_refused) == ("grouped", True)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("arm", ["plain", "bn"])
+def test_a_step_of_a_compiled_network_is_recorded_whole(arm: str) -> None:
+    """Its forward and backward pass is compiled within the proof, before anything is recorded."""
+
+    def fitted(record: Recorder | None, way: Compiled | None) -> Fit:
+        black, few = make_mask(), replace(TRAINING, black_pixels=2, white_pixels=1)
+        under_way = Fit(make_plane(arm), black, torch.ones_like(black), make_images(), few, chunk=1, record=record)
+        under_way.engine.one = way
+        return ended(under_way)
+
+    recorded, computed, usual = fitted(computes_again, Compiled()), fitted(None, Compiled()), fitted(None, None)
+    assert (recorded.recorded, recorded.whole_refusal) == ("whole", "")
+    assert torch.equal(recorded.plane.vectors, computed.plane.vectors)
+    torch.testing.assert_close(recorded.rows[0].black_loss, usual.rows[0].black_loss, rtol=1e-9, atol=1e-9)

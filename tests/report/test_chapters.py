@@ -36,6 +36,21 @@ def test_many_values_of_a_provenance_are_summed_up(tmp_path: Path) -> None:
     assert re.search(r"\b6 other values \(6 fits\)", said["host"])
 
 
+def test_fits_that_a_gpu_computed_in_different_ways_are_told_apart(tmp_path: Path) -> None:
+    """Whatever changes rounding there: each way has its own value, also beside fits of a processor, which have none."""
+    ways: list[dict[str, str]] = [
+        {"kernels": "windows", "recorded": "whole", "batch": "4"},
+        {"kernels": "compiled", "recorded": "gradient", "batch": "1", "triton": "3.6.0"},
+        {"settings": "cudnn.allow_tf32 True"},
+        {"settings": "cudnn.allow_tf32 False"},
+    ]
+    for seed, way in enumerate(ways, start=1):
+        write_sweep(tmp_path, probs=(0.3,), seeds=(seed,), provenance=way)
+    said = provenance_table(sweeps.read_sweep(tmp_path)).set_index("what")["value"]
+    for name in {name for way in ways for name in way}:
+        assert all(str(way[name]) in said[name] for way in ways if name in way), name
+
+
 def test_nearly_satisfied_objectives_are_called_so() -> None:
     end = pd.DataFrame({"arm": ["plain", "bn"], "clamped": [0.97, 0.95], "beyond_threshold": [1.0, 0.99]})
     less = end.assign(clamped=[0.97, 0.6])

@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bnbench.report.figures.figure3 import figure3, scales_of
+from bnbench.report.figures.strip import strip
 from bnbench.report.page import explorer
-from bnbench.report.page.explorer import accuracy_codes, explorer_data, loss_codes
+from bnbench.report.page.explorer import accuracy_codes, explorer_data, loss_codes, with_files
 from bnbench.results import sweeps
 from tests.synthetic import SMALL, write_sweep
 
@@ -53,6 +56,27 @@ def test_pixels_keep_their_places_whatever_their_order(tmp_path: Path) -> None:
     assert json.dumps(data) == json.dumps(explorer_data(table, 2.5, "test"))
 
 
+def test_pixels_of_a_large_sweep_lie_in_files_none_large_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sweep(tmp_path, probs=[0.3, 0.5], seeds=[1, 2], skip=[("plain", 0.3, 2)])
+    data = explorer_data(sweeps.read_sweep(tmp_path).landscapes, 2.5, "test")
+    assert with_files(data) == (data, {}), "a small one stays in its page"
+    monkeypatch.setattr(explorer, "MOST_INLINE", 100)
+    monkeypatch.setattr(explorer, "_MOST_IN_FILE", 1000)
+    page, files = with_files(data)
+    assert (page["masks"], page["fits"]) == ({}, {})
+    assert len(files) == 4
+    parts = {name: json.loads(content.decode().removeprefix("takeLandscapes(")[:-3]) for name, content in files.items()}
+    for kind in ("masks", "fits"):
+        assert {key: value for part in parts.values() for key, value in part[kind].items()} == data[kind]
+    for name in data["fits"]:
+        key = name.rpartition("|")[0]
+        part = parts[f"landscapes/{page['files'][key]}.js"]
+        assert name in part["fits"]
+        assert key in part["masks"]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_sweep_without_any_number_still_has_scales(tmp_path: Path, value: float) -> None:
     write_sweep(tmp_path, arms=["plain"], probs=[0.5], seeds=[1])
@@ -69,6 +93,13 @@ def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path: Path) -> None:
     assert 90 * (len(json.dumps(data["fits"])) + len(json.dumps(data["masks"]))) < 1_100_000
 
 
+def linear_scale(losses: list[float]) -> list[float]:
+    """Of made-up losses, whose logarithmic scale the page shares with its figures."""
+    table = pd.DataFrame({"test_loss": losses, "test_accuracy": 0.5}, dtype=float)
+    ends = explorer._ends(scales_of(table, 2.5).loss)
+    return explorer._linear_scale(np.array(losses, dtype=float), ends, 2.5)
+
+
 @pytest.mark.parametrize(
     ("losses", "top"),
     [
@@ -78,12 +109,29 @@ def test_ninety_fits_of_30_by_30_are_a_megabyte(tmp_path: Path) -> None:
     ],
 )
 def test_the_linear_scale_is_not_stretched_by_a_few_huge_losses(losses: list[float], top: float) -> None:
-    low, high = explorer._linear_scale(np.array(losses, dtype=float), 2.5)
+    low, high = linear_scale(losses)
     assert high == pytest.approx(top)
     assert 0 < low < 2.5 < high
 
 
 @pytest.mark.parametrize("losses", [[], [np.nan, np.inf]])
 def test_without_a_loss_the_linear_scale_holds_the_threshold(losses: list[float]) -> None:
-    low, high = explorer._linear_scale(np.array(losses), 2.5)
+    low, high = linear_scale(losses)
     assert low < 2.5 < high
+
+
+def test_every_picture_of_a_page_shares_one_scale_for_a_quantity(tmp_path: Path) -> None:
+    """Of all fits: the strip, figure 3 and the explorer, whichever they show."""
+    write_sweep(tmp_path, seeds=[1, 2])
+    table = sweeps.read_sweep(tmp_path).landscapes
+    table.loc[table["seed"] == 2, ["test_loss", "train_loss"]] *= 40  # of a fit that figure 3 does not show
+    table.loc[table["seed"] == 2, "train_accuracy"] = 1.0
+    scales = explorer_data(table, 2.5, "test")["scales"]
+    drawings = figure3(table, 0.5, 1, 2.5).draw(), strip(table, 2.5).draw()
+    shown = [axes.images[0] for drawing in drawings for axes in drawing.axes if axes.images]
+    assert len(shown) == 5 + 6
+    ends = {str(image.get_cmap().name): image.get_clim() for image in shown}
+    losses, accuracies = (ends[name] for name in ("mako", "rocket_r"))
+    assert losses == pytest.approx(scales["log"], rel=1e-3)
+    assert accuracies == pytest.approx(scales["accuracy"]) == (0.0, 1.0)
+    assert all(image.get_clim() == ends[str(image.get_cmap().name)] for image in shown)

@@ -240,3 +240,23 @@ def test_no_two_arms_share_a_colour_or_a_marker() -> None:
     for looks in (style.arm_colours, style.arm_markers):
         assert len({*looks([*style._LOOKS, *further]).values()}) == len(style._LOOKS) + len(further)
         assert len({*looks(BUILT_IN).values()}) == len(BUILT_IN)
+
+
+def test_many_fits_are_a_band_and_an_image_and_each_mean_opens_its_first_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sweep(tmp_path, probs=(0.3, 0.5), seeds=(2, 3, 4))
+    sweep = sweeps.read_sweep(tmp_path)
+    fits = tables.fits_table(sweep)
+    for module in ("figure4", "learning_curves"):
+        monkeypatch.setattr(f"bnbench.report.figures.{module}.MANY_FITS", 11)
+    figure = learning_curves(sweep.traces, fits)
+    assert figure is not None
+    assert "Band" in figure.caption
+    with style.print_style():
+        panel, curves = figure4(fits)[1].draw().axes[0], figure.draw().axes[0]
+    assert len(curves.lines) == 4, "both means with their edges"
+    assert len(curves.collections) == 2
+    names = {str(line.get_gid()) for line in panel.lines} - {"None"}
+    assert names == {f"fit-difference-{arm}-{p:g}-2" for arm in (0, 1) for p in (0.3, 0.5)}
+    assert sum(bool(line.get_rasterized()) for line in panel.lines) == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bnbench.report import build_report
+from bnbench.report.page import explorer
 from bnbench.report.page.explorer import explorer_data
 from bnbench.results import sweeps
 from bnbench.results.sweeps import Sweep
@@ -259,3 +260,43 @@ def test_without_a_script_a_sentence_says_so(chromium: Browser, sweep: Sweep) ->
         assert chromium.run(seen) == [True, False]
     finally:
         chromium.order("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_pixels_beside_the_page_come_when_they_are_asked_for(
+    chromium: Browser, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer, "MOST_INLINE", 0)
+    monkeypatch.setattr(explorer, "_MOST_IN_FILE", 0)
+    build_report(sweep.folder, tmp_path, formats=FORMATS)
+    chromium.open(tmp_path / "index.html")
+    loaded = "[...document.querySelectorAll('head script')].map(one => one.getAttribute('src'))"
+    assert len(chromium.run(loaded)) == 1, "what is shown first"
+    np.testing.assert_array_equal(drawn(chromium, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.5, 1, "black"))
+    choose(chromium, "p", 2)
+    ready = "new Promise(done => setTimeout(() => done(document.querySelectorAll('.landscapes canvas').length), 300))"
+    assert chromium.run(ready) == 4
+    np.testing.assert_array_equal(drawn(chromium, 1)[..., 0] < 128, fit_of(sweep, "plain", 0.8, 1, "black"))
+    assert len(chromium.run(loaded)) == 2
+    assert chromium.complaints == []
+    for path in (tmp_path / "landscapes").iterdir():
+        path.unlink()
+    choose(chromium, "seed", 1)
+    chromium.run(ready)
+    assert chromium.run(loaded)[-1] in chromium.text(".landscapes .nothing")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_an_index_leads_to_each_page_and_no_width_scrolls_sideways(
+    chromium: Browser, sweep: Sweep, tmp_path: Path, width: int
+) -> None:
+    for folder, steps in (("a", 250), ("b", 200)):
+        write_sweep(tmp_path / "results" / folder, probs=[0.5], protocol=SMALL.with_knobs(steps=steps))
+    build_report(tmp_path / "results", tmp_path / "report", formats=FORMATS)
+    chromium.open(tmp_path / "report" / "index.html", width)
+    assert chromium.run("document.documentElement.scrollWidth") == width
+    pages = chromium.run("[...document.querySelectorAll('dl.answers a')].map(link => link.getAttribute('href'))")
+    assert len(pages) == 2
+    for page in pages:
+        chromium.open(tmp_path / "report" / page, width)
+        assert chromium.run("document.querySelectorAll('.landscapes canvas').length") == 3
+        assert chromium.complaints == []

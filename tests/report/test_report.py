@@ -125,12 +125,12 @@ def test_the_page_says_whatever_the_numbers_whether_fits_settled_and_what_was_pa
 def test_the_first_picture_shows_the_fits_nearest_to_three_probabilities(tmp_path: Path) -> None:
     write_sweep(tmp_path, probs=(0.2, 0.5, 0.7), seeds=(1, 2), skip=[("bn", 0.2, 1)])
     landscapes = sweeps.read_sweep(tmp_path).landscapes
-    frame = strip(landscapes).table.frame
+    frame = strip(landscapes, 2.5).table.frame
     assert {(row["p"], row["seed"]) for _, row in frame.iterrows()} == {(0.2, 2), (0.5, 1), (0.7, 1)}, "both arms"
     for _, row in frame.iterrows():
         fit = landscapes.query("arm == @row.arm and p == @row.p and seed == @row.seed and black")
         assert row["black"] == pytest.approx(fit["test_accuracy"].mean())
-    alone = strip(landscapes.query("p == 0.5")).table.frame
+    alone = strip(landscapes.query("p == 0.5"), 2.5).table.frame
     assert len(alone) == 2, "one probability is shown once"
 
 

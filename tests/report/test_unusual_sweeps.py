@@ -13,13 +13,18 @@ import pytest
 from bnbench.errors import RequestError
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.report.arms import compared_arms
 from bnbench.report.build import build_report
 from bnbench.report.chapters import evidence
+from bnbench.report.figures import protocols as forest
+from bnbench.report.figures import style
 from bnbench.report.page import manifest
+from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.failures import Failure, write_failure
 from bnbench.results.folder_protocol import open_folder
+from bnbench.results.sweeps import read_sweeps
 from tests.report.built import first_screen, page_of, record_of
 from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
@@ -178,20 +183,64 @@ def test_a_folder_with_failures_alone_still_gives_a_page(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_several_protocols_get_a_section_each_and_one_overlay(tmp_path: Path) -> None:
-    for folder, steps in (("a", 300), ("b", 200)):
+def test_several_protocols_get_a_page_each_and_an_index_with_their_gaps(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    for folder, steps in (("a", 1000), ("b", 200)):
         write_sweep(tmp_path / "results" / folder, probs=[0.5], protocol=SMALL.with_knobs(steps=steps))
+    asked = Grid(("plain", "bn"), (0.5,), (1, 2, 3))
+    write_config(tmp_path / "results" / "b", effective_config(SMALL.with_knobs(steps=200), asked, {}))
     (tmp_path / "results" / "d").mkdir()
     (tmp_path / "results" / "d" / "protocol.json").write_text("{")
-    report = build_report(tmp_path / "results", tmp_path / "report", compare=True, formats=("html", "svg"))
+    report = build_report(tmp_path / "results", out, compare=True, formats=("html", "svg", "csv", "json"))
     assert len(report.broken) == 1
-    assert (tmp_path / "report" / "figures" / "comparison.svg") in report.paths
-    page = page_of(tmp_path / "report")
-    assert re.search(r"steps 200: 4 .*n = 2 at 1", page.text)
-    assert "± 0.005" in page.text, "the authors' curve lies behind"
-    assert page.tags.count("article") == 2
+    assert out / "figures" / "comparison.svg" in report.paths
+    index = page_of(out)
+    assert re.search(r"steps 200: 4 .*n = 2 at 1", index.text)
+    assert "± 0.005" in index.text, "the authors' curve lies behind"
+    assert report.paths[0] == out / "index.html"
     assert len(set(report.paths)) == len(report.paths)
-    assert len(page.ids) == len(set(page.ids))
+    assert "article" not in index.tags
+    assert index.tags.count("script") == 0, "an index stays small"
+    pages = {address for address in index.addresses if address.endswith("index.html")}
+    assert {out / address for address in pages} == {path for path in report.paths[1:] if path.name == "index.html"}
+    for address in pages:
+        page = page_of((out / address).parent)
+        assert page.tags.count("article") == 1
+        assert "../index.html" in page.addresses
+        assert len(page.ids) == len(set(page.ids))
+        links = [link for link in page.addresses if not link.startswith("#")]
+        assert all(((out / address).parent / link).is_file() for link in links)
+    gaps = pd.read_csv(out / "tables" / "protocols.csv")
+    assert gaps["protocol"].tolist() == ["quick: steps 200", "quick: steps 1000"], "in the order of their numbers"
+    assert gaps["state"].tolist() == ["unfinished", "done"]
+    assert gaps["contrast pairs"].tolist() == [2, 2]
+    (across,) = json.loads((out / "report.json").read_text())["across"]
+    assert across["tables"]["protocols"]["rows"][0]["contrast gap"] == pytest.approx(gaps["contrast gap"][0])
+
+
+def test_the_gap_of_every_protocol_is_that_of_its_pairs(tmp_path: Path) -> None:
+    for folder, steps in (("a", 250), ("b", 200)):
+        write_sweep(tmp_path / folder, probs=[0.3, 0.5], protocol=SMALL.with_knobs(steps=steps))
+    write_sweep(tmp_path / "c", arms=["bn"], probs=[0.5], protocol=SMALL.with_knobs(steps=280))
+    tables = [fits_table(sweep) for sweep in read_sweeps(tmp_path)[0]]
+    shown = [forest.Protocol(str(place), fits, compared_arms(fits), True) for place, fits in enumerate(tables)]
+    figure = forest.protocols(shown)
+    columns = {"contrast": "difference_trained", "J": "objective_trained", "right": "right_trained"}
+    for row, fits in zip(figure.table.frame.to_dict("records"), tables, strict=True):
+        for name, column in columns.items():
+            gaps = fits.pivot(index=["p", "seed"], columns="arm", values=column)
+            if "plain" not in gaps:
+                assert (row[f"{name} pairs"], row["gap of"]) == (0, "")
+                assert pd.isna(row[f"{name} gap"])
+                continue
+            gap = gaps["plain"] - gaps["bn"]
+            assert row[f"{name} gap"] == pytest.approx(gap.mean())
+            assert row[f"{name} low"] < gap.mean() < row[f"{name} high"]
+    with style.print_style():
+        panels = figure.draw().axes
+        below_each_other = figure.narrow(narrow=True).axes if figure.narrow else []
+    assert len(panels) == len(below_each_other) == 3
+    assert ["no pair" in label.get_text() for label in panels[0].get_yticklabels()] == [False, False, True]
 
 
 @pytest.mark.nightly

@@ -29,9 +29,10 @@ from bnbench.smoothness.run import measure_all
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.start import make_plane
-from tests.fits import TINY
+from tests import fits
 
 SETTINGS = SmoothnessSettings(steps=6, batch=12, minibatches=2, points=2)
+TINY = fits.TINY.with_knobs(hidden=4)
 DATA = load_data(TINY.data, TINY.measurement)
 PROTOCOL = replace(TINY, content=DATA.content)
 

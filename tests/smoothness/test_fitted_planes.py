@@ -35,8 +35,9 @@ from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
-from tests.fits import TINY
+from tests import fits
 
+TINY = fits.TINY.with_knobs(hidden=4)
 DATA = load_data(TINY.data, TINY.measurement)
 PROTOCOL = replace(TINY, content=DATA.content)
 SETTINGS = ["--batch", "12", "--minibatches", "2", "--pixels", "2"]

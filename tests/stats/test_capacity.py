@@ -15,6 +15,7 @@ from scipy import stats as scipy_stats
 from scipy.optimize import curve_fit
 
 from bnbench.stats import capacity, falling_curve
+from bnbench.stats.seed_capacity import seed_capacities
 
 SIDES = (14.0, 20.0, 28.0, 40.0, 56.0, 80.0)
 NUMBERS = {"plain": 1_000, "bn": 2_000}
@@ -231,3 +232,14 @@ def test_isotonic_side_pools_what_rises_and_interpolates_in_log_side() -> None:
     sides = np.array([10.0, 20.0, 40.0])
     assert_allclose(falling_curve.isotonic_side(sides, np.array([1.0, 0.8, 0.6])), 10 * math.sqrt(2))
     assert_allclose(falling_curve.isotonic_side(sides, np.array([0.9, 1.0, 0.8])), 20 * 2 ** (1 / 3))  # 0.95, 0.95, 0.8
+
+
+def test_the_capacity_of_a_seed_is_that_of_its_fits_alone() -> None:
+    fits = made_up({"plain": 30.0, "bn": 25.0}, seeds=3)
+    found = seed_capacities(fits)
+    assert found[["arm", "seed"]].to_numpy().tolist() == [[arm, seed] for arm in ("bn", "plain") for seed in (1, 2, 3)]
+    for row in found.to_dict("records"):
+        own = fits[(fits["arm"] == row["arm"]) & (fits["seed"] == row["seed"])]
+        alone = capacity.capacities(own, 0.5, NUMBERS).iloc[0]
+        assert_allclose(row["capacity"], alone["curve_side"], rtol=1e-5)
+    assert seed_capacities(fits[fits["side"] < 25]).empty

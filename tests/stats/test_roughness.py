@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bnbench.stats.roughness import fine_share, relative_variation, total_variation
+from bnbench.stats.roughness import fine_share, relative_variation, roughness_of_fits, total_variation
 
 ROWS, COLUMNS = np.indices((8, 6))
 
@@ -52,3 +53,22 @@ def test_what_has_no_contrast_has_no_variation_to_speak_of() -> None:
     black = np.array([[True, False], [True, False]])
     assert math.isnan(relative_variation(np.where(black, 2.0, 1.0), black, 2.5))
     assert math.isnan(relative_variation(np.ones((2, 2)), np.ones((2, 2), bool), 2.5))
+
+
+def test_roughness_of_fits_is_that_of_each_grid_whatever_the_order_of_its_pixels() -> None:
+    random = np.random.default_rng(1)
+    black = random.random((4, 6)) < 0.5
+    losses: NDArray[np.float64] = random.random((2, 4, 6)) + np.where(black, 0, 1.5)
+    rows, columns = np.indices(black.shape)
+    parts = [
+        pd.DataFrame(
+            {"row": rows.ravel(), "column": columns.ravel(), "black": black.ravel(), "test_loss": loss.ravel()}
+        )
+        for loss in losses
+    ]
+    table = pd.concat([part.assign(arm=arm, p=0.5, seed=1) for arm, part in zip("ab", parts, strict=True)])
+    found = roughness_of_fits(table.sample(frac=1, random_state=0), 2.5).set_index("arm")
+    for arm, loss in zip("ab", losses, strict=True):
+        assert found["fine_share"][arm] == pytest.approx(fine_share(loss))
+        assert found["fine_share_of_mask"][arm] == pytest.approx(fine_share(np.where(black, 0.0, 1.0)))
+        assert found["relative_variation"][arm] == pytest.approx(relative_variation(loss, black, 2.5))

@@ -173,9 +173,31 @@ def fresh_cuda(monkeypatch: pytest.MonkeyPatch) -> FreshCuda:
     return cuda
 
 
+def calls_to_a_gpu() -> set[tuple[str, str]]:
+    """Every file of the package that names something of torch.cuda, and what."""
+    return {
+        (path.relative_to(PACKAGE).as_posix(), name)
+        for path in PACKAGE.rglob("*.py")
+        for name in re.findall(r"torch\.cuda\.(\w+)", path.read_text())
+    }
+
+
 def test_every_call_to_a_gpu_is_one_that_the_stand_in_knows() -> None:
-    calls = [re.findall(r"torch\.cuda\.(\w+)", path.read_text()) for path in PACKAGE.rglob("*.py")]
-    assert set().union(*calls) <= STANDS_IN_FOR | ON_TENSORS
+    assert {name for _, name in calls_to_a_gpu()} == STANDS_IN_FOR | ON_TENSORS
+
+
+def test_every_call_to_a_gpu_stands_in_the_table_of_the_benchmarks() -> None:
+    text = (PACKAGE.parent / "benchmarks" / "README.md").read_text()
+    _, _, rows = text.partition("| of `torch.cuda` | where | when |\n|---|---|---|\n")
+    lines = [line.split("|") for line in rows.partition("\n\n")[0].splitlines()]
+    quoted = [[re.findall(r"`([^`]+)`", cell) for cell in cells[1:3]] for cells in lines]
+    assert {(where, name) for names, places in quoted for name in names for where in places} == calls_to_a_gpu()
+
+
+def test_torchs_modules_for_gpus_are_called_by_their_whole_name() -> None:
+    """Or else the two tests above would not see a call."""
+    texts = [path.read_text() for path in PACKAGE.rglob("*.py")]
+    assert not [text for text in texts if re.search(r"from torch\.cuda|from torch import .*\bcuda\b", text)]
 
 
 def test_fits_in_a_process_whose_gpu_nobody_has_used(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,69 +13,107 @@ import pytest
 
 from bnbench.cli.listeners import JsonLines
 from bnbench.inputs.data import DataSet
+from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import Grid
 from bnbench.results import layout
 from bnbench.results.chunks import (
+    FitsAtOnce,
     keep_chunk,
-    keep_fits_per_device,
+    keep_fits_at_once,
     keep_kernels,
     read_chunk,
-    read_fits_per_device,
+    read_fits_at_once,
     read_kernels,
 )
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import DeviceRequest, make_slots, spread
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.fits_per_device import choose_fits_per_device, most_slots, with_fits_per_device
+from bnbench.sweep.fits_per_device import choose_fits_at_once, most_slots, with_fits_per_device
 from bnbench.sweep.messages import Messages
 from bnbench.sweep.plan import Plan, load_inputs, plan_sweep
 from tests.fits import TINY
+from tests.mpo.test_one_batch import fit_of
+from tests.mpo.test_replayed import computes_again
 
 GRID = Grid(("plain",), (0.5,), (1, 2))
 PAIR = make_slots(("cpu", "cpu"), None, 1)
 
 
-@pytest.mark.parametrize(("seconds", "best"), [((4.0, 2.0, 1.0, 0.5), 8), ((4.0, 2.0, 1.99, 0.5), 2), ((1.0,) * 4, 1)])
-def test_more_fits_at_once_have_to_gain_something(
-    seconds: tuple[float, ...], best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("streams", "batch", "asked", "best"),
+    [
+        ((4.0, 2.0, 1.0, 0.5), (2.0, 1.0, 0.5), None, (8, False)),
+        ((4.0, 2.0, 1.99, 0.5), (2.0, 1.99, 0.5), None, (2, False)),
+        ((1.0,) * 4, (1.0,) * 3, None, (1, False)),
+        ((1.0,) * 4, (0.8, 0.6, 0.59), None, (4, True)),
+        ((4.0, 2.0, 1.0, 0.5), (1.8, 0.99, 0.5), None, (8, False)),
+        ((1.0,) * 4, (0.8, 0.6, 0.59), 2, (2, True)),
+        ((1.0,) * 4, (1.1, 1.1, 1.1), 4, (4, False)),
+    ],
+)
+def test_more_fits_at_once_have_to_gain_something_and_so_has_one_batch(
+    streams: tuple[float, ...],
+    batch: tuple[float, ...],
+    asked: int | None,
+    best: tuple[int, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    of_count = dict(zip((1, 2, 4, 8), seconds, strict=True))
+    times = {False: dict(zip((1, 2, 4, 8), streams, strict=True)), True: dict(zip((2, 4, 8), batch, strict=True))}
     monkeypatch.setattr(
-        "bnbench.sweep.fits_per_device.seconds_of_a_step_of_several", lambda arm, count, *rest: of_count[count]
+        "bnbench.sweep.fits_per_device.seconds_of_a_step_of_several",
+        lambda arm, count, *rest, is_batch: times[is_batch][count],
     )
     execution = Execution(PAIR)
     plan = plan_sweep(tmp_path, TINY, GRID)
-    assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) == best
+    assert choose_fits_at_once(plan, execution, load_inputs(GRID, TINY, execution), asked=asked) == best
 
 
-def test_how_many_fits_at_once_is_measured_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_how_many_fits_at_once_is_measured_by_their_steps(
+    is_recorded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor records nothing, so that its fits are never one batch, unless something stands in."""
+    made = list[Fit]()
+
+    def to_time(arm: str, *given: Any) -> Fit:
+        made.append(fit_of(len(made), record=computes_again if is_recorded else None))
+        return made[-1]
+
     monkeypatch.setattr("bnbench.sweep.fits_per_device.COUNTS", (1, 2))
     monkeypatch.setattr("bnbench.sweep.timed_steps._LONG", 0.0)
+    monkeypatch.setattr("bnbench.sweep.timed_steps.fit_to_time", to_time)
     monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
     execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)
-    assert choose_fits_per_device(plan, execution, load_inputs(GRID, TINY, execution)) in (1, 2)
+    assert choose_fits_at_once(plan, execution, load_inputs(GRID, TINY, execution)).fits in (1, 2)
+    assert [fit.batched for fit in made] == [[], [], [], *([[2]] * 2 if is_recorded else [[]] * 2)]
 
 
-def test_a_folder_keeps_how_many_fits_at_once_beside_its_chunk(tmp_path: Path) -> None:
-    assert read_fits_per_device(tmp_path, "a GPU", "plain") is None
+def test_a_folder_keeps_how_fits_share_a_gpu_beside_its_chunk(tmp_path: Path) -> None:
+    assert read_fits_at_once(tmp_path, "a GPU", "plain") is None
     keep_chunk(tmp_path, 32)
-    assert [keep_fits_per_device(tmp_path, "a GPU", "plain", count) for count in (4, 2)] == [4, 4]
-    assert [keep_fits_per_device(tmp_path, *of) for of in (("a GPU", "bn", 2), ("another", "plain", 8))] == [2, 8]
+    four, two = FitsAtOnce(4, is_batch=True), FitsAtOnce(2, is_batch=False)
+    assert [keep_fits_at_once(tmp_path, "a GPU", "plain", found) for found in (four, two)] == [four, four]
+    assert [keep_fits_at_once(tmp_path, *of, two) for of in (("a GPU", "bn"), ("another", "plain"))] == [two, two]
     keep_kernels(tmp_path, "a GPU", "plain", "windows")
-    found = [read_fits_per_device(tmp_path, *of) for of in (("a GPU", "plain"), ("a GPU", "bn"), ("another", "plain"))]
-    assert (read_chunk(tmp_path), found, read_kernels(tmp_path, "a GPU", "plain")) == (32, [4, 2, 8], "windows")
-    assert read_fits_per_device(tmp_path, "another", "bn") is None
+    keep_fits_at_once(tmp_path, "a GPU", "plain", FitsAtOnce(3, is_batch=False), asked=3)
+    found = [read_fits_at_once(tmp_path, *of) for of in (("a GPU", "plain"), ("a GPU", "bn"), ("another", "plain"))]
+    assert (read_chunk(tmp_path), found, read_kernels(tmp_path, "a GPU", "plain")) == (32, [four, two, two], "windows")
+    assert read_fits_at_once(tmp_path, "another", "bn") is None
+    assert read_fits_at_once(tmp_path, "a GPU", "plain", asked=3) == (3, False)
 
 
 @pytest.mark.parametrize(
-    "damage", ["{", "[]", '{"chunk": 8, "fits_per_device": 4}', '{"fits_per_device": {"a GPU": 3}}']
+    "damage",
+    ["{", "[]", '{"fits_at_once": 4}', '{"fits_at_once": {"a GPU": {"plain": {"fits": true, "is_batch": true}}}}'],
 )
 def test_a_damaged_count_of_fits_at_once_is_measured_anew(damage: str, tmp_path: Path) -> None:
     layout.execution_path(tmp_path).write_text(damage)
-    assert read_fits_per_device(tmp_path, "a GPU", "plain") is None
-    assert keep_fits_per_device(tmp_path, "a GPU", "plain", 2) == 2
-    assert read_fits_per_device(tmp_path, "a GPU", "plain") == 2
+    assert read_fits_at_once(tmp_path, "a GPU", "plain") is None
+    two = FitsAtOnce(2, is_batch=False)
+    assert keep_fits_at_once(tmp_path, "a GPU", "plain", two) == two
+    assert read_fits_at_once(tmp_path, "a GPU", "plain") == two
 
 
 TAKEN = {("big", "plain"): 8, ("big", "bn"): 4, ("small", "plain"): 2, ("small", "bn"): 1}
@@ -85,14 +124,14 @@ def unlike_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """A large GPU twice and a small one; what is measured on each of them for which arm."""
     models, measured = {"cuda:0": "big", "cuda:1": "small", "cuda:2": "big"}, list[tuple[str, str]]()
 
-    def chosen(plan: Plan, execution: Execution, data: object) -> int:
+    def chosen(plan: Plan, execution: Execution, data: object, *, asked: int | None) -> FitsAtOnce:
         (arm,), (slot,) = plan.grid.arms, execution.slots
         measured.append((models[slot.device], arm))
-        return TAKEN[measured[-1]]
+        return FitsAtOnce(asked or TAKEN[measured[-1]], is_batch=arm == "plain")
 
     for module in ("fits_per_device", "cost"):
         monkeypatch.setattr(f"bnbench.sweep.{module}.device_name", models.__getitem__)
-    monkeypatch.setattr("bnbench.sweep.fits_per_device.choose_fits_per_device", chosen)
+    monkeypatch.setattr("bnbench.sweep.fits_per_device.choose_fits_at_once", chosen)
     return measured
 
 
@@ -105,6 +144,8 @@ def test_unlike_gpus_share_no_number_of_fits_at_once(unlike_gpus: list[tuple[str
         found = with_fits_per_device(asked, plan_sweep(tmp_path, TINY, grid), Processes(), data)
         assert found.measures_slots == (data is None and not unlike_gpus)
         assert estimate_seconds(plan_sweep(tmp_path, TINY, grid), found, None) is None
+        batches = product(("cuda:0", "cuda:1", "cuda:2"), ("plain",)) if not found.measures_slots else ()
+        assert found.one_batch == {*batches}
         return Counter(slot.device for slot in found.slots)
 
     assert slots_of(grid, None) == dict.fromkeys(("cuda:0", "cuda:1", "cuda:2"), 1)
@@ -114,7 +155,7 @@ def test_unlike_gpus_share_no_number_of_fits_at_once(unlike_gpus: list[tuple[str
 
 
 @pytest.mark.parametrize(
-    "said", [{"jobs": 3}, {"per_device": 2}, {"devices": "cuda:0,cuda:0"}, {"devices": "cuda:0,cpu"}]
+    "said", [{"jobs": 3}, {"per_device": 1}, {"devices": "cuda:0,cuda:0"}, {"devices": "cuda:0,cpu"}]
 )
 def test_whoever_says_how_many_fits_at_once_is_believed(
     said: dict[str, Any], unlike_gpus: list[tuple[str, str]], tmp_path: Path
@@ -124,6 +165,20 @@ def test_whoever_says_how_many_fits_at_once_is_believed(
     data, execution = load_inputs(GRID, TINY, Execution(PAIR)), Execution(slots, devices=asked)
     assert with_fits_per_device(execution, plan_sweep(tmp_path, TINY, GRID), Processes(), data) is execution
     assert not unlike_gpus
+
+
+def test_of_a_number_that_was_said_only_the_way_is_measured(unlike_gpus: list[tuple[str, str]], tmp_path: Path) -> None:
+    asked = DeviceRequest("cuda:0", per_device=3)
+    data, execution = (
+        load_inputs(GRID, TINY, Execution(PAIR)),
+        Execution(make_slots(("cuda:0",), None, 1, 3), devices=asked),
+    )
+    plan = plan_sweep(tmp_path, TINY, GRID)
+    assert not with_fits_per_device(execution, plan, Processes(), None).measures_slots
+    found = with_fits_per_device(execution, plan, Processes(), data)
+    assert found.slots == execution.slots
+    assert found.one_batch == {("cuda:0", "plain")}
+    assert unlike_gpus == [("big", "plain")]
 
 
 @pytest.mark.usefixtures("unlike_gpus")
@@ -147,6 +202,7 @@ def test_devices_of_unlike_models_share_the_work_by_their_speed(
 ) -> None:
     """Eight fits: one GPU takes 4 s for two at once, the other 12 s for one: 16 s and 96 s if each were alone."""
     monkeypatch.setattr("bnbench.sweep.cost.device_name", str)
+    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
     of_device = {"cuda:0": 4.0, "cuda:1": 12.0}
     monkeypatch.setattr("bnbench.sweep.cost.timed_fit", lambda arm, protocol, how, data: of_device[how.slots[0].device])
     execution = Execution(spread({"cuda:0": 2, "cuda:1": 1}))
@@ -156,14 +212,28 @@ def test_devices_of_unlike_models_share_the_work_by_their_speed(
     ) == pytest.approx(96 / 7)
 
 
-@pytest.mark.parametrize(("precision", "seconds"), [("float32", 2 * 6 * 0.5), ("tf32", 2 * 6 * 6 * 0.25)])
+@pytest.mark.parametrize(
+    ("precision", "one_batch", "seconds"),
+    [
+        ("float32", (), 2 * 6 * 0.5),
+        ("float32", (("cuda:0", "plain"),), 2 * 6 * 0.4),
+        ("tf32", (), 2 * 6 * 6 * 0.25),
+    ],
+)
 def test_an_estimate_knows_that_fits_share_their_gpu(
-    precision: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str,
+    one_batch: tuple[tuple[str, str], ...],
+    seconds: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fits of one process are timed together, each step 0.5 s of its share; processes take turns, 0.25 s a pixel."""
-    monkeypatch.setattr("bnbench.sweep.cost.seconds_of_a_step_of_several", lambda arm, count, *rest: 0.5)
-    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how: 0.25)
+    """Fits of one process are timed together, 0.5 or 0.4 s a step and fit; processes take turns, 0.25 s a pixel."""
+    monkeypatch.setattr(
+        "bnbench.sweep.cost.seconds_of_a_step_of_several", lambda *how, is_batch: 0.4 if is_batch else 0.5
+    )
+    monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how, **more: 0.25)
+    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
     protocol = replace(TINY, training=replace(TINY.training, precision=precision))
     data = load_inputs(GRID, TINY, Execution(PAIR))
-    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1))
+    execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1), one_batch=frozenset(one_batch))
     assert estimate_seconds(plan_sweep(tmp_path, protocol, GRID), execution, data) == pytest.approx(seconds)

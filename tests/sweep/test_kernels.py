@@ -24,7 +24,9 @@ from bnbench.sweep import fit_under_way
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
+from bnbench.sweep.fit_record import moved_from
 from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.provenance import CONDITIONS, OF_A_GPU
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.start import make_fit
 from tests.fits import TINY
@@ -68,6 +70,16 @@ def test_the_kernels_of_a_fit_stand_in_its_provenance(
 
 def test_a_processors_fit_says_nothing_of_kernels(tmp_path: Path) -> None:
     assert "convolutions" not in provenance(tmp_path)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_what_changes_rounding_and_was_another_in_an_earlier_part_is_said(name: str) -> None:
+    """A part on a processor, or of an earlier version, says nothing of what only a GPU has."""
+    now = dict.fromkeys(CONDITIONS, "one")
+    assert moved_from(now, now) == moved_from({}, now) == []
+    assert moved_from({**now, name: "another"}, now) == [f"{name} another"]
+    assert moved_from(now, {other: "one" for other in CONDITIONS if other != name}) == [f"{name} one"]
+    assert moved_from({**now, name: None}, now) == ([] if name in OF_A_GPU else [f"{name} None"])
 
 
 def test_kernels_are_chosen_once_for_a_folder_and_a_model_of_gpu(

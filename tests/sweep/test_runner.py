@@ -20,7 +20,7 @@ from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store, sweeps
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
-from bnbench.sweep import cost
+from bnbench.sweep import cost, timed_steps
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
@@ -102,7 +102,8 @@ def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_pat
 @pytest.fixture
 def timed_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a sweep begins, as many steps are timed as outside the tests; see tests/warm.py."""
-    monkeypatch.setattr(cost, "_LONG", 0.5)
+    monkeypatch.setattr(timed_steps, "_LONG_STEP", 0.5)
+    monkeypatch.setattr(cost, "_VISITS", 1_024)
 
 
 @pytest.mark.usefixtures("timed_as_ever")

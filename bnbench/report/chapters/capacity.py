@@ -18,6 +18,7 @@ from bnbench.report.figures.capacity import capacity_figure
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import capacity
+from bnbench.stats.seed_capacity import seed_capacities
 from bnbench.wording import counted
 
 _APART = 0.05  # of log side: from here on the text says that curve and means disagree
@@ -37,18 +38,39 @@ _FRAME = (
 
 def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
     """Say how large a mask each arm bends to: a chapter for each protocol of which three mask sizes have fits."""
-    groups: dict[str, list[Sweep]] = {}
-    for sweep in sweeps:
-        if len(sweep.identities) and not sweep.protocol.mask.picture:
-            groups.setdefault(sweep.protocol.with_knobs(mask_size=_ONE_SIZE).hash, []).append(sweep)
     found: list[Chapter] = []
-    for group in groups.values():
-        if len(group) < capacity.FEWEST_SIZES:
-            continue
+    for group in _groups(sweeps).values():
         fits = _fits(group)
         if len(fits) and fits["side"].nunique() >= capacity.FEWEST_SIZES:
             found.append(_chapter(group[0].protocol, fits, f"capacity-{len(found) + 1}" if found else "capacity"))
     return found
+
+
+def seed_capacities_of(sweep: Sweep, sweeps: Sequence[Sweep]) -> pd.DataFrame:
+    """Return the capacity of each arm and seed: ``arm, seed, capacity``, at p nearest one half.
+
+    Args:
+        sweep: whose protocol it is of, but for the size of the mask.
+        sweeps: all that there are; without three mask sizes among them there is no row.
+    """
+    fits = _fits(_groups(sweeps).get(_but_for_size(sweep), []))
+    if fits.empty:
+        return pd.DataFrame(columns=["arm", "seed", "capacity"])
+    shown = min(fits["p"].unique(), key=lambda p: (abs(p - 0.5), p))
+    return seed_capacities(_with_a_curve(fits[fits["p"] == shown]))
+
+
+def _groups(sweeps: Sequence[Sweep]) -> dict[str, list[Sweep]]:
+    """Return sweeps of random masks that differ in the size of the mask alone, three of them or more."""
+    groups: dict[str, list[Sweep]] = {}
+    for sweep in sweeps:
+        if len(sweep.identities) and not sweep.protocol.mask.picture:
+            groups.setdefault(_but_for_size(sweep), []).append(sweep)
+    return {name: group for name, group in groups.items() if len(group) >= capacity.FEWEST_SIZES}
+
+
+def _but_for_size(sweep: Sweep) -> str:
+    return sweep.protocol.with_knobs(mask_size=_ONE_SIZE).hash
 
 
 def _fits(sweeps: Sequence[Sweep]) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def end_table(sweep: Sweep, compared: ComparedArms | None) -> pd.DataFrame:
     """Return where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, then the gap's."""
     ends = settling.ends(sweep.traces)
     table = settling.settled(ends).set_index("arm")
-    white = sweep.landscapes[~sweep.landscapes["black"].astype(bool)]
+    white = sweep.landscapes.loc[~sweep.landscapes["black"], ["arm", "test_loss"]]
     beyond = (white["test_loss"] >= sweep.protocol.training.threshold).groupby(white["arm"]).mean()
     table.insert(2, "beyond_threshold", beyond.reindex(table.index))
     table = table.loc[arm_order(table.index)].reset_index()

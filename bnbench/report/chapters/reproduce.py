@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.protocol.knob_text import shown_text
 from bnbench.protocol.mask_sizes import frame_of
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
-from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, shown_text
+from bnbench.protocol.protocol import SECTIONS, Grid, Protocol
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.standing import Standing
 from bnbench.results.sweeps import Sweep

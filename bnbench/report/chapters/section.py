@@ -15,6 +15,7 @@ from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, r
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.gallery import gallery
 from bnbench.report.chapters.headline import Answer
+from bnbench.report.chapters.smoothness_agreement import Smoothness
 from bnbench.report.chapters.standing import standing
 from bnbench.report.figures.authors import authors_of, authors_table
 from bnbench.report.figures.figure import Figure
@@ -32,6 +33,7 @@ class Section:
 
     Attributes:
         sweep: what was read.
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
         name: its profile and what was changed in it.
         answer: what a reader sees first.
         status: two questions that limit every number, each with its answer: settled, and past the threshold; nothing
@@ -57,6 +59,7 @@ class Section:
     """
 
     sweep: Sweep
+    fits: pd.DataFrame
     name: str
     answer: Answer
     status: list[tuple[str, str]]
@@ -97,13 +100,13 @@ class Section:
         return {table.name for table in self.all_tables}
 
 
-def section(sweep: Sweep, evaluated: pd.DataFrame, networks: pd.DataFrame, wanted: tuple[float, int] | None) -> Section:
+def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: tuple[float, int] | None) -> Section:
     """Say all that a sweep allows to say.
 
     Args:
         sweep: what was read; it may hold no fit.
         evaluated: planes measured again, of any sweep.
-        networks: ordinary networks measured along training, of this sweep's folders.
+        smooth: networks measured along training, pixels of planes and capacities, of this sweep.
         wanted: the (p, seed) of figure 3, if the sweep has it; else p nearest one half.
     """
     protocol, fits, diverged = sweep.protocol, tables.fits_table(sweep), tables.diverged_fits(sweep)
@@ -114,8 +117,8 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, networks: pd.DataFrame, wante
     lead = figure4(fits, authors, split) if has_fits else []
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
-    first = [strip(sweep.landscapes, split)] if has_fits else []
-    chapters = _chapters(sweep, fits, evaluated, networks, compared, authors) if has_fits else []
+    first = [strip(sweep.landscapes, sweep.protocol.training.threshold, split)] if has_fits else []
+    chapters = _chapters(sweep, fits, evaluated, smooth, compared, authors) if has_fits else []
     shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
     long_tables = _long_tables(fits, compared) if has_fits else []
     drawn = [*first, *pictures, *(figure for chapter in chapters for figure in chapter.figures)]
@@ -124,6 +127,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, networks: pd.DataFrame, wante
     caution, stands = fitted.caution(sweep), standing(sweep)
     return Section(
         sweep=sweep,
+        fits=fits,
         name=title(protocol),
         answer=headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps),
         status=fitted.status(sweep) if has_fits else [],
@@ -152,7 +156,7 @@ def _chapters(
     sweep: Sweep,
     fits: pd.DataFrame,
     evaluated: pd.DataFrame,
-    networks: pd.DataFrame,
+    smooth: Smoothness,
     compared: ComparedArms | None,
     authors: pd.DataFrame | None,
 ) -> list[Chapter]:
@@ -161,7 +165,7 @@ def _chapters(
         fitted.chapter(sweep, fits, compared),
         speed.chapter(sweep, compared),
         bn_statistics.chapter(sweep, evaluated),
-        smoothness.chapter(networks, fits),
+        smoothness.chapter(smooth, fits, sweep.landscapes, sweep.protocol.training),
         evidence.chapter(fits, tables.diverged_fits(sweep), authors, compared),
     ]
     return [chapter for chapter in chapters if chapter is not None]

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bnbench.report.figures.style import INK, PAPER
 
+MANY_FITS = 400  # with more, none is a line or a shape of its own: an SVG with 5,000 lines takes 16 MB
 _MOST_TICKS = 11
 WHISKER: dict[str, Any] = {
     "capsize": 1.6,
@@ -39,14 +40,30 @@ def legend_rows(drawing: Drawing, handles: list[Any]) -> int:
 
 
 def _columns(drawing: Drawing, handles: list[Any]) -> int:
-    """Return as many columns as fit into the figure's width."""
+    """Return as many columns as fit into the figure's width, or fewer that need no more rows."""
     widths = [0.36 + 0.056 * len(handle.get_label()) for handle in handles]  # inches: handle, gaps, 6.5 pt letters
     fits = (
         columns
         for columns in range(len(handles), 0, -1)
         if sum(part.max() for part in np.array_split(widths, columns)) <= drawing.get_figwidth()  # as matplotlib fills
     )
-    return next(fits, 1)
+    rows = -(-len(handles) // next(fits, 1))
+    return -(-len(handles) // rows)
+
+
+def draw_nine_tenths(axes: Axes, fits: pd.DataFrame, by: str, value: str, **look: Any) -> None:
+    """Draw a band that holds nine tenths of many fits, in place of their lines.
+
+    Args:
+        axes: where to.
+        fits: a row per fit and step: ``step``, ``by`` and ``value``.
+        by: what rows have in common that stand above each other.
+        value: the column that is drawn.
+        look: of the band, as matplotlib takes it.
+    """
+    groups = fits.groupby(by)
+    low, high = (groups[value].quantile(share) for share in (0.05, 0.95))
+    axes.fill_between(groups["step"].mean(), low, high, linewidth=0, **look)
 
 
 def dodge_unit(p: pd.Series) -> float:

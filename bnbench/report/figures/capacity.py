@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from bnbench.report.arms import arm_labels, arm_order
-from bnbench.report.figures.axes import WHISKER, legend_above
+from bnbench.report.figures.axes import MANY_FITS, WHISKER, legend_above
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import deviations
 from bnbench.report.figures.style import INK, SINGLE, arm_colours, arm_markers, new_drawing
@@ -69,7 +69,8 @@ def _draw(fits: pd.DataFrame, found: pd.DataFrame, p: float, frame: int) -> Draw
         table = capacity.per_size(own)
         shift = unit ** (place - (len(order) - 1) / 2)  # whiskers of several arms stand side by side
         look: dict[str, Any] = {"color": colours[arm], "marker": markers[arm]}
-        axes.plot(own["bits"] * shift, own["right"], linestyle="", alpha=0.35, markersize=2, markeredgewidth=0, **look)
+        dots = look | {"linestyle": "", "alpha": 0.35, "markersize": 2, "markeredgewidth": 0}
+        axes.plot(own["bits"] * shift, own["right"], rasterized=len(fits) > MANY_FITS, **dots)
         bits = own.groupby("side", sort=True)["bits"].mean().to_numpy() * shift
         axes.errorbar(bits, table["mean"], deviations(table), linestyle="", **look, **WHISKER)
         if arm in rows:

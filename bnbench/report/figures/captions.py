@@ -28,7 +28,8 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, 
     text += f"Over {pixels} pixels{', which alone the authors measure' if authors else ''}. "
     text += f"{whisker_words(fits)} "
     text += " ".join(_mean_sentences(fits, panel))
-    return text + (f" {AUTHORS_NOTE}." if authors else "")
+    which = "; of an arm's two lines the upper one is of black pixels" if "b" in panel else ""
+    return text + (f" {AUTHORS_NOTE}{which}." if authors else "")
 
 
 def whisker_words(fits: pd.DataFrame) -> str:

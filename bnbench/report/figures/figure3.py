@@ -39,6 +39,13 @@ class Colours(NamedTuple):
     extend: str = "neither"  # which ends of the scale have pixels beyond them, in matplotlib's words
 
 
+class Scales(NamedTuple):
+    """The colours of both quantities."""
+
+    loss: Colours
+    accuracy: Colours
+
+
 MASK_COLOURS = Colours(ListedColormap(["white", "black"]), Normalize(0, 1))
 
 
@@ -46,7 +53,8 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
     """Show mask and landscapes: loss on a shared logarithmic scale above, accuracy below.
 
     Args:
-        landscapes: a row per pixel: ``arm, p, seed, row, column, black, test_loss, test_accuracy`` and more.
+        landscapes: a row per pixel: ``arm, p, seed, row, column, black, test_loss, test_accuracy`` and more. All of
+            them set the scales.
         p: fill probability.
         seed: replicate.
         threshold: cross-entropy that white pixels are pushed to; marked on the scale.
@@ -56,31 +64,36 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
         ValueError: no such fit.
     """
     shown = pixels_of(landscapes, p, seed)
-    draw: NarrowDrawing = partial(_draw, shown, p, seed, threshold, split)
+    draw: NarrowDrawing = partial(_draw, shown, p, seed, scales_of(landscapes, threshold), threshold, split)
     table = pixels_table(landscapes, p, seed, split)
     return Figure("figure3", draw, _caption(shown, p, seed, threshold, split), table, draw)
 
 
-def _draw(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str, *, narrow: bool = False) -> Drawing:
+def _draw(
+    shown: pd.DataFrame, p: float, seed: int, scales: Scales, threshold: float, split: str, *, narrow: bool = False
+) -> Drawing:
     rows, columns = picture_of(shown[shown["arm"] == shown["arm"].iloc[0]], "black").shape
     drawing, grid = _grid(1 + shown["arm"].nunique(), rows / columns, narrow=narrow)
-    draw_landscapes(grid, shown, threshold, split)
+    draw_landscapes(grid, shown, scales, threshold, split)
     grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
     return drawing
 
 
-def draw_landscapes(grid: NDArray[np.object_], shown: pd.DataFrame, threshold: float, split: str) -> None:
+def draw_landscapes(
+    grid: NDArray[np.object_], shown: pd.DataFrame, scales: Scales, threshold: float, split: str
+) -> None:
     """Draw the mask, and each arm's loss above its accuracy, with the scales that all arms share.
 
     Args:
         grid: axes, shape (2, 1 + number of arms).
         shown: a row per pixel of each arm at one (p, seed): ``arm, row, column, black, test_loss, test_accuracy``.
+        scales: of loss and accuracy, see :func:`scales_of`.
         threshold: cross-entropy that white pixels are pushed to; marked on the scale.
         split: the images that were measured on, for the labels.
     """
     arms = arm_order(shown["arm"])
     mask = picture_of(shown[shown["arm"] == arms[0]], "black").astype(float)
-    loss_colours, accuracy_colours = loss_scale(shown["test_loss"], threshold), accuracy_scale(shown["test_accuracy"])
+    loss_colours, accuracy_colours = scales
     labels = arm_labels(arms)
     show_pixels(grid[0, 0], mask, MASK_COLOURS)
     grid[0, 0].set_title("mask")
@@ -139,6 +152,20 @@ def _within(picture: NDArray[np.generic], colours: Colours) -> NDArray[np.floati
     """Return numbers with those beyond a scale at its ends: an infinite one has the lightest colour."""
     within: NDArray[np.floating[Any]] = np.clip(picture.astype(float), colours.norm.vmin, colours.norm.vmax)
     return within
+
+
+def scales_of(landscapes: pd.DataFrame, threshold: float) -> Scales:
+    """Return one scale for each quantity, on all images, so that a colour means the same in every picture of a page.
+
+    Args:
+        landscapes: a row per pixel of all fits: ``test_loss, test_accuracy``, and on training images where they are.
+        threshold: cross-entropy that white pixels are pushed to.
+    """
+    both = [
+        pd.concat([landscapes[name] for name in (f"test_{quantity}", f"train_{quantity}") if name in landscapes])
+        for quantity in ("loss", "accuracy")
+    ]
+    return Scales(loss_scale(both[0], threshold), accuracy_scale(both[1]))
 
 
 def loss_scale(losses: pd.Series, threshold: float) -> Colours:
@@ -216,8 +243,8 @@ def _caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: 
     return (
         f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
         "one pixel is one weight vector of the plane. "
-        f"Above, or left: {split} loss, one logarithmic scale for all arms, the threshold {threshold:g} marked; "
-        "arrows: the 1 % of pixels beyond either end. "
+        f"Above, or left: {split} loss, one logarithmic scale for all fits, the threshold {threshold:g} marked; "
+        "arrows: the 1 % of all pixels beyond either end. "
         f"Below, or right: {split} accuracy: {'; '.join(texts)}. "
         "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
     )

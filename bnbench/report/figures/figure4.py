@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.authors import authors_handles, draw_authors, shown_probabilities
-from bnbench.report.figures.axes import WHISKER, dodge_unit, legend_above, legend_rows, probability_axis
+from bnbench.report.figures.axes import MANY_FITS, WHISKER, dodge_unit, legend_above, legend_rows, probability_axis
 from bnbench.report.figures.captions import LEAST_SEEDS, figure4_caption
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_markers, new_drawing
@@ -142,8 +142,14 @@ def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
         if table["n"].max() > 1:
             seeds = mine["p"] + apart * (number - (len(order) - 1) / 2) - min(0.13, 0.3 / len(order)) * unit
             look: dict[str, Any] = {"color": colours[arm], "markersize": 1.9, "alpha": 0.6, "markeredgewidth": 0}
-            for (_, fit), at in zip(mine.iterrows(), seeds, strict=True):  # by this name the page opens its landscapes
-                axes.plot(at, fit[value], "o", zorder=3, gid=f"fit-{value}-{number}-{fit['p']:g}-{fit['seed']}", **look)
+            places, named = seeds, mine[["p", "seed", value]]
+            if len(fits) > MANY_FITS:  # one image, and a name for each mean: it opens the first seed there
+                axes.plot(seeds, mine[value], "o", zorder=3, rasterized=True, **look)
+                named = mine.groupby("p", as_index=False)["seed"].min().assign(**{value: table["mean"]})
+                places = place
+            for (p, seed, fit), at in zip(named.itertuples(index=False), places, strict=True):
+                # By this name the page opens its landscapes.
+                axes.plot(at, fit, "o", zorder=3, gid=f"fit-{value}-{number}-{p:g}-{seed}", **look)
         bars = axes.errorbar(
             place, table["mean"], deviations(table), color=colours[arm], marker=markers[arm], zorder=4, **WHISKER
         )

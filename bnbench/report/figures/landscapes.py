@@ -14,9 +14,11 @@ def choose_pair(landscapes: pd.DataFrame, wanted: tuple[float, int] | None = Non
     """Choose the (p, seed) to show: the wanted one if fitted, else p nearest one half, the first seed with most arms.
 
     Args:
-        landscapes: a row per pixel: ``arm, p, seed`` and more; at least one.
+        landscapes: a row per pixel: ``arm, p, seed``, perhaps its place, and more; at least one.
         wanted: a (p, seed), or None.
     """
+    if {"row", "column"} <= set(landscapes):  # of each fit one pixel says as much as all
+        landscapes = landscapes[(landscapes["row"] == 0) & (landscapes["column"] == 0)]
     fits = landscapes[["arm", "p", "seed"]].drop_duplicates()
     if wanted is not None and arms_at(fits, *wanted):
         return wanted

@@ -1,4 +1,4 @@
-"""How accuracy grew while the fits were trained: a thin line for each fit, a thick one for their mean."""
+"""How accuracy grew while the fits were trained: thin lines, or a band of many, and a thick line for their mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from bnbench.bn_policy import NO_BN
 from bnbench.report.arms import arm_labels, arm_order
-from bnbench.report.figures.axes import legend_above
+from bnbench.report.figures.axes import MANY_FITS, draw_nine_tenths, legend_above
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, new_drawing
 from bnbench.report.tables import Table, sorted_by_arm
@@ -55,7 +55,7 @@ def _draw(table: pd.DataFrame, *, narrow: bool = False) -> Drawing:
         axes.set_visible(False)
     for axes, arm in zip(grid, order, strict=False):
         mine = table[table["arm"] == arm]
-        _draw_fits(axes, mine, colours[arm])
+        _draw_fits(axes, mine, colours[arm], many=_number(table) > MANY_FITS)
         axes.set_title(f"{labels[arm].strip()}, {counted(mine.groupby(['p', 'seed']).ngroups, 'fit')}", loc="left")
     grid[0].set_ylim(0, 1)
     for axes in grid[0 : len(order) : columns]:
@@ -67,8 +67,16 @@ def _draw(table: pd.DataFrame, *, narrow: bool = False) -> Drawing:
     return drawing
 
 
-def _draw_fits(axes: Axes, fits: pd.DataFrame, colour: str) -> None:
-    for _, fit in fits.groupby(["p", "seed"]):
+def _number(table: pd.DataFrame) -> int:
+    """Return the number of fits."""
+    return table.groupby(["arm", "p", "seed"]).ngroups
+
+
+def _draw_fits(axes: Axes, fits: pd.DataFrame, colour: str, *, many: bool) -> None:
+    if many:
+        draw_nine_tenths(axes, fits, "window", "black_accuracy", color=colour, alpha=0.25)
+        draw_nine_tenths(axes, fits, "window", "white_accuracy", color=INK, alpha=0.18)
+    for _, fit in () if many else fits.groupby(["p", "seed"]):
         axes.plot(fit["step"], fit["black_accuracy"], color=colour, linewidth=0.3, alpha=0.35)
         axes.plot(fit["step"], fit["white_accuracy"], color=INK, linewidth=0.3, alpha=0.25)
     mean = fits.groupby("window")[["step", "black_accuracy", "white_accuracy"]].mean()
@@ -88,9 +96,10 @@ def _caption(table: pd.DataFrame, fits: pd.DataFrame) -> str:
     """Return the caption; ``fits`` says which arms have batch normalization."""
     normalized = arm_order(fits.loc[fits["policy"] != str(NO_BN), "arm"])
     own = f"{' and '.join(normalized)} under the minibatch's own statistics: " if normalized else "other images: "
-    number = table.groupby(["arm", "p", "seed"]).ngroups
+    number = _number(table)
+    single = "Band: nine tenths of the fits" if number > MANY_FITS else "Thin: single fits"
     return (
         f"Learning curves of {counted(number, 'fit')}: accuracy on training minibatches over trained black pixels (the "
         f"arm's colour) and white pixels (dotted), averaged over up to {WINDOWS} windows of steps; {own}"
-        "levels differ from figure 4. Thin: single fits; thick: their mean."
+        f"levels differ from figure 4. {single}; thick: their mean."
     )

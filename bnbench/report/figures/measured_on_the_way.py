@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from bnbench.report.arms import arm_labels, arm_order
-from bnbench.report.figures.axes import legend_above
+from bnbench.report.figures.axes import MANY_FITS, draw_nine_tenths, legend_above
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_markers, new_drawing
 from bnbench.report.tables import Table, sorted_by_arm
@@ -29,7 +29,9 @@ _FIT = ["p", "seed"]
 
 
 def measured_on_the_way(courses: pd.DataFrame) -> Figure | None:
-    """Draw a panel for each measure, a thin line a fit and a thick one their mean; None where nothing was measured.
+    """Draw a panel for each measure; None where nothing was measured.
+
+    A thin line is a fit, of many there is a band, and a thick line is their mean.
 
     Args:
         courses: a row per fit and step, over trained pixels: ``arm, p, seed, step`` and measures.
@@ -96,8 +98,12 @@ def _draw(courses: pd.DataFrame, shown: list[str], *, narrow: bool = False) -> D
 
 def _draw_measure(axes: Axes, courses: pd.DataFrame, name: str, order: list[str]) -> None:
     colours, markers = arm_colours(order), arm_markers(order)
+    many = _number(courses) > MANY_FITS
     for arm in order:
-        for _, fit in courses[courses["arm"] == arm].dropna(subset=[name]).groupby(_FIT):
+        mine = courses[courses["arm"] == arm].dropna(subset=[name])
+        if many:
+            draw_nine_tenths(axes, mine, "step", name, color=colours[arm], alpha=0.25)
+        for _, fit in () if many else mine.groupby(_FIT):
             fit = fit.sort_values("step")
             axes.plot(fit["step"], fit[name], color=colours[arm], linewidth=0.4, alpha=0.45)
     thick = means(courses, name)
@@ -126,6 +132,11 @@ def _draw_measure(axes: Axes, courses: pd.DataFrame, name: str, order: list[str]
     axes.set_axisbelow(True)
 
 
+def _number(courses: pd.DataFrame) -> int:
+    """Return the number of fits."""
+    return courses.groupby(["arm", *_FIT]).ngroups
+
+
 def _caption(courses: pd.DataFrame, shown: list[str]) -> str:
     fits = courses[["arm", *_FIT]].drop_duplicates()
     counts = fits["arm"].value_counts()
@@ -137,8 +148,9 @@ def _caption(courses: pd.DataFrame, shown: list[str]) -> str:
         "objective": "the objective J of eq. 3, lower is better",
         "difference": "the difference in accuracy, black − white",
     }
+    single = "Band: nine tenths of the fits" if _number(courses) > MANY_FITS else "Thin: single fits"
     panels = "; ".join(f"({letter}) {what[name]}" for letter, name in zip("abc", shown, strict=False))
     return (
         f"Fits measured on the way, on the images that the protocol measures on, against steps: {panels}. "
-        f"Thin: single fits; thick: their mean, with a marker at each measured step ({numbers}; p = {probs})."
+        f"{single}; thick: their mean, with a marker at each measured step ({numbers}; p = {probs})."
     )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from bnbench.report.arms import ComparedArms, arm_labels
-from bnbench.report.figures.axes import dodge_unit, legend_above, probability_axis
+from bnbench.report.figures.axes import MANY_FITS, dodge_unit, legend_above, probability_axis
 from bnbench.report.figures.captions import LEAST_SEEDS
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import INK, SINGLE, new_drawing
@@ -68,7 +68,8 @@ def draw_pairs(axes: Axes, pairs: pd.DataFrame, first: str, second: str) -> list
     several = bool(pairs.groupby("p").size().max() > 1)
     axes.axhline(0, color=INK, linewidth=0.7)
     if several:
-        axes.plot(pairs["p"] - 0.16 * dodge_unit(pairs["p"]), pairs["gap"], **_PAIR)
+        places = pairs["p"] - 0.16 * dodge_unit(pairs["p"])
+        axes.plot(places, pairs["gap"], rasterized=2 * len(pairs) > MANY_FITS, **_PAIR)
     per_p = _draw_means(axes, pairs)
     labels = arm_labels([first, second])
     axes.set_ylabel(f"{labels[first].strip()} − {labels[second].strip()}, paired difference")

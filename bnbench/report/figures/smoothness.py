@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.axes import WHISKER, legend_above
@@ -23,6 +23,7 @@ from bnbench.results.smoothness import MEASURES
 from bnbench.wording import counted
 
 _COLUMNS = 3
+_NARROW = 50  # the largest over the smallest value from which on powers of ten are ticks enough
 _SHIFT = 0.07  # of the distance of two steps, between two arms
 
 
@@ -136,11 +137,13 @@ def _value_scale(axes: Axes, values: pd.Series, axis: str) -> None:
     """Give an axis the logarithm of its values, linear around 0 where some are not above it."""
     found = values[np.isfinite(values)]
     scale = axes.set_yscale if axis == "y" else axes.set_xscale
+    shown = axes.yaxis if axis == "y" else axes.xaxis
     if len(found) and (found > 0).all():
         scale("log")
+        is_narrow = found.max() < _NARROW * found.min()
+        shown.set_major_locator(LogLocator(subs=(1, 2, 5) if is_narrow else (1,)))
     elif len(found) and (found != 0).any():
         scale("symlog", linthresh=float(found.abs().median()) or 1.0)
-    shown = axes.yaxis if axis == "y" else axes.xaxis
     shown.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     shown.set_minor_locator(NullLocator())
     axes.grid(axis="y", color=INK, alpha=0.1, linewidth=0.5)

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.figure import Figure, NarrowDrawing
-from bnbench.report.figures.figure3 import MASK_COLOURS, accuracy_scale, colour_bar, picture_of, show_pixels
+from bnbench.report.figures.figure3 import (
+    MASK_COLOURS,
+    Colours,
+    colour_bar,
+    picture_of,
+    scales_of,
+    show_pixels,
+)
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.style import DOUBLE, SINGLE, new_drawing
 from bnbench.report.tables import Table
@@ -21,19 +28,21 @@ _MOST_ARMS = 3  # beside a mask
 _GAP = 0.3  # between the pictures of one p and of the next, in pictures
 
 
-def strip(landscapes: pd.DataFrame, split: str = "test") -> Figure:
+def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test") -> Figure:
     """Show the masks of three fill probabilities, each beside the accuracy of the arms, on one scale.
 
     Args:
-        landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`; at least one.
+        landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`; at least one. All of
+            them set the scale.
+        threshold: cross-entropy that white pixels are pushed to.
         split: the images that were measured on, for the labels.
     """
     shown = _shown(landscapes)
-    draw: NarrowDrawing = partial(_draw, shown, split)
+    draw: NarrowDrawing = partial(_draw, shown, scales_of(landscapes, threshold).accuracy, split)
     pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
     caption = (
         f"A mask, and the {split} accuracy of the networks that lie at its pixels, for {pairs}, one fit each. Dark "
-        "is a high accuracy, and all pictures share one scale: a landscape that took its mask looks like it."
+        "is a high accuracy, on one scale for all pictures of this page: a landscape that took its mask looks like it."
     )
     return Figure("strip", draw, caption, _table(shown), draw)
 
@@ -43,10 +52,11 @@ def _shown(landscapes: pd.DataFrame) -> pd.DataFrame:
     there = landscapes["p"].unique()
     nearest = dict.fromkeys(min(there, key=lambda p: (round(abs(p - wanted), 6), p)) for wanted in _PROBABILITIES)
     arms = arm_order(landscapes["arm"])[:_MOST_ARMS]
-    some = landscapes[landscapes["arm"].isin(arms)]
     parts = []
     for p in sorted(nearest):
-        at = some[some["p"] == p] if (some["p"] == p).any() else landscapes[landscapes["p"] == p]
+        at = landscapes[landscapes["p"] == p]
+        some = at[at["arm"].isin(arms)]
+        at = at if some.empty else some
         parts.append(at[at["seed"] == choose_pair(at)[1]])
     found: pd.DataFrame = pd.concat(parts)
     return found
@@ -56,7 +66,7 @@ def _pairs(shown: pd.DataFrame) -> list[tuple[float, int]]:
     return list(shown[["p", "seed"]].drop_duplicates().itertuples(index=False, name=None))
 
 
-def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
+def _draw(shown: pd.DataFrame, colours: Colours, split: str, *, narrow: bool = False) -> Drawing:
     """Draw a group of mask and arms for each p: beside each other, or below each other for a narrow screen."""
     pairs, arms = _pairs(shown), arm_order(shown["arm"])
     first = shown[(shown["p"] == pairs[0][0]) & (shown["arm"] == shown["arm"].iloc[0])]
@@ -72,7 +82,7 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
     grid: NDArray[np.object_] = drawing.subplots(lines, across, squeeze=False, width_ratios=widths)
     for axes in grid[0, per_row :: per_row + 1] if gaps else ():
         axes.set_axis_off()
-    colours, labels = accuracy_scale(shown["test_accuracy"]), arm_labels(arms)
+    labels = arm_labels(arms)
     for number, (p, seed) in enumerate(pairs):
         group = grid[number] if narrow else grid[0, (per_row + 1) * number :][:per_row]
         at = shown[(shown["p"] == p) & (shown["seed"] == seed)]

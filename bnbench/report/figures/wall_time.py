@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 
 from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.axes import MANY_FITS
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import INK, SINGLE, arm_colours, new_drawing
 from bnbench.report.tables import every_fit
@@ -43,6 +44,7 @@ def _draw(fits: pd.DataFrame) -> Drawing:
         size=2.6,
         alpha=0.6,
         jitter=False,
+        rasterized=len(fits) > MANY_FITS,
         ax=axes,
     )
     medians = table.groupby("arm")["minutes"].median()

@@ -38,6 +38,7 @@ class Explorer {
     this.root = root;
     this.data = data;
     this.pixel = null; // [row, column] under the pointer or the arrow keys
+    this.files = new Map(); // of a large sweep, those asked for: "coming", "here" or "missing"
     this.find = selector => root.querySelector(selector);
     const slider = this.find("[name=p]");
     slider.max = data.probabilities.length - 1;
@@ -113,6 +114,31 @@ class Explorer {
       code === missing ? NaN : code === infinite ? Infinity : decode(code));
   }
 
+  // Of a large sweep the pixels lie in files beside the page: ask for the one that holds what is shown.
+  fetchPixels() {
+    const file = this.data.files?.[this.key];
+    if (!file || this.files.has(file)) return;
+    this.files.set(file, "coming");
+    const script = make("script");
+    script.addEventListener("load", () => { this.files.set(file, "here"); this.draw(); });
+    script.addEventListener("error", () => { this.files.set(file, "missing"); this.draw(); });
+    script.src = `landscapes/${file}.js`;
+    document.head.append(script);
+  }
+
+  take(part) {
+    Object.assign(this.data.masks, part.masks);
+    Object.assign(this.data.fits, part.fits);
+  }
+
+  // What stands where there is no landscape.
+  get absence() {
+    const file = this.data.files?.[this.key], state = this.files.get(file);
+    if (state === "coming") return "loading …";
+    if (state === "missing") return `landscapes/${file}.js is not beside this page`;
+    return `no fit at p = ${this.p}, seed ${this.seed}`;
+  }
+
   get showsGap() { return this.find("[name=arm]").value === GAP; }
 
   // "log" or "linear" for a loss, "accuracy" for an accuracy.
@@ -139,6 +165,7 @@ class Explorer {
   }
 
   draw() {
+    this.fetchPixels();
     const quantity = this.choice("quantity");
     this.table = this.showsGap ? GAP_COLOURS : bytes(this.data.colours[quantity]);
     const mask = this.data.masks[this.key];
@@ -174,7 +201,7 @@ class Explorer {
     const figure = make("figure", caption), frame = make("div", "", "frame");
     figure.append(frame);
     if (!values) {
-      const nothing = make("div", `no fit at p = ${this.p}, seed ${this.seed}`, "nothing");
+      const nothing = make("div", this.absence, "nothing");
       nothing.style.aspectRatio = `${columns} / ${rows}`;
       frame.append(nothing);
       return figure;
@@ -326,8 +353,16 @@ function openFrom(figure, explorer) {
   });
 }
 
+const explorers = [];
+
+// What a file of pixels calls.
+function takeLandscapes(part) {
+  for (const explorer of explorers) explorer.take(part);
+}
+
 for (const root of document.querySelectorAll(".explorer")) {
   const explorer = new Explorer(root, JSON.parse(document.getElementById(root.id.replace(/body$/, "data")).textContent));
   const figure = document.querySelector(`#${CSS.escape(`${explorer.name}-figure4`)} svg`);
   if (figure) openFrom(figure, explorer);
+  explorers.push(explorer);
 }

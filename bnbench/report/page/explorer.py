@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import seaborn as sns
 from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_order
-from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, OUTER
+from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, Colours, scales_of
 from bnbench.report.figures.landscapes import MEASURED, choose_pair
 from bnbench.report.figures.style import arm_colours, css_colours
 
@@ -20,6 +21,9 @@ STEPS_PER_DECADE = 3640  # 18 decades, up to 1e12; the largest error of a loss i
 ACCURACY_STEPS = 65533  # the largest error of an accuracy is half a step, 0.000008
 INFINITE, MISSING = 65534, 65535  # the codes of what is no number
 
+MOST_INLINE = 3_000_000  # letters of pixels that a page holds itself: some 250 fits of 30×30
+FOLDER = "landscapes"  # beside the page, where the rest lies
+_MOST_IN_FILE = 1_000_000
 _COLOURS = 256
 _THRESHOLDS = 4  # how many the linear scale of the loss shows at least, where losses are as large
 
@@ -37,22 +41,20 @@ def explorer_data(
         split: the images that the ``test_`` columns were measured on.
         start: the (p, seed) that is shown first; None lets :func:`bnbench.report.figures.landscapes.choose_pair` say.
     """
-    arms = arm_order(landscapes["arm"])
+    arms = arm_order(landscapes["arm"].unique())
     variables = css_colours()
     colours = {arm: variables[colour] for arm, colour in arm_colours(arms).items()}
-    ordered = landscapes.sort_values(["arm", "p", "seed", "row", "column"], kind="stable")
-    fits = ordered.groupby(["arm", "p", "seed"])
-    masks = ordered.drop_duplicates(["p", "seed", "row", "column"]).groupby(["p", "seed"])  # all arms share a mask
+    masks, fits = _coded_pixels(landscapes)
     p, seed = choose_pair(landscapes, start)
-    losses, accuracies = (ordered[[f"test_{name}", f"train_{name}"]].to_numpy() for name in ("loss", "accuracy"))
+    scales, losses = scales_of(landscapes, threshold), landscapes[["test_loss", "train_loss"]].to_numpy()
     return {
-        "rows": int(ordered["row"].max()) + 1,
-        "columns": int(ordered["column"].max()) + 1,
+        "rows": int(landscapes["row"].max()) + 1,
+        "columns": int(landscapes["column"].max()) + 1,
         "threshold": threshold,
         "split": split,
         "arms": [{"name": arm, "colour": colours[arm]} for arm in arms],
-        "probabilities": [float(p) for p in sorted(ordered["p"].unique())],
-        "seeds": [int(seed) for seed in sorted(ordered["seed"].unique())],
+        "probabilities": [float(p) for p in sorted(landscapes["p"].unique())],
+        "seeds": [int(seed) for seed in sorted(landscapes["seed"].unique())],
         "start": {"p": p, "seed": seed},
         "codes": {
             "leastLoss": LEAST_LOSS,
@@ -62,16 +64,52 @@ def explorer_data(
             "missing": MISSING,
         },
         "scales": {
-            "log": _loss_scale(losses, threshold),
-            "linear": _linear_scale(losses, threshold),
-            "accuracy": _accuracy_scale(accuracies),
+            "log": _ends(scales.loss),
+            "linear": _linear_scale(losses, _ends(scales.loss), threshold),
+            "accuracy": _ends(scales.accuracy),
         },
         "colours": {"loss": _colour_table(LOSS_COLOURS), "accuracy": _colour_table(ACCURACY_COLOURS)},
-        "masks": {_key(fit): _mask(fit) for _, fit in masks},
-        "fits": {
-            f"{_key(fit)}|{fit['arm'].iloc[0]}": [_coded(fit[name], name) for name in MEASURED] for _, fit in fits
-        },
+        "masks": masks,
+        "fits": fits,
     }
+
+
+def with_files(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Take the pixels of a large sweep out of what the page holds, and into files that it loads when it needs them.
+
+    The files are scripts, since a page that was opened from a disk may load nothing else.
+
+    Args:
+        data: what :func:`explorer_data` returns.
+
+    Returns:
+        What stays in the page: all of it where that is little, else ``files`` says for each (p, seed) in which file
+        its mask and its fits are. And the files' contents by their names; none where all stays.
+    """
+    masks, fits = data["masks"], data["fits"]
+    if sum(map(len, masks.values())) + sum(len(text) for fit in fits.values() for text in fit) <= MOST_INLINE:
+        return data, {}
+    of_mask: dict[str, dict[str, list[str]]] = {key: {} for key in masks}
+    for name, fit in fits.items():
+        p, seed, _ = name.split("|", 2)
+        of_mask[f"{p}|{seed}"][name] = fit
+    parts: list[list[str]] = [[]]
+    size = 0
+    for key, mine in of_mask.items():
+        more = len(masks[key]) + sum(len(text) for fit in mine.values() for text in fit)
+        if parts[-1] and size + more > _MOST_IN_FILE:
+            parts.append([])
+            size = 0
+        parts[-1].append(key)
+        size += more
+    contents = {}
+    for number, keys in enumerate(parts, start=1):
+        part: dict[str, dict[str, Any]] = {"masks": {key: masks[key] for key in keys}, "fits": {}}
+        for key in keys:
+            part["fits"] |= of_mask[key]
+        contents[f"{FOLDER}/{number}.js"] = f"takeLandscapes({json.dumps(part)});\n".encode()
+    files = {key: number for number, keys in enumerate(parts, start=1) for key in keys}
+    return {**data, "masks": {}, "fits": {}, "files": files}, contents
 
 
 def loss_codes(losses: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
@@ -94,48 +132,50 @@ def _with_gaps(codes: NDArray[np.floating[Any]], values: NDArray[np.floating[Any
     return np.where(np.isnan(values), MISSING, codes).astype("<u2")
 
 
-def _key(fit: pd.DataFrame) -> str:
-    """Return ``0.5|1`` for p and seed, with p as JavaScript writes it."""
-    return f"{fit['p'].iloc[0]:g}|{fit['seed'].iloc[0]}"
+def _coded_pixels(landscapes: pd.DataFrame) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the mask of each (p, seed), which all arms share, and the four strings of each fit, by their keys.
+
+    No table is sorted: thousands of fits would be in memory twice.
+    """
+    names = ["row", "column", "black", "trained", *MEASURED]
+    columns = {name: landscapes[name].to_numpy() for name in names}
+    masks: dict[tuple[float, int], str] = {}
+    fits: dict[str, list[str]] = {}
+    groups: dict[Any, Any] = landscapes.groupby(["arm", "p", "seed"]).indices
+    for (arm, p, seed), places in sorted(groups.items()):
+        rows, across = columns["row"][places], columns["column"][places]
+        found = places[np.lexsort((across, rows))]
+        pixels = {name: columns[name][found] for name in names}
+        if (p, seed) not in masks:
+            masks[p, seed] = _base64(pixels["black"].astype(np.uint8) + 2 * pixels["trained"].astype(np.uint8))
+        fits[f"{p:g}|{seed}|{arm}"] = [_coded(pixels[name], name) for name in MEASURED]
+    return {f"{p:g}|{seed}": mask for (p, seed), mask in sorted(masks.items())}, fits  # p as JavaScript writes it
 
 
-def _coded(values: pd.Series, name: str) -> str:
+def _coded(values: NDArray[np.floating[Any]], name: str) -> str:
     codes = loss_codes if name.endswith("loss") else accuracy_codes
-    return _base64(codes(values.to_numpy(dtype=float)))
-
-
-def _mask(fit: pd.DataFrame) -> str:
-    """Return a byte per pixel: 1 if black, plus 2 if trained."""
-    return _base64(fit["black"].to_numpy(dtype=np.uint8) + 2 * fit["trained"].to_numpy(dtype=np.uint8))
+    return _base64(codes(values))
 
 
 def _base64(array: NDArray[Any]) -> str:
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
-def _loss_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
-    """Return both ends of the colour scale: one for all fits, so that a colour keeps its meaning from mask to mask."""
-    usual = losses[np.isfinite(losses) & (losses > 0)]
-    low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
-    return [_rounded(min(low, 0.9 * threshold)), _rounded(max(high, 1.1 * threshold))]
+def _ends(colours: Colours) -> list[float]:
+    """Return both ends of a colour scale."""
+    return [_rounded(colours.norm.vmin or 0.0), _rounded(colours.norm.vmax or 1.0)]
 
 
-def _linear_scale(losses: NDArray[np.floating[Any]], threshold: float) -> list[float]:
+def _linear_scale(losses: NDArray[np.floating[Any]], log: list[float], threshold: float) -> list[float]:
     """Return the ends of the linear scale.
 
     Were its upper end the 99th percentile, as that of the other scale is, a few huge losses would set it, and nothing
     else could be told apart. So it ends at some thresholds, or at the 75th percentile where that is larger, and what
     lies beyond is saturated.
     """
-    low, most = _loss_scale(losses, threshold)
     finite = losses[np.isfinite(losses)]
     usual = np.quantile(finite, 0.75) if finite.size else threshold
-    return [low, _rounded(min(most, max(_THRESHOLDS * threshold, usual)))]
-
-
-def _accuracy_scale(accuracies: NDArray[np.floating[Any]]) -> list[float]:
-    finite = accuracies[np.isfinite(accuracies)]
-    return [0.0, _rounded(np.ceil(20 * max(finite.max(), 0.1)) / 20 if finite.size else 1.0)]
+    return [log[0], _rounded(min(log[1], max(_THRESHOLDS * threshold, usual)))]
 
 
 def _rounded(value: float) -> float:

@@ -1,4 +1,4 @@
-"""index.html: one file that opens without a network."""
+"""index.html of a report, and of each protocol where there are several: each opens offline."""
 
 from __future__ import annotations
 
@@ -39,25 +39,32 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """One section as the page shows it.
+    """One section as its page shows it.
 
     Attributes:
         section: what it says.
         slug: what its anchors begin with.
-        folder: where its files lie below the page's; empty: beside it.
         pictures: its figures by name, those that the page shows.
         explorer: what the explorer needs, see :func:`bnbench.report.page.explorer.explorer_data`; None without fits.
     """
 
     section: Section
     slug: str
-    folder: str
     pictures: Mapping[str, Picture]
     explorer: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A protocol in the index: its section, and the address of its page."""
+
+    section: Section
+    address: str
+
+
 def render(
     parts: Sequence[Part],
+    index: Sequence[Entry],
     comparison: Comparison | None,
     overlay: Picture | None,
     across: Sequence[Chapter],
@@ -65,10 +72,11 @@ def render(
     broken: Sequence[str],
     formats: Collection[str],
 ) -> str:
-    """Fill the template; every text is escaped, whatever an arm is called.
+    """Fill the template for a report's own page; every text is escaped, whatever an arm is called.
 
     Args:
-        parts: one for each protocol, at least one.
+        parts: the only protocol; none where there are several, which have pages of their own.
+        index: those pages, where there are several.
         comparison: the overlay of all of them, if asked for.
         overlay: its figure, if there is one.
         across: chapters that go across protocols.
@@ -78,6 +86,8 @@ def render(
     """
     page = _template().render(
         parts=parts,
+        index=index,
+        home="",
         comparison=comparison,
         overlay=overlay,
         across=across,
@@ -85,6 +95,15 @@ def render(
         broken=broken,
         formats=formats,
         colours=page_colours(),
+    )
+    return page + "\n"
+
+
+def render_part(part: Part, formats: Collection[str]) -> str:
+    """Fill the template for the page of one protocol of several, in a folder below the index."""
+    nothing: dict[str, Any] = {"index": [], "comparison": None, "overlay": None, "across": [], "drawn_across": {}}
+    page = _template().render(
+        parts=[part], home="../index.html", broken=[], formats=formats, colours=page_colours(), **nothing
     )
     return page + "\n"
 

@@ -108,6 +108,7 @@ class Writer:
     def _inline(self, svg: bytes, name: str, caption: str) -> Markup:
         return inline_svg(svg.decode(), f"{self.folder}-{name}", caption)
 
-    def _link(self, kind: str, name: str) -> str:
-        """Return the address of a file, as the page writes it."""
-        return (Path(self.folder) / kind / name).as_posix()
+    @staticmethod
+    def _link(kind: str, name: str) -> str:
+        """Return the address of a file, as the page beside its folder writes it."""
+        return f"{kind}/{name}"

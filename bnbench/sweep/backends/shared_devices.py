@@ -16,6 +16,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.shared_process import exchange
+from bnbench.sweep.batches import in_batches
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import PATIENCE, RunnerStop, end_with_runner, without_interrupts
@@ -62,7 +63,7 @@ def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: R
     Raises:
         WorkersKilledError: a process was killed, and the fits of all of them were ended.
     """
-    left, under_way = deque(batch), Counter[int]()
+    left, under_way = deque(in_batches(batch, job.execution)), Counter[int]()
     pools = [ProcessPoolExecutor(1, initializer=end_with_runner, initargs=(job.runner,), timeout=None) for _ in groups]
     calls: dict[Future[Outcome | None], int] = {}
 

@@ -13,7 +13,9 @@ from contextlib import ExitStack
 
 from joblib.externals.loky import process_executor
 
+from bnbench.mpo.one_batch import Batch
 from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.batches import expect, expected
 from bnbench.sweep.devices import own_stream, prepare_process
 from bnbench.sweep.execution import Job, Outcome
 from bnbench.sweep.interrupts import WorkerStop, is_worker_process, worker_signals
@@ -44,7 +46,7 @@ def exchange(key: FitKey | None, job: Job, *, waits: bool) -> Outcome | None:
     try:
         if key:
             prepare_process(job.execution.threads, job.protocol.training.precision)
-            thread = threading.Thread(target=_compute, args=(key, job, stop), daemon=True)
+            thread = threading.Thread(target=_compute, args=(key, job, stop, expect(key, job)), daemon=True)
             _under_way.add(thread)
             thread.start()
         ended = _ended.get() if waits else None
@@ -67,9 +69,9 @@ def _stop_of(job: Job) -> WorkerStop:
     return _stops[job.token]
 
 
-def _compute(key: FitKey, job: Job, stop: WorkerStop) -> None:
+def _compute(key: FitKey, job: Job, stop: WorkerStop, batch: Batch | None) -> None:
     try:
-        with own_stream(job.execution.slots[0].device):
+        with own_stream(job.execution.slots[0].device), expected(batch):
             outcome: Outcome | BaseException = compute_fit(key, job, stop)
     except BaseException as error:  # the main thread raises it
         outcome = error

@@ -1,0 +1,60 @@
+"""Several protocols side by side: what differs between them, and the gap of two arms under each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bnbench.protocol.knob_text import shown_text
+from bnbench.protocol.profiles import title
+from bnbench.protocol.protocol import Protocol
+from bnbench.report.arms import compared_arms
+from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.chapters.section import Section
+from bnbench.report.chapters.standing import standing
+from bnbench.report.figures import protocols as forest
+
+NAME = "protocols"
+_SENTENCE = (
+    "A row is a protocol, named by what tells it from the others of its profile. Gaps under different protocols are of "
+    "different masks, images or training: they stand beside each other, and no test is made between them."
+)
+
+
+def chapters(sections: Sequence[Section]) -> list[Chapter]:
+    """Return the chapter of a report on several protocols; none on a single one."""
+    if len(sections) < 2:
+        return []
+    names = distinct_names([one.sweep.protocol for one in sections])
+    shown = [
+        forest.Protocol(name, one.fits, compared_arms(one.fits), not standing(one.sweep).to_run)
+        for name, one in sorted(zip(names, sections, strict=True), key=lambda row: _by_numbers(row[0]))
+    ]
+    figure = forest.protocols(shown)
+    return [Chapter(NAME, f"{len(sections)} protocols", [_SENTENCE], [figure], [figure.table])]
+
+
+def _by_numbers(name: str) -> list[tuple[bool, float, str]]:
+    """Return what sorts names as a reader would: 900 steps before 1,200."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", name)
+    return [(place % 2 == 0, float(part) if place % 2 else 0.0, part) for place, part in enumerate(parts)]
+
+
+def distinct_names(protocols: Sequence[Protocol]) -> list[str]:
+    """Name each protocol in words by what tells it from the others of its profile: ``compact: steps 6000``."""
+    names = []
+    for protocol in protocols:
+        family = [one for one in protocols if one.profile == protocol.profile]
+        if len(family) == 1:
+            names.append(title(protocol))
+            continue
+        others = [dict(one.knobs()) for one in family]
+        differing = [
+            f"{name.replace('_', ' ')} {shown_text(name, value)}"
+            for name, value in protocol.knobs()
+            if any(other[name] != value for other in others)
+        ]
+        if len({one.content for one in family}) > 1:
+            differing.append(f"images {protocol.content or protocol.data.dataset}")
+        names.append(f"{protocol.profile}: {', '.join(differing)}")
+    return names
