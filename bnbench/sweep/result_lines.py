@@ -7,6 +7,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from bnbench.results.store import StoreError
 from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import read_sweep
 from bnbench.stats import differences
@@ -23,11 +24,15 @@ _READINGS = (
 def result_lines(plan: Plan) -> Iterator[str]:
     """Say what all fits of a folder say so far, over trained pixels: a line for each two arms that share a mask.
 
-    Nothing is said where no two arms do, or where there are too many fits to read them again.
+    Nothing is said where no two arms do, where there are too many fits to read them again, or where the folder was
+    moved or deleted in the meantime, which its fits have said.
     """
     if len(plan.grid.fits()) > _MOST:
         return
-    sweep = read_sweep(plan.folder)
+    try:
+        sweep = read_sweep(plan.folder)
+    except StoreError:
+        return
     if sweep.summaries.empty:
         return
     fits = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)

@@ -23,6 +23,7 @@ from bnbench.sweep.devices import make_slots
 from bnbench.sweep.disk import check_opened
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.result_lines import result_lines
 from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
@@ -163,6 +164,13 @@ def test_the_plan_tries_a_write_and_a_lock(
     assert errno.errorcode[number] in last
     assert not list((tmp_path / "results" / "fits").iterdir())
     assert not list((tmp_path / "results" / "running").iterdir())
+
+
+def test_a_sweep_whose_folder_has_gone_ends_without_its_result(tmp_path: Path) -> None:
+    open_folder(tmp_path / "results", TINY)
+    plan = plan_sweep(tmp_path / "results", TINY, GRID)
+    (tmp_path / "results").rename(tmp_path / "elsewhere")
+    assert list(result_lines(plan)) == []
 
 
 @pytest.mark.parametrize("when", ["in a fit", "between two fits"])
