@@ -66,6 +66,11 @@ class Measured(ABC):
     def identity(self) -> str:
         """Return the hash of all that its numbers depend on."""
 
+    @property
+    def _where(self) -> tuple[str, ...]:
+        """Return the columns that its file has beyond those of a network."""
+        return PIXEL if isinstance(self.settings, PlaneSettings) else ()
+
     @abstractmethod
     def path(self, out: Path) -> Path:
         """Return where its file lies in a results folder, whether it exists or not."""
@@ -73,7 +78,7 @@ class Measured(ABC):
     def is_done(self, out: Path) -> bool:
         """Say whether its file is there and of this very way of measuring; a damaged file is not there."""
         try:
-            table = _table(self.path(out))
+            table = _table(self.path(out), self._where)
         except StoreError:
             return False
         return set(table["identity"]) == {self.identity}
@@ -89,7 +94,7 @@ class Measured(ABC):
         """
         path = self.path(out)
         try:
-            found = set(_table(path)["identity"])
+            found = set(_table(path, self._where)["identity"])
         except StoreError:
             return  # nothing is there, or what is there is damaged and measured anew
         if found != {self.identity}:
