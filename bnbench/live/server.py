@@ -13,7 +13,8 @@ from bnbench.errors import RequestError
 from bnbench.live.view import PICTURES, View
 
 HOST = "127.0.0.1"
-_NAMES = (HOST, "localhost")  # by which a browser on this machine knows it; any other is a page that was rebound here
+# The names by which a browser on this machine knows it; any other is a page that was rebound here.
+_OURS = re.compile(rf"({re.escape(HOST)}|localhost)(:[0-9]{{1,5}})?")
 _FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/live.css": ("live.css", "text/css; charset=utf-8"),
@@ -102,13 +103,12 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def _is_from_here(self) -> bool:
-        """Say whether the browser knows this server by its own name; another name was made to lead here."""
+        """Say whether the browser knows this server by its own name; another name was made to lead here.
+
+        The port may be another one: ssh -L gives it any number on the machine of the browser.
+        """
         named = self.headers.get_all("Host", [])
-        port = self.server.server_port
-        ours = {f"{name}:{port}" for name in _NAMES} | (
-            {*_NAMES} if port == 80 else set()
-        )  # which a browser leaves out
-        return len(named) == 1 and named[0].lower() in ours
+        return len(named) == 1 and _OURS.fullmatch(named[0].lower()) is not None
 
     def _content(self) -> tuple[bytes | None, str, bool]:
         """Return what a path leads to, its kind, and whether it stays as it is; no path is one of the disk."""

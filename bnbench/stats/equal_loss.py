@@ -74,7 +74,7 @@ def _between(course: pd.DataFrame, place: int, level: float, measures: Sequence[
     """Return the steps around a level, the second of them at ``place``, and the measures between."""
     around = course.iloc[place - 1 : place + 1]
     (before, after), losses = around["step"].tolist(), around["loss"].tolist()
-    share = math.log(losses[0] / level) / math.log(losses[0] / losses[1])
+    share = math.log(losses[0] / level) / math.log(losses[0] / losses[1]) if losses[1] > 0 else 0.0  # ln 0 is −∞
     ends = around[[*measures]].to_numpy(float)
     logs = np.log(np.where(ends > 0, ends, math.nan))
     values = np.exp((1 - share) * logs[0] + share * logs[1])

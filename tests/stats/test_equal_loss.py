@@ -46,6 +46,12 @@ def test_the_first_fall_counts_and_a_value_below_zero_gives_none() -> None:
     assert math.isnan(found["rough"][0])
 
 
+def test_a_network_whose_loss_falls_to_zero_is_taken_as_it_was_before() -> None:
+    found = at_equal_loss(course("a", [3.0, 0.0], [7.0, 1.0]), ["rough"])
+    assert found["level"].tolist() == [2.0, 1.0, 0.5, 0.2]
+    assert found["rough"].tolist() == pytest.approx([7.0] * 4)
+
+
 def test_an_arm_is_smoother_only_where_every_seed_says_so() -> None:
     rows = []
     for arm, seed, one, other in [("plain", 1, 2, 2), ("plain", 2, 2, 2), ("bn", 1, 1, 1), ("bn", 2, 1, 3)]:
