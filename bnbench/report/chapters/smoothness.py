@@ -126,7 +126,8 @@ def _positive_words(networks: pd.DataFrame) -> list[str]:
         f"The positive control: {POSITIVE}, whose units have no kink. At step {last['step'].max():,} its loss is "
         f"{losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {at_end_words}."
     )
-    equal = held_to(at_equal_loss(networks, [*MEASURES]), FIRST, [*MEASURES])
+    arms = networks[networks["arm"] != CONTROL]  # as in the tables
+    equal = held_to(at_equal_loss(arms, [*MEASURES]), FIRST, [*MEASURES])
     there = equal[equal["arm"] == POSITIVE]
     parts = [f"at {row['level']:g} {_counts_words(row)}" for row in there.to_dict("records")]
     if parts:

@@ -21,7 +21,7 @@ STEPS_PER_DECADE = 3640  # 18 decades, up to 1e12; the largest error of a loss i
 ACCURACY_STEPS = 65533  # the largest error of an accuracy is half a step, 0.000008
 INFINITE, MISSING = 65534, 65535  # the codes of what is no number
 
-MOST_INLINE = 3_000_000  # letters of pixels that a page holds itself: some 250 fits of 30×30
+MOST_INLINE = 3_000_000  # letters of pixels that a page holds itself: nearly 300 fits of 30×30
 FOLDER = "landscapes"  # beside the page, where the rest lies
 _MOST_IN_FILE = 1_000_000
 _COLOURS = 256
