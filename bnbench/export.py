@@ -13,7 +13,7 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.measures import registry
-from bnbench.process.reading import read_file
+from bnbench.process.reading import read_file, reason_of
 from bnbench.results import layout
 from bnbench.results.folders import group_sweeps, refuse_results_folder, scan
 from bnbench.results.store import FitResult
@@ -61,7 +61,7 @@ def export_tensorboard(results: Path, folder: Path) -> Exported:
         folder: where runs go.
 
     Raises:
-        RequestError: TensorBoard is not installed, or ``folder`` is one of results.
+        RequestError: TensorBoard is not installed, or ``folder`` is one of results or cannot be made.
         StoreError: there is no results folder.
         OSError: a file cannot be written.
     """
@@ -73,6 +73,12 @@ def export_tensorboard(results: Path, folder: Path) -> Exported:
         ) from error
     refuse_results_folder("--tensorboard", folder, results, "runs/mine")
     groups, broken = group_sweeps(results)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"--tensorboard {folder} cannot be made ({reason_of(error)}); give a folder that you may write to."
+        ) from error
     exported = Exported(broken=broken)
     for group in groups:
         found = scan(group, lambda result: (result.key, _events(result)))

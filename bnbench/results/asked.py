@@ -117,7 +117,7 @@ def _toml(path: Path, *, is_ours: bool) -> dict[str, Any]:
         return read_toml(path, is_ours=is_ours)
     except ValueError as error:
         raise RequestError(
-            f"{path} is not a TOML file ({reason_of(error)}); write lines such as steps = 300."
+            f"{path} is not a TOML file of options ({reason_of(error)}); write lines such as steps = 300."
         ) from error
 
 

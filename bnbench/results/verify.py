@@ -133,7 +133,7 @@ def _checks(folder: Path) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
     for kind in _EVALUATED:
         for path in layout.evaluation_paths(layout.evaluations_folder(folder), kind):
             yield path, _evaluation
-    for name in ("landscapes", "frames", "smoothness"):
+    for name in ("landscapes", "frames", "smoothness", "smoothness/planes"):
         yield from ((path, _table) for path in sorted((folder / name).glob("[!.]*.parquet")))
 
 

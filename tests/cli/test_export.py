@@ -93,9 +93,10 @@ def test_a_damaged_fit_is_named_and_costs_no_other(sweep: Path, tmp_path: Path) 
     assert len(contents(tmp_path / "runs")) == 3
 
 
-@pytest.mark.parametrize("place", [".", "fits", "below/it", ".."])
-def test_results_are_no_place_to_write_to(sweep: Path, place: str) -> None:
+@pytest.mark.parametrize("place", [".", "fits", "below/it", "..", "../../file", "../../file/below"])
+def test_results_and_files_are_no_place_to_write_to(sweep: Path, tmp_path: Path, place: str) -> None:
     pytest.importorskip("tensorboard", reason=MISSING)
+    (tmp_path / "file").touch()
     before = contents(sweep.parent)
     answer = bnbench("export", str(sweep.parent), "--tensorboard", str(sweep / place), cwd=sweep)
     assert answer.returncode == 2

@@ -21,6 +21,7 @@ from tests.fits import IDENTITY, KEY, SMOKE, make_result
 
 COMMITTED = Path(__file__).parents[2] / "results" / "compact"
 VICTIM = "fits/plain_p0.500_seed1.parquet"
+TABLES = ("landscapes", "frames", "smoothness", "smoothness/planes")
 
 
 @pytest.fixture
@@ -31,19 +32,22 @@ def sweep(folder: Path) -> Path:
     store.write_fit(folder, result)
     save_checkpoint(folder, KEY, Checkpoint(IDENTITY, {"step": 3}, 1.0, 1, {}))
 
-    (folder / "frames").mkdir()
-    (folder / "frames" / "one.parquet").write_bytes(write_table(result.landscape))
+    for name in TABLES:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "one.parquet").write_bytes(write_table(result.landscape))
 
     return folder
 
 
 def test_undamaged_files_are_counted_and_found_whole(sweep: Path) -> None:
     found = verify(sweep)
-    assert (found.checked, found.damaged, found.without_digest) == (4, {}, [])
+    assert (found.checked, found.damaged, found.without_digest) == (3 + len(TABLES), {}, [])
     assert CliRunner().invoke(cli, ["verify", str(sweep)]).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["protocol.json", "fits/{}.parquet", "running/{}.pt", "frames/one.parquet"])
+@pytest.mark.parametrize(
+    "name", ["protocol.json", "fits/{}.parquet", "running/{}.pt", *(f"{name}/one.parquet" for name in TABLES)]
+)
 def test_a_damaged_file_is_named_and_the_exit_code_is_1(sweep: Path, name: str) -> None:
     path = sweep / name.format(layout.fit_name(KEY))
     content = path.read_bytes()
