@@ -21,7 +21,7 @@ from bnbench.process.reading import check_regular, read_file
 
 CHANGED = "it was changed after it was written: its digest is of another content"
 _SUMS = "SHA256SUMS"
-_LARGEST = 2**24  # bytes of a list
+_LARGEST = 2**28  # bytes of a list: the fits and planes of the largest sweep are in it
 # A star stands before the name of a file that was read in binary; a backslash before all where the name has escapes.
 _LINE = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _ESCAPE = re.compile(r"\\[\\nr]")

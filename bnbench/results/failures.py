@@ -12,6 +12,7 @@ from bnbench.protocol.protocol import FitKey, Protocol, check_key, is_own_arm
 from bnbench.results import layout, store
 
 FORMAT = 2
+_LONGEST = 100_000  # letters of a text in a record
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,22 @@ def write_failure(folder: Path, failure: Failure) -> Path:
     """Record a fit that failed: one JSON file, replaced when it fails again, gone when it succeeds."""
     record = {"format": FORMAT, **asdict(failure.key), **asdict(failure)}
     del record["key"]
+    record |= {name: _readable(record[name]) for name in ("message", "traceback")}
     path = layout.failure_path(folder, failure.key)
     path.parent.mkdir(parents=True, exist_ok=True)
     layout.write_atomically(path, (json.dumps(record, indent=2) + "\n").encode())
     return path
+
+
+def _readable(text: str) -> str:
+    """Return what foreign code has said such that every reader takes it: of half letters their names, of much a part.
+
+    A name of a file that is not UTF-8 has half letters (lone surrogates), and an error may carry megabytes.
+    """
+    text = text.encode(errors="backslashreplace").decode()
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST // 2]}\n[…]\n{text[-_LONGEST // 2 :]}"
 
 
 def concerns(failure: Failure, protocol: Protocol) -> bool:

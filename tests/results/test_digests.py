@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bnbench.results import store, tables
+from bnbench.protocol.mask_sizes import LARGEST_SIDE
+from bnbench.protocol.protocol import FitKey
+from bnbench.results import digests, layout, store, tables
+from bnbench.results.schemas import LANDSCAPE_SCHEMA
 from bnbench.results.tables import read_table, write_table
+from bnbench.sweep.sweep import LARGEST_GRID
 from tests.fits import make_result
 
 TABLE = pd.DataFrame(
@@ -95,6 +100,16 @@ def test_a_flipped_bit_of_a_table_is_refused_or_changes_nothing() -> None:
         pd.testing.assert_frame_equal(found, TABLE, check_exact=True)
         assert found.attrs == TABLE.attrs
     assert refused > 20
+
+
+def test_limits_let_through_the_largest_that_can_be_asked_for() -> None:
+    """A landscape that nobody could read, or a list of digests that makes fits unreadable, would be lost work."""
+    pixels, columns = LARGEST_SIDE**2, len(LANDSCAPE_SCHEMA)
+    group = SimpleNamespace(total_byte_size=0)
+    footer = SimpleNamespace(num_rows=pixels, num_columns=columns, num_row_groups=1, row_group=lambda number: group)
+    tables.check_size(cast(Any, SimpleNamespace(metadata=SimpleNamespace(metadata={}, **vars(footer)))), pixels, pixels)
+    line = f"{64 * 'f'}  planes/{layout.fit_name(FitKey('standardized', 0.5, 2**31 - 1))}.safetensors\n"
+    assert 2 * LARGEST_GRID * len(line) < digests._LARGEST
 
 
 def test_a_huge_table_in_a_small_file_is_refused_before_it_is_unpacked() -> None:

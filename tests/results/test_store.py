@@ -188,6 +188,16 @@ def test_a_failure_is_recorded_replaced_and_gone_after_success(folder: Path) -> 
     assert sweeps.read_sweep(folder).failures == []
 
 
+@pytest.mark.parametrize(
+    "said", ["a file named \udce9", "beginning" + 2**24 * "x" + "end"], ids=["half a letter", "megabytes"]
+)
+def test_a_failure_is_read_back_whatever_its_arm_has_said(folder: Path, said: str) -> None:
+    write_failure(folder, Failure(KEY, IDENTITY, "error", said, said))
+    (found,) = sweeps.read_sweep(folder).failures
+    for text in (found.message, found.traceback):
+        assert (text[:5], text[-2:]) == (said[:5], {"d": "nd", "\udce9": "e9"}[said[-1]])
+
+
 def test_a_folder_is_opened_again_by_the_same_protocol(folder: Path) -> None:
     before = (folder / "protocol.json").read_bytes()
     open_folder(folder, SMOKE)

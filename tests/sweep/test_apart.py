@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.protocol import FitKey
-from bnbench.sweep.backends import dask_worker
+from bnbench.sweep.backends import apart, dask_worker
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import make_slots
@@ -64,6 +66,31 @@ def test_what_is_measured_of_own_arms_has_processes_of_its_own_too() -> None:
         kinds.setdefault(process, set()).add(arm if ":" in arm else "")
     assert all(len(arms) == 1 for arms in kinds.values())
     assert os.getpid() not in kinds
+
+
+def test_a_process_that_dies_between_two_fits_costs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where an arm has left a thread in it that ends it."""
+    pools: list[FakePool] = []
+
+    class FakePool:
+        def __init__(self, *how: object, **more: object) -> None:
+            self.done, self.is_ended = list[object](), False
+            pools.append(self)
+
+        def submit(self, work: object, *arguments: object) -> Future[str]:
+            if self.done:
+                raise BrokenProcessPool
+            self.done += arguments
+            return Future()
+
+        def shutdown(self, **how: object) -> None:
+            self.is_ended = True
+
+    monkeypatch.setattr(apart, "ProcessPoolExecutor", FakePool)
+    process = apart._Process(os.getpid())
+    for number in range(3):
+        process.submit("my:net", str, number)
+    assert [(pool.done, pool.is_ended) for pool in pools] == [([0], True), ([1], True), ([2], False)]
 
 
 def test_with_a_limit_of_memory_every_fit_is_computed_beside_the_worker(

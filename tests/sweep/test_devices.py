@@ -22,7 +22,7 @@ from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
-from bnbench.sweep.devices import Slot, available_cores, lease, make_slots, parse_devices
+from bnbench.sweep.devices import Slot, available_cores, free_cached_memory, lease, make_slots, parse_devices
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import load_inputs, plan_sweep
 from bnbench.sweep.provenance import read_provenance
@@ -170,6 +170,7 @@ def fresh_cuda(monkeypatch: pytest.MonkeyPatch) -> FreshCuda:
         monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
     for kind in (DataSet, Plane):
         monkeypatch.setattr(kind, "to", lambda self, device: self)
+    monkeypatch.setattr("bnbench.sweep.cost.free_cached_memory", free_cached_memory)  # warm.QUICKER leaves it out
     return cuda
 
 

@@ -51,9 +51,9 @@ def seed_capacities_of(sweep: Sweep, sweeps: Sequence[Sweep]) -> pd.DataFrame:
 
     Args:
         sweep: whose protocol it is of, but for the size of the mask.
-        sweeps: all that there are; without three mask sizes among them there is no row.
+        sweeps: all that there are; without three mask sizes among them, or for a picture, there is no row.
     """
-    fits = _fits(_groups(sweeps).get(_but_for_size(sweep), []))
+    fits = _fits([] if sweep.protocol.mask.picture else _groups(sweeps).get(_but_for_size(sweep), []))
     if fits.empty:
         return pd.DataFrame(columns=["arm", "seed", "capacity"])
     shown = min(fits["p"].unique(), key=lambda p: (abs(p - 0.5), p))

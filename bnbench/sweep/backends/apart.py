@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from multiprocessing import current_process
 from typing import TypeVar
@@ -173,11 +173,18 @@ class _Process:
         return self.call(work, *arguments)
 
     def call(self, work: Callable[..., T], *arguments: object) -> Future[T]:
-        """Have a piece of work done."""
+        """Have a piece of work done; a process that has died since the piece before is replaced."""
         with without_interrupts():  # it starts with Ctrl-C blocked: that is the parent's business
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, initializer=end_with_runner, initargs=(self._parent,), timeout=None)
-            future: Future[T] = self._pool.submit(work, *arguments)
+            if self._pool is not None:
+                with suppress(BrokenProcessPool):  # such as by a thread that an arm has left in it
+                    return self._submit(self._pool, work, *arguments)
+                self.end()
+            self._pool = ProcessPoolExecutor(1, initializer=end_with_runner, initargs=(self._parent,), timeout=None)
+            return self._submit(self._pool, work, *arguments)
+
+    @staticmethod
+    def _submit(pool: ProcessPoolExecutor, work: Callable[..., T], *arguments: object) -> Future[T]:
+        future: Future[T] = pool.submit(work, *arguments)
         return future
 
     def end(self) -> None:
