@@ -61,9 +61,8 @@ def export_tensorboard(results: Path, folder: Path) -> Exported:
         folder: where runs go.
 
     Raises:
-        RequestError: TensorBoard is not installed, or ``folder`` is one of results or cannot be made.
+        RequestError: TensorBoard is not installed, or ``folder`` is one of results or cannot be written.
         StoreError: there is no results folder.
-        OSError: a file cannot be written.
     """
     try:
         import tensorboard.summary.writer.record_writer  # noqa: F401  # says now whether the package is missing
@@ -86,7 +85,13 @@ def export_tensorboard(results: Path, folder: Path) -> Exported:
         exported.notes += found.notes
         for key, events in sorted(found.fits.values()):
             run = folder / group.protocol.id / layout.fit_name(key)
-            _write(run / _FILE, events)
+            try:
+                _write(run / _FILE, events)
+            except OSError as error:
+                reason = error.strerror or error
+                raise RequestError(
+                    f"--tensorboard {folder} cannot be written ({reason}); give a folder that you may write to."
+                ) from error
             exported.runs.append(run)
     return exported
 

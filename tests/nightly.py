@@ -129,12 +129,12 @@ PARTS = {
     ),
     "arms": Part(
         (
-            *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py"),
+            *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py", "bnbench/smoothness/*.py"),
+            *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/smoothness/test_along_training.py"),
             *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
         tests=(
-            "tests/arms/test_arms.py",
+            *("tests/arms/test_arms.py", "tests/smoothness/test_along_training.py"),
             *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
     ),

@@ -88,7 +88,7 @@ def smoothness(
 
     Leaves a file for each arm and seed in the folder smoothness of the results; bnbench report shows them beside the
     fits there. What is done is skipped: the same command goes on where it was stopped. With --planes, black pixels
-    of fitted planes are measured in the same way; without --arms and --seeds, all that are there.
+    of fitted planes are measured in the same way: of all seeds without --seeds, of all built-in arms without --arms.
     """
     say_first("the plan follows")
     from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings

@@ -104,6 +104,16 @@ def test_results_and_files_are_no_place_to_write_to(sweep: Path, tmp_path: Path,
     assert contents(sweep.parent) == before
 
 
+def test_a_file_in_the_place_of_the_folder_is_named_with_its_option(sweep: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason=MISSING)
+    (tmp_path / "taken").write_text("mine")
+    answer = bnbench("export", str(sweep), "--tensorboard", "taken", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "--tensorboard taken" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_without_the_package_or_a_folder_one_sentence_says_what_to_do(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

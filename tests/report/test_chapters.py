@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from bnbench.inputs.masks import with_picture
 from bnbench.protocol.protocol import Grid
-from bnbench.report.chapters import evidence, fitted, headline, reproduce
+from bnbench.report.chapters import evidence, fitted, headline, protocols, reproduce
 from bnbench.report.figures.captions import figure4_caption
 from bnbench.report.tables import fits_table, provenance_table
 from bnbench.results import sweeps
 from bnbench.results.asked import effective_config, write_config
+from tests.fits import SMOKE
 from tests.sentences import named, numbers
 from tests.synthetic import write_sweep
 
@@ -49,6 +53,16 @@ def test_fits_that_a_gpu_computed_in_different_ways_are_told_apart(tmp_path: Pat
     said = provenance_table(sweeps.read_sweep(tmp_path)).set_index("what")["value"]
     for name in {name for way in ways for name in way}:
         assert all(str(way[name]) in said[name] for way in ways if name in way), name
+
+
+def test_every_protocol_has_a_name_of_its_own() -> None:
+    longer, later = SMOKE.with_knobs(steps=400), replace(SMOKE, revision=SMOKE.revision + 1)
+    mask = np.eye(7, dtype=bool)
+    pictures = [with_picture(SMOKE, "heart", one) for one in (mask, ~mask)]
+    names = protocols.distinct_names([SMOKE, longer, later, *pictures])
+    assert len(set(names)) == 5
+    assert ("steps 400" in names[1], f"revision {later.revision}" in names[2]) == (True, True)
+    assert all("heart" in name and one.hash in name for name, one in zip(names[3:], pictures, strict=True))
 
 
 def test_nearly_satisfied_objectives_are_called_so() -> None:

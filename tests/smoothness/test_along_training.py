@@ -154,6 +154,7 @@ class Exits(Network):
 """
 
 
+@pytest.mark.nightly  # a process for each arm
 def test_own_arms_are_measured_and_what_they_do_stays_theirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,5 +56,10 @@ def distinct_names(protocols: Sequence[Protocol]) -> list[str]:
         ]
         if len({one.content for one in family}) > 1:
             differing.append(f"images {protocol.content or protocol.data.dataset}")
+        if len({one.revision for one in family}) > 1:
+            differing.append(f"revision {protocol.revision}")
         names.append(f"{protocol.profile}: {', '.join(differing)}")
-    return names
+    return [
+        name if names.count(name) == 1 else f"{name} ({protocol.hash})"  # such as two pictures of one name
+        for name, protocol in zip(names, protocols, strict=True)
+    ]
