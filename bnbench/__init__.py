@@ -1,4 +1,4 @@
-"""bnbench: how easily is a loss landscape bent to a picture, and how much harder with batch normalization?
+"""bnbench: how easily is a loss landscape bent to a picture, and is it harder with batch normalization?
 
 The public names below load on first use, so that importing the package stays fast.
 """

@@ -30,6 +30,7 @@ class BendMessages(BendListener):
         """Print what it will cost, and what of it is counted."""
         if left:
             say(f"steps and landscapes: {plan_time(seconds)}; drawing, which follows, is not counted")
+            say("accuracy on the way is that of minibatches, at trained pixels: those beside the other colour")
         self.steps = request.protocol.training.steps
 
     def note(self, sentence: str) -> None:

@@ -58,7 +58,8 @@ def print_end(bents: list[Bent], ensembles: Mapping[str, Ensemble], files: list[
     """Print each arm's accuracies and its ensembles, if they were measured, and the names of the files."""
     for bent in bents:
         black, white = (bent.mean(ACCURACY, black=colour) for colour in (True, False))
-        click.echo(f"{bent.arm}: accuracy {black:.2f} on black pixels, {white:.2f} on white ones")
+        means = f"accuracy {black:.2f} on black pixels, {white:.2f} on white ones"
+        click.echo(f"{bent.arm}: {means} (all pixels, unseen images)")
         if bent.arm in ensembles:
             click.echo(f"{bent.arm}: {ensembles[bent.arm]}")
     say(f"written: {', '.join(map(str, files))}")

@@ -103,6 +103,11 @@ def _announce(results: Path, plan: EvaluationPlan, request: EvaluationRequest) -
         say(f"left out: {named}; --arms {arms} measures them, which imports their code")
     bare = len(plan.without_plane)
     if not plan.tasks and not plan.broken:
+        if plan.left_out and not plan.without_plane:
+            raise RequestError(
+                f"{results} holds no planes of other arms than {', '.join(plan.left_out)}, whose code runs only "
+                f"when they are named; give --arms {','.join(plan.left_out)}."
+            )
         raise RequestError(
             f"{results} holds no planes that were asked for; bnbench run --keep-planes keeps them, "
             "for fits that are done together with --force."

@@ -36,7 +36,7 @@ _LOST = "the same command begins anew."
 @click.group(cls=Program, context_settings=settings())
 @click.version_option(package_name="bnbench")
 def cli() -> None:
-    """How easily can a loss landscape be bent to a picture, and how much harder is it with batch normalization?"""
+    """How easily can a loss landscape be bent to a picture, and is it harder with batch normalization?"""
 
 
 for command in (bend, run, status, evaluate, smoothness, report, export, check, verify):

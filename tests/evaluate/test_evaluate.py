@@ -297,6 +297,12 @@ def test_a_users_own_arm_is_measured_when_it_is_named(results: Path) -> None:
     again = run(results, "--bn-statistics", "batch:20", "--arms", ARMS, "--landscapes")
     assert "3 planes; 3 done, 0 to measure" in again.stderr
     assert again.stdout == named.stdout
+    for path in [*(results / "fits").iterdir(), *(results / "planes").iterdir()]:
+        if path.name.startswith(("bn_", "plain_")):
+            path.unlink()
+    alone = run(results)
+    assert alone.returncode == 2
+    assert alone.stderr.splitlines()[-1].endswith(f"give --arms {FOREIGN}.")
 
 
 def test_a_fit_of_another_protocol_is_not_measured(results: Path) -> None:
