@@ -82,7 +82,7 @@ class SweepView {
     this.shape = shape;
     const arms = [...new Set(fits.map(fit => fit.arm))], probs = [...new Set(fits.map(fit => fit.p))].sort((a, b) => a - b);
     const seeds = [...new Set(fits.map(fit => fit.seed))].sort((a, b) => a - b);
-    const legend = make("p", "", `Each place is a fit: in an arm's column, seeds ${seeds.length < 7 ? seeds.join(", ") : `${seeds[0]} … ${seeds.at(-1)}`}.`);
+    const legend = make("p", "", `Each place is a fit: in an arm's column, ${seeds.length > 1 ? "seeds" : "seed"} ${seeds.length < 7 ? seeds.join(", ") : `${seeds[0]} … ${seeds.at(-1)}`}.`);
     const table = make("table", seeds.length > MANY ? "many" : ""), head = make("tr"), old = this.cells;
     head.append(make("th", "", "p"), ...arms.map(arm => make("th", "", arm)));
     table.append(head);
