@@ -107,10 +107,11 @@ def _negative_words(networks: pd.DataFrame) -> list[str]:
         return []
     changes = {name: float((pairs[f"{name}_x"] / pairs[f"{name}_y"] - 1).abs().max()) for name in ("loss", *MEASURES)}
     kept = max(changes[name] for name in ("loss", *INVARIANT))
+    little = f"change by at most {100 * kept:.1g} % of their value" if kept else "do not change by a single bit"
     raw = ", ".join(f"the {name} by up to {100 * changes[name]:.0f} %" for name in ("eigenvalue", "trace"))
     return [
         f"The negative control: plain's networks with their layers rescaled, the same functions. Loss and "
-        f"filter-normalized measures change by at most {100 * kept:.1g} % of their value, raw ones by more: {raw}."
+        f"filter-normalized measures {little}, raw ones do: {raw}."
     ]
 
 
