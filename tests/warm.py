@@ -46,6 +46,8 @@ IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import 
 QUICKER: tuple[tuple[str, str, object], ...] = (
     ("bnbench.mpo.flops", "_SIZE", 256),  # every command measures the peak of the processor when it ends
     ("bnbench.sweep.timed_steps", "_LONG_STEP", 0.0),  # and times one step before it begins, rather than six
+    ("bnbench.sweep.timed_steps", "_LONG", 0.0),  # or than half a second of them, while the other cores are kept busy
+    ("bnbench.sweep.timed_steps", "_FEWEST", 1),
     ("bnbench.sweep.cost", "_VISITS", 16),  # of few pixels
     ("bnbench.sweep.cost", "free_cached_memory", lambda device: None),  # and looks for garbage then, of which is little
     ("bnbench.cli.status", "_LOOK_EVERY", 0.2),  # watching looks again in seconds
