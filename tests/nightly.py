@@ -76,6 +76,11 @@ _OF_REPORTS = tuple(
     f"tests/report/test_{name}.py"
     for name in ("report", "report_files", "unusual_sweeps", "figures", "capacity", "bn_statistics")
 )
+_OF_SMOOTHNESS = ("tests/smoothness/test_along_training.py", "tests/smoothness/test_fitted_planes.py")
+_OF_SWEEPS = (
+    *(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "shared_process", "watching", "runner")),
+    *("tests/cli/test_cli.py", "tests/interactive/test_notebooks.py", "tests/evaluate/test_evaluate.py"),
+)
 PARTS = {
     "defects": Part(
         (
@@ -111,12 +116,9 @@ PARTS = {
             "tests/shell.py",
             "tests/warm.py",
             "tests/torture.py",
-            "tests/sweep/test_torture.py",
-            "tests/sweep/test_disk.py",
-            "tests/sweep/test_cluster.py",
-            "tests/sweep/test_shared_process.py",
+            *_OF_SWEEPS,
         ),
-        tests=tuple(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "shared_process")),
+        tests=_OF_SWEEPS,
         command=("tests.torture",),
     ),
     "confinement": Part(
@@ -130,11 +132,11 @@ PARTS = {
     "arms": Part(
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py", "bnbench/smoothness/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py", "tests/smoothness/test_along_training.py"),
+            *("tests/arms_taken.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
             *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
         tests=(
-            *("tests/arms/test_arms.py", "tests/smoothness/test_along_training.py"),
+            *("tests/arms/test_arms.py", *_OF_SMOOTHNESS),
             *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
         ),
     ),
@@ -175,11 +177,11 @@ PARTS = {
             *(f"bnbench/{room}/**/*.py" for room in ("protocol", "inputs", "arms")),
             *("results/**/*", "evidence/**/*", "reports/*/tables/*", "reports/*/report.json"),
             *("README.md", "docs/*.md", "benchmarks/*.py", "tests/results/test_committed_results.py"),
-            *("tests/results/test_folders.py", "tests/project/test_page_numbers.py"),
+            *("tests/results/test_folders.py", "tests/project/test_page_numbers.py", "tests/project/test_ladder.py"),
         ),
         tests=(
             *("tests/results/test_committed_results.py", "tests/results/test_folders.py"),
-            "tests/project/test_page_numbers.py",
+            *("tests/project/test_page_numbers.py", "tests/project/test_ladder.py"),
         ),
     ),
     "check": Part(

@@ -302,6 +302,7 @@ def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
     assert "report" in answer.stderr
 
 
+@pytest.mark.nightly
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path) -> None:
     """SIGTERM and SIGHUP by night, in tests/sweep/test_torture.py, and how they are handled in test_signals.py."""
     command = ["--profile", "smoke", "--mask-size", "4", "--steps", "30", "--widths", "2", "--strides", "2"]

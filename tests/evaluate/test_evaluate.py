@@ -137,6 +137,7 @@ def test_the_protocols_own_policies_give_the_fits_own_summary_bit_for_bit(sweep:
         pd.testing.assert_frame_equal(of_arm(table, key.arm)[columns], stored[columns], check_exact=True)
 
 
+@pytest.mark.nightly
 def test_processes_give_what_one_process_gives(sweep: Path, tmp_path: Path) -> None:
     two = Execution((KEEPING.slots[0], type(KEEPING.slots[0])("cpu", 1)))
     assert not evaluate(sweep, request(tmp_path / "one", "batch:20"))
@@ -184,6 +185,7 @@ def test_landscapes_are_those_that_a_plane_has_in_python(sweep: Path, tmp_path: 
     assert rows.loc["trained", "white_loss"] == pytest.approx(trained["loss"].mean())
 
 
+@pytest.mark.nightly
 def test_ensembles_are_those_that_a_plane_has_in_python_and_the_fits_own(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

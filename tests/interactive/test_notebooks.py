@@ -68,6 +68,7 @@ def left_by(folder: Path) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.nightly
 def test_a_notebook_goes_on_as_it_was(tmp_path: Path) -> None:
     assert call(left_by, tmp_path / "notebook") == {"settings": [], "threads": [], "children": []}
 

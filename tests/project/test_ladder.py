@@ -77,6 +77,7 @@ def test_a_rung_is_one_change_and_the_last_one_all_of_them(script: ModuleType) -
     assert {rung.protocol.measurement.split for rung in (first, *single, last)} == {"held-out"}
 
 
+@pytest.mark.nightly
 def test_the_table_is_what_the_reports_own_tables_say(climbed: Path) -> None:
     fits = {
         rung: fits_table(read_sweep(climbed / rung)).set_index(["arm", "seed"]) for rung in ("baseline", "threshold")

@@ -65,6 +65,7 @@ def bnbench(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.nightly
 def test_a_pixel_has_the_measures_of_an_ordinary_network_of_its_weights(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

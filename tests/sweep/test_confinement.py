@@ -93,6 +93,7 @@ def check_settings(folder: Path) -> None:
 MILD = ("prints", "changes_settings")
 
 
+@pytest.mark.nightly
 def test_what_rough_arms_do_in_this_process_fails_them_alone(
     tmp_path: Path, undisturbed: store.FitResult, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,8 @@ class Steps:
 def test_an_estimate_goes_by_the_mean_of_some_steps(
     seconds: tuple[float, ...], mean: float, taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(timed_steps, "_LONG", 0.5)  # warm.QUICKER has one step do
+    monkeypatch.setattr(timed_steps, "_FEWEST", 3)
     steps = Steps(monkeypatch, *seconds)
     assert steps.seconds(0) == pytest.approx(mean)
     assert abs(steps.taken - taken) <= 1  # sums of 0.01 are no round numbers

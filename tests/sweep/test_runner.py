@@ -152,6 +152,7 @@ def test_divergence_is_recorded(tmp_path: Path) -> None:
     assert not layout.fit_path(tmp_path, outcome.key).exists()
 
 
+@pytest.mark.nightly
 def test_what_kills_its_worker_is_found_out_and_the_others_are_bitwise_what_one_process_gives(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def progress(step: int, *, first_step: int = 0, started: float = 0.0) -> Progres
     return Progress("bn", 0.5, 1, "cpu#0", "ab", 1, "t", started, first_step, step, 100)
 
 
+@pytest.mark.nightly
 def test_in_a_terminal_bars_come_and_go_and_stdout_is_pure_json(tmp_path: Path) -> None:
     arms = "plain,tests.foreign_arms:group_norm"  # with its name a bar is wider than the terminal
     run = [*RUN, "--steps", "100", "--jobs", "1", "--seeds", "1", "--arms", arms, "--out", str(tmp_path / "own")]
