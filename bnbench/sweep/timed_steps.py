@@ -26,6 +26,7 @@ _LONG_STEP = 0.5  # seconds from which a step is timed once
 _LONG = 0.5  # seconds that several fits are timed for
 _FEWEST = 3  # steps whose mean tells something
 _TOO_LONG = 2.0  # seconds to wait for them
+_ENOUGH = 10.0  # seconds of a first step, which also allocates, beyond which there is no second one
 _SIDE = 512  # of the matrices that stand in for other fits: milliseconds without Python
 # What a GPU's fits of an arm, on a device, of a protocol and chunk have been found to use: later ones only prove it.
 _kernels: dict[tuple[str, str, str, int], str] = {}
@@ -83,7 +84,10 @@ def seconds_of_a_step_beside(under_way: Fit, others: int) -> float:
         under_way: the fit.
         others: slots of this machine's processor beside its own; each is kept busy meanwhile.
     """
+    start = time.perf_counter()
     under_way.advance()  # the first one allocates
+    if (first := time.perf_counter() - start) > _ENOUGH:
+        return first
     with _busy(others):
         start, steps = time.perf_counter(), 0
         while steps < _FEWEST or time.perf_counter() - start < _LONG:

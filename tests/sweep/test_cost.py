@@ -45,6 +45,7 @@ class Steps:
         ((0.0, 0.001, 0.7, 0.1), (0.001 + 0.7 + 0.1) / 3, 4),  # the fastest is no measure of the others
         ((0.0, 0.01), 0.01, 51),
         ((0.0, 30.0), 30.0, 2),  # too long to wait for more
+        ((60.0,), 60.0, 1),  # too long for a second one
     ],
 )
 def test_an_estimate_goes_by_the_mean_of_some_steps(
