@@ -144,6 +144,7 @@ def test_the_same_command_computes_only_what_is_left(script: ModuleType, climbed
     assert {path: path.stat().st_mtime_ns for path in climbed.rglob("*.parquet")} == before
 
 
+@pytest.mark.nightly
 def test_a_plan_computes_and_writes_nothing(
     script: ModuleType, climbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
