@@ -76,6 +76,10 @@ _OF_REPORTS = tuple(
     f"tests/report/test_{name}.py"
     for name in ("report", "report_files", "unusual_sweeps", "figures", "capacity", "bn_statistics")
 )
+_IN_BROWSER = (
+    *("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+    "tests/bending/test_bend.py",
+)
 _OF_SMOOTHNESS = ("tests/smoothness/test_along_training.py", "tests/smoothness/test_fitted_planes.py")
 _OF_CORE = tuple(
     f"tests/mpo/test_{name}.py"
@@ -167,10 +171,10 @@ PARTS = {
     "browser": Part(
         (
             *("bnbench/report/**/*", "bnbench/live/*", "bnbench/sweep/status*.py", "bnbench/results/claims.py"),
-            *("tests/browser.py", "tests/synthetic.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
-            "tests/report/test_page.py",
+            *("bnbench/bending/*", "tests/browser.py", "tests/synthetic.py", "tests/bending/asked.py"),
+            *_IN_BROWSER,
         ),
-        tests=("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+        tests=_IN_BROWSER,
         in_browser=True,
     ),
     "committed": Part(
