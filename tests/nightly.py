@@ -83,7 +83,7 @@ _IN_BROWSER = (
 _OF_SMOOTHNESS = ("tests/smoothness/test_along_training.py", "tests/smoothness/test_fitted_planes.py")
 _OF_CORE = tuple(
     f"tests/mpo/test_{name}.py"
-    for name in ("directions", "fused", "fused_kernels", "one_batch", "replayed", "strategy")
+    for name in ("directions", "fused", "fused_kernels", "one_batch", "one_network", "replayed", "strategy")
 )
 _OF_SWEEPS = (
     *(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "failures", "watching", "runner")),
@@ -141,7 +141,7 @@ PARTS = {
     "arms": Part(
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py", "bnbench/smoothness/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
+            *("tests/arms_taken.py", "benchmarks/recordings.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
             *_OF_CORE,
         ),
         tests=("tests/arms/test_arms.py", *_OF_SMOOTHNESS, *_OF_CORE),
