@@ -57,6 +57,8 @@ def report(
         say(f"note: {message}")
     for message in built.broken:
         say(f"skipped: {message}")
+    for headline in built.headlines:
+        say(headline)
     click.echo(built.paths[0] if "html" in formats else target)
     if show and not webbrowser.open(built.paths[0].resolve().as_uri()):
         say(f"no browser could be started; open {built.paths[0]} by hand.")

@@ -172,6 +172,7 @@ def _measure(
         rest = f"; {len(left) - number} left, {duration(seconds)}" if number < len(left) else ""
         say(f"[{number}/{len(left)}] {ended}{rest}")
         failed += ended.is_failed
+    say(f"figures, tables and a page of it: bnbench report {out}")
     if failed:
         say(f"{failed} failed; the same command tries again.")
         sys.exit(1)
