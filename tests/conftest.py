@@ -63,6 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What is there now stays until the end: nobody need look through it for garbage, now or later."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     gc.enable()
 
 
@@ -90,4 +91,4 @@ def _seeded() -> None:
     """The same random numbers in every order of the tests, and on every worker."""
     import torch
 
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # without a look at devices, which takes longer than many a test

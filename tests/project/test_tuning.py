@@ -92,6 +92,7 @@ def test_both_arms_are_paired_by_seed_each_in_its_own_best_trial(script: ModuleT
     assert ["2", "8"] in list(map(numbers, text.splitlines())), "fits that are missing"
 
 
+@pytest.mark.nightly
 def test_the_search_runs_goes_on_and_says_what_its_fits_say(script: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "tuning"
     assert script.main([*OPTIONS, "--out", str(out)]) == 0

@@ -185,6 +185,7 @@ def test_lines_of_json_are_the_plan_and_the_outcomes(tmp_path: Path) -> None:
     assert (again[0]["done"], again[0]["to_run"], len(again[0]["failed"])) == (1, 0, 1)
 
 
+@pytest.mark.nightly
 def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None:
     options = [*SWEEP, "--steps", "1000000", "--seeds", "4", "--devices", "cpu,cpu,cpu"]
     running, folder = Running(options, tmp_path), tmp_path / "results"
