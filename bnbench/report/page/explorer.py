@@ -141,15 +141,26 @@ def _coded_pixels(landscapes: pd.DataFrame) -> tuple[dict[str, str], dict[str, l
     columns = {name: landscapes[name].to_numpy() for name in names}
     masks: dict[tuple[float, int], str] = {}
     fits: dict[str, list[str]] = {}
-    groups: dict[Any, Any] = landscapes.groupby(["arm", "p", "seed"]).indices
-    for (arm, p, seed), places in sorted(groups.items()):
+    for (arm, p, seed), places in sorted(_places_of_fits(landscapes).items()):
         rows, across = columns["row"][places], columns["column"][places]
-        found = places[np.lexsort((across, rows))]
-        pixels = {name: columns[name][found] for name in names}
+        order = np.lexsort((across, rows))
+        pixels = {name: columns[name][places][order] for name in names}
         if (p, seed) not in masks:
             masks[p, seed] = _base64(pixels["black"].astype(np.uint8) + 2 * pixels["trained"].astype(np.uint8))
         fits[f"{p:g}|{seed}|{arm}"] = [_coded(pixels[name], name) for name in MEASURED]
     return {f"{p:g}|{seed}": mask for (p, seed), mask in sorted(masks.items())}, fits  # p as JavaScript writes it
+
+
+def _places_of_fits(landscapes: pd.DataFrame) -> dict[tuple[str, float, int], NDArray[np.int_]]:
+    """Return the rows of each fit by its arm, p and seed. Most often they stand together, which takes little to see."""
+    keys = [landscapes[name].array for name in ("arm", "p", "seed")]
+    is_new = np.any([np.asarray(key[1:] != key[:-1]) for key in keys], axis=0)
+    starts = np.concatenate([[0], 1 + np.flatnonzero(is_new)])
+    runs: dict[tuple[str, float, int], list[NDArray[np.int_]]] = {}
+    for start, end in zip(starts, [*starts[1:], len(landscapes)], strict=True):
+        arm, p, seed = (key[start] for key in keys)
+        runs.setdefault((arm, p, seed), []).append(np.arange(start, end))
+    return {key: np.concatenate(places) for key, places in runs.items()}
 
 
 def _coded(values: NDArray[np.floating[Any]], name: str) -> str:
@@ -174,7 +185,7 @@ def _linear_scale(losses: NDArray[np.floating[Any]], log: list[float], threshold
     lies beyond is saturated.
     """
     finite = losses[np.isfinite(losses)]
-    usual = np.quantile(finite, 0.75) if finite.size else threshold
+    usual = np.quantile(finite, 0.75, overwrite_input=True) if finite.size else threshold
     return [log[0], _rounded(min(log[1], max(_THRESHOLDS * threshold, usual)))]
 
 
