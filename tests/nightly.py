@@ -169,9 +169,11 @@ PARTS = {
     "statistics": Part(
         (
             "bnbench/stats/*.py",
-            *(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
+            *(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed", "rank_agreement")),
         ),
-        tests=tuple(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
+        tests=tuple(
+            f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed", "rank_agreement")
+        ),
     ),
     "browser": Part(
         (

@@ -15,6 +15,7 @@ from bnbench.report.arms import arm_order
 from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, Colours, scales_of
 from bnbench.report.figures.landscapes import MEASURED, choose_pair
 from bnbench.report.figures.style import arm_colours, css_colours
+from bnbench.results.joined_fits import rows_of_fits
 
 LEAST_LOSS = 1e-6  # code 0; anything smaller, zero included, is shown as this
 STEPS_PER_DECADE = 3640  # 18 decades, up to 1e12; the largest error of a loss is half a step, 0.032 %
@@ -141,7 +142,7 @@ def _coded_pixels(landscapes: pd.DataFrame) -> tuple[dict[str, str], dict[str, l
     columns = {name: landscapes[name].to_numpy() for name in names}
     masks: dict[tuple[float, int], str] = {}
     fits: dict[str, list[str]] = {}
-    for (arm, p, seed), places in sorted(_places_of_fits(landscapes).items()):
+    for (arm, p, seed), places in sorted(rows_of_fits(landscapes).items()):
         rows, across = columns["row"][places], columns["column"][places]
         order = np.lexsort((across, rows))
         pixels = {name: columns[name][places][order] for name in names}
@@ -149,18 +150,6 @@ def _coded_pixels(landscapes: pd.DataFrame) -> tuple[dict[str, str], dict[str, l
             masks[p, seed] = _base64(pixels["black"].astype(np.uint8) + 2 * pixels["trained"].astype(np.uint8))
         fits[f"{p:g}|{seed}|{arm}"] = [_coded(pixels[name], name) for name in MEASURED]
     return {f"{p:g}|{seed}": mask for (p, seed), mask in sorted(masks.items())}, fits  # p as JavaScript writes it
-
-
-def _places_of_fits(landscapes: pd.DataFrame) -> dict[tuple[str, float, int], NDArray[np.int_]]:
-    """Return the rows of each fit by its arm, p and seed. Most often they stand together, which takes little to see."""
-    keys = [landscapes[name].array for name in ("arm", "p", "seed")]
-    is_new = np.any([np.asarray(key[1:] != key[:-1]) for key in keys], axis=0)
-    starts = np.concatenate([[0], 1 + np.flatnonzero(is_new)])
-    runs: dict[tuple[str, float, int], list[NDArray[np.int_]]] = {}
-    for start, end in zip(starts, [*starts[1:], len(landscapes)], strict=True):
-        arm, p, seed = (key[start] for key in keys)
-        runs.setdefault((arm, p, seed), []).append(np.arange(start, end))
-    return {key: np.concatenate(places) for key, places in runs.items()}
 
 
 def _coded(values: NDArray[np.floating[Any]], name: str) -> str:
