@@ -93,7 +93,8 @@ def readings_of(fits: pd.DataFrame, capacities: pd.DataFrame) -> pd.DataFrame:
     """
     names = [name for name in READINGS if name in fits]
     table = fits.groupby(["arm", "seed"])[names].mean().reset_index().merge(capacities, on=["arm", "seed"], how="left")
-    return table[table["arm"] != CONTROL].dropna(axis=1, how="all")
+    read = table[table["arm"] != CONTROL]
+    return read.dropna(axis=1, how="all") if len(read) else read
 
 
 def all_taus(places: Sequence[Place], readings: pd.DataFrame) -> pd.DataFrame:
@@ -124,8 +125,8 @@ def counts_of(taus: pd.DataFrame) -> pd.DataFrame:
 def tables_of(taus: pd.DataFrame) -> list[Table]:
     """Return τ of everything, and how many of its values are clear."""
     note = (
-        "Kendall's τ over the arms' means, 95 % interval low to high over seeds (percentile bootstrap); objective with "
-        "its sign changed, so that more is bent further; positive: what bends further is rougher"
+        "Kendall's τ over the arms' means, 95 % interval low to high over seeds (bootstrap, t quantiles); objective "
+        "with its sign changed, so that more is bent further; positive: what bends further is rougher"
     )
     clear = "above: what bends further is rougher; below: it is smoother; by the interval over seeds, not corrected"
     return [
