@@ -10,6 +10,8 @@ from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bnbench.process.loading import timed_loading
+
 if TYPE_CHECKING:
     from bnbench import plot
     from bnbench.inputs.data import load_data
@@ -113,7 +115,8 @@ def __getattr__(name: str) -> Any:
         return import_module("bnbench.plot")
     if name not in _HOMES:
         raise AttributeError(f"module 'bnbench' has no attribute {name!r}")
-    found = getattr(import_module(_HOMES[name]), name)
+    with timed_loading():
+        found = getattr(import_module(_HOMES[name]), name)
     if name in _REFUSE_AS_THE_COMMAND:
         globals()[name] = found = _naming_arguments(name, found)
     return found

@@ -7,11 +7,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import xdist
 
 from tests import warm
+
+if TYPE_CHECKING:
+    from tests.browser import Browser
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
@@ -63,6 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What is there now stays until the end: nobody need look through it for garbage, now or later."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     gc.enable()
 
 
@@ -75,6 +80,19 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "results"
     open_folder(path, SMOKE)
     return path
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The one browser that a worker drives; each test opens a page in it anew."""
+    from tests.browser import MISSING, Browser, find_chromium
+
+    path = find_chromium()
+    if path is None:
+        pytest.skip(MISSING)
+    browser = Browser(path, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -90,4 +108,4 @@ def _seeded() -> None:
     """The same random numbers in every order of the tests, and on every worker."""
     import torch
 
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # without a look at devices, which takes longer than many a test

@@ -76,9 +76,18 @@ _OF_REPORTS = tuple(
     f"tests/report/test_{name}.py"
     for name in ("report", "report_files", "unusual_sweeps", "figures", "capacity", "bn_statistics")
 )
+_IN_BROWSER = (
+    *("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+    "tests/bending/test_bend.py",
+)
 _OF_SMOOTHNESS = ("tests/smoothness/test_along_training.py", "tests/smoothness/test_fitted_planes.py")
+_OF_CORE = tuple(
+    f"tests/mpo/test_{name}.py"
+    for name in ("directions", "fused", "fused_kernels", "one_batch", "one_network", "replayed", "strategy")
+)
 _OF_SWEEPS = (
-    *(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "shared_process", "watching", "runner")),
+    *(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "failures", "watching", "runner")),
+    "tests/sweep/test_shared_process.py",
     *("tests/cli/test_cli.py", "tests/interactive/test_notebooks.py", "tests/evaluate/test_evaluate.py"),
 )
 PARTS = {
@@ -132,13 +141,10 @@ PARTS = {
     "arms": Part(
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py", "bnbench/smoothness/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
-            *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
+            *("tests/arms_taken.py", "benchmarks/recordings.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
+            *_OF_CORE,
         ),
-        tests=(
-            *("tests/arms/test_arms.py", *_OF_SMOOTHNESS),
-            *(f"tests/mpo/test_{name}.py" for name in ("fused", "one_batch", "replayed", "strategy")),
-        ),
+        tests=("tests/arms/test_arms.py", *_OF_SMOOTHNESS, *_OF_CORE),
     ),
     "pages": Part(
         (
@@ -167,10 +173,10 @@ PARTS = {
     "browser": Part(
         (
             *("bnbench/report/**/*", "bnbench/live/*", "bnbench/sweep/status*.py", "bnbench/results/claims.py"),
-            *("tests/browser.py", "tests/synthetic.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
-            "tests/report/test_page.py",
+            *("bnbench/bending/*", "tests/browser.py", "tests/synthetic.py", "tests/bending/asked.py"),
+            *_IN_BROWSER,
         ),
-        tests=("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+        tests=_IN_BROWSER,
         in_browser=True,
     ),
     "committed": Part(
@@ -179,11 +185,12 @@ PARTS = {
             *(f"bnbench/{room}/**/*.py" for room in ("protocol", "inputs", "arms")),
             *("results/**/*", "evidence/**/*", "reports/*/tables/*", "reports/*/report.json"),
             *("README.md", "docs/*.md", "benchmarks/*.py", "tests/results/test_committed_results.py"),
-            *("tests/results/test_folders.py", "tests/project/test_page_numbers.py", "tests/project/test_ladder.py"),
+            *("tests/results/test_folders.py", "tests/project/test_page_numbers.py"),
+            *("tests/project/test_ladder.py", "tests/project/test_tuning.py"),
         ),
         tests=(
             *("tests/results/test_committed_results.py", "tests/results/test_folders.py"),
-            *("tests/project/test_page_numbers.py", "tests/project/test_ladder.py"),
+            *("tests/project/test_page_numbers.py", "tests/project/test_ladder.py", "tests/project/test_tuning.py"),
         ),
     ),
     "check": Part(

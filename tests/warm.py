@@ -49,6 +49,7 @@ QUICKER: tuple[tuple[str, str, object], ...] = (
     ("bnbench.sweep.timed_steps", "_LONG", 0.0),  # or than half a second of them, while the other cores are kept busy
     ("bnbench.sweep.timed_steps", "_FEWEST", 1),
     ("bnbench.sweep.cost", "_VISITS", 16),  # of few pixels
+    ("bnbench.sweep.timed_landscape", "_ENOUGH", 0.0),  # and the first few images of a landscape tell enough
     ("bnbench.sweep.cost", "free_cached_memory", lambda device: None),  # and looks for garbage then, of which is little
     ("bnbench.cli.status", "_LOOK_EVERY", 0.2),  # watching looks again in seconds
 )

@@ -130,14 +130,16 @@ def foreign_code(arm: str) -> Iterator[None]:
     """
     raised: BaseException | None = None
     with stdout_to_stderr():
-        process, code, before = os.getpid(), Code(), read_settings()
+        process, before = os.getpid(), read_settings()
+        code = Code() if is_own_arm(arm) else None  # which takes longer than all else here
         try:
             yield
         except BaseException as error:
             raised = error
         if os.getpid() != process:
             os._exit(CHILD_EXIT)  # the code has forked, and this is the child: it has nothing to do here
-        spoilt = code.put_back() + [setting.name for setting in put_back(before) if setting.spoils]
+        spoilt = code.put_back() if code else []
+        spoilt += [setting.name for setting in put_back(before) if setting.spoils]
     if raised is not None and (isinstance(raised, Exception) or is_from_outside(raised)):
         raise raised
     if raised is not None:

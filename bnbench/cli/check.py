@@ -13,6 +13,7 @@ import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import arms_option, machine_options, say, say_first
+from bnbench.cli.paths import BASELINE, FINDINGS
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 
@@ -25,7 +26,7 @@ _LOG_WIDTH = 1_000  # a log has no right edge
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("baseline", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("baseline", type=BASELINE)
 @click.option("--update", is_flag=True, help="Write a new baseline instead of comparing with it.")
 @click.option("--add", is_flag=True, help="Add the quantities that are new to BASELINE, and leave the others.")
 @arms_option
@@ -33,11 +34,9 @@ _LOG_WIDTH = 1_000  # a log has no right edge
 @click.option(
     "--only", type=click.Choice(("exact", "statistical")), help="One kind of checks; exact ones take seconds."
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the findings here.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit's XML here.")
-@click.option(
-    "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write a table for a CI summary here."
-)
+@click.option("--json", "json_file", type=FINDINGS, help="Write the findings here.")
+@click.option("--junit", type=FINDINGS, help="Write JUnit's XML here.")
+@click.option("--markdown", type=FINDINGS, help="Write a table for a CI summary here.")
 @machine_options
 def check(
     baseline: Path,
@@ -113,7 +112,9 @@ def _check_outputs(baseline: Path, outputs: dict[str, Path], writes: str | None)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RequestError(f"{option} {path}: its folder cannot be made ({error.strerror}).") from error
+            raise RequestError(
+                f"{option} {path}: its folder cannot be made ({error.strerror}); give another file."
+            ) from error
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise RequestError(f"{option} {path} cannot be written; give a file that can.")
 

@@ -11,6 +11,7 @@ import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import FOLDER, Text, image_options, integer, machine_options, say, say_first
+from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.sections import SPLITS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@results_argument
 @click.option(
     "--bn-statistics",
     type=Text("LIST", parse_policies),

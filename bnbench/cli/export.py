@@ -9,12 +9,13 @@ import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import FOLDER, say
+from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
 from bnbench.wording import counted
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@results_argument
 @click.option("--tensorboard", type=FOLDER, help="Folder for runs of TensorBoard, one for each fit.")
 def export(results: Path, tensorboard: Path | None) -> None:
     """Write the finished fits below RESULTS for another program: their losses and accuracies, step by step.

@@ -65,6 +65,9 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
+    except click.UsageError as error:
+        say(f"bnbench: {_with_way_out(error, words)}")
+        code = 2
     except click.ClickException as error:
         say(f"bnbench: {error.format_message()}")
         code = 2
@@ -90,6 +93,15 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     if arguments is None:  # what an arm's code prints at the interpreter's end, or has left in a buffer of C's
         keep_stdout_for_machines()
     sys.exit(code)
+
+
+def _with_way_out(error: click.UsageError, words: Sequence[str]) -> str:
+    """Return what is wrong with a command line; a list of choices is a way out, and else the help is."""
+    message = error.format_message()
+    if " is not one of " in message:
+        return message
+    command = f"bnbench {words[0]}" if words and words[0] in cli.commands else "bnbench"
+    return f"{message.removesuffix('.')}; {command} --help lists what {command} takes."
 
 
 def _flushed(code: int) -> int:

@@ -10,12 +10,13 @@ import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import FOLDER, Text, say
+from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import FORMATS, parse_formats, parse_pair
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@results_argument
 @click.option("--out", type=FOLDER, help="Folder to write.  [default: reports/ and the name of RESULTS]")
 @click.option(
     "--format",
@@ -57,6 +58,8 @@ def report(
         say(f"note: {message}")
     for message in built.broken:
         say(f"skipped: {message}")
+    for headline in built.headlines:
+        say(headline)
     click.echo(built.paths[0] if "html" in formats else target)
     if show and not webbrowser.open(built.paths[0].resolve().as_uri()):
         say(f"no browser could be started; open {built.paths[0]} by hand.")

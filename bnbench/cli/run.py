@@ -29,6 +29,7 @@ from bnbench.cli.options import (
     profile_option,
     say_first,
 )
+from bnbench.process.loading import timed_loading
 from bnbench.protocol.mask_request import check_mask_request
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_folder, parse_probs, parse_seeds
@@ -147,13 +148,14 @@ def run(
         knobs["mask_size"] = sizes[0]
     protocol = PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None})
     say_first("the plan follows")
-    from bnbench.cli.listeners import JsonLines
-    from bnbench.sweep.devices import DeviceRequest
-    from bnbench.sweep.execution import Execution
-    from bnbench.sweep.messages import Messages
-    from bnbench.sweep.request import SweepRequest
-    from bnbench.sweep.sizes import run_pictures, run_sizes
-    from bnbench.sweep.sweep import run_sweep
+    with timed_loading():
+        from bnbench.cli.listeners import JsonLines
+        from bnbench.sweep.devices import DeviceRequest
+        from bnbench.sweep.execution import Execution
+        from bnbench.sweep.messages import Messages
+        from bnbench.sweep.request import SweepRequest
+        from bnbench.sweep.sizes import run_pictures, run_sizes
+        from bnbench.sweep.sweep import run_sweep
 
     execution = Execution(
         data_folder=data_folder,

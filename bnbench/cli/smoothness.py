@@ -25,6 +25,7 @@ from bnbench.cli.options import (
     say,
     say_first,
 )
+from bnbench.cli.paths import RESULTS
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_seeds
 from bnbench.protocol.profiles import PROFILES, folder_name
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--planes",
-    type=FOLDER,
+    type=RESULTS,
     metavar="RESULTS",
     help="Instead: measure black pixels of the planes that bnbench run --keep-planes kept in this results folder.",
 )
@@ -186,6 +187,7 @@ def _measure(
         rest = f"; {len(left) - number} left, {duration(seconds)}" if number < len(left) else ""
         say(f"[{number}/{len(left)}] {ended}{rest}")
         failed += ended.is_failed
+    say(f"figures, tables and a page of it: bnbench report {out}")
     if failed:
         say(f"{failed} failed; the same command tries again.")
         sys.exit(1)

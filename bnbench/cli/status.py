@@ -14,6 +14,7 @@ import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import integer
+from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
 from bnbench.sweep.interrupts import Interrupted
 
@@ -33,7 +34,7 @@ _MANY = 20  # seeds that get a mark each; more are counted
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@results_argument
 @click.option("--watch", is_flag=True, help="Show it anew every two seconds, until all is done or Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--serve", is_flag=True, help="Show it in a browser of this machine, with landscapes, until Ctrl-C.")

@@ -10,11 +10,12 @@ import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import say
+from bnbench.cli.paths import results_argument
 from bnbench.wording import counted
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@results_argument
 @click.option("--record", is_flag=True, help="Write SHA256SUMS, digests of fits and planes, if none is damaged.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(results: Path, record: bool, as_json: bool) -> None:

@@ -81,7 +81,8 @@ def load_data(
     trained = len(train_labels) - data.held_out
     if trained < 2:
         raise DataError(
-            f"--held-out {data.held_out} leaves no images to train on: {data.dataset} has {len(train_labels)}."
+            f"--held-out {data.held_out} leaves no images to train on: {data.dataset} has {len(train_labels)}; "
+            "give a smaller number."
         )
     pooled = [_pooled(_in_colours(pixels, data), data.pool) for pixels in (train_pixels, test_pixels)]
     exact = pooled[0][:trained].double()  # float32 sums depend on the number of threads
@@ -89,7 +90,10 @@ def load_data(
     deviation = exact.std((0, 2, 3), keepdim=True).float()
     if not deviation.all():
         channel = (deviation.flatten() == 0).nonzero()[0].item()
-        raise DataError(f"--dataset {data.dataset}: channel {channel} of the images trained on is the same throughout.")
+        raise DataError(
+            f"--dataset {data.dataset}: channel {channel} of the images trained on is the same throughout; give images "
+            "in which it varies, or --grey for images in colour."
+        )
     if data.inputs == "unit":
         mean, deviation = torch.zeros_like(mean), torch.ones_like(deviation)
     train, test = (
@@ -143,13 +147,17 @@ def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
     if train.shape[1:] != test.shape[1:]:
         colours = {1: "", 3: " in colour"} if train.shape[1] != test.shape[1] else {}
         shapes = ("×".join(map(str, pixels.shape[2:])) + colours.get(pixels.shape[1], "") for pixels in (test, train))
-        raise DataError("--dataset {}: its test images are {}, and its training images {}.".format(dataset, *shapes))
+        raise DataError(
+            "--dataset {}: its test images are {}, and its training images {}; give both alike.".format(
+                dataset, *shapes
+            )
+        )
     if train_labels.min() == train_labels.max():
         raise DataError(f"--dataset {dataset}: every training image has the label {train_labels[0]}; give two classes.")
     if test_labels.max() > train_labels.max():
         raise DataError(
             f"--dataset {dataset}: a test image has the label {test_labels.max()}, beyond the training labels, which "
-            f"end at {train_labels.max()}."
+            f"end at {train_labels.max()}; give test images of the classes trained on."
         )
 
 

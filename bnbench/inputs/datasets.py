@@ -128,7 +128,7 @@ def _below(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise DataError(f"--data-folder {folder} cannot be read ({error.strerror}).") from error
+        raise DataError(f"--data-folder {folder} cannot be read ({error.strerror}); give one that can.") from error
 
 
 def _not_there(dataset: str, folder: Path | None) -> str:

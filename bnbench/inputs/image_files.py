@@ -100,7 +100,7 @@ def _read(path: Path, decode: Callable[[bytes], Any]) -> Any:
     try:
         content = read_file(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({reason_of(error)}).") from error
+        raise DataError(f"{path} cannot be read ({reason_of(error)}); give a file that can.") from error
     try:
         return decode(gzip.decompress(content) if content.startswith(_GZIP) else content)
     except Exception as error:  # damaged bytes may make an unpickler raise anything

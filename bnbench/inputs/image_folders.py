@@ -53,7 +53,9 @@ def read_image_folders(folder: Path) -> tuple[Arrays, Arrays | None] | None:
     if len(classes) < 2:
         raise DataError(f"--data {folder} has one class, {classes[0]}; give a folder for each of at least two classes.")
     if unknown := sorted(files[-1].keys() - files[0].keys()):
-        raise DataError(f"--data {folder}: {tops[-1]} has the class {unknown[0]}, which {tops[0]} lacks.")
+        raise DataError(
+            f"--data {folder}: {tops[-1]} has the class {unknown[0]}, which {tops[0]} lacks; give both the same."
+        )
     if not all(files):
         raise DataError(f"--data {folder}: {tops[1]} holds no folder of a class; give one for each class.")
     pixels = _read_all(folder, list(chain.from_iterable(chain.from_iterable(one.values()) for one in files)))

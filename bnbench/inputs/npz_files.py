@@ -17,6 +17,7 @@ from bnbench.process.reading import read_file, reason_of
 
 _LARGEST = 2**32  # bytes of all arrays, unpacked, which may be float64
 _AT_ONCE = 2**24  # numbers of them that are scaled at once
+_SAVE = "save it with np.savez(file, images=…, labels=…)"
 _IMAGES, _LABELS = ("x", "images", "data"), ("y", "labels", "targets")
 
 
@@ -36,7 +37,9 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays | None]:
     try:
         content = read_file(path)
     except OSError as error:
-        raise DataError(f"--data {path} cannot be read ({reason_of(error)}).") from error
+        raise DataError(
+            f"--data {path} cannot be read ({reason_of(error)}); give a .npz file that you may read."
+        ) from error
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             unpacked = sum(entry.file_size for entry in packed.infolist())
@@ -49,12 +52,12 @@ def read_npz(path: Path) -> tuple[Arrays, Arrays | None]:
             names = file.files
     except Exception as error:  # whatever zipfile and NumPy make of damaged bytes
         reason = "it holds pickled objects" if "allow_pickle" in str(error) else reason_of(error)
-        raise DataError(f"--data {path} is no .npz file of plain arrays ({reason}).") from error
+        raise DataError(f"--data {path} is no .npz file of plain arrays ({reason}); {_SAVE}.") from error
     train = pairs["train"] or pairs[""]
     if not train:
         raise DataError(
             f"--data {path} has no arrays images and labels, nor x_train, y_train, x_test and y_test, but "
-            f"{', '.join(names) or 'none at all'}; save it with np.savez(file, images=…, labels=…)."
+            f"{', '.join(names) or 'none at all'}; {_SAVE}."
         )
     test = pairs["test"] if pairs["train"] else None
     is_share = all(_is_share(arrays[images]) for images, _ in filter(None, (train, test)))
@@ -85,7 +88,8 @@ def _arrays(path: Path, arrays: Mapping[str, NDArray[Any]], pair: tuple[str, str
     pixels = _pixels(path, pair[0], arrays[pair[0]], is_share=is_share)
     labels = _labels(path, pair[1], arrays[pair[1]])
     if len(pixels) != len(labels):
-        raise DataError(f"--data {path}: {pair[0]} has {len(pixels):,} images and {pair[1]} {len(labels):,} labels.")
+        found = f"{pair[0]} has {len(pixels):,} images and {pair[1]} {len(labels):,} labels"
+        raise DataError(f"--data {path}: {found}; give a label for each image.")
     return pixels, labels
 
 

@@ -65,7 +65,7 @@ def _read(path: Path) -> tuple[Arrays, Arrays | None]:
             return images
     except OSError as error:
         reason = "it is no folder and no .npz file" if isinstance(error, NotADirectoryError) else error.strerror
-        raise DataError(f"--data {path} cannot be read ({reason}).") from error
+        raise DataError(f"--data {path} cannot be read ({reason}); give one that can.") from error
     raise DataError(
         f"--data {path} holds {', '.join(names[:4]) or 'nothing'}, and no images that are read; give a folder with one "
         "folder of images for each class, four IDX files such as train-images-idx3-ubyte, or a .npz file."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,12 +59,20 @@ class Code:
 
 def _modules() -> Iterator[ModuleType]:
     for name, module in list(sys.modules.items()):
-        if name in _PLACES or f"{name}.".startswith(_BELOW):
+        if _is_watched(name):
             yield module
+
+
+@cache  # thousands of modules are loaded, the same at every use
+def _is_watched(name: str) -> bool:
+    return name in _PLACES or f"{name}.".startswith(_BELOW)
 
 
 def _put_back(owner: Any, before: dict[str, Any]) -> Iterator[str]:
     now = vars(owner)
+    is_as_before = all(map(operator.is_, map(now.get, before), before.values()))  # without a loop of Python's own
+    if is_as_before and not (isinstance(owner, type) and len(now) > len(before)):
+        return
     changed = [name for name, value in before.items() if now.get(name, _ABSENT) is not value]
     for name in changed:
         if _is_code(before[name]) and not _is_torchs_own(before[name], now.get(name)):

@@ -29,6 +29,8 @@ def check_mask_request(
             option = "--invert" if invert else f"--grey-level {level:g}"
             raise RequestError(f"{option} is about a picture; give one with --mask.")
     elif has_probs:
-        raise RequestError(f"--mask {mask} and --probs: a picture has a share of black pixels of its own; give one.")
+        raise RequestError(
+            f"--mask {mask} and --probs: a picture has its own share of black pixels; give one of the two."
+        )
     elif len(sizes) > 1:
         raise RequestError(f"--mask {mask} and several --mask-size; give one, the longer side of the picture.")

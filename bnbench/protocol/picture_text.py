@@ -63,4 +63,4 @@ def check_picture(text: str, size: tuple[int, int], kind: str) -> None:
     if pixels in (0, ((1 << rows * columns) - 1) << spare):
         raise RequestError(f"--picture {picture_name(text)} has one colour; give a picture of black and white.")
     if kind != "random":
-        raise RequestError(f"--mask-kind {kind} is of random masks, and here is a picture.")
+        raise RequestError(f"--mask-kind {kind} is of random masks, and here is a picture; leave it out.")

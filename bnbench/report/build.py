@@ -46,11 +46,13 @@ class Report:
         paths: every file, the page first if there is one.
         broken: a sentence for each file that could not be used.
         notes: a sentence on fits that were found more than once.
+        headlines: of each protocol its name and its answer in a few words.
     """
 
     paths: list[Path]
     broken: list[str]
     notes: list[str]
+    headlines: list[str]
 
 
 def build_report(
@@ -107,6 +109,7 @@ def build_report(
         paths,
         broken + [message for sweep in sweeps for message in sweep.broken],
         [message for sweep in sweeps for message in sweep.notes],
+        [f"{shown.name}: {shown.answer.headline}" for shown in sections],
     )
 
 

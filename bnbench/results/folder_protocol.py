@@ -37,7 +37,8 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         stored = _stored_protocol(folder)
     except OSError as error:
         raise StoreError(
-            f"--out {folder} cannot be read ({error.filename or folder}: {reason_of(error)}); nothing was computed."
+            f"--out {folder} cannot be read ({error.filename or folder}: {reason_of(error)}); nothing was computed: "
+            "give a folder that you may read."
         ) from error
     if stored is None:
         return

@@ -112,6 +112,11 @@ def plane_path(folder: Path, key: FitKey) -> Path:
     return folder / "planes" / f"{fit_name(key)}.safetensors"
 
 
+def plane_paths(folder: Path) -> list[Path]:
+    """Return what stands where planes of fits do, sorted by name."""
+    return _visible(folder / "planes", ".safetensors")
+
+
 def evaluations_folder(results: Path) -> Path:
     """Return where planes below a folder are measured again unless it is said otherwise, whether it exists or not."""
     return results / "evaluations"

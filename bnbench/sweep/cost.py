@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from heapq import heapreplace
 from typing import Any
 
 from scipy.stats import trim_mean
@@ -16,10 +16,12 @@ from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.backends.shared_devices import groups_of, may_share
 from bnbench.sweep.devices import Slot, available_cores, device_name, free_cached_memory, prepare_process
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.measure import headline_policy, measured_landscape, policies
+from bnbench.sweep.measure import headline_policy, policies
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.start import make_plane
+from bnbench.sweep.timed_landscape import seconds_of_an_image
 from bnbench.sweep.timed_steps import (
+    busy,
     fit_to_time,
     seconds_of_a_step,
     seconds_of_a_step_beside,
@@ -28,8 +30,6 @@ from bnbench.sweep.timed_steps import (
 
 _VISITS = 1_024  # (pixel, image) visits of a timed step
 _AT_END = 2  # landscapes that a fit's end measures without BN: on the measured images, and on training images
-_FORWARD = 1 / 3  # of a step's work on an image
-_TIMED_MASK = (3, 4)  # rows and columns of a timed landscape
 _CHUNKS = (1, 4, 8, 16, 32, 64, 128)
 _ENOUGH = 3  # fits of a grid that tell an arm's time by themselves
 _NEWEST, _TRIMMED = 12, 0.25  # fits that an estimate goes by, and the share of them left out at either end
@@ -40,9 +40,9 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
     """Estimate the wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
-    a few pixels of a step are timed and scaled up, on a processor while its other slots are busy, too, and what is
-    measured at the end is reckoned from that. With ``--measure-at`` the landscapes on the way are added. Devices of
-    unlike models share the work by their speed.
+    a few pixels of a step, and of a landscape of those at its end, are timed and scaled up, on a processor while its
+    other slots are busy, too. With ``--measure-at`` the landscapes on the way are added. Devices of unlike models share
+    the work by their speed. The start of workers is not in it (:meth:`Backend.seconds_to_start`).
 
     Args:
         plan: what is left to run.
@@ -83,15 +83,27 @@ def _seconds_on(
                 return None
             try:
                 known = timed_fit(arm, plan.protocol, execution, data)
-                known *= 1 + _share_at_end(arm, plan.protocol, data)
-                landscapes = _landscapes(plan.protocol, execution) * _fits_on_device(execution)
-                known += landscapes * _timed_landscape(arm, plan.protocol, execution, data)
+                landscapes = _landscapes(plan.protocol, execution) + _landscapes_at_end(arm, plan.protocol)
+                known += landscapes * _fits_on_device(execution) * _timed_landscape(arm, plan.protocol, execution, data)
             except Exception:  # an arm that fails: its fits will find out and leave a record
                 return None
         timed[arm] = known
     free_cached_memory(slots[0].device)  # fits run in other processes
     seconds = [timed[key.arm] for key in plan.to_run]
-    return max(seconds, default=0.0), sum(seconds) / len(slots)
+    return max(seconds, default=0.0), _until_the_last(seconds, len(slots))
+
+
+def _until_the_last(seconds: Iterable[float], slots: int) -> float:
+    """Return when the last fit ends, if each begins on the slot that is free first: three on two slots take two turns.
+
+    Args:
+        seconds: of each fit, in the order in which they begin.
+        slots: fits at once.
+    """
+    free = [0.0] * slots
+    for one in seconds:
+        heapreplace(free, free[0] + one)
+    return max(free)
 
 
 def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
@@ -135,32 +147,27 @@ def _landscapes_at_end(arm: str, protocol: Protocol) -> int:
     return 1 + len(policies(protocol)) if arm in NORMALIZED else _AT_END
 
 
-def _share_at_end(arm: str, protocol: Protocol, data: DataSet) -> float:
-    """Return what a fit's end takes as a share of its steps: an image goes forward there, in a step back as well."""
-    training = protocol.training
-    seen = training.steps * (training.black_pixels + training.white_pixels) * training.images
-    measured = _landscapes_at_end(arm, protocol) * math.prod(protocol.mask.mask_size) * len(data.measured)
-    return _FORWARD * measured / seen
-
-
 def _landscapes(protocol: Protocol, execution: Execution) -> int:
     """Return how many landscapes of a fit are measured on the way."""
     return len(execution.measure_at.of(protocol.training.steps)) - 1 if execution.measure_at else 0
 
 
 def _timed_landscape(arm: str, protocol: Protocol, execution: Execution, data: DataSet) -> float:
-    """Time the landscape of a few pixels, and return the seconds that all pixels take; 0 where none is asked for."""
-    if not execution.measure_at:
-        return 0.0
+    """Time few pixels of a landscape on few images, the other slots busy, and return the seconds of all of it."""
     device = execution.slots[0].device
     prepare_process(execution.threads)
     moved = data.to(device)
     with foreign_code(arm):
         plane = make_plane(FitKey(arm, 0.5, 1), protocol, moved, device)
         use_module_path(arm)
-        start, few = time.perf_counter(), protocol.with_knobs(mask_size=_TIMED_MASK, picture="")
-        measured_landscape(plane, moved.measured, headline_policy(plane, protocol), moved, few)
-    return (time.perf_counter() - start) * math.prod(protocol.mask.mask_size) / math.prod(_TIMED_MASK)
+        with busy(_others(execution)):
+            an_image = seconds_of_an_image(plane, moved.measured, headline_policy(plane, protocol), moved.train)
+    return an_image * math.prod(protocol.mask.mask_size) * len(data.measured)
+
+
+def _others(execution: Execution) -> int:
+    """Return how many slots of this machine's processor are busy beside one of them."""
+    return min(len(execution.slots), available_cores()) - 1 if execution.slots[0].device == "cpu" else 0
 
 
 def _name(device: str) -> str:
@@ -221,7 +228,7 @@ def _seconds_of_a_pixel(
     with foreign_code(arm):
         under_way = fit_to_time(arm, protocol, execution, data, pixels)
         if is_estimate and execution.slots[0].device == "cpu":
-            seconds = seconds_of_a_step_beside(under_way, min(len(execution.slots), available_cores()) - 1)
+            seconds = seconds_of_a_step_beside(under_way, _others(execution))
         else:
             seconds = seconds_of_a_step(under_way)
         return seconds / len(under_way.targets.factors)

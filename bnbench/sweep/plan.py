@@ -14,6 +14,7 @@ from bnbench.arms.own_arm import load_arm
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data
 from bnbench.inputs.masks import black_share, mask_of
+from bnbench.protocol.mask_sizes import size_name
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol, check_arm_name
 from bnbench.results import layout, store
@@ -115,7 +116,8 @@ def _check_without_data(grid: Grid, protocol: Protocol, execution: Execution) ->
     if execution.measure_at:
         execution.measure_at.of(protocol.training.steps)
     if protocol.mask.mask_kind == "framed" and min(protocol.mask.mask_size) < 5:
-        raise RequestError("--mask-kind framed needs --mask-size 5 or more.")
+        size = size_name(protocol.mask.mask_size)
+        raise RequestError(f"--mask-kind framed and --mask-size {size}: a frame needs --mask-size 5 or more.")
     if not protocol.mask.picture:
         return
     share = black_share(mask_of(0.5, 1, protocol.mask))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from bnbench.process.reading import reason_of
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
 from bnbench.results import layout
+from bnbench.results.beside_fits import beside_fits
 from bnbench.results.claims import Progress, is_claimed, running
 from bnbench.results.failures import Failure
 from bnbench.results.folders import Group, group_sweeps
@@ -68,6 +69,7 @@ class SweepStatus:
         time: when all this was so, seconds since 1970.
         broken: a sentence for each file that could not be used.
         notes: a sentence on fits that were found more than once.
+        beside: what else the folders hold, in words.
     """
 
     folders: tuple[Path, ...]
@@ -77,6 +79,7 @@ class SweepStatus:
     time: float
     broken: list[str]
     notes: list[str]
+    beside: list[str]
 
     def of(self, state: State) -> list[FitStatus]:
         """Return the fits in one state."""
@@ -122,6 +125,7 @@ class SweepStatus:
             "fits": [fit.as_dict() for fit in self.fits],
             "broken": self.broken,
             "notes": self.notes,
+            "beside": self.beside,
         }
 
 
@@ -163,7 +167,8 @@ def _status(group: Group, known: Known) -> SweepStatus:
             fits.append(FitStatus(key, "to do", has_checkpoint=has_checkpoint))
     ended = sorted(found.fits.values(), key=lambda fit: fit.ended)
     broken = [*found.broken, *unread_failures, *unread_requests, *unread_progress]
-    return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, found.notes)
+    beside = beside_fits(group.folders)
+    return SweepStatus(group.folders, group.protocol, fits, ended, time.time(), broken, found.notes, beside)
 
 
 def _usual_order(key: FitKey) -> tuple[int, FitKey]:

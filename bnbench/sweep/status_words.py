@@ -10,10 +10,11 @@ _STILL = 60.0  # seconds without a step that are worth a word
 
 
 def counts(sweep: SweepStatus) -> str:
-    """Say how many fits of a sweep are in each state."""
+    """Say how many fits of a sweep are in each state, and what its folders hold beside them."""
     numbers = [(sweep.counts[state], state) for state in ("done", "running", "failed", "unreadable", "to do")]
     words = ", ".join(f"{number:,} {state}" for number, state in numbers if number or state in ("done", "to do"))
-    return f"{counted(len(sweep.fits), 'fit')}: {words}"
+    fits = f"{counted(len(sweep.fits), 'fit')}: {words}" if sweep.fits else "no fit"
+    return "; ".join([fits, *sweep.beside])
 
 
 def progress_words(progress: Progress | None, now: float) -> str:
@@ -49,6 +50,8 @@ def pace(sweep: SweepStatus) -> str:
         parts.append("nothing runs; the same bnbench run goes on")
     elif sweep.of("failed"):
         parts.append("nothing to do; the same bnbench run with --retry-failed tries what failed again")
+    elif not sweep.fits and sweep.beside:
+        parts.append("no fit was asked for; bnbench report shows what is there")
     else:
         parts.append("nothing to do")
     return ", ".join(parts)

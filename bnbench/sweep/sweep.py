@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from statistics import mode
 
 from bnbench.errors import RequestError
@@ -63,7 +66,9 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
         )
     check_memory_limit(request.execution.fit_memory, backend.name, is_alone=backend.has_processes)
     execution = replace(request.execution, slots=backend.slots(request.execution.devices))
+    start = time.perf_counter()
     data = load_inputs(request.grid, request.protocol, execution)
+    to_start = backend.seconds_to_start(time.perf_counter() - start)
     protocol = replace(request.protocol, content=data.content)
     folder = request.folder_of(protocol)
     check_folder(folder, protocol)
@@ -73,7 +78,9 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
     kept = _kept_chunk(plan, listener)
     if request.dry_run:
         execution = with_fits_per_device(replace(execution, chunk=request.chunk or kept or 0), plan, backend, None)
-        listener.planned(plan, execution, lambda: estimate_seconds(plan, execution, None) if plan.to_run else 0.0)
+        listener.planned(
+            plan, execution, lambda: _estimate(plan, to_start, lambda: estimate_seconds(plan, execution, None))
+        )
         return Swept(plan, execution, backend, [])
     open_folder(plan.folder, protocol)
     if plan.to_run:
@@ -82,12 +89,19 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
     if plan.to_run:
         chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
         execution = with_fits_per_device(replace(execution, chunk=chunk), plan, backend, data)
-    listener.planned(
-        plan, execution, lambda: backend.time_on_device(estimate_seconds, plan, execution, data) if plan.to_run else 0.0
-    )
+    timed = partial(backend.time_on_device, estimate_seconds, plan, execution, data)
+    listener.planned(plan, execution, partial(_estimate, plan, to_start, timed))
     runner = Runner(plan, execution, backend, fail_fast=request.fail_fast)
     outcomes = listener.run_through(runner)  # here the fits are computed
     return Swept(plan, execution, backend, outcomes)
+
+
+def _estimate(plan: Plan, to_start: float, of_fits: Callable[[], float | None]) -> float | None:
+    """Return the seconds until all fits are done, the start of workers among them; none where none is left."""
+    if not plan.to_run:
+        return 0.0
+    seconds = of_fits()
+    return None if seconds is None else to_start + seconds
 
 
 def _plan(request: SweepRequest, protocol: Protocol) -> Plan:

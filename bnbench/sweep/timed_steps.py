@@ -88,7 +88,7 @@ def seconds_of_a_step_beside(under_way: Fit, others: int) -> float:
     under_way.advance()  # the first one allocates
     if (first := time.perf_counter() - start) > _ENOUGH:
         return first
-    with _busy(others):
+    with busy(others):
         start, steps = time.perf_counter(), 0
         while steps < _FEWEST or time.perf_counter() - start < _LONG:
             under_way.advance()
@@ -99,8 +99,8 @@ def seconds_of_a_step_beside(under_way: Fit, others: int) -> float:
 
 
 @contextmanager
-def _busy(threads: int) -> Iterator[None]:
-    """Keep as many threads computing what leaves Python to others."""
+def busy(threads: int) -> Iterator[None]:
+    """Keep as many threads computing, as a sweep's other slots would; they leave Python to others."""
     over = threading.Event()
 
     def compute() -> None:

@@ -29,6 +29,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Protocol
 from bnbench.results import layout
 from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
+from bnbench.sweep import timed_landscape
 from bnbench.sweep.interrupts import Interrupted
 from tests.bending.asked import PICTURE, Stops, bent_to, request
 
@@ -73,11 +74,13 @@ def test_an_estimate_times_few_images_and_counts_all_landscapes(
         return 7.0
 
     asked = request(tmp_path, animate=False)
-    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100))
+    measured_on = {"test_images": 500, "train_images": 20}
+    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100, **measured_on))
     bending = ArmBending(asked, arm, load_data_of(asked.protocol))
     monkeypatch.setattr(cost, "timed_fit", timed_fit)
-    monkeypatch.setattr(cost, "measure_landscape", measured)
-    monkeypatch.setattr("bnbench.bending.cost.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(timed_landscape, "measure_landscape", measured)
+    monkeypatch.setattr(timed_landscape, "_ENOUGH", 0.2)  # warm.QUICKER has the first images do
+    monkeypatch.setattr(timed_landscape, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     expected = 7 + PICTURE.size * a_visit * (landscapes * 500 + 20)
     assert cost.estimated_seconds(bending) == pytest.approx(expected)
     assert images == timed

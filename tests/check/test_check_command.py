@@ -212,6 +212,7 @@ def test_fits_that_fail_are_a_finding_and_no_baseline(tmp_path: Path, monkeypatc
 
 
 def test_first_steps_that_diverge_are_no_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnbench.check.exact.other_quantities", dict)
     monkeypatch.setitem(SETS, "tiny", CheckSet(TINY.with_knobs(learning_rate=1e300), (0.5,), (1,), SPREAD))
     answer = bnbench("check", "own.json", "--set", "tiny", *EXACT, "--update", cwd=tmp_path)
     assert answer.returncode == 1
@@ -221,6 +222,7 @@ def test_first_steps_that_diverge_are_no_baseline(tmp_path: Path, monkeypatch: p
 
 
 def test_an_arm_that_fails_in_its_first_steps_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnbench.check.exact.other_quantities", dict)
     monkeypatch.setitem(SETS, "tiny", CheckSet(TINY.with_knobs(images=TRAINED_ON), (0.5,), (1,), SPREAD))
     arm = "tests.foreign_arms:raises_in_training"
     asked = ("check", "own.json", "--set", "tiny", *EXACT, "--arms", f"plain,{arm}")

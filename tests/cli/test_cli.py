@@ -28,11 +28,10 @@ from bnbench.protocol.protocol import BUILT_IN
 from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import read_sweep
 from bnbench.wording import signed
-from tests.shell import Running
+from tests import fits
+from tests.shell import Running, options_of
 
-TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
-TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--widths", "2", "--strides", "2"]
-TINY += ["--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
+TINY = ["run", *options_of(fits.TINY), "--probs", "0.5", "--seeds", "1", "--devices", "cpu", "--jobs", "1"]
 TINY += ["--backend", "inline", "--out", "results/smoke"]  # processes have tests of their own
 
 
@@ -212,6 +211,7 @@ def test_a_run_of_one_arm_or_without_a_fit_has_no_gap_to_tell(tmp_path: Path) ->
     assert ended.stderr.splitlines()[-1].endswith("bnbench report 'own folder'")
 
 
+RESULTS = ("report", "status", "verify", "evaluate", "export")  # commands that read a results folder
 WRONG = {
     "--probs 1.2": "--probs 1.2: 1.2 is not a probability",
     "--probs 0": "--probs 0: at 0 every pixel has one colour",
@@ -264,6 +264,33 @@ def test_a_folder_of_another_protocol_is_kept_apart(swept: Path) -> None:
     assert re.search(r"results/smoke .*threshold 2\.5 there, 3\.0 here", answer.stderr)
     assert "--out results/smoke-" in answer.stderr
     assert {path: path.read_bytes() for path in (swept / "results").rglob("*.*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "accepted"),
+    [
+        *((f"{command} {there}", "results/quick") for command in RESULTS for there in ("nowhere", "a-file")),
+        ("smoothness --planes nowhere", "results/quick"),
+        ("check .", "baseline.json"),
+        ("check baseline.json --junit .", "findings.json"),
+        *((f"{command} --nope", f"bnbench {command} --help") for command in ("run", "bend", *RESULTS)),
+        *((command, f"bnbench {command} --help") for command in RESULTS),
+        ("run more", "bnbench run --help"),
+        ("run --seeds", "bnbench run --help"),
+        ("nothing", "bnbench --help"),
+    ],
+)
+def test_a_refusal_names_the_value_and_what_is_accepted(
+    words: str, accepted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    (said,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert accepted in said
+    assert words.split()[-1] in said or words in RESULTS, "the value, but where an argument is missing"
 
 
 def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def ball(shape: tuple[int, ...], radius: float) -> Mask:
     return mask
 
 
-@pytest.mark.parametrize(("shape", "radius", "steps"), [((6, 6, 6), 2.4, 150), ((12,), 2, 250)])
+@pytest.mark.parametrize(
+    ("shape", "radius", "steps"), [((6, 6, 6), 2.4, 150), pytest.param((12,), 2, 250, marks=pytest.mark.nightly)]
+)
 def test_a_landscape_is_bent_to_a_ball_in_three_directions_and_to_a_piece_of_a_line(
     shape: tuple[int, ...], radius: float, steps: int
 ) -> None:

@@ -24,6 +24,7 @@ CONSTANTS = {
 }
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="Triton's interpreter, imported as such, compiles nothing")
 @pytest.mark.parametrize(("dtype", "precision"), [("fp32", "ieee"), ("bf16", "tf32")])
 @pytest.mark.parametrize("kernel", [fused_kernels.convolve, fused_kernels.weigh])

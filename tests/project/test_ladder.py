@@ -17,11 +17,10 @@ from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
 from tests.benchmark_scripts import benchmark_script
+from tests.fits import TINY
 from tests.sentences import numbers
 
-TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(6, 6), widths=(2,), strides=(2,), hidden=4, steps=3, black_pixels=4, white_pixels=4, images=4
-)
+BASE = TINY.with_knobs(test_images=0)  # all of them; the table has rows for the first hundred, too
 OPTIONS = [
     "--base",
     "smoke",
@@ -45,7 +44,7 @@ def script() -> ModuleType:
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROFILES, "smoke", TINY)
+    monkeypatch.setitem(PROFILES, "smoke", BASE)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def climbed(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """Two rungs of ten."""
     out = tmp_path_factory.mktemp("ladder") / "own"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "smoke", TINY)
+        patch.setitem(PROFILES, "smoke", BASE)
         assert script.main([*OPTIONS, "--out", str(out), "--rungs", "baseline,threshold"]) == 0
     return out
 
@@ -95,6 +94,7 @@ def test_the_table_is_what_the_reports_own_tables_say(climbed: Path) -> None:
         assert row_of(climbed, "baseline", "all", arm)["objective"] == pytest.approx(expected_objective, abs=1e-6)
 
 
+@pytest.mark.nightly
 def test_the_objective_is_read_with_the_first_rungs_threshold_on_every_rung(climbed: Path) -> None:
     pixels = read_sweep(climbed / "threshold").landscapes
     trained = pixels[pixels["trained"] & (pixels["arm"] == "plain")]
@@ -106,6 +106,7 @@ def test_the_objective_is_read_with_the_first_rungs_threshold_on_every_rung(clim
     assert row_of(climbed, "threshold", "all", "plain")["objective"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.nightly
 def test_the_first_rung_is_read_on_the_first_images_too(climbed: Path) -> None:
     row = row_of(climbed, "baseline", "100", "bn")
     assert (row["fits"], row["pairs"]) == (2, 2)
@@ -113,6 +114,7 @@ def test_the_first_rung_is_read_on_the_first_images_too(climbed: Path) -> None:
     assert not (climbed / "threshold" / "planes").exists()
 
 
+@pytest.mark.nightly
 def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
     row = row_of(climbed, "together", "all", "plain")
     assert row["fits"] == 0
@@ -121,6 +123,7 @@ def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
     assert ["34", "46"] in [line[:2] for line in found], "fits that are missing"
 
 
+@pytest.mark.nightly
 def test_distances_are_ours_less_the_authors_on_their_images_alone(script: ModuleType, climbed: Path) -> None:
     assert np.isnan(row_of(climbed, "baseline", "all", "bn")["authors"]), "digits are not their images"
     grid = Grid(("plain", "bn"), (0.5,), (101,))
@@ -133,12 +136,14 @@ def test_distances_are_ours_less_the_authors_on_their_images_alone(script: Modul
     assert found["distance"].isna().all()
 
 
+@pytest.mark.nightly
 def test_the_same_command_computes_only_what_is_left(script: ModuleType, climbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in climbed.rglob("*.parquet")}
     assert script.main([*OPTIONS, "--out", str(climbed), "--rungs", "baseline"]) == 0
     assert {path: path.stat().st_mtime_ns for path in climbed.rglob("*.parquet")} == before
 
 
+@pytest.mark.nightly
 def test_a_plan_computes_and_writes_nothing(
     script: ModuleType, climbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

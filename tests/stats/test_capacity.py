@@ -169,6 +169,7 @@ def test_a_curve_falls_between_sizes_where_it_may_slope_otherwise_and_fit_as_wel
     assert (min(others[0], others[-1]) < 0.02) == between
 
 
+@pytest.mark.nightly
 def test_intervals_of_curves_between_two_sizes_cover() -> None:
     covered = []
     for seed, slope in itertools.product(range(10), (15.0, 30.0, 100.0)):

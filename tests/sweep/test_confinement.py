@@ -134,13 +134,8 @@ def sweep_of(folder: Path, arms: tuple[str, ...], backend: Backend) -> list[Outc
     return list(Runner(plan, ONE, backend).outcomes())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "leaves_a_thread",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("sets_the_default_dtype", "replaces_a_function")),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["leaves_a_thread", "sets_the_default_dtype", "replaces_a_function"])
 def test_no_fit_follows_another_arms_fit_in_its_process(tmp_path: Path, name: str) -> None:
     """A thread that an arm leaves behind goes on for ever, and nothing can put back what it does."""
     outcomes = call(sweep_of, tmp_path / "beside", (key_of(name).arm, "plain"), Processes())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,11 +14,18 @@ from bnbench.inputs.data import load_data
 from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.landscape import measure_landscape
-from bnbench.protocol.protocol import FitKey
-from bnbench.sweep import cost, timed_steps
+from bnbench.process import loading
+from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.sweep import cost, sweep, timed_steps
+from bnbench.sweep.backends.backend import Backend
+from bnbench.sweep.backends.inline import Inline
+from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import measure_fit
+from bnbench.sweep.messages import Listener
+from bnbench.sweep.plan import Plan, plan_sweep
+from bnbench.sweep.request import SweepRequest
 from bnbench.sweep.start import make_plane
 from tests.fits import TINY
 
@@ -83,8 +92,9 @@ def test_a_processor_is_timed_with_its_other_slots_busy(
 
 
 @pytest.mark.parametrize("arm", ["plain", "bn"])
-def test_what_is_measured_at_the_end_is_reckoned_by_its_images(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each image of each landscape that a fit's end measures counts a third of one that a step sees."""
+def test_an_estimate_counts_every_landscape_that_a_fits_end_measures(
+    arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, seen = load_data(TINY.data, TINY.measurement), [0]
 
     def counted(plane: Any, shape: Any, images: Any, **how: Any) -> Any:
@@ -95,6 +105,58 @@ def test_what_is_measured_at_the_end_is_reckoned_by_its_images(arm: str, monkeyp
     key, mask = FitKey(arm, 0.5, 1), draw_mask(0.5, 1, (4, 4))
     plane = make_plane(key, TINY, data, "cpu")
     measure_fit(plane, key, mask, is_trained(mask), data, TINY)
-    training = TINY.training
-    in_steps = training.steps * (training.black_pixels + training.white_pixels) * training.images
-    assert cost._share_at_end(arm, TINY, data) == pytest.approx(seen[0] / in_steps / 3, rel=0.2)
+    monkeypatch.setattr(cost, "timed_fit", lambda *_: 10.0)
+    monkeypatch.setattr(cost, "seconds_of_an_image", lambda *_: 0.001)
+    plan = plan_sweep(tmp_path, TINY, Grid((arm,), (0.5,), (1,)))
+    estimated = cost.estimate_seconds(plan, Execution(make_slots(("cpu",), 1, 1), chunk=4), data)
+    assert estimated == pytest.approx(10.0 + 0.001 * seen[0])
+
+
+@pytest.mark.parametrize(
+    ("fits", "slots", "seconds"), [(1, 2, 10.0), (2, 2, 10.0), (3, 2, 20.0), (4, 2, 20.0), (5, 4, 20.0), (3, 1, 30.0)]
+)
+def test_a_slot_that_waits_for_the_last_fit_makes_a_sweep_no_shorter(
+    fits: int, slots: int, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "timed_fit", lambda *_: 10.0)
+    monkeypatch.setattr(cost, "seconds_of_an_image", lambda *_: 0.0)
+    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), tuple(range(1, fits + 1))))
+    execution = Execution(make_slots(("cpu",), slots, 1), chunk=4)
+    assert cost.estimate_seconds(plan, execution, load_data(TINY.data, TINY.measurement)) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("backend", "to_start"), [(Inline(), 0.0), (Processes(), 7.0 + 2.0)])
+def test_workers_that_have_to_start_are_in_the_estimate(
+    backend: Backend, to_start: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading torch took 7 s here, the images 2 s; fits that are done took 10 s each."""
+    clock, told = [0.0], list[float | None]()
+
+    def load(*asked: Any) -> Any:
+        clock[0] += 2.0
+        return load_data(TINY.data, TINY.measurement)
+
+    class Hears(Listener):
+        def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+            told.append(estimate())
+
+    monkeypatch.setattr(loading._Loaded, "seconds", 7.0)
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(sweep, "load_inputs", load)
+    monkeypatch.setattr(sweep, "estimate_seconds", lambda *_: 10.0)
+    request = SweepRequest(TINY, Grid(("plain",), (0.5,), (1,)), tmp_path / "new", Execution(), dry_run=True)
+    sweep.run_sweep(request, backend, Hears())
+    assert told == [10.0 + to_start]
+
+
+@pytest.mark.parametrize(("before", "after", "seconds"), [(True, True, 7.0), (False, True, 3.0), (False, False, 7.0)])
+def test_imports_are_timed_where_torch_is_among_them(
+    before: bool, after: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules: dict[str, object] = {"torch": None} if before else {}
+    monkeypatch.setattr(loading._Loaded, "seconds", 7.0)
+    monkeypatch.setattr(loading, "time", SimpleNamespace(perf_counter=iter([1.0, 4.0]).__next__))
+    monkeypatch.setattr(loading, "sys", SimpleNamespace(modules=modules))
+    with loading.timed_loading():
+        modules.update({"torch": None} if after else {})
+    assert loading.seconds_to_load() == seconds

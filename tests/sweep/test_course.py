@@ -357,10 +357,10 @@ def test_the_time_of_a_landscape_is_measured_where_no_fit_tells_it(
     plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
     data = load_data(TINY.data, TINY.measurement)
     monkeypatch.setattr("bnbench.sweep.cost.timed_fit", lambda *_: 10.0)
-    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
-    assert estimate_seconds(plan, NOT_MEASURED, data) == 10.0
-    monkeypatch.setattr("bnbench.sweep.cost.time.perf_counter", iter([1.0, 1.3]).__next__)
-    assert estimate_seconds(plan, MEASURED, data) == pytest.approx(10.0 + (STEPS - 1) * 0.3 * 16 / 12)
+    monkeypatch.setattr("bnbench.sweep.cost.seconds_of_an_image", lambda *_: 0.001)
+    landscape = 0.001 * 4 * 4 * len(data.measured)
+    assert estimate_seconds(plan, NOT_MEASURED, data) == pytest.approx(10.0 + 2 * landscape)
+    assert estimate_seconds(plan, MEASURED, data) == pytest.approx(10.0 + (2 + STEPS - 1) * landscape)
 
 
 def test_a_step_beyond_the_fit_is_refused_before_anything_is_computed() -> None:

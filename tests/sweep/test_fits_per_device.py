@@ -202,7 +202,7 @@ def test_devices_of_unlike_models_share_the_work_by_their_speed(
 ) -> None:
     """Eight fits: one GPU takes 4 s for two at once, the other 12 s for one: 16 s and 96 s if each were alone."""
     monkeypatch.setattr("bnbench.sweep.cost.device_name", str)
-    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
+    monkeypatch.setattr("bnbench.sweep.cost._timed_landscape", lambda *_: 0.0)
     of_device = {"cuda:0": 4.0, "cuda:1": 12.0}
     monkeypatch.setattr("bnbench.sweep.cost.timed_fit", lambda arm, protocol, how, data: of_device[how.slots[0].device])
     execution = Execution(spread({"cuda:0": 2, "cuda:1": 1}))
@@ -232,7 +232,7 @@ def test_an_estimate_knows_that_fits_share_their_gpu(
         "bnbench.sweep.cost.seconds_of_a_step_of_several", lambda *how, is_batch: 0.4 if is_batch else 0.5
     )
     monkeypatch.setattr("bnbench.sweep.cost._seconds_of_a_pixel", lambda *how, **more: 0.25)
-    monkeypatch.setattr("bnbench.sweep.cost._share_at_end", lambda *_: 0.0)
+    monkeypatch.setattr("bnbench.sweep.cost._timed_landscape", lambda *_: 0.0)
     protocol = replace(TINY, training=replace(TINY.training, precision=precision))
     data = load_inputs(GRID, TINY, Execution(PAIR))
     execution = Execution(make_slots(("cuda:0", "cuda:0"), None, 1), one_batch=frozenset(one_batch))

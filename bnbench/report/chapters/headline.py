@@ -52,16 +52,13 @@ def answer(
     """Answer by both readings of two arms: who is ahead, by how much and how sure.
 
     Args:
-        fits: a row per fit: ``arm, p, seed, difference_trained``; for the objective also ``objective_trained`` and
-            ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
+        fits: a row per fit, at least one: ``arm, p, seed, difference_trained``; for the objective also
+            ``objective_trained`` and ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
         standing: how far the whole sweep is; None where these fits are all that there is to say.
         by_colour: whether the sentence must say which colour the gap comes from.
         steps: how long each fit was trained, for a note on what that leaves open; 0 leaves it out.
     """
-    if fits.empty:
-        lost = f" {counted(len(diverged), 'fit')} diverged, and such a fit has no value." if len(diverged) else ""
-        return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
     compared = compared_arms(fits)
     if compared is None:
         return _without_pairs(fits, diverged, standing.per_arm if standing else 0)

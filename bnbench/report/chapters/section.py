@@ -11,7 +11,16 @@ import pandas as pd
 from bnbench.protocol.profiles import title
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, compared_arms
-from bnbench.report.chapters import bn_statistics, evidence, fitted, headline, reproduce, smoothness, speed
+from bnbench.report.chapters import (
+    bn_statistics,
+    evidence,
+    fitted,
+    headline,
+    reproduce,
+    smoothness,
+    speed,
+    without_fits,
+)
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.gallery import gallery
 from bnbench.report.chapters.headline import Answer
@@ -118,18 +127,25 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
     first = [strip(sweep.landscapes, sweep.protocol.training.threshold, split)] if has_fits else []
-    chapters = _chapters(sweep, fits, evaluated, smooth, compared, authors) if has_fits else []
+    if has_fits:
+        chapters = _chapters(sweep, fits, evaluated, smooth, compared, authors)
+    else:
+        chapters = without_fits.chapters(sweep, evaluated, smooth)
     shown = [*_shown_tables(fits, lead), *(figure.table for figure in read[:1])] if has_fits else []
     long_tables = _long_tables(fits, compared) if has_fits else []
     drawn = [*first, *pictures, *(figure for chapter in chapters for figure in chapter.figures)]
     placed = [*shown, *long_tables, *(table for chapter in chapters for table in chapter.tables)]
     behind = [*_unplaced(drawn, placed), *([authors_table(authors)] if authors is not None else [])]
     caution, stands = fitted.caution(sweep), standing(sweep)
+    if has_fits:
+        said = headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps)
+    else:
+        said = without_fits.answer(sweep, diverged)
     return Section(
         sweep=sweep,
         fits=fits,
         name=title(protocol),
-        answer=headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps),
+        answer=said,
         status=fitted.status(sweep) if has_fits else [],
         caution=caution,
         diverged=headline.diverged_note(diverged, compared),

@@ -40,7 +40,7 @@ def chapter(
 
     Args:
         found: networks, planes and capacities of the sweep.
-        fits: a row per fit: ``arm, p, seed`` and readings over trained pixels.
+        fits: a row per fit: ``arm, p, seed`` and readings over trained pixels; it may have none.
         landscapes: of the fits, a row per pixel.
         training: of the fits, for the threshold and the number of steps.
     """
@@ -58,7 +58,8 @@ def chapter(
     if len(planes):
         sentences.append(_planes_words(planes))
         shown.append(_planes_table(planes))
-    shown.append(_landscapes_table(landscapes, training.threshold))
+    if len(landscapes):
+        shown.append(_landscapes_table(landscapes, training.threshold))
     readings = readings_of(fits, found.capacities)
     places = places_of(used, landscapes, training.threshold, training.steps)
     taus = all_taus(places, readings)

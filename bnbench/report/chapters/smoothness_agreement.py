@@ -93,7 +93,8 @@ def readings_of(fits: pd.DataFrame, capacities: pd.DataFrame) -> pd.DataFrame:
     """
     names = [name for name in READINGS if name in fits]
     table = fits.groupby(["arm", "seed"])[names].mean().reset_index().merge(capacities, on=["arm", "seed"], how="left")
-    return table[table["arm"] != CONTROL].dropna(axis=1, how="all")
+    read = table[table["arm"] != CONTROL]
+    return read.dropna(axis=1, how="all") if len(read) else read
 
 
 def all_taus(places: Sequence[Place], readings: pd.DataFrame) -> pd.DataFrame:

@@ -68,6 +68,14 @@ class Backend(ABC):
         """Take one of :mod:`bnbench.sweep.cost`'s timings on a device that fits will run on."""
         return timing(plan, execution, data)
 
+    def seconds_to_start(self, loaded: float) -> float:
+        """Return how long it takes until the first fits begin, in seconds: nothing where workers are there already.
+
+        Args:
+            loaded: how long the images took to load here.
+        """
+        return 0.0
+
     @abstractmethod
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits with :func:`bnbench.sweep.worker.run_fit`, as many at once as there are slots.

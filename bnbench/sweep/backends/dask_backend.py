@@ -111,7 +111,8 @@ class Dask(Backend):
             return super().slots(request)
         if not self.workers:
             raise RequestError(
-                f"--scheduler {self.scheduler} has no worker yet, and a plan needs to know their devices."
+                f"--scheduler {self.scheduler} has no worker yet, and a plan needs to know their devices; "
+                f"start one with dask worker {self.scheduler}."
             )
         for address, there in self._connection.run(code_here, on_error="return").items():
             if said := refusal(there, code_here(), f"--scheduler {self.scheduler}: the worker {address}"):
@@ -124,7 +125,7 @@ class Dask(Backend):
                 machines[urlsplit(address).hostname].append(address)
         if answers and not machines:
             address, error = next(iter(answers.items()))
-            raise RequestError(f"--scheduler: the worker {address} cannot compute fits: {error}")
+            raise RequestError(f"--scheduler: the worker {address} cannot compute fits: {error} Mend that there.")
         slots: list[Slot] = []
         for workers in machines.values():
             slots += answers[workers[0]][: sum(threads.get(worker, 0) for worker in workers)]

@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from bnbench.process.loading import seconds_to_load
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.sweep.backends.apart import compute_apart
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
@@ -48,6 +49,10 @@ class Processes(Backend):
                 ending = threading.Thread(target=get_reusable_executor(reuse=True).shutdown, daemon=True)
                 ending.start()
                 ending.join(_PATIENCE)
+
+    def seconds_to_start(self, loaded: float) -> float:
+        """Return how long new workers take to load torch and the images, by what that took in this process."""
+        return seconds_to_load() + loaded
 
     def compute(self, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         """Compute fits, one in each process at a time; those of one GPU share a process where they may.
