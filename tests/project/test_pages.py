@@ -19,7 +19,7 @@ from bnbench.cli.group import cli
 from tests.pages import NOTEBOOK, PAGES, ROOT, Block, Reader, blocks, is_said, markdown
 
 # Options of other programs that a page names by themselves: dask worker's, and those of scripts in benchmarks/.
-OTHERS = {"--nworkers", "--table", "--base"}
+OTHERS = {"--nworkers", "--table", "--base", "--pictures"}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure as Drawing
 
 from bnbench.inputs.masks import draw_mask
 from bnbench.protocol.parsing import parse_probs, parse_seeds
@@ -20,7 +21,7 @@ from bnbench.report import tables
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters import headline, reproduce
 from bnbench.report.figures import style
-from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.figures.authors import authors_figure4, draw_authors
 from bnbench.report.figures.figure3 import figure3
 from bnbench.report.figures.figure4 import figure4
 from bnbench.report.figures.landscapes import choose_pair
@@ -99,6 +100,13 @@ def test_the_authors_curve_is_theirs() -> None:
     assert len(authors) == 27
     assert set(authors["arm"]) == {"plain", "bn", "skip"}
     np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
+
+
+def test_the_authors_arms_are_told_apart_without_colour() -> None:
+    authors = authors_figure4()
+    axes = Drawing().subplots()
+    draw_authors(axes, authors, authors, ("difference",))
+    assert len({line.get_marker() for line in axes.lines}) == 3
 
 
 @pytest.mark.parametrize(
