@@ -87,7 +87,7 @@ def test_how_many_fits_at_once_is_measured_by_their_steps(
     monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
     execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)
     assert choose_fits_at_once(plan, execution, load_inputs(GRID, TINY, execution)).fits in (1, 2)
-    assert [fit.batched for fit in made] == [[], [], [], *([[2]] * 2 if is_recorded else [[]] * 2)]
+    assert [fit.batched for fit in made] == ([[1]] * 3 + [[2]] * 2 if is_recorded else [[]] * 5)
 
 
 def test_a_folder_keeps_how_fits_share_a_gpu_beside_its_chunk(tmp_path: Path) -> None:
