@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.one_batch import Batch
 from bnbench.mpo.together import gradients_together
 from bnbench.mpo.trace import DivergedError
+from bnbench.mpo.whole_step import WholeStep
 from bnbench.mpo.windows import Windows
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
@@ -213,6 +215,30 @@ def test_a_batch_that_cannot_be_recorded_leaves_each_fit_to_itself(record: Recor
         assert_equal(fit, expected)
         assert fit.batch_refusal
         assert len(fit.notes) == 2
+
+
+def test_fits_whose_batch_is_refused_are_on_their_own_streams_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context stands in for the stream of the batch; each thread has one."""
+    own, advance, seen = threading.local(), WholeStep.advance, set[tuple[int, bool]]()
+
+    @contextmanager
+    def on_stream(batch: Batch, fit: Fit) -> Iterator[None]:
+        own.is_shared = True
+        yield
+        own.is_shared = False
+
+    def sees(whole: WholeStep) -> bool:
+        seen.add((len(whole.fits), own.is_shared))
+        return advance(whole)
+
+    def refuses(*given: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(Batch, "_on_one_stream", on_stream)
+    monkeypatch.setattr(WholeStep, "advance", sees)
+    monkeypatch.setattr("bnbench.mpo.whole_step.take_together", refuses)
+    assert run_together([fit_of(seed) for seed in range(2)], steps=(2, 2)) == [None] * 2
+    assert seen == {(2, True), (1, False)}
 
 
 def test_a_batch_that_computes_something_else_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
