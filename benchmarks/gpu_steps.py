@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 from engine import CHUNKS, IMAGE_SHAPE, Case
+from recordings import computes_again
 
 from bnbench.inputs.masks import draw_mask, is_trained
-from bnbench.mpo.cuda_graph import Recording, Work
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.one_batch import Batch
 from bnbench.mpo.replayed import Replayed
@@ -127,17 +127,6 @@ def made_fit(shape: str, arm: str, device: str, way: str) -> Fit:
     elif way == GRADIENT:
         fit.whole, fit.engine.replayed = None, Replayed()
     return fit
-
-
-def computes_again(work: Work, device: torch.device) -> Recording:
-    """What stands in for a recording where no GPU is: the same work, its values where they always lie."""
-    kept = work()
-
-    def replay() -> None:
-        for own, value in zip(kept, work(), strict=True):
-            own.copy_(value)
-
-    return replay, kept
 
 
 def wait(device: str) -> None:

@@ -7,11 +7,15 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import xdist
 
 from tests import warm
+
+if TYPE_CHECKING:
+    from tests.browser import Browser
 
 # The longest files first, so that the workers end together; each runs on one worker, which makes its sweeps once.
 FIRST = (
@@ -76,6 +80,19 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "results"
     open_folder(path, SMOKE)
     return path
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The one browser that a worker drives; each test opens a page in it anew."""
+    from tests.browser import MISSING, Browser, find_chromium
+
+    path = find_chromium()
+    if path is None:
+        pytest.skip(MISSING)
+    browser = Browser(path, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

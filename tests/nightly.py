@@ -76,15 +76,24 @@ _OF_REPORTS = tuple(
     f"tests/report/test_{name}.py"
     for name in ("report", "report_files", "unusual_sweeps", "figures", "capacity", "bn_statistics")
 )
+_IN_BROWSER = (
+    *("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+    "tests/bending/test_bend.py",
+)
 _OF_SMOOTHNESS = ("tests/smoothness/test_along_training.py", "tests/smoothness/test_fitted_planes.py")
 _OF_CORE = tuple(
     f"tests/mpo/test_{name}.py"
-    for name in ("directions", "fused", "fused_kernels", "one_batch", "replayed", "strategy")
+    for name in ("directions", "fused", "fused_kernels", "one_batch", "one_network", "replayed", "strategy")
 )
 _OF_SWEEPS = (
     *(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "failures", "watching", "runner")),
     "tests/sweep/test_shared_process.py",
-    *("tests/cli/test_cli.py", "tests/interactive/test_notebooks.py", "tests/evaluate/test_evaluate.py"),
+    *(
+        "tests/cli/test_cli.py",
+        "tests/cli/test_environment.py",
+        "tests/interactive/test_notebooks.py",
+        "tests/evaluate/test_evaluate.py",
+    ),
 )
 PARTS = {
     "defects": Part(
@@ -137,7 +146,7 @@ PARTS = {
     "arms": Part(
         (
             *("bnbench/arms/**/*.py", "bnbench/mpo/*.py", "bnbench/process/*.py", "bnbench/smoothness/*.py"),
-            *("tests/arms_taken.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
+            *("tests/arms_taken.py", "benchmarks/recordings.py", "tests/arms/test_arms.py", *_OF_SMOOTHNESS),
             *_OF_CORE,
         ),
         tests=("tests/arms/test_arms.py", *_OF_SMOOTHNESS, *_OF_CORE),
@@ -160,17 +169,19 @@ PARTS = {
     "statistics": Part(
         (
             "bnbench/stats/*.py",
-            *(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
+            *(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed", "rank_agreement")),
         ),
-        tests=tuple(f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed")),
+        tests=tuple(
+            f"tests/stats/test_{name}.py" for name in ("stats_simulated", "capacity", "speed", "rank_agreement")
+        ),
     ),
     "browser": Part(
         (
             *("bnbench/report/**/*", "bnbench/live/*", "bnbench/sweep/status*.py", "bnbench/results/claims.py"),
-            *("tests/browser.py", "tests/synthetic.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
-            "tests/report/test_page.py",
+            *("bnbench/bending/*", "tests/browser.py", "tests/synthetic.py", "tests/bending/asked.py"),
+            *_IN_BROWSER,
         ),
-        tests=("tests/report/test_page.py", "tests/live/test_live.py", "tests/live/test_live_page.py"),
+        tests=_IN_BROWSER,
         in_browser=True,
     ),
     "committed": Part(

@@ -14,19 +14,25 @@ from typing import IO
 import pandas as pd
 
 from bnbench.protocol.profiles import changes
-from bnbench.protocol.protocol import Grid
+from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
 from tests.fits import TINY
 from tests.warm import PACKAGE, start
+
+
+def options_of(protocol: Protocol) -> list[str]:
+    """A protocol as a shell is given it: its profile, and the knobs in which it differs."""
+    knobs = [part for name, text in changes(protocol).items() for part in (f"--{name.replace('_', '-')}", text)]
+    return ["--profile", protocol.profile, *knobs]
+
 
 # Four fits of less than a second, with some checkpoints in each; as a protocol, and as a shell is given it.
 PROTOCOL = TINY.with_knobs(steps=100)
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2))
 FITS = len(GRID.fits())
 CHUNK = 8
-KNOBS = [part for name, text in changes(PROTOCOL).items() for part in (f"--{name.replace('_', '-')}", text)]
-SWEEP = ["--profile", "smoke", *KNOBS, "--probs", "0.5", "--seeds", "2", "--chunk", str(CHUNK)]
+SWEEP = [*options_of(PROTOCOL), "--probs", "0.5", "--seeds", "2", "--chunk", str(CHUNK)]
 SWEEP += ["--devices", "cpu,cpu", "--checkpoint-every", "0.1"]
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 from bnbench.bn_policy import NO_BN
 from bnbench.inputs.masks import Mask, is_trained, mask_of
 from bnbench.measures import registry
-from bnbench.measures.measure import Measure
 from bnbench.measures.registry import ALWAYS_STORED
 from bnbench.process.reading import check_plain
 from bnbench.protocol.identity import identity_of
@@ -58,7 +57,7 @@ def check_fit(result: FitResult) -> None:
     table = _columns(result.landscape)
     _check_table(table, key, protocol)
     _check_summary(_columns(result.summary), table, key.arm, protocol)
-    _check_trace(_columns(result.trace), protocol.training.steps)
+    _check_trace(result.trace, protocol.training.steps)
     check_course(result.course, result.summary, protocol.training.steps)
     _check_provenance(result.provenance)
 
@@ -101,9 +100,7 @@ def _check_summary(summary: Columns, table: Columns, arm: str, protocol: Protoco
     if not all(name.isidentifier() and summary[name].dtype.kind in "if" for name in measured):
         raise ValueError("its summary holds what is no number")
     numbers = {name: summary[name].astype(float) for name in measured}
-    for measure in registry.REGISTERED:
-        if measure.name in numbers:
-            _check_measure(measure, numbers[measure.name])
+    _check_ranges(numbers)
     if not _are_close(numbers["black"] - numbers["white"], numbers["difference"]):
         raise ValueError("a difference of its summary is not that of its accuracies")
     shown = {row[1:]: number for number, row in enumerate(rows) if summary["headline"][number]}
@@ -138,12 +135,12 @@ def _check_means(row: dict[str, float], table: Columns, images: str, counted: An
                 raise ValueError(f"its summary says {name} {row[name]:.6g}, its table {mean:.6g}")
 
 
-def _check_trace(trace: Columns, steps: int) -> None:
-    if not trace:
+def _check_trace(trace: pd.DataFrame, steps: int) -> None:
+    if not len(trace.columns):
         return
-    if _KEY & trace.keys() or not all(values.dtype.kind in "if" for values in trace.values()):
+    if _KEY & set(trace.columns) or not all(kind.kind in "if" for kind in trace.dtypes.tolist()):
         raise ValueError("its trace holds what is no number, or names a fit")
-    taken = trace["step"]
+    taken = trace["step"].to_numpy()
     if taken.dtype.kind != "i" or not len(taken) or taken[0] < 0 or taken[-1] > steps or (np.diff(taken) <= 0).any():
         raise ValueError(f"its trace is not of {steps:,} steps in their order")
 
@@ -182,10 +179,16 @@ def _columns(table: pd.DataFrame) -> Columns:
     return {str(name): values.to_numpy() for name, values in table.items()}
 
 
-def _check_measure(measure: Measure, values: np.ndarray[Any, Any]) -> None:
-    """Check that values are finite and within the measure's range; one that came later may be missing from a row."""
-    known = values if measure.name in ALWAYS_STORED else values[~np.isnan(values)]
-    if not (np.isfinite(known) & (known >= measure.low) & (known <= measure.high)).all():
+def _check_ranges(numbers: Columns) -> None:
+    """Check that measures are finite and within their ranges; of one that came later a row may have none."""
+    known = [measure for measure in registry.REGISTERED if measure.name in numbers]
+    values = np.array([numbers[measure.name] for measure in known])  # (measures, rows)
+    low, high, later = (
+        np.array(of_all)[:, None]
+        for of_all in zip(*((one.low, one.high, one.name not in ALWAYS_STORED) for one in known), strict=True)
+    )
+    is_right = (np.isfinite(values) & (values >= low) & (values <= high)) | (np.isnan(values) & later)
+    for measure in (measure for measure, are_right in zip(known, is_right.all(axis=1), strict=True) if not are_right):
         raise ValueError(f"a {measure.name} of its summary is not between {measure.low:g} and {measure.high:g}")
 
 

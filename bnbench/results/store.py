@@ -120,7 +120,7 @@ def parse_fit(content: bytes) -> FitResult:
         key=key,
         identity=details["identity"],
         protocol=protocol,
-        landscape=schemas.with_later_columns(table.to_pandas()),
+        landscape=schemas.with_later_columns(table.to_pandas(use_threads=False)),
         summary=pd.DataFrame(details["summary"]),
         trace=pd.DataFrame(details["trace"]),
         provenance=details["provenance"],

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bnbench.measures import registry
 from bnbench.measures.measure import Measure, Pixels
 from bnbench.protocol.protocol import Protocol
+from bnbench.results.joined_fits import rows_of_fits
 
 KEYS = ("policy", "headline", "split", "pixels")  # what a row is of; its measures follow
 TRAIN = "train"  # the images of a summary's rows that were measured on training images
@@ -68,20 +70,30 @@ def _completed(
 ) -> pd.DataFrame:
     """Return headline rows with the columns of some measures, computed where a row lacks one that its pixels tell."""
     table = rows.reindex(columns=[*_FIT, "policy", *(measure.name for measure in measures)])
-    for measure in measures:
-        if measure.of_pixels and len(lacking := table[table[measure.name].isna()]):
-            fits = landscapes.groupby(_FIT, sort=False)
-            for place, row in lacking.iterrows():
-                pixels = _stored_pixels(fits.get_group(tuple(row[_FIT])), protocol, trained_only=trained_only)
-                table.loc[place, measure.name] = measure.of_pixels(pixels)
+    told = [(measure.name, measure.of_pixels) for measure in measures if measure.of_pixels]
+    values = table[[name for name, _ in told]]
+    lacks = values.isna().to_numpy()  # (fits, measures)
+    if lacks.any():
+        columns, rows_of = values.to_numpy(float, copy=True), rows_of_fits(landscapes)
+        keys = list(table[_FIT].itertuples(index=False, name=None))
+        for fit in np.flatnonzero(lacks.any(axis=1)):
+            pixels = _stored_pixels(landscapes, rows_of[keys[fit]], protocol, trained_only=trained_only)
+            for number in np.flatnonzero(lacks[fit]):
+                columns[fit, number] = told[number][1](pixels)
+        for number in np.flatnonzero(lacks.any(axis=0)):
+            table[told[number][0]] = columns[:, number]
     later = [measure.name for measure in measures if measure.name not in registry.ALWAYS_STORED]
     return table.drop(columns=[name for name in later if table[name].isna().all()])
 
 
-def _stored_pixels(landscape: pd.DataFrame, protocol: Protocol, *, trained_only: bool) -> Pixels:
+def _stored_pixels(
+    landscapes: pd.DataFrame, rows: NDArray[np.int_], protocol: Protocol, *, trained_only: bool
+) -> Pixels:
     """Return one fit's pixels as its file has them, on the images that the protocol measures on."""
     shape = protocol.mask.mask_size
-    black, trained = (landscape[name].to_numpy(bool).reshape(shape) for name in ("black", "trained"))
-    loss, accuracy = (landscape[f"test_{name}"].to_numpy(float).reshape(shape) for name in ("loss", "accuracy"))
+    black, trained = (landscapes[name].to_numpy(bool)[rows].reshape(shape) for name in ("black", "trained"))
+    loss, accuracy = (
+        landscapes[f"test_{name}"].to_numpy()[rows].astype(float).reshape(shape) for name in ("loss", "accuracy")
+    )
     counted = trained if trained_only else np.ones_like(black)
     return Pixels(black, counted, loss, accuracy, protocol.training.threshold)

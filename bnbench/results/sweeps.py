@@ -6,9 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bnbench.errors import RequestError
@@ -18,9 +16,8 @@ from bnbench.results.asked import read_grid
 from bnbench.results.failures import Failure, concerns, read_failure
 from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.folders import Group, group_sweeps, listed, scan
-from bnbench.results.store import FitResult, StoreError
-
-_KEY = ("arm", "p", "seed")
+from bnbench.results.joined_fits import JoinedFits, provenance_table
+from bnbench.results.store import StoreError
 
 
 @dataclass(frozen=True)
@@ -153,78 +150,25 @@ def read_failures(group: Group) -> tuple[dict[FitKey, Failure], list[str]]:
     return found, broken
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What stays in memory of a fit until all are read: its key stands before no row yet."""
-
-    key: FitKey
-    identity: str
-    pixels: dict[str, np.ndarray[Any, Any]]
-    summary: pd.DataFrame
-    trace: pd.DataFrame
-    course: pd.DataFrame
-    provenance: dict[str, Any]
-
-
-def _parts(result: FitResult) -> _Parts:
-    pixels = {str(name): values.to_numpy() for name, values in result.landscape.items() if name not in _KEY}
-    return _Parts(result.key, result.identity, pixels, result.summary, result.trace, result.course, result.provenance)
-
-
 def _sweep(group: Group) -> Sweep:
-    found = scan(group, _parts)
+    # Of several folders' fits some may be copies, which do not count.
+    joined = JoinedFits(are_all_kept=len(group.folders) == 1)
+    found = scan(group, joined.keep)
     fits = list(found.fits.values())
-    keys = [fit.key for fit in fits]
     identities = {fit.key: fit.identity for fit in fits}
     (asked, unread_requests), (failures, unread_failures) = joint_grid(group.folders), read_failures(group)
     return Sweep(
         folders=group.folders,
         protocol=group.protocol,
         asked=asked,
-        landscapes=_landscapes(fits),
-        summaries=_joined([fit.summary for fit in fits], keys),
-        traces=_joined([fit.trace for fit in fits], keys),
-        courses=_joined([fit.course for fit in fits], keys),
-        provenance=_provenance(fits),
+        landscapes=joined.landscapes(fits),
+        summaries=joined.summaries(fits),
+        traces=joined.traces(fits),
+        courses=joined.courses(fits),
+        provenance=provenance_table(fits),
         identities=identities,
         places={fit.key: path.parent.parent for path, fit in found.fits.items()},
         failures=[failure for key, failure in failures.items() if key not in identities],
         broken=[*found.broken, *unread_requests, *unread_failures],
         notes=found.notes,
     )
-
-
-def _landscapes(fits: Sequence[_Parts]) -> pd.DataFrame:
-    """Return the pixels of all fits in one table, its columns made one by one: little is in memory twice."""
-    empty = schemas.empty_landscape()
-    if not fits:
-        return empty
-    sizes = [len(fit.pixels["row"]) for fit in fits]
-    columns = {name: np.concatenate([fit.pixels[name] for fit in fits]) for name in fits[0].pixels}
-    table = _keyed(pd.DataFrame(columns, copy=False), [fit.key for fit in fits], np.array(sizes))
-    return table.astype({name: empty[name].dtype for name in _KEY})
-
-
-def _provenance(fits: Sequence[_Parts]) -> pd.DataFrame:
-    """Return a row per fit, with names within names as one, such as ``versions.torch``."""
-    if not fits:
-        return schemas.empty_landscape()[list(_KEY)]
-    table = pd.json_normalize([fit.provenance for fit in fits])
-    return _keyed(table, [fit.key for fit in fits], np.ones(len(fits), int))
-
-
-def _joined(tables: Sequence[pd.DataFrame], keys: Sequence[FitKey]) -> pd.DataFrame:
-    """Return the rows of all fits in one table, those that have any; without a row the key's columns alone."""
-    there = [(table, key) for table, key in zip(tables, keys, strict=True) if not table.empty]
-    if not there:
-        return schemas.empty_landscape()[list(_KEY)]
-    joined = pd.concat([table for table, _ in there], ignore_index=True)
-    return _keyed(joined, [key for _, key in there], np.array([len(table) for table, _ in there]))
-
-
-def _keyed(table: pd.DataFrame, keys: Sequence[FitKey], sizes: np.ndarray[Any, Any]) -> pd.DataFrame:
-    """Put the key of each fit before its rows."""
-    for position, name in enumerate(_KEY):
-        values = pd.Series([getattr(key, name) for key in keys])
-        table.insert(position, name, values.take(np.repeat(np.arange(len(keys)), sizes)).reset_index(drop=True))
-    return table

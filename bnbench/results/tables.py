@@ -83,7 +83,7 @@ def write_table(table: pd.DataFrame) -> bytes:
     metadata = dict(packable.schema.metadata or {})
     if table.attrs:
         metadata[_ATTRIBUTES] = json.dumps(table.attrs).encode()
-    as_read: pd.DataFrame = packable.to_pandas()  # values of mixed types come back as those of one
+    as_read: pd.DataFrame = packable.to_pandas(use_threads=False)  # values of mixed types come back as those of one
     as_read.attrs = json.loads(metadata.get(_ATTRIBUTES, b"{}"))
     metadata[DIGEST] = _digest(as_read).encode()
     return packed(packable.replace_schema_metadata(metadata))
@@ -103,7 +103,7 @@ def read_table(content: bytes, most_rows: int = MOST_ROWS) -> tuple[pd.DataFrame
     file = opened(content)
     check_size(file, len(content), most_rows)
     metadata = metadata_of(file)
-    table: pd.DataFrame = file.read(use_threads=False).to_pandas()
+    table: pd.DataFrame = file.read(use_threads=False).to_pandas(use_threads=False)
     table.attrs = plain_json(metadata.get(_ATTRIBUTES, b"{}"), with_nan=True)
     if DIGEST in metadata and metadata[DIGEST] != _digest(table).encode():
         raise ValueError(CHANGED)

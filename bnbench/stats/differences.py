@@ -89,11 +89,17 @@ def paired(fits: pd.DataFrame, first: str = "plain", second: str = "bn", value: 
     Raises:
         ValueError: a fit occurs twice.
     """
-    columns = ["p", "seed", value]
-    left = fits.loc[fits["arm"] == first, columns].rename(columns={value: "first"})
-    right = fits.loc[fits["arm"] == second, columns].rename(columns={value: "second"})
-    pairs = left.merge(right, on=["p", "seed"], validate="one_to_one").sort_values(["p", "seed"], ignore_index=True)
-    return pairs.assign(gap=pairs["first"] - pairs["second"])
+    columns = {name: fits[name].to_numpy() for name in ("p", "seed", value)}
+    places = [np.flatnonzero((fits["arm"] == arm).to_numpy(bool)) for arm in (first, second)]
+    of_both = np.concatenate(places)
+    p, seed = (columns[name][of_both] for name in ("p", "seed"))
+    order = np.lexsort((seed, p)) if len(of_both) else of_both  # a fit of the first arm stands before its partner
+    is_same = (p[order][1:] == p[order][:-1]) & (seed[order][1:] == seed[order][:-1])
+    left, right = order[:-1][is_same], order[1:][is_same]
+    if (left >= len(places[0])).any() or (right < len(places[0])).any():
+        raise ValueError("a fit occurs twice, so that its partner is not certain.")
+    one, other = (columns[value][of_both[side]] for side in (left, right))
+    return pd.DataFrame({"p": p[left], "seed": seed[left], "first": one, "second": other, "gap": one - other})
 
 
 def paired_per_p(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -13,20 +13,10 @@ from bnbench.bending.files import Bent
 from bnbench.bending.request import BendRequest, fitted_protocol
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.trace import TraceRow
-from bnbench.protocol.profiles import PROFILES
+from tests.fits import TINY
 
 PICTURE = np.zeros((6, 8), bool)
 PICTURE[1:5, 2:6] = True
-TINY = PROFILES["smoke"].with_knobs(
-    widths=(2,),
-    strides=(2,),
-    hidden=4,
-    images=4,
-    steps=8,
-    black_pixels=6,
-    white_pixels=6,
-    train_images=20,
-)
 
 
 def request(folder: Path, *, arms: tuple[str, ...] = ("plain",), animate: bool = True, steps: int = 8) -> BendRequest:

@@ -74,7 +74,8 @@ def test_an_estimate_times_few_images_and_counts_all_landscapes(
         return 7.0
 
     asked = request(tmp_path, animate=False)
-    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100))
+    measured_on = {"test_images": 500, "train_images": 20}
+    asked = replace(asked, protocol=asked.protocol.with_knobs(black_pixels=100, white_pixels=100, **measured_on))
     bending = ArmBending(asked, arm, load_data_of(asked.protocol))
     monkeypatch.setattr(cost, "timed_fit", timed_fit)
     monkeypatch.setattr(timed_landscape, "measure_landscape", measured)

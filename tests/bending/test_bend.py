@@ -33,7 +33,7 @@ from bnbench.results import layout
 from bnbench.results.folder_protocol import check_folder
 from bnbench.sweep.interrupts import Interrupted
 from tests.bending.asked import PICTURE, Stops, bent_to, request
-from tests.browser import MISSING, Browser, find_chromium
+from tests.browser import Browser
 
 
 @pytest.fixture(scope="module")
@@ -267,23 +267,23 @@ def test_the_page_holds_every_number_and_needs_no_network(finished: BendRequest)
     assert data["mask"] == table["black"].astype(int).tolist()
 
 
-@pytest.mark.skipif(find_chromium() is None, reason=MISSING)
-def test_the_page_tells_the_numbers_of_a_pixel_under_the_pointer(finished: BendRequest, tmp_path: Path) -> None:
-    browser = Browser(str(find_chromium()), tmp_path)
-    browser.open(finished.folder / "index.html")
-    browser.point("#arms figure:nth-child(4) canvas", 0.99, 0.01)
+@pytest.mark.nightly
+def test_the_page_tells_the_numbers_of_a_pixel_under_the_pointer(
+    chromium: Browser, finished: BendRequest, tmp_path: Path
+) -> None:
+    chromium.open(finished.folder / "index.html")
+    chromium.point("#arms figure:nth-child(4) canvas", 0.99, 0.01)
     accuracy = [bent.picture("test_accuracy")[0, -1] for arm in finished.arms if (bent := read_bent(finished, arm))]
-    said = browser.text("#said")
+    said = chromium.text("#said")
     assert [f"{value:.3f}" in said for value in accuracy] == [True, True]
-    assert browser.run("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
-    browser.run("document.querySelector('img[src^=\"data:image/gif\"]').scrollIntoView()")
-    browser.point("img[src^='data:image/gif']", 0.01, 0.01)
+    assert chromium.run("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
+    chromium.run("document.querySelector('img[src^=\"data:image/gif\"]').scrollIntoView()")
+    chromium.point("img[src^='data:image/gif']", 0.01, 0.01)
     seen: set[bytes] = set()
     until = time.monotonic() + 30
     while len(seen) < 3 and time.monotonic() < until:  # nothing else moves on the page
-        browser.screenshot(tmp_path / "now.png")
+        chromium.screenshot(tmp_path / "now.png")
         seen.add((tmp_path / "now.png").read_bytes())
         time.sleep(0.1)
     assert len(seen) >= 3, "the animation stands still"
-    assert browser.complaints == []
-    browser.close()
+    assert chromium.complaints == []

@@ -28,11 +28,10 @@ from bnbench.protocol.protocol import BUILT_IN
 from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import read_sweep
 from bnbench.wording import signed
-from tests.shell import Running
+from tests import fits
+from tests.shell import Running, options_of
 
-TINY = ["run", "--profile", "smoke", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "4"]
-TINY += ["--devices", "cpu", "--jobs", "1", "--images", "4", "--widths", "2", "--strides", "2"]
-TINY += ["--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
+TINY = ["run", *options_of(fits.TINY), "--probs", "0.5", "--seeds", "1", "--devices", "cpu", "--jobs", "1"]
 TINY += ["--backend", "inline", "--out", "results/smoke"]  # processes have tests of their own
 
 

@@ -47,7 +47,8 @@ from bnbench.sweep.runner import Runner
 from tests.cases import FOREIGN
 from tests.cli.test_cli import Answer
 from tests.cli.test_cli import bnbench as command
-from tests.results.test_planes import KEEPING, TINY, changed
+from tests.fits import TINY
+from tests.results.test_planes import KEEPING, changed
 from tests.warm import call
 
 GRID = Grid(("plain", "bn", FOREIGN), (0.5,), (1,))
@@ -148,13 +149,13 @@ def test_processes_give_what_one_process_gives(sweep: Path, tmp_path: Path) -> N
 
 
 def test_only_bn_looks_at_the_policy(sweep: Path, tmp_path: Path) -> None:
-    assert not evaluate(sweep, request(tmp_path, "batch:8", "batch:60", "recalibrate:512"))
+    assert not evaluate(sweep, request(tmp_path, "batch:8", "batch:50", "recalibrate:512"))
     table = read_evaluations(tmp_path)
     assert set(of_arm(table, "plain")["policy"]) == set(of_arm(table, FOREIGN)["policy"]) == {"none"}
     bn = of_arm(table[table["pixels"] == "all"], "bn")
-    assert list(bn["policy"]) == ["batch:60", "batch:8", "recalibrate:512"]
+    assert list(bn["policy"]) == ["batch:50", "batch:8", "recalibrate:512"]
     assert bn["black_loss"].nunique() == 3
-    assert not bn["headline"].any(), "the protocol's own is batch:512"
+    assert not bn["headline"].any(), "the protocol's own is batch:60"
     means = mean_differences(table)
     assert list(means["fits"]) == [1] * 5
     assert list(means["difference"]) == pytest.approx(list(means["black"] - means["white"]))
@@ -162,7 +163,7 @@ def test_only_bn_looks_at_the_policy(sweep: Path, tmp_path: Path) -> None:
 
 def test_other_images_are_other_evaluations(sweep: Path, tmp_path: Path) -> None:
     for asked in ({}, {"split": "held-out", "test_images": 30}, {"test_images": 0}):
-        assert not evaluate(sweep, request(tmp_path, "batch:512", arms=("bn",), **asked))
+        assert not evaluate(sweep, request(tmp_path, "batch:60", arms=("bn",), **asked))
     table = read_evaluations(tmp_path)
     found = {(split, images): one for (split, images), one in table.groupby(["split", "images"])}
     assert set(found) == {("test", 60), ("held-out", 30), ("test", 500)}

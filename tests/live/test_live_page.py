@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,14 @@ import pytest
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results.asked import effective_config, write_config
 from bnbench.results.claims import claim
-from tests.browser import MISSING, Browser, find_chromium
+from tests.browser import Browser
 from tests.live.test_live import run_a_fit, served
 from tests.synthetic import SMALL, write_sweep
 
-pytestmark = [pytest.mark.nightly, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
+pytestmark = pytest.mark.nightly
 
 HOSTILE = "pkg.nets:make</script><img src=x onerror=document.title='taken'>"
 ARMS = ("plain", "bn", HOSTILE)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = find_chromium()
-    assert path is not None  # else nothing here runs
-    browser = Browser(path, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 def of_kind(kind: str) -> str:

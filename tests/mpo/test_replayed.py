@@ -20,22 +20,13 @@ from bnbench.mpo.optimizers import OPTIMIZERS
 from bnbench.mpo.replayed import Replayed
 from bnbench.mpo.trace import DivergedError
 from bnbench.protocol.sections import TrainingProtocol
+from tests.benchmark_scripts import benchmark_script
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
 
 Recorder = Callable[[Work, torch.device], Recording]
+computes_again: Recorder = benchmark_script("recordings").computes_again
 CANNOT = "operation not permitted when stream is capturing"  # torch's words
 TRAINING = TrainingProtocol(black_pixels=3, white_pixels=2, images=6, steps=8, learning_rate=1e-2)
-
-
-def computes_again(work: Work, device: torch.device) -> Recording:
-    """A recording whose values lie where they always lie, as a graph's do."""
-    kept = work()
-
-    def replay() -> None:
-        for own, value in zip(kept, work(), strict=True):
-            own.copy_(value)
-
-    return replay, kept
 
 
 def repeats_its_values(work: Work, device: torch.device) -> Recording:

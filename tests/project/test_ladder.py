@@ -17,11 +17,10 @@ from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
 from tests.benchmark_scripts import benchmark_script
+from tests.fits import TINY
 from tests.sentences import numbers
 
-TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(6, 6), widths=(2,), strides=(2,), hidden=4, steps=3, black_pixels=4, white_pixels=4, images=4
-)
+BASE = TINY.with_knobs(test_images=0)  # all of them; the table has rows for the first hundred, too
 OPTIONS = [
     "--base",
     "smoke",
@@ -45,7 +44,7 @@ def script() -> ModuleType:
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PROFILES, "smoke", TINY)
+    monkeypatch.setitem(PROFILES, "smoke", BASE)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def climbed(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """Two rungs of ten."""
     out = tmp_path_factory.mktemp("ladder") / "own"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "smoke", TINY)
+        patch.setitem(PROFILES, "smoke", BASE)
         assert script.main([*OPTIONS, "--out", str(out), "--rungs", "baseline,threshold"]) == 0
     return out
 

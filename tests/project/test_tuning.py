@@ -15,21 +15,9 @@ from bnbench.protocol.protocol import Grid
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import read_sweep
 from tests.benchmark_scripts import benchmark_script
+from tests.fits import TINY
 from tests.sentences import numbers
 
-TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(6, 6),
-    widths=(2,),
-    strides=(2,),
-    hidden=4,
-    steps=2,
-    black_pixels=4,
-    white_pixels=4,
-    images=4,
-    test_images=60,
-    train_images=60,
-    bn_statistics="batch:60",
-)
 OPTIONS = ["--base", "smoke", "--seeds", "101:101:1", "--fits", "5", "--backend", "inline", "--devices", "cpu"]
 OPTIONS += ["--jobs", "1", "--chunk", "8"]
 GRID = Grid(("plain", "bn"), (0.5,), (101, 102))

@@ -15,10 +15,10 @@ from bnbench.report.page import explorer
 from bnbench.report.page.explorer import explorer_data
 from bnbench.results import sweeps
 from bnbench.results.sweeps import Sweep
-from tests.browser import MISSING, Browser, find_chromium
+from tests.browser import Browser
 from tests.synthetic import SMALL, write_sweep
 
-pytestmark = [pytest.mark.nightly, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
+pytestmark = pytest.mark.nightly
 
 HOSTILE = "pkg.nets:make</script><script>document.title='taken'</script>"
 PROTOCOL = SMALL.with_knobs(mask_size=(8, 11), steps=300)
@@ -33,15 +33,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     write_sweep(root / "results", arms=arms, probs=[0.2, 0.5, 0.8], skip=[("bn", 0.8, 2)], protocol=PROTOCOL)
     build_report(root / "results", root / "report", formats=FORMATS)
     return sweeps.read_sweep(root / "results")
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = find_chromium()
-    assert path is not None  # else nothing here runs
-    browser = Browser(path, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 import bnbench
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data
-from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.results import layout, store
 from bnbench.results.fits import read_fit
@@ -28,18 +27,8 @@ from bnbench.sweep.fit_under_way import fit_identity
 from bnbench.sweep.plan import plan_sweep, set_aside
 from bnbench.sweep.runner import Runner
 from tests.cases import FOREIGN
+from tests.fits import TINY
 
-TINY = PROFILES["smoke"].with_knobs(
-    mask_size=(4, 4),
-    widths=(2,),
-    strides=(2,),
-    steps=3,
-    black_pixels=3,
-    white_pixels=3,
-    images=4,
-    test_images=60,
-    train_images=60,
-)
 GRID = Grid(("plain", "bn", FOREIGN), (0.5,), (1,))
 KEYS = {key.arm: key for key in GRID.fits()}
 KEEPING = Execution(make_slots(("cpu",), 1, 1), keep_planes=True)

@@ -81,7 +81,7 @@ def test_pairs_match_on_p_and_seed_and_leave_out_fits_without_a_partner() -> Non
 
 def test_a_fit_that_occurs_twice_is_refused() -> None:
     fits = make_fits()
-    with pytest.raises(ValueError, match="not unique"):
+    with pytest.raises(ValueError, match="occurs twice"):
         differences.paired(pd.concat([fits, fits.head(1)]))
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
@@ -27,24 +26,20 @@ from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import Answer
 from tests.cli.test_cli import bnbench as in_this_python
-from tests.shell import Stamps, assert_same, assert_tidy, bnbench
+from tests.fits import TINY
+from tests.shell import Stamps, assert_same, assert_tidy, bnbench, options_of
 
-KNOBS = {"mask_size": (4, 4), "steps": 20, "black_pixels": 3, "white_pixels": 3, "images": 4}
-TINY = PROFILES["smoke"].with_knobs(
-    **KNOBS, widths=(2,), strides=(2,), test_images=60, train_images=60, bn_statistics="batch:60"
-)
+LONGER = TINY.with_knobs(steps=20)
 GRID = Grid(("plain", "bn"), (0.5,), (1,))
 KEY, OTHER = GRID.fits()
 OFTEN = Execution(make_slots(("cpu",), 1, 1), chunk=8, checkpoint_every=1e-6)
-COMMAND = ["--profile", "smoke", "--mask-size", "4", "--steps", "20", "--black-pixels", "3", "--white-pixels", "3"]
-COMMAND += ["--images", "4", "--probs", "0.5", "--seeds", "1", "--chunk", "8", "--devices", "cpu"]
-COMMAND += ["--backend", "inline", "--widths", "2", "--strides", "2"]
-COMMAND += ["--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
+COMMAND = [*options_of(LONGER), "--probs", "0.5", "--seeds", "1", "--chunk", "8", "--devices", "cpu"]
+COMMAND += ["--backend", "inline"]
 
 
 def sweep(folder: Path, execution: Execution = OFTEN) -> dict[FitKey, Outcome]:
-    open_folder(folder, TINY)
-    plan = plan_sweep(folder, TINY, GRID)
+    open_folder(folder, LONGER)
+    plan = plan_sweep(folder, LONGER, GRID)
     return {outcome.key: outcome for outcome in Runner(plan, execution, Inline()).outcomes()}
 
 
@@ -170,7 +165,7 @@ def test_a_truncated_table_is_named_and_the_rest_is_computed(undisturbed: Path, 
 def put_checkpoint(folder: Path) -> Path:
     path = layout.checkpoint_path(folder, KEY)
     path.parent.mkdir(parents=True)
-    save_checkpoint(folder, KEY, Checkpoint(fit_identity(KEY, TINY), {}, 1.0, 1, {}))
+    save_checkpoint(folder, KEY, Checkpoint(fit_identity(KEY, LONGER), {}, 1.0, 1, {}))
     return path
 
 

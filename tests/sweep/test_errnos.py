@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +46,21 @@ ERRNOS = [
     errno.EMFILE,  # of which nobody has thought
 ]
 names = pytest.mark.parametrize("number", ERRNOS, ids=[errno.errorcode[number] for number in ERRNOS])
-Refusing = Callable[[int, str], None]
 
 
-@pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
-    """A function that lets every file below a folder of this name be refused with an error."""
+@contextmanager
+def fits_refused(number: int) -> Iterator[None]:
+    """Every file below a folder ``fits`` is refused with an error."""
     write = layout.write_atomically
 
-    def refuse(number: int, below: str) -> None:
-        def refused(path: Path, content: bytes, **how: Any) -> None:
-            if path.parent.name == below:
-                raise OSError(number, os.strerror(number), str(path))
-            write(path, content, **how)
+    def refused(path: Path, content: bytes, **how: Any) -> None:
+        if path.parent.name == "fits":
+            raise OSError(number, os.strerror(number), str(path))
+        write(path, content, **how)
 
-        monkeypatch.setattr(layout, "write_atomically", refused)
-
-    return refuse
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "write_atomically", refused)
+        yield
 
 
 def sweep(folder: Path) -> list[Outcome]:
@@ -78,22 +77,30 @@ def check_stopped(outcomes: list[Outcome], number: int, folder: Path) -> None:
     assert not layout.failure_paths(folder), "it is not the fit's failure"
 
 
-@names
-def test_a_fit_that_cannot_be_written_ends_the_sweep_and_keeps_its_training(
-    tmp_path: Path, refusing: Refusing, number: int
-) -> None:
-    refusing(number, "fits")
-    check_stopped(sweep(tmp_path), number, tmp_path)
+@pytest.fixture
+def unwritten(tmp_path: Path) -> Path:
+    """A sweep whose first fit was trained and could not be written."""
+    with fits_refused(errno.EPERM):
+        sweep(tmp_path)
+    return tmp_path
+
+
+def check_finished(folder: Path) -> None:
+    """Sweep once more: both fits are there, the first in two parts."""
+    assert [outcome.state for outcome in sweep(folder)] == ["done", "done"]
+    assert read_fit(layout.fit_path(folder, FIRST)).provenance["parts"] == 2
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC, errno.EMFILE])  # a lock below tries all of them
+def test_a_fit_that_cannot_be_written_ends_the_sweep_and_keeps_its_training(tmp_path: Path, number: int) -> None:
+    with fits_refused(number):
+        check_stopped(sweep(tmp_path), number, tmp_path)
     assert [path.suffix for path in (tmp_path / "running").iterdir()] == [".pt"]
 
 
 def test_what_was_trained_before_an_error_is_not_trained_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: Refusing
+    unwritten: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = layout.write_atomically
-    refusing(errno.EPERM, "fits")
-    sweep(tmp_path)
-    monkeypatch.setattr(layout, "write_atomically", write)
     advance, steps = Fit.advance, []
 
     def counted(fit: Fit) -> None:
@@ -101,19 +108,12 @@ def test_what_was_trained_before_an_error_is_not_trained_again(
         advance(fit)
 
     monkeypatch.setattr(Fit, "advance", counted)
-    assert [outcome.state for outcome in sweep(tmp_path)] == ["done", "done"]
+    check_finished(unwritten)
     assert len(steps) == TINY.training.steps, "only those of the second fit"
-    assert read_fit(layout.fit_path(tmp_path, FIRST)).provenance["parts"] == 2
-    assert not list((tmp_path / "running").iterdir())
+    assert not list((unwritten / "running").iterdir())
 
 
-def test_a_device_without_memory_costs_no_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: Refusing
-) -> None:
-    write = layout.write_atomically
-    refusing(errno.EPERM, "fits")
-    sweep(tmp_path)
-    monkeypatch.setattr(layout, "write_atomically", write)
+def test_a_device_without_memory_costs_no_checkpoint(unwritten: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load, refusals = Fit.load_state_dict, [torch.OutOfMemoryError("CUDA out of memory")]
 
     def refused_once(fit: Fit, state: Any) -> None:
@@ -122,8 +122,8 @@ def test_a_device_without_memory_costs_no_checkpoint(
         load(fit, state)
 
     monkeypatch.setattr(Fit, "load_state_dict", refused_once)
-    assert [outcome.state for outcome in sweep(tmp_path)] == ["done", "done"]
-    assert read_fit(layout.fit_path(tmp_path, FIRST)).provenance["parts"] == 2
+    check_finished(unwritten)
+    assert refusals == []
 
 
 @names
@@ -142,22 +142,30 @@ def test_a_lock_that_cannot_be_taken_ends_the_sweep(
     check_stopped(sweep(tmp_path), number, tmp_path)
 
 
+@contextmanager
+def trial_lock_refused(number: int) -> Iterator[None]:
+    """A lock that is only tried is refused with an error."""
+
+    def refused(file: Any, how: int) -> None:
+        if ".trial-" in str(getattr(file, "name", "")):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", refused)
+        yield
+
+
 @names
-@pytest.mark.parametrize("what", ["write", "lock"])
+@pytest.mark.parametrize("refused", [fits_refused, trial_lock_refused])
 def test_the_plan_tries_a_write_and_a_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: Refusing, number: int, what: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    refused: Callable[[int], AbstractContextManager[None]],
 ) -> None:
     monkeypatch.setattr(Fit, "advance", None)  # nothing is computed
-    if what == "write":
-        refusing(number, "fits")
-    else:
-
-        def refused(file: Any, how: int) -> None:
-            if ".trial-" in str(getattr(file, "name", "")):
-                raise OSError(number, os.strerror(number))
-
-        monkeypatch.setattr(fcntl, "flock", refused)
-    ran = bnbench("run", "--out", "results", *COMMAND, cwd=tmp_path)
+    with refused(number):
+        ran = bnbench("run", "--out", "results", *COMMAND, cwd=tmp_path)
     assert ran.returncode == 2
     last = ran.stderr.strip().splitlines()[-1]
     assert "--out results" in last

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import claims, layout
 from bnbench.results.failures import Failure, read_failure
@@ -25,48 +24,22 @@ from bnbench.sweep.interrupts import Interrupted, RunnerStop
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import bnbench
+from tests.fits import TINY
 from tests.foreign_arms import TRAINED_ON
 from tests.sentences import numbers
-from tests.shell import SWEEP, Running
+from tests.shell import SWEEP, Running, options_of
 
-KNOBS = {"mask_size": (4, 4), "steps": 6, "black_pixels": 4, "white_pixels": 4, "images": TRAINED_ON}
-KNOBS |= {"widths": (2,), "strides": (2,)}
-TINY = PROFILES["smoke"].with_knobs(**KNOBS, test_images=60, train_images=60, bn_statistics="batch:60")
+TRIED = TINY.with_knobs(images=TRAINED_ON)
 ONE = Execution(make_slots(("cpu",), 1, 1), chunk=4)
-COMMAND = [
-    "run",
-    "--profile",
-    "smoke",
-    "--mask-size",
-    "4",
-    "--steps",
-    "6",
-    "--black-pixels",
-    "4",
-    "--white-pixels",
-    "4",
-]
-COMMAND += ["--images", str(TRAINED_ON), "--devices", "cpu", "--jobs", "1", "--probs", "0.5", "--seeds", "1"]
-COMMAND += [
-    "--test-images",
-    "60",
-    "--train-images",
-    "60",
-    "--bn-statistics",
-    "batch:60",
-    "--widths",
-    "2",
-    "--strides",
-    "2",
-]
+COMMAND = ["run", *options_of(TRIED), "--devices", "cpu", "--jobs", "1", "--probs", "0.5", "--seeds", "1"]
 COMMAND += ["--backend", "inline", "--out", "results"]
 
 
 def sweep(folder: Path, *arms: str, execution: Execution = ONE, retry_failed: bool = False) -> list[Outcome]:
     """One fit of each arm, one after another; a name without a colon that is no built-in arm is a fake one."""
     names = tuple(arm if arm in ("plain", "bn") else f"tests.foreign_arms:{arm}" for arm in arms)
-    open_folder(folder, TINY)
-    plan = plan_sweep(folder, TINY, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
+    open_folder(folder, TRIED)
+    plan = plan_sweep(folder, TRIED, Grid(names, (0.5,), (1,)), retry_failed=retry_failed)
     return list(Runner(plan, execution, Inline()).outcomes())
 
 
@@ -211,7 +184,7 @@ def test_three_slots_hold_three_fits_at_once_each_on_one(tmp_path: Path) -> None
 def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -> None:
     """Killed for another reason than the fit, such as by hand: every time there is a newer checkpoint."""
     key = FitKey("plain", 0.5, 1)
-    open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TRIED)
     batches = []
 
     def dies(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
@@ -225,7 +198,7 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
         layout.checkpoint_path(tmp_path, key).touch()
         raise WorkersKilledError
 
-    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    plan = plan_sweep(tmp_path, TRIED, Grid(("plain",), (0.5,), (1,)))
     (outcome,) = Runner(plan, ONE, computing(dies)).outcomes()
     assert (outcome.state, len(batches)) == ("done", 6)
 
@@ -233,7 +206,7 @@ def test_a_fit_that_gets_on_between_two_deaths_is_not_given_up(tmp_path: Path) -
 def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_after_the_second(
     tmp_path: Path,
 ) -> None:
-    open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TRIED)
     batches: list[int] = []
 
     def dies(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
@@ -245,20 +218,20 @@ def test_after_a_death_all_that_was_in_flight_runs_at_once_again_and_alone_only_
             layout.lock_path(tmp_path, key).write_bytes(b".")
         raise WorkersKilledError
 
-    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1, 2, 3)))
+    plan = plan_sweep(tmp_path, TRIED, Grid(("plain",), (0.5,), (1, 2, 3)))
     outcomes = list(Runner(plan, ONE, computing(dies)).outcomes())
     assert {outcome.state for outcome in outcomes} == {"done"}
     assert batches == [3, 3, 1, 1, 1]
 
 
 def test_a_failure_that_stops_the_sweep_takes_no_signal_back(tmp_path: Path) -> None:
-    open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TRIED)
 
     def fails_after_ctrl_c(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
         stop.request(signal.SIGINT)
         yield Outcome(batch[0], "failed")
 
-    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    plan = plan_sweep(tmp_path, TRIED, Grid(("plain",), (0.5,), (1,)))
     with pytest.raises(Interrupted) as ended:
         list(Runner(plan, ONE, computing(fails_after_ctrl_c), fail_fast=True).outcomes())
     assert ended.value.number == signal.SIGINT
@@ -268,7 +241,7 @@ def test_a_failure_that_stops_the_sweep_takes_no_signal_back(tmp_path: Path) -> 
 def test_what_another_runner_moves_aside_while_it_is_read_is_left_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    open_folder(tmp_path, TINY)
+    open_folder(tmp_path, TRIED)
     batches: list[Sequence[FitKey]] = []
 
     def done_elsewhere(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:
@@ -289,6 +262,6 @@ def test_what_another_runner_moves_aside_while_it_is_read_is_left_to_run(
         raise FileNotFoundError
 
     monkeypatch.setattr(f"bnbench.sweep.runner.{name}", is_gone)
-    plan = plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,)))
+    plan = plan_sweep(tmp_path, TRIED, Grid(("plain",), (0.5,), (1,)))
     (outcome,) = Runner(plan, ONE, computing(done_elsewhere)).outcomes()
     assert (outcome.state, len(batches)) == ("done", 2)

@@ -125,8 +125,8 @@ def counts_of(taus: pd.DataFrame) -> pd.DataFrame:
 def tables_of(taus: pd.DataFrame) -> list[Table]:
     """Return τ of everything, and how many of its values are clear."""
     note = (
-        "Kendall's τ over the arms' means, 95 % interval low to high over seeds (percentile bootstrap); objective with "
-        "its sign changed, so that more is bent further; positive: what bends further is rougher"
+        "Kendall's τ over the arms' means, 95 % interval low to high over seeds (bootstrap, t quantiles); objective "
+        "with its sign changed, so that more is bent further; positive: what bends further is rougher"
     )
     clear = "above: what bends further is rougher; below: it is smoother; by the interval over seeds, not corrected"
     return [

@@ -169,11 +169,13 @@ def scales_of(landscapes: pd.DataFrame, threshold: float) -> Scales:
         landscapes: a row per pixel of all fits: ``test_loss, test_accuracy``, and on training images where they are.
         threshold: cross-entropy that white pixels are pushed to.
     """
-    both = [
-        pd.concat([landscapes[name] for name in (f"test_{quantity}", f"train_{quantity}") if name in landscapes])
-        for quantity in ("loss", "accuracy")
-    ]
-    return Scales(loss_scale(both[0], threshold), accuracy_scale(both[1]))
+
+    def on_all_images(quantity: str) -> pd.Series:
+        names = (f"test_{quantity}", f"train_{quantity}")
+        values: pd.Series = pd.concat([landscapes[name] for name in names if name in landscapes])
+        return values
+
+    return Scales(loss_scale(on_all_images("loss"), threshold), accuracy_scale(on_all_images("accuracy")))
 
 
 def loss_scale(losses: pd.Series, threshold: float) -> Colours:
@@ -181,9 +183,9 @@ def loss_scale(losses: pd.Series, threshold: float) -> Colours:
 
     A few extremes do not take the scale.
     """
-    values = losses.to_numpy(dtype=float)
-    usual = values[np.isfinite(values) & (values > 0)]
-    low, high = np.quantile(usual, [OUTER, 1 - OUTER]) if usual.size else (threshold, threshold)
+    values = losses.to_numpy()
+    usual = values[np.isfinite(values) & (values > 0)].astype(float)
+    low, high = np.quantile(usual, [OUTER, 1 - OUTER], overwrite_input=True) if usual.size else (threshold, threshold)
     low, high = min(low, 0.9 * threshold), max(high, 1.1 * threshold)
     extend = _EXTEND[bool((values < low).any()), bool((values > high).any())]
     return Colours(_with_gaps(sns.color_palette(LOSS_COLOURS, as_cmap=True)), LogNorm(low, high), extend)

@@ -62,7 +62,7 @@ def bending_against_smoothness(values: pd.DataFrame, taus: pd.DataFrame, reading
     caption = (
         f"Accuracy contrast over trained pixels against each measure at step {step}: one point per arm and seed of "
         f"{_counts(values.groupby('arm')['seed'].nunique())}. τ: Kendall's over the arms' means, with 95 % interval "
-        "over seeds (percentile bootstrap); the arms are fixed. A measure that says what bending says has τ near 1."
+        "over seeds (bootstrap, t quantiles); the arms are fixed. A measure that says what bending says has τ near 1."
     )
     return Figure("smoothness_agreement", partial(_draw_agreement, values, taus, reading), caption, table)
 

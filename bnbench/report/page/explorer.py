@@ -15,6 +15,7 @@ from bnbench.report.arms import arm_order
 from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, Colours, scales_of
 from bnbench.report.figures.landscapes import MEASURED, choose_pair
 from bnbench.report.figures.style import arm_colours, css_colours
+from bnbench.results.joined_fits import rows_of_fits
 
 LEAST_LOSS = 1e-6  # code 0; anything smaller, zero included, is shown as this
 STEPS_PER_DECADE = 3640  # 18 decades, up to 1e12; the largest error of a loss is half a step, 0.032 %
@@ -141,11 +142,10 @@ def _coded_pixels(landscapes: pd.DataFrame) -> tuple[dict[str, str], dict[str, l
     columns = {name: landscapes[name].to_numpy() for name in names}
     masks: dict[tuple[float, int], str] = {}
     fits: dict[str, list[str]] = {}
-    groups: dict[Any, Any] = landscapes.groupby(["arm", "p", "seed"]).indices
-    for (arm, p, seed), places in sorted(groups.items()):
+    for (arm, p, seed), places in sorted(rows_of_fits(landscapes).items()):
         rows, across = columns["row"][places], columns["column"][places]
-        found = places[np.lexsort((across, rows))]
-        pixels = {name: columns[name][found] for name in names}
+        order = np.lexsort((across, rows))
+        pixels = {name: columns[name][places][order] for name in names}
         if (p, seed) not in masks:
             masks[p, seed] = _base64(pixels["black"].astype(np.uint8) + 2 * pixels["trained"].astype(np.uint8))
         fits[f"{p:g}|{seed}|{arm}"] = [_coded(pixels[name], name) for name in MEASURED]
@@ -174,7 +174,7 @@ def _linear_scale(losses: NDArray[np.floating[Any]], log: list[float], threshold
     lies beyond is saturated.
     """
     finite = losses[np.isfinite(losses)]
-    usual = np.quantile(finite, 0.75) if finite.size else threshold
+    usual = np.quantile(finite, 0.75, overwrite_input=True) if finite.size else threshold
     return [log[0], _rounded(min(log[1], max(_THRESHOLDS * threshold, usual)))]
 
 
