@@ -185,7 +185,7 @@ def _saved(image: Image.Image, kind: str = "PNG") -> bytes:
     [
         (lambda: b"", "empty"),
         (lambda: b"no picture at all", "none of PNG"),
-        (lambda: b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (lambda: b'<!DOCTYPE svg [<!ENTITY a "a">]><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (lambda: _saved(Image.fromarray(_GREY), "BMP"), "none of PNG"),
         (lambda: _saved(Image.fromarray(_GREY))[:60], "damaged"),
         (lambda: _saved(Image.fromarray(_RGB), "JPEG")[:-200], "damaged"),
