@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ _LARGEST = 2**29  # bytes of a decoded picture: 536 million grey pixels, or 134 
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # that Pillow keeps of a pixel, four of any other kind
 _AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
 _FONT = "DejaVuSans-Bold.ttf"  # matplotlib brings it along
+_FROM_THE_RIGHT = {"R", "AL", "RLE", "RLO", "RLI"}  # classes of Unicode; letters are set from the left, one by one
 _LETTER = 256  # pixels, the height that text is drawn in before it is scaled
 _MARGIN = 0.08  # of the text's longer side, white around it
 
@@ -118,14 +120,17 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
         True where black, shape (rows, columns).
 
     Raises:
-        PictureError: there is nothing to be seen, or the font lacks a letter.
+        PictureError: there is nothing to be seen, the font lacks a letter, or it is written from right to left.
     """
+    text = unicodedata.normalize("NFC", text)  # a letter and its accent as one, where the font has it
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FONT
     known = FT2Font(str(path)).get_charmap()
     if lacking := sorted({letter for letter in text if letter != "\n" and ord(letter) not in known}):
         raise PictureError(
             f"--text {text!r}: the font DejaVu Sans has no {lacking[0]!r}; give other letters, or draw them as a PNG."
         )
+    if any(unicodedata.bidirectional(letter) in _FROM_THE_RIGHT for letter in text):
+        raise PictureError(f"--text {text!r} is written from right to left, which is not set; draw it as a PNG.")
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
     font = ImageFont.truetype(str(path), _LETTER, layout_engine=ImageFont.Layout.BASIC)  # Raqm is not everywhere
     left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font))
