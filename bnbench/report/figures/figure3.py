@@ -184,11 +184,20 @@ def loss_scale(losses: pd.Series, threshold: float) -> Colours:
     A few extremes do not take the scale.
     """
     values = losses.to_numpy()
-    usual = values[np.isfinite(values) & (values > 0)].astype(float)
-    low, high = np.quantile(usual, [OUTER, 1 - OUTER], overwrite_input=True) if usual.size else (threshold, threshold)
+    usual = values[np.isfinite(values) & (values > 0)]
+    low, high = (_quantile(usual, share) for share in (OUTER, 1 - OUTER)) if usual.size else (threshold, threshold)
     low, high = min(low, 0.9 * threshold), max(high, 1.1 * threshold)
     extend = _EXTEND[bool((values < low).any()), bool((values > high).any())]
     return Colours(_with_gaps(sns.color_palette(LOSS_COLOURS, as_cmap=True)), LogNorm(low, high), extend)
+
+
+def _quantile(values: NDArray[np.floating[Any]], share: float) -> float:
+    """Return NumPy's quantile of values as float64, without a copy of them all; they are put into another order."""
+    place = share * (len(values) - 1)
+    below = math.floor(place)
+    ends = [below, min(below + 1, len(values) - 1)]
+    values.partition(ends)
+    return float(np.quantile(values[ends].astype(float), place - below))
 
 
 def accuracy_scale(accuracies: pd.Series) -> Colours:
