@@ -29,7 +29,7 @@ from bnbench.cli.paths import RESULTS
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_seeds
 from bnbench.protocol.profiles import PROFILES, folder_name
-from bnbench.wording import counted, duration
+from bnbench.wording import counted, duration, percent
 
 if TYPE_CHECKING:
     from bnbench.results.smoothness import Measured
@@ -95,6 +95,7 @@ def smoothness(
     from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings
     from bnbench.smoothness.fitted_planes import PlanesRequest, planned_planes
     from bnbench.smoothness.networks import SmoothnessRequest, planned
+    from bnbench.smoothness.run import seconds_of_fits
     from bnbench.sweep.devices import DeviceRequest
     from bnbench.sweep.execution import Execution
 
@@ -112,7 +113,8 @@ def smoothness(
         if found.without_plane:
             say(f"skipped: {counted(found.without_plane, 'fit')} without a plane")
         what = f"{counted(len(found.asked), 'plane')} of {counted(pixels, 'black pixel')}, {how}"
-        _measure(what, found.asked, found.left, planes, execution, dry_run, found.fit_seconds)
+        beside = found.fit_seconds, "what their fits took"
+        _measure(what, found.asked, found.left, planes, execution, dry_run, beside)
         return
     protocol = PROFILES[profile].with_knobs(**({"dataset": dataset} if dataset else {}))
     request = SmoothnessRequest(
@@ -125,7 +127,8 @@ def smoothness(
     )
     asked, left = planned(request)
     what = f"{counted(len(asked), 'network')} of {counted(steps, 'step')}, {how}"
-    _measure(what, asked, left, request.out, execution, dry_run)
+    beside = seconds_of_fits(left, execution), "what fits of these arms and seeds would take"
+    _measure(what, asked, left, request.out, execution, dry_run, beside)
 
 
 def _refuse_what_is_of_no_use(*, with_planes: bool) -> None:
@@ -152,18 +155,29 @@ def _measure(
     out: Path,
     execution: Execution,
     dry_run: bool,
-    fit_seconds: float = 0.0,
+    beside: tuple[float, str],
 ) -> None:
-    """Say the plan and what it costs, then measure what is left with a line for each; exit with 1 where some fail."""
+    """Say the plan and what it costs, then measure what is left with a line for each; exit with 1 where some fail.
+
+    Args:
+        what: is measured, in words.
+        asked: networks or planes.
+        left: those of them that are left to do.
+        out: results folder.
+        execution: slots.
+        dry_run: whether the plan is all.
+        beside: seconds of fits on one slot that the cost is held to, and which these are in words.
+    """
     from bnbench.smoothness.run import estimated_seconds, measure_all
 
     cost = ""
     if left:
         seconds = estimated_seconds(left, execution)
         cost = f", about {duration(seconds)}"
+        fit_seconds, of_which = beside
         if fit_seconds:
             share = seconds * min(len(execution.slots), len(left)) / fit_seconds
-            cost += f" ({share:.0%} of what their fits took)"
+            cost += f" ({percent(share)} of {of_which})"
     say(f"{what}; {len(asked) - len(left)} done, {len(left)} left{cost}; to {out}")
     if dry_run or not left:
         return

@@ -93,11 +93,14 @@ def bnbench(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_command_measures_writes_and_skips_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_measures_writes_and_skips_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(PROFILES, "smoke", TINY)
     request = ["smoothness", "--profile", "smoke", "--arms", "plain", "--steps", "3", "--points", "1"]
     request += ["--batch", "8", "--minibatches", "1", "--out", str(tmp_path)]
     assert bnbench(*request, "--seeds", "1") == 0
+    assert "%" in capsys.readouterr().err, "the plan says the cost beside that of fits"
     (first,) = layout.smoothness_paths(tmp_path)
     times = first.stat().st_mtime_ns
     assert bnbench(*request, "--seeds", "2") == 0
