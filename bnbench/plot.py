@@ -18,19 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from bnbench.errors import RequestError
 from bnbench.report.arms import compared_arms
 from bnbench.report.figures.authors import authors_figure4, authors_handles
-from bnbench.report.figures.figure3 import (
-    MASK_COLOURS,
-    accuracy_scale,
-    colour_bar,
-    draw_landscapes,
-    loss_bar,
-    loss_scale,
-    picture_of,
-    scales_of,
-    show_pixels,
-)
+from bnbench.report.figures.figure3 import draw_landscapes, picture_of, show_pixels
 from bnbench.report.figures.figure4 import arm_handles, draw_difference
 from bnbench.report.figures.paired import draw_pairs
+from bnbench.report.figures.scales import MASK_COLOURS, accuracy_scale, colour_bar, loss_bar, loss_scale, scales_of
 from bnbench.report.tables import over_trained
 from bnbench.stats import differences
 

@@ -112,7 +112,8 @@ def _fit(fit: FitStatus, digest: str, now: float) -> dict[str, Any]:
 
 def _drawn(result: FitResult, kind: str) -> bytes:
     """Draw a landscape in the report's colours, on a scale that is the same for all fits of a protocol."""
-    from bnbench.report.figures.figure3 import MASK_COLOURS, accuracy_scale, loss_scale, picture_of, pixels_as_png
+    from bnbench.report.figures.figure3 import picture_of, pixels_as_png
+    from bnbench.report.figures.scales import MASK_COLOURS, accuracy_scale, loss_scale
 
     threshold = result.protocol.training.threshold
     if kind == "mask":

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnbench.report.figures.figure3 import figure3, scales_of
+from bnbench.report.figures.figure3 import figure3
+from bnbench.report.figures.scales import scales_of
 from bnbench.report.figures.strip import strip
 from bnbench.report.page import explorer
 from bnbench.report.page.explorer import accuracy_codes, explorer_data, loss_codes, with_files

@@ -10,15 +10,8 @@ from matplotlib.figure import Figure as Drawing
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.figure3 import (
-    Colours,
-    accuracy_scale,
-    colour_bar,
-    loss_bar,
-    loss_scale,
-    picture_of,
-    show_pixels,
-)
+from bnbench.report.figures.figure3 import picture_of, show_pixels
+from bnbench.report.figures.scales import Colours, accuracy_scale, colour_bar, loss_bar, loss_scale
 from bnbench.report.figures.style import DOUBLE, new_drawing
 from bnbench.report.tables import Table
 from bnbench.wording import counted

@@ -11,15 +11,9 @@ from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.figure import Figure, NarrowDrawing
-from bnbench.report.figures.figure3 import (
-    MASK_COLOURS,
-    Colours,
-    colour_bar,
-    picture_of,
-    scales_of,
-    show_pixels,
-)
+from bnbench.report.figures.figure3 import picture_of, show_pixels
 from bnbench.report.figures.landscapes import choose_pair
+from bnbench.report.figures.scales import MASK_COLOURS, Colours, colour_bar, scales_of
 from bnbench.report.figures.style import DOUBLE, SINGLE, new_drawing
 from bnbench.report.tables import Table
 

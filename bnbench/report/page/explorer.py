@@ -12,8 +12,8 @@ import seaborn as sns
 from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_order
-from bnbench.report.figures.figure3 import ACCURACY_COLOURS, LOSS_COLOURS, Colours, scales_of
 from bnbench.report.figures.landscapes import MEASURED, choose_pair
+from bnbench.report.figures.scales import ACCURACY_COLOURS, LOSS_COLOURS, Colours, scales_of
 from bnbench.report.figures.style import arm_colours, css_colours
 from bnbench.results.joined_fits import rows_of_fits
 
