@@ -57,7 +57,11 @@ def verify(root: Path) -> Verified:
     if unlisted:
         found.damaged[root] = " ".join(unlisted)
     for folder in dict.fromkeys([*folders, root]):
-        _verify_folder(folder, found)
+        try:
+            _verify_folder(folder, found)
+        except OSError as error:  # one of its own folders; others are checked all the same
+            place = Path(error.filename or folder)
+            found.damaged[place] = f"{place} cannot be listed ({reason_of(error)}); not all of {folder} was checked."
     if not found.checked and not found.damaged:
         raise StoreError(f"{root} holds no results of bnbench; give a folder that it wrote, such as results/quick.")
     return found

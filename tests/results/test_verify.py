@@ -141,6 +141,15 @@ def test_a_fit_without_digest_is_held_to_the_list_by_every_reader(tmp_path: Path
         read_fit(tmp_path / VICTIM)
 
 
+def test_a_folder_of_fits_that_cannot_be_listed_is_damage_and_others_are_checked(sweep: Path) -> None:
+    shutil.copytree(sweep, sweep.parent / "whole")
+    shutil.rmtree(sweep / "fits")
+    (sweep / "fits").symlink_to("fits")
+    found = verify(sweep.parent)
+    assert str(sweep / "fits") in " ".join(found.damaged.values())
+    assert found.checked > 3
+
+
 def test_nothing_to_verify_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(store.StoreError, match="no results"):
         verify(tmp_path)
