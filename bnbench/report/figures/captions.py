@@ -1,4 +1,4 @@
-"""What captions of figures over fill probabilities say: seeds, whiskers and each arm's means."""
+"""What captions of figures 3 and 4 and the like say: seeds, whiskers and each arm's means."""
 
 from __future__ import annotations
 
@@ -30,6 +30,23 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, 
     text += " ".join(_mean_sentences(fits, panel))
     which = "; of an arm's two lines the upper one is of black pixels" if "b" in panel else ""
     return text + (f" {AUTHORS_NOTE}{which}." if authors else "")
+
+
+def figure3_caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:
+    """Return the caption of figure 3, with each shown fit's own means; arguments as figure 3 has them."""
+    texts = []
+    for arm in arm_order(shown["arm"]):
+        mine = shown[shown["arm"] == arm]
+        black, white = (mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False))
+        texts.append(f"{arm} {black:.3f} on black and {white:.3f} on white pixels")
+    return (
+        f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
+        "one pixel is one weight vector of the plane. "
+        f"Above, or left: {split} loss, one logarithmic scale for all fits, the threshold {threshold:g} marked; "
+        "arrows: the 1 % of all pixels beyond either end. "
+        f"Below, or right: {split} accuracy: {'; '.join(texts)}. "
+        "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
+    )
 
 
 def whisker_words(fits: pd.DataFrame) -> str:

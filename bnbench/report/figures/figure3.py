@@ -14,6 +14,7 @@ from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.figures.captions import figure3_caption
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.landscapes import pixels_of, pixels_table
 from bnbench.report.figures.scales import MASK_COLOURS, Colours, Scales, colour_bar, loss_bar, scales_of
@@ -40,7 +41,7 @@ def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, spl
     shown = pixels_of(landscapes, p, seed)
     draw: NarrowDrawing = partial(_draw, shown, p, seed, scales_of(landscapes, threshold), threshold, split)
     table = pixels_table(landscapes, p, seed, split)
-    return Figure("figure3", draw, _caption(shown, p, seed, threshold, split), table, draw)
+    return Figure("figure3", draw, figure3_caption(shown, p, seed, threshold, split), table, draw)
 
 
 def _draw(
@@ -138,20 +139,3 @@ def _within(picture: NDArray[np.generic], colours: Colours) -> NDArray[np.floati
 def _key(axes: Axes, threshold: float) -> None:
     lines = ["black: low loss wanted", "white: high loss wanted", f"red line: threshold {threshold:g}"]
     axes.text(0.0, 1.0, "\n".join(lines), transform=axes.transAxes, fontsize=6, color=INK, va="top", linespacing=1.5)
-
-
-def _caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:
-    """Return the caption, with each shown fit's own means."""
-    texts = []
-    for arm in arm_order(shown["arm"]):
-        mine = shown[shown["arm"] == arm]
-        black, white = (mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False))
-        texts.append(f"{arm} {black:.3f} on black and {white:.3f} on white pixels")
-    return (
-        f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
-        "one pixel is one weight vector of the plane. "
-        f"Above, or left: {split} loss, one logarithmic scale for all fits, the threshold {threshold:g} marked; "
-        "arrows: the 1 % of all pixels beyond either end. "
-        f"Below, or right: {split} accuracy: {'; '.join(texts)}. "
-        "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
-    )
