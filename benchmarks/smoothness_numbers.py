@@ -19,16 +19,18 @@ class SmoothnessNumbers:
     """Sentences and tables of one report's chapter.
 
     Args:
-        folder: the report's, below ``reports/``.
+        folder: the report's, below ``reports/``; one of its protocols has the chapter.
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = ROOT / "reports" / folder
+        (found,) = (ROOT / "reports" / folder).glob("**/smoothness.csv")
+        self._report, self._tables = ROOT / "reports" / folder, found.parent
 
     @cached_property
     def sentences(self) -> str:
         """The chapter's sentences, a bullet each: its rules choose them, no verdict is written by hand."""
-        (protocol,) = json.loads((self._folder / "report.json").read_text(encoding="utf-8"))["protocols"]
+        protocols = json.loads((self._report / "report.json").read_text(encoding="utf-8"))["protocols"]
+        (protocol,) = (one for one in protocols if _CHAPTER in one["chapters"])
         return "\n".join(f"- {sentence}" for sentence in protocol["chapters"][_CHAPTER])
 
     @property
@@ -65,4 +67,4 @@ class SmoothnessNumbers:
         return markdown([["arm", *(heading.format(at) for at in places)], *cells])
 
     def _table(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self._folder / "tables" / f"{name}.csv")
+        return pd.read_csv(self._tables / f"{name}.csv")
