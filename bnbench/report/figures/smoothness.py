@@ -39,8 +39,8 @@ _SHOWN = {
     "difference_trained": _Shown("smoothness_agreement", "accuracy contrast", "accuracy contrast over trained pixels"),
     "capacity": _Shown(
         "smoothness_capacity",
-        "capacity",
-        "capacity, the side of which 90 % are right by the seed's own curve",
+        "capacity (side, pixels)",
+        "capacity, the side of which 90 % are right by the seed's own curve,",
     ),
 }
 DRAWN_READINGS = tuple(_SHOWN)
@@ -78,7 +78,7 @@ def bending_against_smoothness(values: pd.DataFrame, taus: pd.DataFrame, reading
     """
     name, axis, words = _SHOWN[reading]
     note = f"One row per arm and seed; {words}"
-    title = f"{axis.capitalize()} and smoothness at step {step}"
+    title = f"{axis[0].upper()}{axis[1:]} and smoothness at step {step}"
     table = Table(name, title, note, sorted_by_arm(values), False)
     caption = (
         f"{words[0].upper()}{words[1:]} against each measure at step {step}: one point per arm and seed of "
