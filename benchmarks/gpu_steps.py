@@ -79,8 +79,9 @@ def timed(shape: str, arm: str, count: int, device: str, way: str) -> Timed:
 
     def rate(number: int) -> tuple[float, float]:
         nonlocal limit
-        with own_stream(device), ExitStack() as stack:
+        with ExitStack() as stack:
             try:
+                stack.enter_context(own_stream(device))
                 fit = made_fit(shape, arm, device, way)
                 if way == BATCH:
                     stack.enter_context(batch.joined(fit, (number,)))

@@ -34,6 +34,7 @@ from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey
 from bnbench.results.folder_protocol import open_folder
+from bnbench.results.schemas import pixel_columns
 from bnbench.results.store import FitResult, write_fit
 from bnbench.sweep.measure import summary_rows
 
@@ -92,8 +93,6 @@ def made_up_fit(key: FitKey) -> FitResult:
     level = np.where(mask, black, white) + 0.06 * (key.p - 0.5) + random.normal(0, 0.012)
     accuracy = np.clip(level + random.normal(0, 0.05, mask.shape), 0, 1)
     loss = np.where(mask, 0.6, 3.2) * np.exp(random.normal(0, noise / 10, mask.shape))
-    rows, columns = np.indices(mask.shape)
-    places = {"row": rows.ravel().astype(np.int16), "column": columns.ravel().astype(np.int16)}
     pixels = {
         "test_loss": loss,
         "test_accuracy": accuracy,
@@ -106,9 +105,7 @@ def made_up_fit(key: FitKey) -> FitResult:
             "arm": key.arm,
             "p": key.p,
             "seed": np.int32(key.seed),
-            **places,
-            "black": mask.ravel(),
-            "trained": trained.ravel(),
+            **pixel_columns(mask, trained),
             **pixels,
         }
     )

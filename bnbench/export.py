@@ -14,6 +14,7 @@ import pandas as pd
 from bnbench.errors import RequestError
 from bnbench.measures import registry
 from bnbench.process.reading import read_file, reason_of
+from bnbench.process.writers import remove_strays_of
 from bnbench.results import layout
 from bnbench.results.folders import group_sweeps, refuse_results_folder, scan
 from bnbench.results.store import FitResult
@@ -85,6 +86,7 @@ def export_tensorboard(results: Path, folder: Path) -> Exported:
         exported.notes += found.notes
         for key, events in sorted(found.fits.values()):
             run = folder / group.protocol.id / layout.fit_name(key)
+            remove_strays_of([run / _FILE])  # TensorBoard would read one
             try:
                 _write(run / _FILE, events)
             except OSError as error:

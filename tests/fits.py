@@ -15,6 +15,7 @@ from bnbench.mpo.landscape import Landscape
 from bnbench.protocol.identity import identity_of
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.schemas import pixel_columns
 from bnbench.results.store import FitResult
 from bnbench.sweep.measure import summary_rows
 from bnbench.sweep.status import SweepStatus, read_statuses
@@ -42,16 +43,12 @@ def make_result(key: FitKey = KEY, **changes: Any) -> FitResult:
     protocol, source = changes.get("protocol", SMOKE), changes.get("source", "")
     random = np.random.default_rng(key.seed)
     mask = draw_mask(key.p, key.seed, protocol.mask.mask_size, protocol.mask.mask_kind)
-    rows, columns = np.indices(mask.shape)
     landscape = pd.DataFrame(
         {
             "arm": key.arm,
             "p": key.p,
             "seed": np.int32(key.seed),
-            "row": rows.ravel().astype(np.int16),
-            "column": columns.ravel().astype(np.int16),
-            "black": mask.ravel(),
-            "trained": is_trained(mask).ravel(),
+            **pixel_columns(mask, is_trained(mask)),
             **{
                 f"{images}_{measure}": random.random(mask.size, dtype=np.float32)
                 for images in ("test", "train")

@@ -87,7 +87,7 @@ _OF_CORE = tuple(
 )
 _OF_SWEEPS = (
     *(f"tests/sweep/test_{name}.py" for name in ("torture", "disk", "cluster", "failures", "watching", "runner")),
-    "tests/sweep/test_shared_process.py",
+    *("tests/sweep/test_shared_process.py", "tests/sweep/test_batches.py", "tests/cli/test_environment.py"),
     *("tests/cli/test_cli.py", "tests/interactive/test_notebooks.py", "tests/evaluate/test_evaluate.py"),
 )
 PARTS = {

@@ -17,6 +17,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.layout import failure_path, fit_path, write_atomically
+from bnbench.results.schemas import pixel_columns
 from bnbench.results.store import FitResult, write_fit
 
 SMALL = PROFILES["quick"].with_knobs(mask_size=(6, 6), steps=300)
@@ -96,16 +97,12 @@ def _landscape(key: FitKey, protocol: Protocol, generator: np.random.Generator) 
     white += 0.06 * (key.p - 0.5) + generator.normal(0, 0.012)
     accuracy = np.clip(white + (black - white) * share + generator.normal(0, 0.02, mask.shape), 0.02, 0.98)
     loss = np.exp(np.log(3.4) * (1 - share) + np.log(0.55) * share + generator.normal(0, 0.12, mask.shape))
-    rows, columns = np.indices(mask.shape)
     return pd.DataFrame(
         {
             "arm": key.arm,
             "p": key.p,
             "seed": np.int32(key.seed),
-            "row": rows.ravel().astype(np.int16),
-            "column": columns.ravel().astype(np.int16),
-            "black": mask.ravel(),
-            "trained": is_trained(mask).ravel(),
+            **pixel_columns(mask, is_trained(mask)),
             "test_loss": loss.ravel().astype(np.float32),
             "test_accuracy": accuracy.ravel().astype(np.float32),
             "train_loss": (0.97 * loss).ravel().astype(np.float32),

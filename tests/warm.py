@@ -51,6 +51,7 @@ QUICKER: tuple[tuple[str, str, object], ...] = (
     ("bnbench.sweep.cost", "_VISITS", 16),  # of few pixels
     ("bnbench.sweep.timed_landscape", "_ENOUGH", 0.0),  # and the first few images of a landscape tell enough
     ("bnbench.sweep.cost", "free_cached_memory", lambda device: None),  # and looks for garbage then, of which is little
+    ("bnbench.sweep.fits_per_device", "free_cached_memory", lambda device: None),
     ("bnbench.cli.status", "_LOOK_EVERY", 0.2),  # watching looks again in seconds
 )
 _CAN_FORK = sys.platform == "linux"  # macOS's own libraries do not bear a fork without exec

@@ -15,7 +15,7 @@ from bnbench.arms.own_arm import load_arm
 from bnbench.bending.animation import write_animations
 from bnbench.bending.arm_bending import ArmBending
 from bnbench.bending.cost import estimated_seconds
-from bnbench.bending.files import FOLDERS, Bent, landscape_path, read_bent
+from bnbench.bending.files import FOLDERS, Bent, check_folder_of_bend, landscape_path, read_bent
 from bnbench.bending.page import page
 from bnbench.bending.request import BendRequest
 from bnbench.bending.strip import draw_strip
@@ -66,13 +66,12 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
         What each arm came to, in the order asked for.
 
     Raises:
-        RequestError: the request cannot be met, the folder holds the results of ``run``, another process bends this
+        RequestError: the request cannot be met, the folder holds other results, another process bends this
             very picture in it, or a fit diverged.
         Interrupted: SIGINT or SIGTERM; a checkpoint is kept.
         OSError: a file cannot be written.
     """
-    if is_there(request.folder / "protocol.json"):
-        raise RequestError(f"--out {request.folder} holds the results of bnbench run; give another folder.")
+    check_folder_of_bend(request)
     request = replace(request, protocol=replace(request.protocol, content=data.content))
     for arm in request.arms:
         load_arm(arm, data.image_shape, data.classes, request.protocol.network)

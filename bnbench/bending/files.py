@@ -14,6 +14,7 @@ from bnbench.bending.request import BendRequest
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_file, reason_of
 from bnbench.results import layout
+from bnbench.results.folder_protocol import check_no_file_in_the_way
 from bnbench.results.tables import read_table, write_table
 
 FOLDERS = ("landscapes", "frames", "planes")
@@ -50,6 +51,26 @@ class Bent:
     def mean(self, name: str, *, black: bool) -> float:
         """Return the mean of one column over black or white pixels."""
         return float(self.landscape.loc[self.landscape["black"] == black, name].mean())
+
+
+def check_folder_of_bend(request: BendRequest) -> None:
+    """Check that a folder is free for a picture: not there, or with landscapes of this picture and seed alone.
+
+    Raises:
+        RequestError: it is no folder, or holds results of ``run`` or the landscape of another picture or seed, whose
+            strip and page would be written over.
+    """
+    check_no_file_in_the_way(request.folder)
+    if layout.is_there(request.folder / "protocol.json"):
+        raise RequestError(f"--out {request.folder} holds the results of bnbench run; give another folder.")
+    ending = layout.fit_name(request.key("")).lstrip("_")  # the picture's share of black, and the seed
+    for path in sorted((request.folder / "landscapes").glob("*.parquet")):
+        is_ours = path.stem.endswith(f"_{ending}")
+        if not is_ours or not np.array_equal(_table(path).reindex(columns=["black"]), request.mask.reshape(-1, 1)):
+            raise RequestError(
+                f"--out {request.folder} holds the landscape of another picture or seed ({path.name}); "
+                "name another folder."
+            )
 
 
 def write_bent(request: BendRequest, bent: Bent) -> None:

@@ -21,6 +21,7 @@ from bnbench.bending.strip import ACCURACY, quantities, scale_of
 from bnbench.protocol.profiles import title
 from bnbench.wording import duration, plain_number
 
+_HERE = Path(__file__).parent
 _COLOURS = 64  # of a scale
 _DIGITS = 4  # of a value
 
@@ -36,7 +37,7 @@ def page(request: BendRequest, bents: Sequence[Bent], animation: bytes | None) -
     rows, columns = request.mask.shape
     split = request.protocol.measurement.split
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([_HERE, _HERE.parent / "report" / "page"]),  # with the head and colours of a report
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

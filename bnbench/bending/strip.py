@@ -27,6 +27,7 @@ _ACCURACIES = "rocket_r"  # dark is a high accuracy
 _OUTER = 0.01  # share of pixels at either end that may lie beyond the scale of a loss
 _FURTHEST = 300.0  # times the threshold, or a part of it, where a scale of losses ends: beyond, all are alike
 _TICKS = (1, 10, 100, 0.1, 1_000, 0.01, 0.001, 10_000, 3, 30, 0.3, 300, 0.03)  # the first are wanted most
+_ENOUGH = 3  # numbers at a bar, so that one sees how its scale runs
 _PANEL = 1.32  # inches: one picture's longer side
 _TITLE, _BAR, _EDGE, _GAP, _BETWEEN = 0.24, 0.40, 0.10, 0.06, 0.16  # inches
 _LETTER = 0.06  # inches that a letter of a number below a bar takes, and the space between two numbers at least
@@ -174,10 +175,17 @@ def loss_ticks(scale: Scale, threshold: float, width: float) -> list[float]:
     """
     low, high = float(scale.norm.vmin or 0), float(scale.norm.vmax or 1)
     ticks = [threshold]
-    for tick in _TICKS:
-        if low <= tick <= high and all(
-            width * abs(math.log(tick / other)) / math.log(high / low) >= _LETTER * (1 + len(f"{tick:g}{other:g}") / 2)
-            for other in ticks
+    between = map(float, MaxNLocator(6).tick_values(low, high))  # where a scale is short, as after few steps
+    for tick in (*_TICKS, *between):
+        is_wanted = tick in _TICKS or len(ticks) < _ENOUGH
+        if (
+            is_wanted
+            and low <= tick <= high
+            and all(
+                width * abs(math.log(tick / other)) / math.log(high / low)
+                >= _LETTER * (1 + len(f"{tick:g}{other:g}") / 2)
+                for other in ticks
+            )
         ):
             ticks.append(tick)
     return ticks

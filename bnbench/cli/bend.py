@@ -90,7 +90,7 @@ def bend(
     data_folder: Path | None,
     download: bool,
 ) -> None:
-    """Bend the loss landscape of a network to PICTURE: a PNG, JPEG, GIF or WebP.
+    """Bend the loss landscape of a network to PICTURE: a PNG, JPEG, GIF, WebP or SVG.
 
     Networks at black pixels learn to classify, those at white ones not to. Leaves a strip for print, an animation, a
     page, the landscape as a table and the plane. The same command goes on where it was stopped, and draws anew what

@@ -133,8 +133,10 @@ def _update(baseline: Path, name: str, grid: Grid, now: dict[Kind, dict[str, Val
 
 
 def _write_baseline(baseline: Path, content: dict[str, Any]) -> None:
+    from bnbench.process.writers import remove_strays_of
     from bnbench.results import layout
 
+    remove_strays_of([baseline])
     layout.write_atomically(baseline, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     say(f"wrote {baseline}")
 

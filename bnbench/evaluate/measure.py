@@ -29,6 +29,7 @@ from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
 from bnbench.results.planes import load_plane
+from bnbench.results.schemas import pixel_columns
 from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.measure import summary_rows
@@ -137,13 +138,9 @@ def _ensemble_values(plane: Plane, mask: Mask, data: DataSet, policy: BnPolicy, 
 
 def _pixel_table(found: Landscape, mask: Mask, trained: Mask) -> pd.DataFrame:
     """Return a landscape as a table, a row per pixel in reading order."""
-    rows, columns = np.indices(mask.shape)
     return pd.DataFrame(
         {
-            "row": rows.ravel().astype(np.int16),
-            "column": columns.ravel().astype(np.int16),
-            "black": mask.ravel(),
-            "trained": trained.ravel(),
+            **pixel_columns(mask, trained),
             "loss": found.loss.flatten().numpy().astype(np.float32),
             "accuracy": found.accuracy.flatten().numpy().astype(np.float32),
         }

@@ -31,4 +31,4 @@ def picture_of(
     mask = read_picture(picture, size, level, invert=invert) if picture else draw_text(text or "", size, invert=invert)
     stem = picture.stem if picture else str(text)
     folder = re.sub(r"[^\w.-]+", "-", stem).strip(".-") or "picture"
-    return picture.name if picture else str(text), mask, Path("bent") / folder
+    return picture.name if picture else " ".join(stem.split()), mask, Path("bent") / folder

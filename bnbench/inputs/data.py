@@ -17,7 +17,7 @@ from bnbench.inputs.datasets import read_dataset
 from bnbench.inputs.image_files import DataError
 from bnbench.inputs.masks import LUMINANCE
 from bnbench.mpo.images import Images
-from bnbench.protocol.datasets import DATASETS
+from bnbench.protocol.datasets import DATASETS, asked_as
 from bnbench.protocol.protocol import Protocol
 from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
 
@@ -91,7 +91,7 @@ def load_data(
     if not deviation.all():
         channel = (deviation.flatten() == 0).nonzero()[0].item()
         raise DataError(
-            f"--dataset {data.dataset}: channel {channel} of the images trained on is the same throughout; give images "
+            f"{asked_as(data.dataset)}: channel {channel} of the images trained on is the same throughout; give images "
             "in which it varies, or --grey for images in colour."
         )
     if data.inputs == "unit":
@@ -127,7 +127,7 @@ def load_data_of(protocol: Protocol, folder: Path | None = None, download: bool 
     if found.content != protocol.content and (protocol.content or DATASETS[protocol.data.dataset].digest):
         here = replace(protocol, content=found.content)
         raise DataError(
-            f"--dataset {protocol.data.dataset}: the images here are {here.images}, those of the fits are "
+            f"{asked_as(protocol.data.dataset)}: the images here are {here.images}, those of the fits are "
             f"{protocol.images}; give --data-folder with those."
         )
     return found
@@ -148,15 +148,15 @@ def _check_parts(dataset: str, *values: NDArray[Any]) -> None:
         colours = {1: "", 3: " in colour"} if train.shape[1] != test.shape[1] else {}
         shapes = ("×".join(map(str, pixels.shape[2:])) + colours.get(pixels.shape[1], "") for pixels in (test, train))
         raise DataError(
-            "--dataset {}: its test images are {}, and its training images {}; give both alike.".format(
-                dataset, *shapes
+            "{}: its test images are {}, and its training images {}; give both alike.".format(
+                asked_as(dataset), *shapes
             )
         )
     if train_labels.min() == train_labels.max():
-        raise DataError(f"--dataset {dataset}: every training image has the label {train_labels[0]}; give two classes.")
+        raise DataError(f"{asked_as(dataset)}: every training image has the label {train_labels[0]}; give two classes.")
     if test_labels.max() > train_labels.max():
         raise DataError(
-            f"--dataset {dataset}: a test image has the label {test_labels.max()}, beyond the training labels, which "
+            f"{asked_as(dataset)}: a test image has the label {test_labels.max()}, beyond the training labels, which "
             f"end at {train_labels.max()}; give test images of the classes trained on."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +15,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from bnbench.errors import RequestError
+from bnbench.inputs.drawings import DrawingError, draw_drawing, is_drawing
 from bnbench.inputs.masks import Mask, OneColourError, picture_to_mask
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.picture_text import picture_name, picture_text
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")  # as Pillow calls them
-_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp")
+_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
 SIZE = 50  # pixels of the longer side, as the paper's icons have
 _LARGEST_FILE = 2**28  # bytes
 _LARGEST = 2**29  # bytes of a decoded picture: 536 million grey pixels, or 134 million in colours
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # that Pillow keeps of a pixel, four of any other kind
 _AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
 _FONT = "DejaVuSans-Bold.ttf"  # matplotlib brings it along
+_FROM_THE_RIGHT = {"R", "AL", "RLE", "RLO", "RLI"}  # classes of Unicode; letters are set from the left, one by one
 _LETTER = 256  # pixels, the height that text is drawn in before it is scaled
 _MARGIN = 0.08  # of the text's longer side, white around it
 
@@ -41,10 +44,11 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     stays as it is), and laid on white paper where it is transparent; what is darker than ``level`` is black. Memory is
     bounded: a JPEG is scaled while it is decoded, however large it is, unless it is progressive, when the decoder keeps
     two bytes of each colour of all its pixels; of that and of other formats half a gibibyte is decoded (20,000×20,000
-    grey pixels of a PNG, or 11,500×11,500 in colours), then scaled band by band.
+    grey pixels of a PNG, or 11,500×11,500 in colours), then scaled band by band. A drawing (SVG), which needs the extra
+    ``svg``, is drawn with a longer side of ``size`` pixels, as :func:`bnbench.inputs.drawings.draw_drawing` says.
 
     Args:
-        path: a PNG, JPEG, GIF or WebP in any colours.
+        path: a PNG, JPEG, GIF, WebP or SVG in any colours.
         size: largest number of rows and columns.
         level: the grey between 0 (dark) and 1 (light) from which a pixel is white; None for :func:`otsu_level`.
         invert: whether dark pixels are white and light ones black.
@@ -61,15 +65,19 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     except OSError as error:
         raise PictureError(f"{path} cannot be read ({reason_of(error)}); give a picture's file.") from error
     if not content:
-        raise PictureError(f"{path} is empty; give a PNG, JPEG, GIF or WebP.")
+        raise PictureError(f"{path} is empty; give a PNG, JPEG, GIF, WebP or SVG.")
     try:
+        if is_drawing(path, content):
+            content = draw_drawing(content, 4 * size)
         with _any_size(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(path, image, size)
             picture = _scaled(_turned(_reduced(image, size)), size)
     except PictureError:
         raise
+    except DrawingError as error:
+        raise PictureError(f"{path} {error}") from error
     except Exception as error:  # a decoder may raise anything over damaged bytes
-        raise PictureError(f"{path} {_why_unread(content, error)}") from error
+        raise PictureError(f"{path} {_why_unread(error)}") from error
     return _mask(str(path), picture, level, invert=invert)
 
 
@@ -96,7 +104,7 @@ def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, i
             raise PictureError(f"{path} holds two pictures that are called {name}; give each a name of its own.")
         found[name] = read_picture(file, size, level, invert=invert)
     if not found:
-        raise PictureError(f"{path} holds no picture; give a folder of PNG, JPEG, GIF or WebP files.")
+        raise PictureError(f"{path} holds no picture; give a folder of PNG, JPEG, GIF, WebP or SVG files.")
     return found
 
 
@@ -112,14 +120,17 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
         True where black, shape (rows, columns).
 
     Raises:
-        PictureError: there is nothing to be seen, or the font lacks a letter.
+        PictureError: there is nothing to be seen, the font lacks a letter, or it is written from right to left.
     """
+    text = unicodedata.normalize("NFC", text)  # a letter and its accent as one, where the font has it
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FONT
     known = FT2Font(str(path)).get_charmap()
     if lacking := sorted({letter for letter in text if letter != "\n" and ord(letter) not in known}):
         raise PictureError(
             f"--text {text!r}: the font DejaVu Sans has no {lacking[0]!r}; give other letters, or draw them as a PNG."
         )
+    if any(unicodedata.bidirectional(letter) in _FROM_THE_RIGHT for letter in text):
+        raise PictureError(f"--text {text!r} is written from right to left, which is not set; draw it as a PNG.")
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
     font = ImageFont.truetype(str(path), _LETTER, layout_engine=ImageFont.Layout.BASIC)  # Raqm is not everywhere
     left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font))
@@ -238,9 +249,7 @@ def _any_size() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _why_unread(content: bytes, error: Exception) -> str:
-    if b"<svg" in content[:4096]:
-        return "is an SVG drawing, which is not read; export it as a PNG."
+def _why_unread(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "is none of PNG, JPEG, GIF and WebP, or its head is damaged; save the picture as one of them."
+        return "is none of PNG, JPEG, GIF, WebP and SVG, or its head is damaged; save the picture as one of them."
     return f"is damaged ({reason_of(error)}); save the picture anew."

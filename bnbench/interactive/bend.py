@@ -55,7 +55,7 @@ def bend(
     call goes on where it was stopped, and what is done is only read. :meth:`BendResult.save` draws the strip.
 
     Args:
-        picture: file of a PNG, JPEG, GIF or WebP.
+        picture: file of a PNG, JPEG, GIF, WebP or SVG.
         text: letters to bend to, in place of a picture.
         size: pixels of the longer side; a smaller picture stays as it is.
         grey_level: what is darker is black: a grey from 0 (dark) to 1 (light), or ``auto``, which parts dark from light

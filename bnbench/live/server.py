@@ -15,10 +15,13 @@ from bnbench.live.view import PICTURES, View
 HOST = "127.0.0.1"
 # The names by which a browser on this machine knows it; any other is a page that was rebound here.
 _OURS = re.compile(rf"({re.escape(HOST)}|localhost)(:[0-9]{{1,5}})?")
+_HERE = Path(__file__).parent
+_OF_REPORT = _HERE.parent / "report" / "page"  # its head and its colours are those of every page
+# By path: the files whose contents follow each other, and their kind.
 _FILES = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/live.css": ("live.css", "text/css; charset=utf-8"),
-    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
+    "/": ((_OF_REPORT / "head.html", _HERE / "page.html"), "text/html; charset=utf-8"),
+    "/live.css": ((_OF_REPORT / "paper.css", _HERE / "live.css"), "text/css; charset=utf-8"),
+    "/live.js": ((_HERE / "live.js",), "text/javascript; charset=utf-8"),
 }
 _PICTURE = re.compile(rf"/({'|'.join(PICTURES)})/([0-9a-f]{{64}})\.png")
 _SECONDS = 10  # that a client may take over its request
@@ -113,8 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self) -> tuple[bytes | None, str, bool]:
         """Return what a path leads to, its kind, and whether it stays as it is; no path is one of the disk."""
         if self.path in _FILES:
-            name, kind = _FILES[self.path]
-            return (Path(__file__).parent / name).read_bytes(), kind, False
+            files, kind = _FILES[self.path]
+            return b"".join(file.read_bytes() for file in files), kind, False
         if self.path == "/status.json":
             return self.server.view.status(), "application/json", False
         if asked := _PICTURE.fullmatch(self.path):

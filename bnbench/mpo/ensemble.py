@@ -42,7 +42,9 @@ class Ensemble:
         return self.accuracies[max(self.accuracies)]
 
     def __str__(self) -> str:
-        pixels = ", ".join(f"{count}: {accuracy:.3f}" for count, accuracy in self.accuracies.items())
+        whole = max(self.accuracies)
+        counts = {count: f"all {count:,}" if count == whole else f"{count:,}" for count in self.accuracies}
+        pixels = ", ".join(f"{counts[count]}: {accuracy:.3f}" for count, accuracy in self.accuracies.items())
         return (
             f"accuracy of averaged pixels {pixels}; best single {self.best:.3f}; disagreement {self.disagreement:.3f}"
         )

@@ -88,7 +88,7 @@ class Fit:
         self.rows: list[TraceRow] = []
         self.whole_refusal = ""  # why its steps are not recorded whole; empty where they are, or where no GPU is
         self.batch_refusal = ""  # why they are not one batch with those of others; empty where nobody asked for it
-        self.batched: list[int] = []  # how many fits its steps were one batch of, one after another
+        self.batched: list[int] = []  # how wide the batches of its recorded steps were, one number after another
         self.recorded = ""  # what of a step was a recording: whole, gradient or nothing; empty where nothing records
         self._replayed_gradient = self.engine.replayed  # put aside while whole steps are recorded
         self.whole: WholeStep | Member | None = None
@@ -116,6 +116,8 @@ class Fit:
         """Take a step that no recording takes."""
         if self.whole:  # it was refused
             self.engine.replayed, self.whole_refusal, self.whole = self._replayed_gradient, self.whole.refusal, None
+        if self.batched:
+            self.is_one_of(1)
         for group, rate in zip(self.optimizer.param_groups, self.rates_at(self.step), strict=True):
             group["lr"] = rate
         pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
@@ -152,6 +154,11 @@ class Fit:
         means = step_means(losses, accuracies, self.targets, self.training.threshold, self.black_count)
         self.sums += torch.stack([*means, norm.double()])
         return gradient, losses, accuracies, norm, means[-1]
+
+    def is_one_of(self, width: int) -> None:
+        """Keep that this step is one of a batch with room for so many fits, where the one before was of another."""
+        if self.batched[-1:] != [width]:
+            self.batched.append(width)
 
     def rates_at(self, step: int) -> tuple[float, ...]:
         """Return the learning rates of the plane's vectors and of its scale at a step, counted from 0."""
@@ -193,6 +200,7 @@ class Fit:
             "rows": [tuple(row) for row in self.rows],
             "visits": (self.engine.forward_visits, self.engine.gradient_visits),
             "kernels": self.engine.strategy.name if self.engine.strategy else "",
+            "batched": [*self.batched],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -213,4 +221,5 @@ class Fit:
         self.sums.copy_(state["sums"])
         self.rows = [TraceRow(*row) for row in state["rows"]]
         self.engine.forward_visits, self.engine.gradient_visits = state["visits"]
+        self.batched = [*state.get("batched", ())]  # of its earlier parts
         self.engine.keep(state.get("kernels", ""))  # a processor's fit has none, nor has one of an earlier version

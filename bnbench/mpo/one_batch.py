@@ -2,7 +2,7 @@
 
 Each thread calls ``advance`` of its own fit, and waits there for the others; whoever comes last takes the step of all.
 So a fit's claim, checkpoint, trace, end and failure stay its thread's own. One that leaves costs the others a new
-recording; those of one protocol that have begun together end together, and cost none.
+recording, as wide as before; those of one protocol that have begun together end together, and cost none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,7 +42,7 @@ class Batch:
         self._turn = threading.Condition()
         self._members: list[Member] = []
         self._arrived: set[Member] = set()
-        self._expected = 0
+        self._expected = self._width = 0
         self._has_begun = self._is_halted = False
         self._whole: WholeStep | None = None
         self._stream: torch.cuda.Stream | None = None  # of all steps, so that each one follows the one before
@@ -61,28 +61,27 @@ class Batch:
             fit: of this thread.
             order: where it stands among them, whoever comes first, so that the same fits always make the same batch.
         """
-        with self._turn:
-            alone, member = fit.whole, None
-            fits = fit, *(member.fit for member in self._members)
-            if isinstance(alone, WholeStep) and all(are_alike(fit, other) for other in fits):
-                fit.whole = member = Member(self, fit, alone, order)
-                self._change([*self._members, member])
+        member = None
         try:
-            with self._on_one_stream(fit) if member else nullcontext():
-                yield
+            with self._turn:
+                fits = fit, *(member.fit for member in self._members)
+                if isinstance(fit.whole, WholeStep) and all(are_alike(fit, other) for other in fits):
+                    member = Member(self, fit, fit.whole, order)
+                    member.on_stream.enter_context(self._on_one_stream(fit))
+                    fit.whole = member
+                    self._change([*self._members, member])
+            yield
         finally:
             if member:
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
-        """Let a fit go on alone, and the others without it; nothing where it has left before."""
-        with self._turn:
-            if member not in self._members:
-                return
-            self._change([other for other in self._members if other is not member])
-            if not self._members:
-                self._has_begun = self._is_halted = False
-            member.fit.whole = member.alone
+        """Let a fit go on alone, on its thread's own stream, and the others without it, whatever fails at that."""
+        with member.on_stream, self._turn:
+            if member.fit.whole is member:
+                member.fit.whole = member.alone
+            if member in self._members:
+                self._change([other for other in self._members if other is not member])
 
     def halt(self) -> None:
         """Let nobody take another step until all have left: each is to stop where the others do, for its own bits."""
@@ -91,13 +90,21 @@ class Batch:
             self._turn.notify_all()
 
     def _change(self, members: list[Member]) -> None:
-        """Be another batch from now on: what is recorded, and drawn ahead, was of the one before."""
+        """Be another batch from now on; nobody waits for whoever has left, even where draws cannot be put back."""
+        self._members = sorted(members, key=lambda member: member.order)
+        self._arrived &= {*members}
+        if not members:
+            self._has_begun = self._is_halted = False
+            self._width = 0
+        self._turn.notify_all()
+        self._end_recording()
+
+    def _end_recording(self) -> None:
+        """Forget what was recorded, and drawn ahead, of the batch before; the next step does so where this fails."""
         self.settle()
         if self._whole and self._stream:
             self._stream.synchronize()  # what a recording has launched still uses its memory
-        self._whole, self._members = None, sorted(members, key=lambda member: member.order)
-        self._arrived &= {*members}
-        self._turn.notify_all()
+        self._whole = None
 
     def settle(self) -> None:
         """Put the draws of all fits back to the step that each is at."""
@@ -131,16 +138,17 @@ class Batch:
 
     def _take(self, last: Member) -> None:
         """Take the step that all have come for."""
-        fits, is_new = [member.fit for member in self._members], self._whole is None
+        fits = [member.fit for member in self._members]
         self._has_begun = True
         refusal = ""
         try:
-            self._whole = self._whole or WholeStep(fits, last.record)
+            if self._whole and self._whole.fits != (*fits,):
+                self._end_recording()
+            if not self._whole:
+                self._width = max(len(fits), self._width, *(fit.batched[-1] for fit in fits if fit.batched))
+                self._whole = WholeStep(fits, last.record, self._width)
             if not self._whole.advance():
                 refusal = self._whole.refusal
-            for fit in fits if is_new and not refusal else ():
-                if len(fits) > 1 or fit.batched:
-                    fit.batched.append(len(fits))
         except BaseException as error:
             refusal = f"{type(error).__name__} in the step of all"
             raise
@@ -180,10 +188,12 @@ class Member:
 
     Attributes:
         refusal: why the batch takes no steps; empty while it does.
+        on_stream: what its thread is in while it computes on the stream of the batch.
     """
 
     def __init__(self, batch: Batch, fit: Fit, alone: WholeStep, order: tuple[float, ...]) -> None:
         self.batch, self.fit, self.alone, self.order, self.refusal = batch, fit, alone, order, ""
+        self.on_stream = ExitStack()
 
     @property
     def record(self) -> Recorder:

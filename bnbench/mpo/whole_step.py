@@ -37,13 +37,14 @@ class WholeStep:
     Args:
         fits: whose steps; several are alike (:mod:`bnbench.mpo.together`).
         record: see :func:`~bnbench.mpo.cuda_graph.record_graph`.
+        width: fits that the batch has room for; at least as many as there are.
 
     Attributes:
         refusal: why steps are computed one by one; empty while nothing speaks against a recording.
     """
 
-    def __init__(self, fits: Sequence[Fit], record: Recorder) -> None:
-        self.fits, self.record, self.refusal = tuple(fits), record, ""
+    def __init__(self, fits: Sequence[Fit], record: Recorder, width: int = 1) -> None:
+        self.fits, self.record, self.width, self.refusal = tuple(fits), record, max(width, len(fits)), ""
         self._device = fits[0].sums.device
         self._ahead = [DrawnAhead(fit) for fit in fits]
         self._block = self._left = 0
@@ -54,23 +55,32 @@ class WholeStep:
         if self.refusal:
             return False
         if not self._left:
-            for ahead in self._ahead:
-                ahead.begin()
-            self._block = self._left = max(1, min(BLOCK, *(fit.training.steps - fit.step for fit in self.fits)))
-            for ahead in self._ahead:
-                ahead.upload(self._block)
-        if self._replay is None:
+            self._draw_ahead()
+        if self._replay is None and not self.refusal:
             self._prove()
-        if self._replay is None:
+        if self._replay is None or self.refusal:
+            self._replay = None
             self.settle()
             for fit in self.fits:
                 end_recording(fit.optimizer)
             return False
+        for fit in self.fits:
+            fit.is_one_of(self.width)
         visits = self._visits(1)
         self._replay()
         self._count(visits)  # whether or not a recording comes by the line that counts them
         self._left -= 1
         return True
+
+    def _draw_ahead(self) -> None:
+        try:
+            for ahead in self._ahead:
+                ahead.begin()
+            self._block = self._left = max(1, min(BLOCK, *(fit.training.steps - fit.step for fit in self.fits)))
+            for ahead in self._ahead:
+                ahead.upload(self._block)
+        except Exception as refused:  # no memory to pin: each fit draws for itself
+            self.refusal = reason(refused)
 
     def settle(self) -> None:
         """Put each fit's draws back to the step that it is at: what was drawn ahead is drawn again."""
@@ -97,20 +107,20 @@ class WholeStep:
 
     def _together(self) -> tuple[Tensor, ...]:
         """Take the step whose row is next, all fits as one batch."""
-        return take_together(self.fits, [ahead.take_next() for ahead in self._ahead])
+        return take_together(self.fits, [ahead.take_next() for ahead in self._ahead], self.width)
 
     def _prove(self) -> None:
         visits, before = self._visits(0), self._kept()
-        expected = [(_cloned(self._apart()), self._kept()) for _ in range(_PROOFS)]
-        self._put_back(before)
         try:
-            replay, outputs = self.record(self._apart if len(self.fits) == 1 else self._together, self._device)
+            expected = [(_cloned(self._apart()), self._kept()) for _ in range(_PROOFS)]
+            self._put_back(before)
+            replay, outputs = self.record(self._apart if self.width == 1 else self._together, self._device)
             self._put_back(before)
             for values, state in expected:
                 replay()
                 self._compare(outputs, values, before, state)
             self._replay = replay
-        except Exception as refused:  # what cannot be recorded, too little memory: the step itself worked
+        except Exception as refused:  # no recording, too little memory; a step that fails does so again, alone
             self.refusal = reason(refused)
         finally:
             self._put_back(before)

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -55,13 +55,31 @@ def remove_strays(folders: Iterable[Path]) -> None:
     process writes, or one that cannot be told, is left alone, and so is what cannot be removed.
     """
     for folder in folders:
-        with suppress(OSError):
-            for path in list(folder.iterdir()):
-                *name, writer = path.name.split(".")
-                if len(name) > 1 and not name[0] and _WRITER.fullmatch(writer) and is_of_the_dead(path, writer):
-                    with suppress(OSError):
-                        path.unlink()
+        for path, _ in _strays(folder):
+            with suppress(OSError):
+                path.unlink()
     remove_dead_scratch(Path(tempfile.gettempdir()))
+
+
+def remove_strays_of(paths: Iterable[Path]) -> None:
+    """Remove half-written versions of these files that dead processes have left; nothing else in their folders.
+
+    In a folder of the user's own a name that looks like one of ours may be another program's.
+    """
+    for path in paths:
+        for stray, name in _strays(path.parent):
+            if name == path.name:
+                with suppress(OSError):
+                    stray.unlink()
+
+
+def _strays(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each half-written file of a dead process in a folder, and the name that it was to have."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            *name, writer = path.name.split(".")
+            if len(name) > 1 and not name[0] and _WRITER.fullmatch(writer) and is_of_the_dead(path, writer):
+                yield path, ".".join(name[1:])
 
 
 def remove_dead_scratch(place: Path, hidden: str = "") -> None:

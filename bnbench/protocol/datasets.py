@@ -48,3 +48,8 @@ DATASETS = {
     "svhn": KnownDataSet(26_032, "svhn", "SVHN", splits=("train", "test"), shape=(3, 32)),
     OWN: KnownDataSet(0, "", shape=None),
 }
+
+
+def asked_as(dataset: str) -> str:
+    """Return how a data set is asked for: ``--dataset NAME``, and ``--data`` where it is a user's own."""
+    return "--data" if dataset == OWN else f"--dataset {dataset}"

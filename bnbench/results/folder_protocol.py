@@ -28,11 +28,7 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         StoreError: it holds fits of another protocol, what ``bend`` has left, or a protocol that cannot be read, or is
             no folder.
     """
-    there = next(filter(layout.is_there, (folder, *folder.parents)))
-    if not there.is_dir():
-        raise StoreError(
-            f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
-        )
+    check_no_file_in_the_way(folder)
     try:
         stored = _stored_protocol(folder)
     except OSError as error:
@@ -56,6 +52,19 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
         raise StoreError(
             f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
             f"both are kept apart: give another folder, such as --out {folder.parent / protocol.id}."
+        )
+
+
+def check_no_file_in_the_way(folder: Path) -> None:
+    """Check that a folder, and each one above it, is a folder or not there yet.
+
+    Raises:
+        StoreError: it is not.
+    """
+    there = next(filter(layout.is_there, (folder, *folder.parents)))
+    if not there.is_dir():
+        raise StoreError(
+            f"--out {folder} cannot be written ({there} is no folder); give a folder that you may write to."
         )
 
 

@@ -94,7 +94,9 @@ def partial_paths(folder: Path, key: FitKey) -> list[Path]:
 
 def clear_strays(folder: Path) -> None:
     """Remove half-written files of dead processes from a results folder; those of living ones are left alone."""
-    remove_strays([folder, *(folder / name for name in (*_WRITTEN, "smoothness", _OF_PLANES))])
+    of_smoothness = [Path("smoothness"), _OF_PLANES]
+    parts = [Path(), *map(Path, _WRITTEN), *of_smoothness, *(part / "running" for part in of_smoothness)]
+    remove_strays(folder / part for part in parts)
 
 
 def config_path(folder: Path) -> Path:

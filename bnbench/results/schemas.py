@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+from bnbench.inputs.masks import Mask
 
 # A row per pixel. test_loss and test_accuracy are of the split that the protocol measures on.
 LANDSCAPE_SCHEMA = pa.schema(
@@ -24,6 +29,17 @@ LANDSCAPE_SCHEMA = pa.schema(
 # By format. Files of format 1 have no digest. A new format is a line here, with the schema that it is written with.
 SCHEMAS = {1: LANDSCAPE_SCHEMA, 2: LANDSCAPE_SCHEMA}
 FORMAT = max(SCHEMAS)  # which is written
+
+
+def pixel_columns(mask: Mask, trained: Mask) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what says which pixel a row is of, a row per pixel in reading order.
+
+    Args:
+        mask: True where black, shape (rows, columns).
+        trained: True where trained, same shape.
+    """
+    rows, columns = np.indices(mask.shape, np.int16)
+    return {"row": rows.ravel(), "column": columns.ravel(), "black": mask.ravel(), "trained": trained.ravel()}
 
 
 def empty_landscape() -> pd.DataFrame:

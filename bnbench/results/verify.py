@@ -9,6 +9,7 @@ from typing import Any
 
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_file, reason_of
+from bnbench.process.writers import remove_strays_of
 from bnbench.results import digests, layout, tables
 from bnbench.results.asked import read_grid
 from bnbench.results.chunks import read_chunk
@@ -76,6 +77,7 @@ def record(root: Path) -> list[Path]:
     folders, _ = find_sweeps(root)
     if damaged := verify(root).damaged:
         raise StoreError(next(iter(damaged.values())))
+    remove_strays_of(map(digests.sums_path, folders))
     for folder in folders:
         paths = [path for name in _LISTED for path in sorted((folder / name).glob("[!.]*")) if path.is_file()]
         lines = [f"{digests.sum_of_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]

@@ -33,24 +33,29 @@ def expected(batch: Batch | None) -> Iterator[None]:
     try:
         yield
     finally:
-        if _own.batch:
-            _own.batch.expect(-1)
+        _is_expected_no_more()
 
 
 @contextmanager
 def joined(fit: Fit, key: FitKey) -> Iterator[None]:
     """Take a fit's steps together with others, within, where it is expected; its place is that of its p and seed."""
-    batch, _own.batch = getattr(_own, "batch", None), None
+    batch: Batch | None = getattr(_own, "batch", None)
     if batch is None:
         yield
         return
     with batch.joined(fit, (key.p, key.seed)):
-        batch.expect(-1)
+        _is_expected_no_more()
         try:
             yield
         except FitStoppedError:
             batch.halt()
             raise
+
+
+def _is_expected_no_more() -> None:
+    batch, _own.batch = _own.batch, None
+    if batch:
+        batch.expect(-1)
 
 
 def in_batches(keys: Sequence[FitKey], execution: Execution) -> list[FitKey]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import secrets
 from pathlib import Path
 
+from bnbench.process.writers import writer_name
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.store import StoreError
@@ -93,7 +93,7 @@ def try_folder(folder: Path, results: str = "fits", locks: str = "running") -> N
     Raises:
         StoreError: it cannot be done there.
     """
-    name = f".trial-{os.getpid()}-{secrets.token_hex(4)}"
+    name = f".trial.{writer_name()}-{secrets.token_hex(4)}"
     try:
         for part in (results, locks):
             path = folder / part / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from bnbench.sweep.plan import Plan
 from bnbench.sweep.timed_steps import seconds_of_a_step_of_several
 
 COUNTS = (1, 2, 4, 8)  # that are tried
+_FEWEST_STEPS = 12  # that a fit takes while it is timed
 _GAIN = 1.05  # more fits than this many times as fast as fewer: each costs memory
 
 
@@ -48,7 +50,8 @@ def with_fits_per_device(execution: Execution, plan: Plan, backend: Backend, dat
             of_it = replace(execution, slots=(Slot(device, 0),))
             of_arm = replace(plan, grid=replace(plan.grid, arms=(arm,)))
             tried = backend.time_on_device(partial(choose_fits_at_once, asked=asked), of_arm, of_it, data)
-            found = keep_fits_at_once(plan.folder, model, arm, tried, asked)
+            found = keep_fits_at_once(plan.folder, model, arm, tried, asked) if tried else None
+        found = found or FitsAtOnce(asked or 1, is_batch=False)
         counts[device] = min(found.fits, counts.get(device, found.fits))
         one_batch |= {(device, arm)} if found.is_batch else set()
     return replace(execution, slots=spread(counts), one_batch=frozenset(one_batch))
@@ -59,7 +62,9 @@ def most_slots(execution: Execution) -> int:
     return len(execution.slots) * (COUNTS[-1] if execution.measures_slots else 1)
 
 
-def choose_fits_at_once(plan: Plan, execution: Execution, data: DataSet, *, asked: int | None = None) -> FitsAtOnce:
+def choose_fits_at_once(
+    plan: Plan, execution: Execution, data: DataSet, *, asked: int | None = None
+) -> FitsAtOnce | None:
     """Return how many fits at once take the most steps a second, those of all arms together, and whether as one batch.
 
     Args:
@@ -67,11 +72,20 @@ def choose_fits_at_once(plan: Plan, execution: Execution, data: DataSet, *, aske
         execution: names the device, by its first slot, and the pixels computed at once.
         data: to take steps with.
         asked: how many there are to be; None for whatever is fastest.
+
+    Returns:
+        The choice; None where the fits that are left are too few or too short: trying would cost more than they do.
     """
-    best, fastest = FitsAtOnce(asked or 1, is_batch=False), 0.0
+    best, fastest, begun = FitsAtOnce(asked or 1, is_batch=False), 0.0, time.perf_counter()
+    fits = sum(key.arm in plan.grid.arms for key in plan.to_run)
+    steps = fits * plan.protocol.training.steps / max(1, len(plan.grid.arms))
+    if fits < 2 or steps < _FEWEST_STEPS:
+        return None
     for count in (asked,) if asked else COUNTS:
         before = fastest
         for is_batch in (False, True) if count > 1 else (False,):
+            if fastest and time.perf_counter() - begun > steps / fastest / 2:  # what follows takes as long, about
+                return None
             try:
                 seconds = sum(
                     seconds_of_a_step_of_several(arm, count, plan.protocol, execution, data, is_batch=is_batch)

@@ -19,6 +19,7 @@ from bnbench.mpo.images import Images
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
 from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.results.schemas import pixel_columns
 from bnbench.results.summary import TRAIN
 
 
@@ -55,10 +56,7 @@ def measure_fit(
             "arm": key.arm,
             "p": key.p,
             "seed": key.seed,
-            "row": np.repeat(np.arange(mask.shape[0]), mask.shape[1]),
-            "column": np.tile(np.arange(mask.shape[1]), mask.shape[0]),
-            "black": mask.ravel(),
-            "trained": trained.ravel(),
+            **pixel_columns(mask, trained),
             "test_loss": found["measured"].loss.flatten(),
             "test_accuracy": found["measured"].accuracy.flatten(),
             "train_loss": found[TRAIN].loss.flatten(),

@@ -140,8 +140,9 @@ def seconds_of_a_step_of_several(
 
     def rate(number: int) -> float:
         nonlocal limit
-        with own_stream(execution.slots[0].device), ExitStack() as stack:
+        with ExitStack() as stack:
             try:
+                stack.enter_context(own_stream(execution.slots[0].device))
                 under_way = fit_to_time(arm, protocol, execution, data)
                 under_way.engine.keep(_kernels.get(kind, ""))
                 if is_batch:

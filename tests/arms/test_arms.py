@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,12 @@ def one_by_one(plane: Plane, factory: Factory, frame: Tensor, data: Images) -> T
     return torch.stack(losses)
 
 
-A_FIFTH_BY_DAY = [
-    pytest.param(name, marks=[pytest.mark.nightly] if place % 5 else []) for place, name in enumerate(TAKEN)
-]
+def by_day(names: Iterable[str], one_of: int) -> list[Any]:
+    """One of so many names by day, the others by night."""
+    return [pytest.param(name, marks=[pytest.mark.nightly] if at % one_of else []) for at, name in enumerate(names)]
 
 
-@pytest.mark.parametrize("name", A_FIFTH_BY_DAY)
+@pytest.mark.parametrize("name", by_day(TAKEN, 5))
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_what_is_taken_is_computed_right(name: str) -> None:
     factory = load_arm(f"tests.arms_taken:{name}", SHAPE, CLASSES, NetworkProtocol())
@@ -82,7 +82,7 @@ def test_what_is_taken_is_computed_right(name: str) -> None:
     torch.testing.assert_close(measured.loss.flatten(), losses.detach())
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", by_day(REFUSED, 3))
 def test_what_cannot_work_is_refused_with_the_real_cause(name: str) -> None:
     with pytest.raises(ArmError, match=REFUSED[name][1]) as caught:
         load_arm(f"tests.arms_refused:{name}", SHAPE, CLASSES, NetworkProtocol())

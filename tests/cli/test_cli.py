@@ -49,6 +49,13 @@ def bnbench(*arguments: str, cwd: Path) -> Answer:
     return Answer(ended.value.code, out.getvalue(), err.getvalue())
 
 
+def assert_refused(answer: Answer, *words: str) -> None:
+    """A wrong request is one sentence, with these words in it, and exit code 2."""
+    assert answer.returncode == 2, answer.stderr
+    assert [word for word in words if word not in answer.stderr] == [], answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1, answer.stderr
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
@@ -144,10 +151,7 @@ def test_a_report_in_other_formats(swept: Path, tmp_path: Path) -> None:
         (("--format", "docx"), "'docx' is no format of a report; give one or more of html,pdf"),
         (("--format", "csv", "--open"), "add html to it"),
     ):
-        refused = bnbench("report", results, *options, cwd=tmp_path)
-        assert refused.returncode == 2
-        assert words in refused.stderr
-        assert len(refused.stderr.strip().splitlines()) == 1
+        assert_refused(bnbench("report", results, *options, cwd=tmp_path), words)
 
 
 def test_a_report_names_a_broken_file_and_exits_1(swept: Path, tmp_path: Path) -> None:
@@ -249,11 +253,7 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_request_is_one_sentence_and_exit_2(wrong: str, tmp_path: Path) -> None:
-    answer = bnbench(*TINY, *wrong.split(), cwd=tmp_path)
-    assert answer.returncode == 2, answer.stderr
-    assert WRONG[wrong] in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1, answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert_refused(bnbench(*TINY, *wrong.split(), cwd=tmp_path), WRONG[wrong])
     assert not list(tmp_path.rglob("*.parquet"))
 
 
@@ -296,10 +296,7 @@ def test_a_refusal_names_the_value_and_what_is_accepted(
 def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "missing"):
-        answer = bnbench("report", folder, cwd=tmp_path)
-        assert answer.returncode == 2
-        assert folder in answer.stderr
-        assert len(answer.stderr.strip().splitlines()) == 1
+        assert_refused(bnbench("report", folder, cwd=tmp_path), folder)
 
 
 def test_a_failed_fit_gives_exit_1(tmp_path: Path) -> None:

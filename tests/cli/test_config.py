@@ -20,7 +20,7 @@ from bnbench.protocol.protocol import BUILT_IN, Grid
 from bnbench.results import layout
 from bnbench.results.asked import effective_config, read_config, read_grid, write_config
 from bnbench.results.folder_protocol import read_protocol
-from tests.cli.test_cli import bnbench
+from tests.cli.test_cli import assert_refused, bnbench
 
 OPTIONS = {"probs": False, "seeds": False, "steps": False, "mask_size": False, "widths": False, "download": True}
 TINY = (
@@ -104,10 +104,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     for name, why in (("missing.toml", "No such file"), (".", "Is a directory"), ("bytes.toml", "TOML")):
         answer = bnbench("run", "--config", name, "--dry-run", cwd=tmp_path)
-        assert answer.returncode == 2
-        assert answer.stderr.startswith(f"bnbench: --config {name} ")
-        assert why in answer.stderr
-        assert len(answer.stderr.splitlines()) == 1
+        assert_refused(answer, f"bnbench: --config {name} ", why)
 
 
 @pytest.mark.parametrize(

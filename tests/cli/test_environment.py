@@ -40,6 +40,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+GONE = "mkdir gone && cd gone && rmdir ../gone"  # what a command is started in
+
+
 def shell(script: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """A shell's script, in which $S is the status of the results here; nothing may be a traceback."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
@@ -69,12 +72,17 @@ def test_what_is_printed_at_the_end_of_python_does_not_spoil_the_json(results: P
     ("script", "code"),
     [
         ("$S <&- >&- 2>&-", 0),
-        (f"{BNBENCH} status nowhere >&- 2>&-", 2),
-        (f"{BNBENCH} --help >&-", 0),
+        *(
+            pytest.param(script, code, marks=pytest.mark.nightly)
+            for script, code in (
+                (f"{BNBENCH} status nowhere >&- 2>&-", 2),
+                (f"{BNBENCH} --help >&-", 0),
+                (f"{BNBENCH} status nowhere 2> /dev/full", 2),
+                (f"{BNBENCH} run --help | head -c 1; exit ${{PIPESTATUS[0]}}", 0),
+                (f'{GONE} && TMPDIR=/nowhere COLUMNS=0 {BNBENCH} status "$OLDPWD/results"', 0),
+            )
+        ),
         ("$S --json > /dev/full", 2),
-        (f"{BNBENCH} status nowhere 2> /dev/full", 2),
-        (f"{BNBENCH} run --help | head -c 1; exit ${{PIPESTATUS[0]}}", 0),
-        (f'mkdir gone && cd gone && rmdir ../gone && TMPDIR=/nowhere COLUMNS=0 {BNBENCH} status "$OLDPWD/results"', 0),
         ("unset HOME; export TERM=dumb LC_ALL=nowhere; (sleep 0.2; $S --json) | true; exit ${PIPESTATUS[0]}", 1),
     ],
 )

@@ -12,7 +12,7 @@ from bnbench.export import _measured, export_tensorboard
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import layout
 from bnbench.results.fits import read_fit
-from tests.cli.test_cli import bnbench
+from tests.cli.test_cli import assert_refused, bnbench
 from tests.fits import SMOKE, make_result
 from tests.synthetic import SMALL, write_sweep
 
@@ -107,10 +107,7 @@ def test_results_and_files_are_no_place_to_write_to(sweep: Path, tmp_path: Path,
 def test_a_file_in_the_place_of_the_folder_is_named_with_its_option(sweep: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason=MISSING)
     (tmp_path / "taken").write_text("mine")
-    answer = bnbench("export", str(sweep), "--tensorboard", "taken", cwd=tmp_path)
-    assert answer.returncode == 2
-    assert "--tensorboard taken" in answer.stderr
-    assert len(answer.stderr.splitlines()) == 1
+    assert_refused(bnbench("export", str(sweep), "--tensorboard", "taken", cwd=tmp_path), "--tensorboard taken")
     assert (tmp_path / "taken").read_text() == "mine"
 
 
@@ -119,8 +116,5 @@ def test_without_the_package_or_a_folder_one_sentence_says_what_to_do(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     for arguments, named in ((("--tensorboard", str(tmp_path / "runs")), "pip install"), ((), "--tensorboard")):
-        answer = bnbench("export", str(sweep), *arguments, cwd=tmp_path)
-        assert answer.returncode == 2
-        assert named in answer.stderr
-        assert len(answer.stderr.splitlines()) == 1
+        assert_refused(bnbench("export", str(sweep), *arguments, cwd=tmp_path), named)
     assert not (tmp_path / "runs").exists()

@@ -23,7 +23,7 @@ from bnbench.results.asked import effective_config, write_config
 from bnbench.results.claims import Progress, claim, write_progress
 from bnbench.results.failures import Failure, write_failure
 from bnbench.sweep.status import State
-from tests.cli.test_cli import bnbench
+from tests.cli.test_cli import assert_refused, bnbench
 from tests.fits import status_of
 from tests.synthetic import SMALL, write_sweep
 from tests.terminal import run_in_terminal
@@ -250,9 +250,7 @@ def test_what_it_names_is_neither_markup_nor_emoji(tmp_path: Path) -> None:
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for arguments in (("empty",), ("missing",), (".", "--watch", "--json")):
-        answer = bnbench("status", *arguments, cwd=tmp_path)
-        assert answer.returncode == 2
-        assert len(answer.stderr.splitlines()) == 1
+        assert_refused(bnbench("status", *arguments, cwd=tmp_path))
 
 
 def test_it_is_quick_because_it_needs_no_torch(sweep: Path) -> None:

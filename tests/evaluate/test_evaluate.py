@@ -45,7 +45,7 @@ from bnbench.sweep.execution import Execution
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.cases import FOREIGN
-from tests.cli.test_cli import Answer
+from tests.cli.test_cli import Answer, assert_refused
 from tests.cli.test_cli import bnbench as command
 from tests.fits import TINY
 from tests.results.test_planes import KEEPING, changed
@@ -337,10 +337,7 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_request_is_one_sentence_and_exit_2(wrong: str, sweep: Path) -> None:
-    answer = run(sweep, *wrong.split())
-    assert answer.returncode == 2, answer.stderr
-    assert WRONG[wrong] in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1, answer.stderr
+    assert_refused(run(sweep, *wrong.split()), WRONG[wrong])
     assert not (sweep / "evaluations").exists()
 
 

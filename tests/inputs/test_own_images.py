@@ -25,13 +25,15 @@ from bnbench.protocol.protocol import Protocol
 from bnbench.protocol.sections import DataProtocol, MeasurementProtocol
 from bnbench.results.folder_protocol import read_protocol
 from tests.cli.test_cli import bnbench
+from tests.fits import TINY
 from tests.idx import tiny, write_idx
+from tests.shell import options_of
 
 Bytes = NDArray[np.uint8]
 MEASURED = MeasurementProtocol(test_images=0, train_images=5)
-RUN: tuple[str, ...] = ("run", "--profile", "smoke", "--held-out", "0", "--train-images", "10", "--test-images", "0")
-RUN += ("--arms", "plain", "--probs", "0.5", "--seeds", "1", "--mask-size", "4", "--steps", "3", "--images", "4")
-RUN += ("--jobs", "1", "--devices", "cpu", "--bn-statistics", "batch:4", "--backend", "inline", "--chunk", "4")
+FEW = TINY.with_knobs(held_out=0, train_images=10, test_images=0, bn_statistics="batch:4")
+RUN: tuple[str, ...] = ("run", *options_of(FEW), "--arms", "plain", "--probs", "0.5", "--seeds", "1", "--chunk", "4")
+RUN += ("--jobs", "1", "--devices", "cpu", "--backend", "inline")
 
 
 def images_of(count: int, channels: int = 1, seed: int = 0, size: tuple[int, int] = (8, 6)) -> Bytes:

@@ -13,7 +13,7 @@ from PIL import Image
 from bnbench.inputs.data import DataError
 from bnbench.inputs.npz_files import read_npz
 from bnbench.inputs.own_images import read_own_images
-from tests.cli.test_cli import bnbench
+from tests.cli.test_cli import assert_refused, bnbench
 from tests.idx import write_idx
 from tests.inputs.test_own_images import LABELS, PIXELS, RUN, npz, write_images
 
@@ -183,7 +183,4 @@ def test_a_data_option_that_cannot_be_met_exits_2(
 ) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    refused = bnbench(*RUN, *arguments, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert len(refused.stderr.strip().splitlines()) == 1
-    assert all(name in refused.stderr for name in named)
+    assert_refused(bnbench(*RUN, *arguments, cwd=tmp_path), *named)

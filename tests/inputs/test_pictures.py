@@ -185,7 +185,7 @@ def _saved(image: Image.Image, kind: str = "PNG") -> bytes:
     [
         (lambda: b"", "empty"),
         (lambda: b"no picture at all", "none of PNG"),
-        (lambda: b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (lambda: b'<!DOCTYPE svg [<!ENTITY a "a">]><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (lambda: _saved(Image.fromarray(_GREY), "BMP"), "none of PNG"),
         (lambda: _saved(Image.fromarray(_GREY))[:60], "damaged"),
         (lambda: _saved(Image.fromarray(_RGB), "JPEG")[:-200], "damaged"),
@@ -279,8 +279,21 @@ def test_text_has_its_letters_holes_and_a_margin(text: str, holes: int) -> None:
     assert np.array_equal(draw_text(text, 60, invert=True), ~mask)
 
 
+def test_an_accent_may_be_a_letter_of_its_own() -> None:
+    assert np.array_equal(draw_text("e\u0301", 30), draw_text("\u00e9", 30))
+
+
 @pytest.mark.parametrize(
-    ("text", "named"), [("", "--text"), ("  ", "--text"), ("漢", "漢"), ("B\tN", r"\\t"), ("B" * 10_000, "10,000")]
+    ("text", "named"),
+    [
+        ("", "--text"),
+        ("  ", "--text"),
+        ("漢", "漢"),
+        ("B\tN", r"\\t"),
+        ("B" * 10_000, "10,000"),
+        ("שלום", "right to left"),
+        ("\u202eBN", "right to left"),
+    ],
 )
 def test_text_that_shows_nothing_or_that_the_font_lacks_is_refused(text: str, named: str) -> None:
     with pytest.raises(PictureError, match=named):

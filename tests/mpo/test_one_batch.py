@@ -5,10 +5,12 @@ As in test_replayed.py, the recorder records nothing: it computes again.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,6 +24,7 @@ from bnbench.mpo.gradient import ObjectiveGradient
 from bnbench.mpo.one_batch import Batch
 from bnbench.mpo.together import gradients_together
 from bnbench.mpo.trace import DivergedError
+from bnbench.mpo.whole_step import WholeStep
 from bnbench.mpo.windows import Windows
 from bnbench.protocol.sections import TrainingProtocol
 from tests.cases import ARMS, IMAGE_SHAPE, make_images, make_mask, make_plane
@@ -87,7 +90,7 @@ def test_gradients_together_are_those_of_each_fit_alone(arm: str, kernels: Windo
     steps = [(fit.plane.frame().detach(), own[0], fit.targets, own[1]) for fit, own in zip(fits, drawn, strict=True)]
     for fit in fits:
         fit.engine.kernels = kernels
-    found = gradients_together([fit.engine for fit in fits], steps)
+    found = gradients_together([fit.engine for fit in fits], steps, 4)  # one place is empty
     for fit, step, values in zip(fits, steps, found, strict=True):
         fit.engine.kernels = None
         for value, expected in zip(values, fit.engine.step(*step), strict=True):
@@ -127,8 +130,40 @@ def test_a_fit_that_diverges_leaves_the_others_of_its_batch_alone(monkeypatch: p
     assert [type(error) for error in errors] == [type(None), DivergedError, type(None)]
     for index in (0, 2):
         assert_equal(together[index], alone[index])
-        assert together[index].batched == [3, 2]
+        assert together[index].batched == [3]  # as wide as before
     assert spoilt.step == 3
+
+
+@pytest.mark.parametrize("arm", ["plain", pytest.param("bn", marks=pytest.mark.nightly)])
+def test_fits_of_a_batch_that_was_killed_go_on_bit_for_bit(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their checkpoints are of several steps, and one has ended: its place in the products stays, and is empty."""
+    advance, whole, kept = Fit.advance, [fit_of(seed, arm) for seed in range(3)], dict[Fit, dict[str, Any]]()
+    steps = dict(zip(whole, (2, 5, TRAINING.steps), strict=True))
+
+    def keeps(fit: Fit) -> None:
+        advance(fit)
+        if fit.step == steps.get(fit):
+            kept[fit] = copy.deepcopy(fit.state_dict())
+
+    monkeypatch.setattr(Fit, "advance", keeps)
+    assert run_together(whole) == [None] * 3
+    resumed = [fit_of(seed, arm) for seed in range(2)]
+    for fit, undisturbed in zip(resumed, whole, strict=False):
+        fit.load_state_dict(kept[undisturbed])
+    assert run_together(resumed, steps=(TRAINING.steps - 2, TRAINING.steps - 5)) == [None] * 2
+    for fit, undisturbed in zip(resumed, whole, strict=False):
+        assert torch.equal(fit.plane.vectors, undisturbed.plane.vectors)
+        assert fit.rows == undisturbed.rows
+        assert (fit.batched, fit.notes) == ([3], [])
+
+
+def test_a_fit_that_goes_on_in_another_way_keeps_how_it_was_computed_before() -> None:
+    fits = [fit_of(seed) for seed in range(2)]
+    run_together(fits, steps=(3, 3))
+    alone, unrecorded = fit_of(0), fit_of(0, record=None)
+    for fit in (alone, unrecorded):
+        fit.load_state_dict(fits[0].state_dict())
+        assert taken(fit, TRAINING.steps - 3).batched == [2, 1]
 
 
 def test_a_fit_of_a_batch_goes_on_alone_from_its_checkpoint() -> None:
@@ -164,7 +199,7 @@ def test_a_fit_that_comes_late_joins_at_a_step_of_its_own() -> None:
         both.set()
         taken(together[1], training.steps)
     thread.join(60)
-    assert [fit.batched for fit in together] == [[2], [2, 1]]  # whoever came late ends alone
+    assert [fit.batched for fit in together] == [[1, 2], [2]]  # whoever came late ends in as wide a batch
     for fit, expected in zip(together, alone, strict=True):
         assert_equal(fit, expected)
 
@@ -182,11 +217,35 @@ def test_a_batch_that_cannot_be_recorded_leaves_each_fit_to_itself(record: Recor
         assert len(fit.notes) == 2
 
 
+def test_fits_whose_batch_is_refused_are_on_their_own_streams_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context stands in for the stream of the batch; each thread has one."""
+    own, advance, seen = threading.local(), WholeStep.advance, set[tuple[int, bool]]()
+
+    @contextmanager
+    def on_stream(batch: Batch, fit: Fit) -> Iterator[None]:
+        own.is_shared = True
+        yield
+        own.is_shared = False
+
+    def sees(whole: WholeStep) -> bool:
+        seen.add((len(whole.fits), own.is_shared))
+        return advance(whole)
+
+    def refuses(*given: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(Batch, "_on_one_stream", on_stream)
+    monkeypatch.setattr(WholeStep, "advance", sees)
+    monkeypatch.setattr("bnbench.mpo.whole_step.take_together", refuses)
+    assert run_together([fit_of(seed) for seed in range(2)], steps=(2, 2)) == [None] * 2
+    assert seen == {(2, True), (1, False)}
+
+
 def test_a_batch_that_computes_something_else_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where kernels confuse the networks of two fits: each fit then goes on with a recording of its own."""
 
-    def confuses(engines: Sequence[ObjectiveGradient], steps: Sequence[Any]) -> list[Any]:
-        return gradients_together(engines, steps)[::-1]
+    def confuses(engines: Sequence[ObjectiveGradient], steps: Sequence[Any], width: int) -> list[Any]:
+        return gradients_together(engines, steps, width)[::-1]
 
     monkeypatch.setattr("bnbench.mpo.together.gradients_together", confuses)
     alone, together = ([fit_of(seed) for seed in range(2)] for _ in range(2))
@@ -195,7 +254,7 @@ def test_a_batch_that_computes_something_else_is_found_out(monkeypatch: pytest.M
     assert run_together(together) == [None, None]
     for fit, expected in zip(together, alone, strict=True):
         assert_equal(fit, expected)
-        assert (fit.whole_refusal, fit.batched) == ("", [])
+        assert (fit.whole_refusal, fit.batched) == ("", [1])
         assert "off by" in fit.batch_refusal
 
 

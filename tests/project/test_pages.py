@@ -19,7 +19,7 @@ from bnbench.cli.group import cli
 from tests.pages import NOTEBOOK, PAGES, ROOT, Block, Reader, blocks, is_said, markdown
 
 # Options of other programs that a page names by themselves: dask worker's, and those of scripts in benchmarks/.
-OTHERS = {"--nworkers", "--table", "--base"}
+OTHERS = {"--nworkers", "--table", "--base", "--pictures"}
 
 
 @pytest.fixture
@@ -228,6 +228,7 @@ def test_a_comment_in_a_block_is_no_heading(tmp_path: Path) -> None:
     assert headings(page) == {"one-two", "four"}
 
 
+@pytest.mark.nightly
 def test_the_pictures_are_drawn() -> None:
     drawn = runpy.run_path(str(ROOT / "docs" / "pictures.py"))
     mask = bnbench.draw_mask(0.5, seed=1, shape=(4, 4))

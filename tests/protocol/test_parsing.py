@@ -55,26 +55,29 @@ def test_a_range_is_inclusive_and_exact(start: int, step: int, count: int) -> No
     assert values == tuple((start + index * step) / 1000 for index in range(count + 1))
 
 
+def step_suggested(parse: Callable[[str], object], text: str, kind: str) -> str:
+    """The step that the refusal of a range names in the end, a number of a kind."""
+    with pytest.raises(ValueError, match="such as") as refusal:
+        parse(text)
+    found = re.search(rf"such as ({kind})\.$", str(refusal.value))
+    assert found, refusal.value
+    return found[1]
+
+
 @given(start=thousandths, stop=thousandths, step=thousandths)
 def test_a_range_that_misses_its_end_suggests_a_step_that_does_not(start: int, stop: int, step: int) -> None:
     assume(start < stop)
     assume((stop - start) % step)
-    with pytest.raises(ValueError, match="such as") as refusal:
-        parse_probs(f"{decimal(start)}:{decimal(stop)}:{decimal(step)}")
-    suggestion = re.search(r"such as ([\d.]+)\.$", str(refusal.value))
-    assert suggestion, refusal.value
-    assert parse_probs(f"{decimal(start)}:{decimal(stop)}:{suggestion[1]}")[-1] == stop / 1000
+    suggested = step_suggested(parse_probs, f"{decimal(start)}:{decimal(stop)}:{decimal(step)}", r"[\d.]+")
+    assert parse_probs(f"{decimal(start)}:{decimal(stop)}:{suggested}")[-1] == stop / 1000
 
 
 @given(start=st.integers(1, 500), stop=st.integers(1, 500), step=st.integers(1, 500))
 def test_a_range_of_seeds_that_misses_its_end_suggests_a_whole_step(start: int, stop: int, step: int) -> None:
     assume(start < stop)
     assume((stop - start) % step)
-    with pytest.raises(ValueError, match="such as") as refusal:
-        parse_seeds(f"{start}:{stop}:{step}")
-    suggestion = re.search(r"such as (\d+)\.$", str(refusal.value))
-    assert suggestion, refusal.value
-    assert parse_seeds(f"{start}:{stop}:{suggestion[1]}")[-1] == stop
+    suggested = step_suggested(parse_seeds, f"{start}:{stop}:{step}", r"\d+")
+    assert parse_seeds(f"{start}:{stop}:{suggested}")[-1] == stop
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,14 @@ def test_pixels_of_a_large_sweep_lie_in_files_none_large_and_nothing_is_lost(
     assert with_files(data) == (data, {}), "a small one stays in its page"
     monkeypatch.setattr(explorer, "MOST_INLINE", 100)
     monkeypatch.setattr(explorer, "_MOST_IN_FILE", 1000)
+    held = {kind: dict(data[kind]) for kind in ("masks", "fits")}
     page, files = with_files(data)
     assert (page["masks"], page["fits"]) == ({}, {})
     assert len(files) == 4
     parts = {name: json.loads(content.decode().removeprefix("takeLandscapes(")[:-3]) for name, content in files.items()}
     for kind in ("masks", "fits"):
-        assert {key: value for part in parts.values() for key, value in part[kind].items()} == data[kind]
-    for name in data["fits"]:
+        assert {key: value for part in parts.values() for key, value in part[kind].items()} == held[kind]
+    for name in held["fits"]:
         key = name.rpartition("|")[0]
         part = parts[f"landscapes/{page['files'][key]}.js"]
         assert name in part["fits"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +13,25 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure as Drawing
 
 from bnbench.inputs.masks import draw_mask
 from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
-from bnbench.protocol.protocol import BUILT_IN
+from bnbench.protocol.protocol import BUILT_IN, FitKey
 from bnbench.report import tables
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters import headline, reproduce
 from bnbench.report.figures import style
-from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.figures.authors import authors_figure4, draw_authors
+from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure3 import figure3
 from bnbench.report.figures.figure4 import figure4
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
+from bnbench.report.figures.training_against_test import training_against_test
 from bnbench.results import sweeps
+from tests.fits import TINY, make_result
 from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
 
@@ -51,11 +57,9 @@ def fits_of(gaps: dict[tuple[float, int], float], arms: tuple[str, ...] = ("plai
         (fits_of({(0.5, 1): 0.05}, arms=("skip",)), "", {"skip"}),
         (fits_of({(0.5, 1): 0.05, (0.5, 2): 0.051}, arms=("bn", "a:b")), "inconclusive", {"bn"}),
         (pd.concat([fits_of({(0.5, 1): 0}, ("bn",)), fits_of({(0.3, 1): 0}, ("plain",))]), "", set()),
-        (fits_of({}), "", set()),
     ],
 )
 def test_the_headline_names_one_arm_only_where_the_interval_does(fits: pd.DataFrame, case: str, arms: set[str]) -> None:
-    fits = fits if len(fits) else pd.DataFrame(columns=["arm", "p", "seed", "difference_trained"])
     found = headline.answer(fits, NONE)
     assert (found.case, named(found.headline, ("plain", "bn", "skip", "a:b"))) == (case, arms)
 
@@ -94,11 +98,35 @@ def test_losses_that_are_not_numbers_still_draw(tmp_path: Path) -> None:
         assert path.stat().st_size > 0
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("draw", [figure3, training_against_test])
+def test_titles_of_many_arms_stay_apart_and_in_the_picture(draw: Callable[..., Figure]) -> None:
+    fits = [make_result(FitKey(arm, 0.5, 1), protocol=TINY).landscape for arm in BUILT_IN]
+    last = 2.5 if draw is figure3 else "test"
+    with style.print_style():
+        drawing = draw(pd.concat(fits), 0.5, 1, last).draw()
+        drawing.draw_without_rendering()
+    first = [axes for axes in drawing.axes if axes.get_title() or axes.get_title(loc="left")]
+    texts = [text for axes in first for text in (axes.title, axes._left_title) if text.get_text()]  # type: ignore[attr-defined]  # which no method returns
+    boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.x0)
+    assert len(boxes) >= len(BUILT_IN)
+    assert boxes[0].x0 >= 0
+    assert boxes[-1].x1 <= drawing.bbox.width
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
+
+
 def test_the_authors_curve_is_theirs() -> None:
     authors = authors_figure4()
     assert len(authors) == 27
     assert set(authors["arm"]) == {"plain", "bn", "skip"}
     np.testing.assert_allclose(authors["black"] - authors["white"], authors["difference"], atol=0.0015)
+
+
+def test_the_authors_arms_are_told_apart_without_colour() -> None:
+    authors = authors_figure4()
+    axes = Drawing().subplots()
+    draw_authors(axes, authors, authors, ("difference",))
+    assert len({line.get_marker() for line in axes.lines}) == 3
 
 
 @pytest.mark.parametrize(

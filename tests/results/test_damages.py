@@ -219,21 +219,23 @@ DAMAGES: dict[str, Callable[[Details, Columns], Any]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("by_all", [False, pytest.param(True, marks=pytest.mark.nightly)])
-def test_a_fit_without_digest_that_cannot_be_what_it_says_is_named(sweep: Path, damage: str, by_all: bool) -> None:
-    """By the report daily, and by every reader nightly: all of them read a fit in one way."""
+@pytest.mark.parametrize("damage", [*DAMAGES][::3])
+def test_a_fit_without_digest_that_cannot_be_what_it_says_is_named(sweep: Path, damage: str) -> None:
+    """A third of them by the report daily: all readers read a fit in one way, as all damages show by night."""
     path = layout.fit_path(sweep, VICTIM)
     change(path, DAMAGES[damage], digest=None)
-    if by_all:
-        assert_named_and_left_out(sweep, path)
-    else:
-        read = sweeps.read_sweep(sweep)
-        assert [str(path) in sentence and "delete" not in sentence for sentence in read.broken] == [True]
-        assert list(read.identities) == [WHOLE]
+    read = sweeps.read_sweep(sweep)
+    assert [str(path) in sentence and "delete" not in sentence for sentence in read.broken] == [True]
+    assert list(read.identities) == [WHOLE]
 
 
-@pytest.mark.parametrize("damage", ["no rows", "accuracy 1e9", "no format", "details cut off"])
+BY_EVERY_READER_DAILY = ("no rows", "accuracy 1e9", "no format", "details cut off")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(name, marks=[] if name in BY_EVERY_READER_DAILY else pytest.mark.nightly) for name in DAMAGES],
+)
 def test_a_fit_without_digest_is_named_by_every_reader(sweep: Path, damage: str) -> None:
     path = layout.fit_path(sweep, VICTIM)
     change(path, DAMAGES[damage], digest=None)
@@ -287,12 +289,6 @@ def test_a_flipped_bit_is_named_or_changes_nothing(sweep: Path) -> None:
         unchanged += content_of(found) == content_of(before) and found.provenance == before.provenance
     assert named + unchanged == 60
     assert named > 20
-
-
-# What may stand in place of a file.
-
-
-# What the system says.
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE, errno.EIO, errno.ELOOP])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pandas as pd
@@ -20,17 +22,18 @@ from bnbench.results import layout
 from bnbench.results.checkpoints import load_checkpoint
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
-from bnbench.sweep import fit_under_way
+from bnbench.sweep import batches, fit_under_way
 from bnbench.sweep.backends import shared_process
 from bnbench.sweep.backends.inline import Inline
-from bnbench.sweep.batches import in_batches
+from bnbench.sweep.batches import expected, in_batches
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Job
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.start import make_fit
 from tests.fits import TINY
-from tests.mpo.test_replayed import computes_again
+from tests.mpo.test_one_batch import assert_equal, fit_of
+from tests.mpo.test_replayed import TRAINING, computes_again, taken
 from tests.sweep.test_shared_process import PAIR, exchanged, job_in
 
 SHARED = frozenset({("cpu", "plain")})
@@ -89,7 +92,7 @@ def test_fits_of_one_batch_each_write_their_own_file(tmp_path: Path, monkeypatch
         one, other = (read_fit(layout.fit_path(folder, key)) for folder in (alone, together))
         pd.testing.assert_frame_equal(one.landscape, other.landscape, rtol=1e-3)
         provenance = other.provenance
-        assert (provenance["recorded"], provenance["batch"].split(", ")[-1], provenance["note"]) == ("whole", "2", "")
+        assert (provenance["recorded"], provenance["batch"].split(", ")[-1], provenance["note"]) == ("whole", "3", "")
 
 
 def test_fits_of_one_batch_are_begun_together() -> None:
@@ -139,3 +142,59 @@ def test_fits_of_one_batch_are_stopped_at_one_step_and_go_on_bit_for_bit(
         pd.testing.assert_frame_equal(one.landscape, other.landscape, check_exact=True)
         assert one.provenance["batch"] == other.provenance["batch"] == "2"
         assert "computed with" not in other.provenance["note"]
+
+
+class BreaksError(Exception):
+    """What a fit fails of."""
+
+
+# What raises for a fit, and from which call on.
+POINTS = [
+    ("bnbench.sweep.batches.joined", 0),
+    pytest.param("bnbench.mpo.one_batch.are_alike", 0, marks=pytest.mark.nightly),
+    pytest.param("bnbench.mpo.one_batch.Member.__init__", 0, marks=pytest.mark.nightly),
+    ("bnbench.mpo.one_batch.Batch._on_one_stream", 0),
+    pytest.param("bnbench.mpo.drawn_ahead.DrawnAhead.begin", 0, marks=pytest.mark.nightly),
+    pytest.param("bnbench.mpo.fit.Fit.draw", 0, marks=pytest.mark.nightly),
+    ("bnbench.mpo.fit.Fit.draw", 1),
+    ("bnbench.mpo.fit.Fit.take", 0),
+    pytest.param("bnbench.mpo.fit.Fit.take", 1, marks=pytest.mark.nightly),
+    pytest.param("bnbench.mpo.fit.Fit.advance", 0, marks=pytest.mark.nightly),
+    ("bnbench.mpo.fit.Fit.advance", 2),
+]
+
+
+@pytest.mark.parametrize(("point", "calls"), POINTS)
+def test_nobody_waits_for_a_fit_that_has_failed(point: str, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does any other fail of it: their numbers are those of fits alone."""
+    monkeypatch.setattr("bnbench.mpo.one_batch._PATIENCE", 3600.0)
+    few = replace(TRAINING, steps=4)
+    together, alone = ([fit_of(seed, training=few) for seed in range(3)] for _ in range(2))
+    spoilt, seen = together[1], list[None]()
+    for fit in (alone[0], alone[2]):
+        taken(fit, few.steps)
+    of_all = resolve_name(point)
+
+    def breaks(*given: Any, **more: Any) -> Any:
+        if any(spoilt in (value, getattr(value, "fit", None)) for value in given[:3]):
+            seen.append(None)
+            if len(seen) > calls:
+                raise BreaksError
+        return of_all(*given, **more)
+
+    monkeypatch.setattr(point, breaks)
+    batch = Batch(3)
+    for _ in together:
+        batch.expect()
+
+    def run(index: int) -> None:
+        with expected(batch), batches.joined(together[index], FitKey("plain", 0.5, index)):
+            taken(together[index], few.steps)
+
+    with ThreadPoolExecutor(3) as threads:
+        errors = [call.exception(60) for call in [threads.submit(run, index) for index in range(3)]]
+    assert seen
+    assert (errors[0], errors[2]) == (None, None)
+    assert isinstance(errors[1], BreaksError | None)
+    for index in (0, 2):
+        assert_equal(together[index], alone[index])

@@ -36,7 +36,7 @@ from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.same_code import Code, code_here
 from tests.cli.test_cli import TINY as COMMAND
-from tests.cli.test_cli import bnbench
+from tests.cli.test_cli import assert_refused, bnbench
 from tests.fits import TINY
 from tests.warm import Process, call, start
 
@@ -258,10 +258,7 @@ def test_a_scheduler_out_of_place_or_out_of_reach(tmp_path: Path, monkeypatch: p
         (["--backend", "dask", "--scheduler", "foo://127.0.0.1:9"], "--scheduler foo://127.0.0.1:9: no Dask scheduler"),
         (["--backend", "dask", "--scheduler", "127.0.0.1:9"], "--scheduler 127.0.0.1:9: no Dask scheduler answers"),
     ):
-        answer = bnbench(*COMMAND, *options, cwd=tmp_path)
-        assert answer.returncode == 2
-        assert answer.stderr.startswith(f"bnbench: {sentence}")
-        assert len(answer.stderr.splitlines()) == 1
+        assert_refused(bnbench(*COMMAND, *options, cwd=tmp_path), f"bnbench: {sentence}")
 
 
 def test_dask_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from bnbench.process.surroundings import in_force
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results import layout, store
-from bnbench.results.checkpoints import load_checkpoint, save_checkpoint
+from bnbench.results.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from bnbench.results.checks import check_fit
 from bnbench.results.fits import read_fit
 from bnbench.results.folder_protocol import open_folder
@@ -154,13 +154,19 @@ def test_a_fit_cut_off_anywhere_goes_on_to_the_same_course(measured: Path, tmp_p
     assert found.provenance["course_seconds"] > 0
 
 
-def test_a_fit_begun_without_measuring_goes_on_with_it_and_says_what_is_missing(tmp_path: Path) -> None:
-    open_folder(tmp_path, TINY)
-    bare = Job(TINY, tmp_path, NOT_MEASURED, "token")
+def stopped_at(looks: int, folder: Path, execution: Execution, chunk: int = 4) -> Checkpoint:
+    """What a fit leaves to go on from that is stopped when it has looked so many times whether it should."""
+    open_folder(folder, TINY)
+    under_way = FitUnderWay(KEY, Job(TINY, folder, execution, "token"), execution.slots[0], chunk)
     with pytest.raises(FitStoppedError):
-        FitUnderWay(KEY, bare, NOT_MEASURED.slots[0], 4).run(StopsAt(3), Confinement(False, None, tmp_path / "over"))
-    stored = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY))
+        under_way.run(StopsAt(looks), Confinement(False, None, folder / "over"))
+    stored = load_checkpoint(folder, KEY, fit_identity(KEY, TINY))
     assert stored is not None
+    return stored
+
+
+def test_a_fit_begun_without_measuring_goes_on_with_it_and_says_what_is_missing(tmp_path: Path) -> None:
+    stored = stopped_at(3, tmp_path, NOT_MEASURED)
     earlier = {name: value for name, value in vars(stored).items() if name != "course"}  # as earlier versions wrote it
     save_checkpoint(tmp_path, KEY, type(stored)(**earlier))
     outcome = sweep(tmp_path, KEY, MEASURED)
@@ -169,12 +175,7 @@ def test_a_fit_begun_without_measuring_goes_on_with_it_and_says_what_is_missing(
 
 
 def test_what_was_measured_stays_when_a_fit_goes_on_without_measuring(tmp_path: Path) -> None:
-    open_folder(tmp_path, TINY)
-    job = Job(TINY, tmp_path, MEASURED, "token")
-    with pytest.raises(FitStoppedError):
-        FitUnderWay(KEY, job, MEASURED.slots[0], 4).run(StopsAt(9), Confinement(False, None, tmp_path / "over"))
-    stored = load_checkpoint(tmp_path, KEY, fit_identity(KEY, TINY))
-    assert stored is not None
+    stored = stopped_at(9, tmp_path, MEASURED)
     begun = sorted({row["step"] for row in stored.course["rows"]})
     assert begun
     assert sweep(tmp_path, KEY, NOT_MEASURED).state == "done"
@@ -211,12 +212,9 @@ def test_a_step_that_could_not_be_measured_is_not_said_to_have_been_passed_befor
     def fails(*given: Any, **more: Any) -> Any:
         raise RuntimeError("no memory for this")
 
-    open_folder(tmp_path, TINY)
     with monkeypatch.context() as patched:
         patched.setattr("bnbench.sweep.course.measured_landscape", fails)
-        under_way = FitUnderWay(KEY, Job(TINY, tmp_path, MEASURED, "token"), MEASURED.slots[0], 4)
-        with pytest.raises(FitStoppedError):
-            under_way.run(StopsAt(3), Confinement(False, None, tmp_path / "over"))
+        stopped_at(3, tmp_path, MEASURED)
     outcome = sweep(tmp_path, KEY, MEASURED)
     assert outcome.state == "done"
     assert "no memory for this" in outcome.message
@@ -224,11 +222,8 @@ def test_a_step_that_could_not_be_measured_is_not_said_to_have_been_passed_befor
 
 
 def test_each_part_of_a_fit_repeats_no_note_of_those_before(tmp_path: Path) -> None:
-    open_folder(tmp_path, TINY)
-    for step, execution, chunk in ((2, NOT_MEASURED, 4), (3, MEASURED, 2), (4, MEASURED, 2)):
-        under_way = FitUnderWay(KEY, Job(TINY, tmp_path, execution, "token"), MEASURED.slots[0], chunk)
-        with pytest.raises(FitStoppedError):
-            under_way.run(StopsAt(step), Confinement(False, None, tmp_path / "over"))
+    for looks, execution, chunk in ((2, NOT_MEASURED, 4), (3, MEASURED, 2), (4, MEASURED, 2)):
+        stopped_at(looks, tmp_path, execution, chunk)
     outcome = sweep(tmp_path, KEY, replace(MEASURED, chunk=2))
     assert outcome.message.count("--measure-at") == 1
     assert outcome.message.count("chunk 4") == 1

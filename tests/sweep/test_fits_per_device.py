@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,9 +86,40 @@ def test_how_many_fits_at_once_is_measured_by_their_steps(
     monkeypatch.setattr("bnbench.sweep.timed_steps._LONG", 0.0)
     monkeypatch.setattr("bnbench.sweep.timed_steps.fit_to_time", to_time)
     monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
-    execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY, GRID)
-    assert choose_fits_at_once(plan, execution, load_inputs(GRID, TINY, execution)).fits in (1, 2)
-    assert [fit.batched for fit in made] == [[], [], [], *([[2]] * 2 if is_recorded else [[]] * 2)]
+    execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY.with_knobs(steps=10**9), GRID)
+    assert choose_fits_at_once(plan, execution, load_inputs(GRID, TINY, execution))
+    assert [fit.batched for fit in made] == ([[1]] * 3 + [[2]] * 2 if is_recorded else [[]] * 5)
+
+
+@pytest.mark.parametrize(
+    ("steps", "seeds", "asked", "tried"),
+    [
+        (10**6, 1, None, []),  # nothing to choose
+        (5, 2, None, []),  # one timing takes as many steps as both fits
+        (6, 2, None, [1]),
+        (50, 2, None, [1, 2]),
+        (10**6, 2, None, [1, 2, 2, 4, 4, 8, 8]),
+        (6, 2, 4, [4]),
+        (10**6, 2, 4, [4, 4]),
+    ],
+)
+def test_a_choice_costs_no_more_than_what_it_is_for(
+    steps: int, seeds: int, asked: int | None, tried: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timing takes 20 s here and finds 1 s a step of one fit, half of it with two at once, and so on."""
+    clock, taken = [0.0], list[int]()
+
+    def timing(arm: str, count: int, *rest: object, is_batch: bool) -> float:
+        clock[0] += 20
+        taken.append(count)
+        return 1 / count
+
+    monkeypatch.setattr("bnbench.sweep.fits_per_device.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("bnbench.sweep.fits_per_device.seconds_of_a_step_of_several", timing)
+    plan = plan_sweep(tmp_path, TINY.with_knobs(steps=steps), replace(GRID, seeds=tuple(range(1, seeds + 1))))
+    found = choose_fits_at_once(plan, Execution(PAIR), load_inputs(GRID, TINY, Execution(PAIR)), asked=asked)
+    assert taken == tried
+    assert (found is None) == (steps < 10**6 or seeds == 1)
 
 
 def test_a_folder_keeps_how_fits_share_a_gpu_beside_its_chunk(tmp_path: Path) -> None:

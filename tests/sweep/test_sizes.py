@@ -27,7 +27,7 @@ from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import SweepRequest, Swept
 from bnbench.sweep.sizes import run_sizes
-from tests.cli.test_cli import bnbench
+from tests.cli.test_cli import assert_refused, bnbench
 from tests.fits import TINY, status_of
 
 RUN = ["run", "--profile", "smoke", "--probs", "0.5", "--arms", "plain", "--steps", "4", "--images", "4"]
@@ -130,9 +130,9 @@ class OpenedOnce(Inline):
         yield
 
 
-def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def first_size_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fit of 16 pixels takes a step."""
     advance = Fit.advance
 
     def fail_at_the_first_size(self: Fit) -> None:
@@ -141,6 +141,10 @@ def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(
         advance(self)
 
     monkeypatch.setattr(Fit, "advance", fail_at_the_first_size)
+
+
+@pytest.mark.usefixtures("first_size_fails")
+def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(tmp_path: Path) -> None:
     execution = Execution(devices=DeviceRequest("cpu", 1))
     request = SweepRequest(TINY, Grid(("plain",), (0.5,), (1, 2, 3)), tmp_path / "sizes", execution, chunk=8)
     for failed, plans in ((3, [("4x4", 3), ("3x5", 3)]), (3, [("4x4", 0), ("3x5", 0)])):
@@ -162,20 +166,10 @@ def test_force_runs_every_fit_once_again(swept: Path) -> None:
     assert {len(fits) for fits in fits_of(swept / "forced").values()} == {2}
 
 
+@pytest.mark.usefixtures("first_size_fails")
 @pytest.mark.parametrize(("fail_fast", "sizes"), [(False, 2), (True, 1)])
-def test_the_exit_code_is_the_worst_and_fail_fast_ends_all(
-    fail_fast: bool, sizes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    advance = Fit.advance
-
-    def fail_at_the_first_size(self: Fit) -> None:
-        if len(self.coordinates) == 16:
-            raise ValueError("no")
-        advance(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Fit, "advance", fail_at_the_first_size)
-        answer = bnbench(*RUN, *SIZES, *["--fail-fast"] * fail_fast, cwd=tmp_path)
+def test_the_exit_code_is_the_worst_and_fail_fast_ends_all(fail_fast: bool, sizes: int, tmp_path: Path) -> None:
+    answer = bnbench(*RUN, *SIZES, *["--fail-fast"] * fail_fast, cwd=tmp_path)
     assert answer.returncode == 1
     assert len(list((tmp_path / "sizes").iterdir())) == sizes
 
@@ -192,10 +186,7 @@ def test_the_exit_code_is_the_worst_and_fail_fast_ends_all(
 )
 def test_a_wrong_request_is_one_sentence_and_computes_nothing(options: str, named: str, swept: Path) -> None:
     before = sorted(swept.rglob("*"))
-    answer = bnbench(*RUN, *options.split(), cwd=swept)
-    assert answer.returncode == 2
-    assert named in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1, answer.stderr
+    assert_refused(bnbench(*RUN, *options.split(), cwd=swept), named)
     assert sorted(swept.rglob("*")) == before
 
 

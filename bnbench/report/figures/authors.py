@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike
 
 from bnbench.protocol.protocol import Protocol
 from bnbench.report.arms import arm_order
-from bnbench.report.figures.style import INK, arm_colours
+from bnbench.report.figures.style import INK, arm_colours, arm_markers
 from bnbench.report.tables import Table
 
 AUTHORS_NOTE = (
-    "Pale dashed lines with hollow points: the authors' own figure 4, read off their published plot (± 0.005), "
-    "30×30 masks and their protocol"
+    "Pale dashed lines with an arm's marker, hollow: the authors' own figure 4, read off their published plot "
+    "(± 0.005), 30×30 masks and their protocol"
 )
 _NAME = "authors' figure 4"
 _LINE: dict[str, Any] = {
-    "linestyle": (0, (4, 2)),
     "linewidth": 0.7,
-    "marker": "o",
-    "markersize": 2.6,
+    "markersize": 2.8,
     "markerfacecolor": "none",
     "markeredgewidth": 0.5,
     "alpha": 0.5,
 }
+_DASHES = ((0, (4, 2)), (0, (4, 1.5, 1, 1.5)), (0, (2, 1.5)))  # one arm after another: colour alone tells some nothing
 
 
 def authors_figure4() -> pd.DataFrame:
@@ -58,30 +57,21 @@ def authors_table(authors: pd.DataFrame) -> Table:
 
 
 def draw_authors(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, values: Sequence[str]) -> None:
-    """Draw their curves of some values, for the arms that were fitted, each in its arm's colour."""
+    """Draw their curves of some values, for the arms that were fitted, each with its arm's colour and marker."""
     if authors is None:
         return
-    colours = arm_colours(fits["arm"])
-    for arm in arm_order(set(fits["arm"]) & set(authors["arm"])):
+    colours, markers = arm_colours(fits["arm"]), arm_markers(fits["arm"])
+    for arm, dashes in zip(arm_order(set(fits["arm"]) & set(authors["arm"])), cycle(_DASHES), strict=False):
         curve = authors[authors["arm"] == arm]
+        look = {"color": colours[arm], "marker": markers[arm], "linestyle": dashes, **_LINE}
         for value in values:
-            draw_authors_curve(axes, curve["p"], curve[value], colours[arm])
-
-
-def draw_authors_curve(axes: Axes, p: ArrayLike, values: ArrayLike, colour: str) -> None:
-    """Draw one of their curves, behind ours."""
-    axes.plot(p, values, color=colour, zorder=2, **_LINE)
-
-
-def authors_handle() -> Line2D:
-    """Return what a legend shows for their curves."""
-    return Line2D([], [], color=INK, label=_NAME, **_LINE)
+            axes.plot(curve["p"], curve[value], zorder=2, **look)
 
 
 def authors_handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Line2D]:
-    """Return the same, where a curve of theirs is shown beside these fits."""
+    """Return what a legend shows for their curves, where one of them is shown beside these fits."""
     shown = authors is not None and bool(set(fits["arm"]) & set(authors["arm"]))
-    return [authors_handle()] if shown else []
+    return [Line2D([], [], color=INK, label=_NAME, linestyle=_DASHES[0], **_LINE)] if shown else []
 
 
 def shown_probabilities(fits: pd.DataFrame, authors: pd.DataFrame | None) -> pd.Series:

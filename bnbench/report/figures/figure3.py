@@ -25,6 +25,7 @@ from bnbench.report.figures.landscapes import pixels_of, pixels_table
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 
 _PANEL = 3.6 / 2.54  # widest panel, in inches
+_SMALL = 6  # panels beside each other from which their titles are wider than they are
 OUTER = 0.01  # share of pixels at either end that may lie beyond the colour scale
 LOSS_COLOURS, ACCURACY_COLOURS = "mako", "rocket_r"  # of seaborn: dark is low loss and high accuracy
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
@@ -75,7 +76,10 @@ def _draw(
     rows, columns = picture_of(shown[shown["arm"] == shown["arm"].iloc[0]], "black").shape
     drawing, grid = _grid(1 + shown["arm"].nunique(), rows / columns, narrow=narrow)
     draw_landscapes(grid, shown, scales, threshold, split)
-    grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}")
+    grid[0, 0].set_title("")
+    is_crowded = not narrow and len(grid[0]) > _SMALL
+    size = grid[0, 1].title.get_fontsize()
+    grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}", loc="left" if is_crowded else "center", fontsize=size)
     return drawing
 
 
@@ -102,6 +106,10 @@ def draw_landscapes(
         show_pixels(grid[0, column], picture_of(mine, "test_loss"), loss_colours)
         show_pixels(grid[1, column], picture_of(mine, "test_accuracy"), accuracy_colours)
         grid[0, column].set_title(labels[arm])
+    if len(arms) >= _SMALL and grid[0, 0].get_subplotspec().rowspan == grid[0, 1].get_subplotspec().rowspan:
+        longest = max(len(labels[arm]) for arm in arms)
+        for axes in grid[0, 1:]:  # beside each other, each as wide as its panel
+            axes.title.set_fontsize(min(axes.title.get_fontsize(), 72 * DOUBLE / (len(arms) + 2) / (0.64 * longest)))
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
     drawing = grid[0, 0].get_figure(root=True)
@@ -176,11 +184,20 @@ def loss_scale(losses: pd.Series, threshold: float) -> Colours:
     A few extremes do not take the scale.
     """
     values = losses.to_numpy()
-    usual = values[np.isfinite(values) & (values > 0)].astype(float)
-    low, high = np.quantile(usual, [OUTER, 1 - OUTER], overwrite_input=True) if usual.size else (threshold, threshold)
+    usual = values[np.isfinite(values) & (values > 0)]
+    low, high = (_quantile(usual, share) for share in (OUTER, 1 - OUTER)) if usual.size else (threshold, threshold)
     low, high = min(low, 0.9 * threshold), max(high, 1.1 * threshold)
     extend = _EXTEND[bool((values < low).any()), bool((values > high).any())]
     return Colours(_with_gaps(sns.color_palette(LOSS_COLOURS, as_cmap=True)), LogNorm(low, high), extend)
+
+
+def _quantile(values: NDArray[np.floating[Any]], share: float) -> float:
+    """Return NumPy's quantile of values as float64, without a copy of them all; they are put into another order."""
+    place = share * (len(values) - 1)
+    below = math.floor(place)
+    ends = [below, min(below + 1, len(values) - 1)]
+    values.partition(ends)
+    return float(np.quantile(values[ends].astype(float), place - below))
 
 
 def accuracy_scale(accuracies: pd.Series) -> Colours:
@@ -231,8 +248,7 @@ def loss_bar(
 
 def _key(axes: Axes, threshold: float) -> None:
     lines = ["black: low loss wanted", "white: high loss wanted", f"red line: threshold {threshold:g}"]
-    for number, line in enumerate(lines):
-        axes.text(0.0, 0.96 - 0.09 * number, line, transform=axes.transAxes, fontsize=6, color=INK)
+    axes.text(0.0, 1.0, "\n".join(lines), transform=axes.transAxes, fontsize=6, color=INK, va="top", linespacing=1.5)
 
 
 def _caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:

@@ -14,6 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from bnbench.process.writers import remove_strays_of
 from bnbench.report.arms import arm_order
 from bnbench.results.layout import write_atomically
 
@@ -125,10 +126,11 @@ def save(drawing: Drawing, folder: Path, name: str, endings: Collection[str] = (
     Raises:
         OSError: the folder cannot be written.
     """
-    contents = as_files(drawing, endings)
-    for ending, content in contents.items():
-        write_atomically(folder / f"{name}.{ending}", content)
-    return [folder / f"{name}.{ending}" for ending in contents]
+    contents = {folder / f"{name}.{ending}": content for ending, content in as_files(drawing, endings).items()}
+    remove_strays_of(contents)
+    for path, content in contents.items():
+        write_atomically(path, content)
+    return list(contents)
 
 
 def _lay_out(drawing: Drawing) -> None:

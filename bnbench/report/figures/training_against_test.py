@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.figure import Figure, NarrowDrawing
@@ -17,6 +17,7 @@ from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_d
 from bnbench.wording import signed
 
 _ARMS_IN_A_COLUMN = 2  # whose panels one column of print has room for, side by side
+_ARMS_IN_A_ROW = 5  # of whose axes every number and label has room
 
 
 def training_against_test(landscapes: pd.DataFrame, p: float, seed: int, split: str = "test") -> Figure:
@@ -41,15 +42,19 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
         drawing = new_drawing(DOUBLE if len(arms) > _ARMS_IN_A_COLUMN else SINGLE, 8.4 / 2.54)
         grid = drawing.subplots(2, len(arms), squeeze=False, sharex="row", sharey="row")
     grid[0, 0].set(xscale="log", yscale="log")
+    is_crowded = not narrow and len(arms) > _ARMS_IN_A_ROW
     for axis in (grid[0, 0].xaxis, grid[0, 0].yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
+        steps = (1,) if is_crowded and axis is grid[0, 0].xaxis else (1, 2, 5)
+        axis.set_major_locator(LogLocator(subs=steps, numticks=5))
         axis.set_minor_locator(NullLocator())
+    if is_crowded:
+        grid[1, 0].xaxis.set_major_locator(MaxNLocator(2))
     for row, value in zip(grid, ("loss", "accuracy"), strict=True):
         for axes, arm in zip(row, arms, strict=True):
             _scatter(axes, shown[shown["arm"] == arm], value, colours[arm])
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        for axes in row[-1:] if narrow else row:
+        for axes in row[-1:] if narrow else row[len(arms) // 2 :][:1] if is_crowded else row:
             axes.set_xlabel(f"training {value}")
         for axes in row if narrow else row[:1]:
             axes.set_ylabel(f"{split} {value}")

@@ -45,9 +45,10 @@ def explorer_data(
     arms = arm_order(landscapes["arm"].unique())
     variables = css_colours()
     colours = {arm: variables[colour] for arm, colour in arm_colours(arms).items()}
-    masks, fits = _coded_pixels(landscapes)
     p, seed = choose_pair(landscapes, start)
-    scales, losses = scales_of(landscapes, threshold), landscapes[["test_loss", "train_loss"]].to_numpy()
+    scales = scales_of(landscapes, threshold)
+    linear = _linear_scale(landscapes[["test_loss", "train_loss"]].to_numpy(), _ends(scales.loss), threshold)
+    masks, fits = _coded_pixels(landscapes)
     return {
         "rows": int(landscapes["row"].max()) + 1,
         "columns": int(landscapes["column"].max()) + 1,
@@ -66,7 +67,7 @@ def explorer_data(
         },
         "scales": {
             "log": _ends(scales.loss),
-            "linear": _linear_scale(losses, _ends(scales.loss), threshold),
+            "linear": linear,
             "accuracy": _ends(scales.accuracy),
         },
         "colours": {"loss": _colour_table(LOSS_COLOURS), "accuracy": _colour_table(ACCURACY_COLOURS)},
@@ -81,7 +82,7 @@ def with_files(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     The files are scripts, since a page that was opened from a disk may load nothing else.
 
     Args:
-        data: what :func:`explorer_data` returns.
+        data: what :func:`explorer_data` returns; of a large sweep its fits are taken away.
 
     Returns:
         What stays in the page: all of it where that is little, else ``files`` says for each (p, seed) in which file
@@ -94,6 +95,8 @@ def with_files(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name, fit in fits.items():
         p, seed, _ = name.split("|", 2)
         of_mask[f"{p}|{seed}"][name] = fit
+    data = {**data, "masks": {}, "fits": {}}
+    fits.clear()
     parts: list[list[str]] = [[]]
     size = 0
     for key, mine in of_mask.items():
@@ -107,10 +110,10 @@ def with_files(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     for number, keys in enumerate(parts, start=1):
         part: dict[str, dict[str, Any]] = {"masks": {key: masks[key] for key in keys}, "fits": {}}
         for key in keys:
-            part["fits"] |= of_mask[key]
+            part["fits"] |= of_mask.pop(key)  # of thousands of fits each is in memory once
         contents[f"{FOLDER}/{number}.js"] = f"takeLandscapes({json.dumps(part)});\n".encode()
     files = {key: number for number, keys in enumerate(parts, start=1) for key in keys}
-    return {**data, "masks": {}, "fits": {}, "files": files}, contents
+    return {**data, "files": files}, contents
 
 
 def loss_codes(losses: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:

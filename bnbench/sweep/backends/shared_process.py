@@ -46,9 +46,7 @@ def exchange(key: FitKey | None, job: Job, *, waits: bool) -> Outcome | None:
     try:
         if key:
             prepare_process(job.execution.threads, job.protocol.training.precision)
-            thread = threading.Thread(target=_compute, args=(key, job, stop, expect(key, job)), daemon=True)
-            _under_way.add(thread)
-            thread.start()
+            _begin(key, job, stop)
         ended = _ended.get() if waits else None
         if stop.was_terminated:
             for thread in [*_under_way]:  # they have seen it, too: each writes its checkpoint
@@ -69,9 +67,22 @@ def _stop_of(job: Job) -> WorkerStop:
     return _stops[job.token]
 
 
+def _begin(key: FitKey, job: Job, stop: WorkerStop) -> None:
+    batch = expect(key, job)
+    thread = threading.Thread(target=_compute, args=(key, job, stop, batch), daemon=True)
+    _under_way.add(thread)
+    try:
+        thread.start()
+    except BaseException:  # no more threads, or no memory for one
+        _under_way.discard(thread)
+        if batch:
+            batch.expect(-1)
+        raise
+
+
 def _compute(key: FitKey, job: Job, stop: WorkerStop, batch: Batch | None) -> None:
     try:
-        with own_stream(job.execution.slots[0].device), expected(batch):
+        with expected(batch), own_stream(job.execution.slots[0].device):
             outcome: Outcome | BaseException = compute_fit(key, job, stop)
     except BaseException as error:  # the main thread raises it
         outcome = error
