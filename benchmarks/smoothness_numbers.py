@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 
@@ -19,16 +20,18 @@ class SmoothnessNumbers:
     """Sentences and tables of one report's chapter.
 
     Args:
-        folder: the report's, below ``reports/``.
+        folder: the report's, below ``reports/``; one of its protocols has the chapter.
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = ROOT / "reports" / folder
+        (found,) = (ROOT / "reports" / folder).glob("**/smoothness.csv")
+        self._report, self._tables = ROOT / "reports" / folder, found.parent
 
     @cached_property
     def sentences(self) -> str:
         """The chapter's sentences, a bullet each: its rules choose them, no verdict is written by hand."""
-        (protocol,) = json.loads((self._folder / "report.json").read_text(encoding="utf-8"))["protocols"]
+        protocols = json.loads((self._report / "report.json").read_text(encoding="utf-8"))["protocols"]
+        (protocol,) = (one for one in protocols if _CHAPTER in one["chapters"])
         return "\n".join(f"- {sentence}" for sentence in protocol["chapters"][_CHAPTER])
 
     @property
@@ -48,6 +51,25 @@ class SmoothnessNumbers:
         cells = [[str(row[0]), str(row[1]).replace("_", " "), *map(str, row[2:])] for row in rows]
         return markdown([["measured at", "reading", "values of τ", "above 0", "below 0"], *cells])
 
+    @property
+    def capacities(self) -> str:
+        """The side of each arm's capacity with its interval, of all protocols of the report that differ in size."""
+        table = pd.read_csv(self._report / "tables" / "capacity.csv")
+
+        def end(value: float) -> str:
+            return f"{value:.1f}" if 0 < value < math.inf else "beyond the sizes"
+
+        cells = [
+            [
+                row["arm"],
+                f"{row['curve_side']:.1f}",
+                f"{end(row['low'])} to {end(row['high'])}",
+                f"{row['isotonic']:.1f}",
+            ]
+            for row in table.to_dict("records")
+        ]
+        return markdown([["arm", "side", "95 % interval", "straight lines"], *cells])
+
     def planes(self, *names: str) -> str:
         """Means of some measures at black pixels of fitted planes, a row for each arm."""
         table = self._table("smoothness_planes").set_index(["arm", "measure"])["mean"]
@@ -65,4 +87,4 @@ class SmoothnessNumbers:
         return markdown([["arm", *(heading.format(at) for at in places)], *cells])
 
     def _table(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self._folder / "tables" / f"{name}.csv")
+        return pd.read_csv(self._tables / f"{name}.csv")

@@ -112,13 +112,15 @@ def test_pixels_of_planes_and_capacity_are_held_to_the_measures_too() -> None:
     )
     found = told(ARMS, planes(ARMS), sides)
     assert found is not None
+    assert [figure.name for figure in found.figures][1:] == ["smoothness_agreement", "smoothness_capacity"]
     taus = table_of(found, "smoothness_tau")
     pixels = taus[taus["place"] == "planes"]
     assert set(pixels["reading"]) == {"difference_trained", "objective_trained", "capacity"}
     assert (pixels["tau"] == pixels["reading"].map(lambda name: -1 if name == "capacity" else 1)).all()
     means = table_of(found, "smoothness_planes").set_index(["measure", "arm"])
     assert means["mean"]["eigenvalue", "plain"] == pytest.approx(ARMS["plain"] + 0.015)
-    assert not any("apacity" in sentence for sentence in found.sentences)
+    (of_capacity,) = (sentence for sentence in found.sentences if "apacity" in sentence)
+    assert f" {2 * len(MEASURES)} " in of_capacity, "of its values, at two steps"
 
 
 def test_landscapes_have_their_roughness_beside_that_of_their_masks() -> None:

@@ -13,7 +13,6 @@ from bnbench.protocol.sections import TrainingProtocol
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.smoothness_agreement import (
     CONTROL,
-    READING,
     TRAINING,
     Smoothness,
     all_taus,
@@ -22,7 +21,7 @@ from bnbench.report.chapters.smoothness_agreement import (
     tables_of,
     words,
 )
-from bnbench.report.figures.smoothness import along_training, bending_against_smoothness
+from bnbench.report.figures.smoothness import DRAWN_READINGS, along_training, bending_against_smoothness
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.results.smoothness import INVARIANT, MEASURES
 from bnbench.stats.equal_loss import at_equal_loss, held_to
@@ -68,10 +67,12 @@ def chapter(
         sentences += words(taus, found.capacities)
         last = [place for place in places if place.name == TRAINING][-1:]
         for place, values in ((place, place.values.merge(readings, on=["arm", "seed"])) for place in last):
-            if values["arm"].nunique() >= FEWEST_ARMS and READING in values:
-                of_place = taus[(taus["place"] == place.name) & (taus["step"] == place.step)]
-                figures.append(bending_against_smoothness(values, of_place, READING, place.step))
-                shown.append(figures[-1].table)
+            of_place = taus[(taus["place"] == place.name) & (taus["step"] == place.step)]
+            for reading in (name for name in DRAWN_READINGS if name in values):
+                own = values.dropna(subset=[reading])
+                if own["arm"].nunique() >= FEWEST_ARMS:
+                    figures.append(bending_against_smoothness(own, of_place, reading, place.step))
+                    shown.append(figures[-1].table)
     return Chapter("smoothness", "Is it smoothness?", sentences, figures, shown)
 
 

@@ -13,6 +13,7 @@ from bnbench.results.smoothness import MEASURES, find_plane_smoothness, find_smo
 from bnbench.results.sweeps import Sweep
 from bnbench.stats.rank_agreement import FEWEST_ARMS, agreement
 from bnbench.stats.roughness import roughness_of_fits
+from bnbench.wording import counted
 
 CONTROL = "rescaled"  # plain's function at other weights: a point of its own would count plain twice
 READING = "difference_trained"
@@ -136,7 +137,7 @@ def tables_of(taus: pd.DataFrame) -> list[Table]:
 
 
 def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
-    """Say what τ says of accuracy contrast along training, and which reading is missing."""
+    """Say what τ says of accuracy contrast and of capacity along training, and which reading is missing."""
     own = taus[(taus["reading"] == READING) & (taus["place"] == TRAINING)]
     said = []
     if len(own):
@@ -146,6 +147,14 @@ def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
             f"measure at a step, the interval over seeds is above 0 (what bends further is rougher) in "
             f"{counts['above']} and below 0 in {counts['below']}. The intervals are not corrected for their number, "
             "and the arms are no sample of any others."
+        )
+    of_capacity = taus[(taus["reading"] == "capacity") & (taus["place"] == TRAINING)]
+    if len(of_capacity):
+        counts, arms, seeds = counts_of(of_capacity).iloc[0], of_capacity["arms"].max(), of_capacity["seeds"].max()
+        said.append(
+            f"Held to capacity, of {counted(arms, 'arm')} and {counted(seeds, 'seed')} with a curve each, the interval "
+            f"of {len(of_capacity)} values of τ is above 0 in {counts['above']} and below 0 in {counts['below']}. "
+            "The curve of a single seed is noisy, the more so the fewer sizes it has."
         )
     if capacities.empty:
         said.append("Capacity is not held to the measures: it takes fits of three sizes of masks, which are not here.")

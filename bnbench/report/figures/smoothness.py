@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,25 @@ from bnbench.wording import counted
 _COLUMNS = 3
 _NARROW = 50  # the largest over the smallest value from which on powers of ten are ticks enough
 _SHIFT = 0.07  # of the distance of two steps, between two arms
+
+
+class _Shown(NamedTuple):
+    """How a reading is drawn: the figure's name, the axis's label, and the reading in words."""
+
+    name: str
+    axis: str
+    words: str
+
+
+_SHOWN = {
+    "difference_trained": _Shown("smoothness_agreement", "accuracy contrast", "accuracy contrast over trained pixels"),
+    "capacity": _Shown(
+        "smoothness_capacity",
+        "capacity (side, pixels)",
+        "capacity, the side of which 90 % are right by the seed's own curve,",
+    ),
+}
+DRAWN_READINGS = tuple(_SHOWN)
 
 
 def along_training(networks: pd.DataFrame) -> Figure:
@@ -54,17 +73,19 @@ def bending_against_smoothness(values: pd.DataFrame, taus: pd.DataFrame, reading
     Args:
         values: ``arm, seed``, the reading and the measures at one step.
         taus: what :func:`bnbench.stats.rank_agreement.agreement` says of that step.
-        reading: column.
+        reading: column, of :data:`DRAWN_READINGS`.
         step: of training.
     """
-    note = "One row per arm and seed; the reading over trained pixels"
-    table = Table("smoothness_agreement", f"Bending and smoothness at step {step}", note, sorted_by_arm(values), False)
+    name, axis, words = _SHOWN[reading]
+    note = f"One row per arm and seed; {words}"
+    title = f"{axis[0].upper()}{axis[1:]} and smoothness at step {step}"
+    table = Table(name, title, note, sorted_by_arm(values), False)
     caption = (
-        f"Accuracy contrast over trained pixels against each measure at step {step}: one point per arm and seed of "
+        f"{words[0].upper()}{words[1:]} against each measure at step {step}: one point per arm and seed of "
         f"{_counts(values.groupby('arm')['seed'].nunique())}. τ: Kendall's over the arms' means, with 95 % interval "
         "over seeds (bootstrap, t quantiles); the arms are fixed. A measure that says what bending says has τ near 1."
     )
-    return Figure("smoothness_agreement", partial(_draw_agreement, values, taus, reading), caption, table)
+    return Figure(name, partial(_draw_agreement, values, taus, reading), caption, table)
 
 
 def _counts(counts: pd.Series) -> str:
@@ -124,7 +145,7 @@ def _draw_agreement(values: pd.DataFrame, taus: pd.DataFrame, reading: str) -> D
         interval = f"{_tau(row['low'])} to {_tau(row['high'])}"
         axes.set_title(f"{_title(measure)}\nτ = {_tau(row['tau'])} ({interval})", loc="left")
         if number % _COLUMNS == 0:
-            axes.set_ylabel("accuracy contrast")
+            axes.set_ylabel(_SHOWN[reading].axis)
     legend_above(drawing, _handles(order))
     return drawing
 
