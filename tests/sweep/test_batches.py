@@ -150,14 +150,14 @@ class BreaksError(Exception):
 
 # What raises for a fit, and from which call on.
 POINTS = [
-    ("bnbench.sweep.batches.joined", 0),
+    pytest.param("bnbench.sweep.batches.joined", 0, marks=pytest.mark.nightly),
     pytest.param("bnbench.mpo.one_batch.are_alike", 0, marks=pytest.mark.nightly),
     pytest.param("bnbench.mpo.one_batch.Member.__init__", 0, marks=pytest.mark.nightly),
     ("bnbench.mpo.one_batch.Batch._on_one_stream", 0),
     pytest.param("bnbench.mpo.drawn_ahead.DrawnAhead.begin", 0, marks=pytest.mark.nightly),
     pytest.param("bnbench.mpo.fit.Fit.draw", 0, marks=pytest.mark.nightly),
     ("bnbench.mpo.fit.Fit.draw", 1),
-    ("bnbench.mpo.fit.Fit.take", 0),
+    pytest.param("bnbench.mpo.fit.Fit.take", 0, marks=pytest.mark.nightly),
     pytest.param("bnbench.mpo.fit.Fit.take", 1, marks=pytest.mark.nightly),
     pytest.param("bnbench.mpo.fit.Fit.advance", 0, marks=pytest.mark.nightly),
     ("bnbench.mpo.fit.Fit.advance", 2),

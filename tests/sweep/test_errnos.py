@@ -147,7 +147,7 @@ def trial_lock_refused(number: int) -> Iterator[None]:
     """A lock that is only tried is refused with an error."""
 
     def refused(file: Any, how: int) -> None:
-        if ".trial-" in str(getattr(file, "name", "")):
+        if ".trial." in str(getattr(file, "name", "")):
             raise OSError(number, os.strerror(number))
 
     with pytest.MonkeyPatch.context() as patch:
