@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ class _Named(click.Path):
             raise click.ClickException(f"{what} {shown(value)} {self._fault(Path(value))}; {self.wanted}.") from error
 
     def _fault(self, path: Path) -> str:
-        if not path.exists():
+        is_there = False
+        with suppress(OSError):  # of a name that is too long, or in a folder that may not be read
+            is_there = path.exists()
+        if not is_there:
             return "is not there"
         if path.is_dir() != self.dir_okay:
             return "is a folder" if path.is_dir() else "is a file"

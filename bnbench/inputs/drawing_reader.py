@@ -7,6 +7,7 @@ nothing of bnbench.
 
 from __future__ import annotations
 
+import os
 import sys
 
 _LARGEST_MEMORY = 2**30  # bytes
@@ -41,6 +42,7 @@ def draw(longest: int, fonts: list[str]) -> None:
             width=longest,
             height=longest,
             dpi=96,
+            resources_dir=os.devnull,  # no folder: below it no path that a drawing names leads to a file
             skip_system_fonts=True,
             font_files=fonts,
             **dict.fromkeys((*families, "monospace_family"), "DejaVu Sans"),

@@ -15,6 +15,7 @@ _LONGEST = 120  # seconds; the reader's own limit, of processor time, comes firs
 _READER = Path(__file__).with_name("drawing_reader.py")
 _FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 _XLINK = "http://www.w3.org/1999/xlink"
+_NO_TEXT = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF")  # how other pictures begin
 _WITHIN = ("#", "data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")  # what a drawing may show
 
 
@@ -23,8 +24,11 @@ class DrawingError(ValueError):
 
 
 def is_drawing(path: Path, content: bytes) -> bool:
-    """Return whether a file is an SVG, by its ending or its first bytes."""
-    return path.suffix.lower() == ".svg" or b"<svg" in content[:4096]
+    """Return whether a file is an SVG, by its ending or its first bytes; a PNG may hold one as a comment."""
+    begins = content[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return not content.startswith(_NO_TEXT) and (
+        path.suffix.lower() == ".svg" or (begins.startswith(b"<") and b"<svg" in begins)
+    )
 
 
 def draw_drawing(content: bytes, longest: int) -> bytes:

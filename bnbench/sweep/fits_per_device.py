@@ -26,7 +26,7 @@ def with_fits_per_device(execution: Execution, plan: Plan, backend: Backend, dat
     """Give each GPU as many fits at once as it takes best, where nobody has said how many, on streams or as one batch.
 
     That is measured once for a results folder, a model of GPU and an arm. Of several arms the one that takes fewest
-    decides, for fits of all of them may be under way at once.
+    decides, for fits of all of them may be under way at once; an arm without a fit to run is not asked.
 
     Args:
         execution: with the slots that were asked for.
@@ -41,7 +41,8 @@ def with_fits_per_device(execution: Execution, plan: Plan, backend: Backend, dat
     if not may_share(plan.protocol, execution, plan.grid.arms):
         return execution
     counts, one_batch = dict[str, int](), set[tuple[str, str]]()
-    for device, arm in product(devices, plan.grid.arms):
+    left = [arm for arm in plan.grid.arms if any(key.arm == arm for key in plan.to_run)]
+    for device, arm in product(devices, left):
         model = device_name(device)
         found = read_fits_at_once(plan.folder, model, arm, asked)
         if found is None:

@@ -293,6 +293,14 @@ def test_a_refusal_names_the_value_and_what_is_accepted(
     assert words.split()[-1] in said or words in RESULTS, "the value, but where an argument is missing"
 
 
+def test_a_name_that_no_file_can_have_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "a" * 300])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert "results/quick" in said
+
+
 def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "missing"):

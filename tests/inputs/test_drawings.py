@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bnbench.inputs import drawings
 from bnbench.inputs.pictures import PictureError, read_picture, read_pictures
@@ -68,6 +71,28 @@ def test_a_drawing_is_refused_before_it_is_drawn(
     (tmp_path / "given.svg").write_text(drawing)
     with pytest.raises(PictureError, match=rf"given\.svg .*{named}.*PNG"):
         read_picture(tmp_path / "given.svg")
+
+
+@pytest.mark.parametrize("path", ["#own.png", "DATA:image/png/own.png"])
+def test_no_path_of_a_drawing_leads_to_a_file(tmp_path: Path, path: str) -> None:
+    """Each begins as something that is within the file."""
+    pytest.importorskip("resvg_py", reason=MISSING)
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / path)
+    image = f'<image href="{path}" width="5" height="9"/></svg>'
+    (tmp_path / "given.svg").write_text(f'{_HEAD} width="10" height="9">{image}')
+    with chdir(tmp_path), pytest.raises(PictureError, match="one colour"):
+        read_picture(tmp_path / "given.svg", 10)
+
+
+@pytest.mark.parametrize("name", ["given.png", "given.svg"])
+def test_a_png_that_holds_its_drawing_as_a_comment_is_a_png(tmp_path: Path, name: str) -> None:
+    comment = PngInfo()
+    comment.add_text("source", f"{_HEAD}>{_LEFT}")
+    expected = np.arange(10) < np.full((20, 1), 4)
+    image = Image.fromarray(np.where(expected, 0, 255).astype(np.uint8))
+    image.save(tmp_path / name, "PNG", pnginfo=comment)
+    assert np.array_equal(read_picture(tmp_path / name, 20), expected)
 
 
 def test_a_link_in_a_drawing_shows_nothing_and_is_left_alone(tmp_path: Path) -> None:

@@ -186,6 +186,17 @@ def test_unlike_gpus_share_no_number_of_fits_at_once(unlike_gpus: list[tuple[str
     assert unlike_gpus == [("big", "plain"), ("small", "plain"), ("big", "bn"), ("small", "bn")]
 
 
+@pytest.mark.parametrize(("left", "slots"), [(("plain", "bn"), 4), (("plain",), 8), (("bn",), 4)])
+def test_an_arm_whose_fits_are_done_has_others_share_a_gpu_all_the_same(
+    left: tuple[str, ...], slots: int, unlike_gpus: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    plan = plan_sweep(tmp_path, TINY, replace(GRID, arms=("plain", "bn")))
+    plan = replace(plan, to_run=[key for key in plan.to_run if key.arm in left])
+    asked, data = Execution(make_slots(("cuda:0",), None, 1)), load_inputs(GRID, TINY, Execution(PAIR))
+    assert len(with_fits_per_device(asked, plan, Processes(), data).slots) == slots
+    assert unlike_gpus == [("big", arm) for arm in left]
+
+
 @pytest.mark.parametrize(
     "said", [{"jobs": 3}, {"per_device": 1}, {"devices": "cuda:0,cuda:0"}, {"devices": "cuda:0,cpu"}]
 )
