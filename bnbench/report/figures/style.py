@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -93,6 +94,7 @@ _RC = {
     "svg.fonttype": "path",
     "svg.hashsalt": "bnbench",
 }
+_DECIMALS = 9  # of a place in a figure, as a share of its size
 _METADATA: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
@@ -134,10 +136,16 @@ def save(drawing: Drawing, folder: Path, name: str, endings: Collection[str] = (
 
 
 def _lay_out(drawing: Drawing) -> None:
-    """Lay out once: formats agree, and saving takes half the time."""
+    """Lay out once: formats agree, and saving takes half the time.
+
+    The solver of the layout takes its unknowns in the order of their addresses, so that the last bits of a place differ
+    from process to process, and with them the names that an SVG gives its clips. So places are rounded.
+    """
     if drawing.get_layout_engine() is not None:
         drawing.draw_without_rendering()
         drawing.set_layout_engine("none")
+        for axes in drawing.axes:
+            axes.set_position(np.round(axes.get_position(original=True).bounds, _DECIMALS).tolist())
 
 
 def arm_colours(arms: Iterable[str]) -> dict[str, str]:
