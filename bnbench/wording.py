@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from datetime import datetime, timedelta
 
 _SHOWN = 60  # letters of a text that an error repeats
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # kinds of letters that steer a terminal, end a line or are no text
 
 
 def counted(number: int, word: str) -> str:
@@ -73,3 +75,8 @@ def shown(value: object) -> str:
     except ValueError:  # Python writes out no whole number of more than some thousand digits
         return "a number of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def on_one_line(text: object) -> str:
+    """Return a sentence with what a name may hide in it written out, such as the end of a line or a terminal's code."""
+    return "".join(ascii(letter)[1:-1] if unicodedata.category(letter) in _UNSEEN else letter for letter in str(text))

@@ -8,7 +8,7 @@ from bnbench.bending.bend import BendListener
 from bnbench.bending.request import BendRequest
 from bnbench.mpo.trace import TraceRow
 from bnbench.protocol.profiles import title
-from bnbench.wording import counted, percent, plan_time
+from bnbench.wording import counted, on_one_line, percent, plan_time
 
 _LINES = 10  # of each fit
 
@@ -50,4 +50,4 @@ def accuracies(row: TraceRow | None) -> str:
 
 def say(sentence: str) -> None:
     """Print a line on stderr at once."""
-    print(sentence, file=sys.stderr, flush=True)
+    print(on_one_line(sentence), file=sys.stderr, flush=True)

@@ -125,7 +125,7 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
     from bnbench.evaluate.measure import evaluate_planes
 
     tasks, start, failed = plan.to_run, time.monotonic(), 0
-    for number, evaluated in enumerate(evaluate_planes(tasks, request) if tasks else (), 1):
+    for number, evaluated in enumerate(evaluate_planes(tasks, request), 1):
         seconds = (time.monotonic() - start) / number * (len(tasks) - number)
         rest = f"; {len(tasks) - number} left, {duration(seconds)}" if number < len(tasks) else ""
         say(f"[{number}/{len(tasks)}] {evaluated}{rest}")

@@ -27,9 +27,14 @@ from bnbench.protocol.parsing import (
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN, SECTIONS
 from bnbench.protocol.written_numbers import LARGEST, parse_level, parse_number, parse_seconds, parse_whole
+from bnbench.wording import on_one_line
 
 Command = Callable[..., Any]
-say = partial(click.echo, err=True)
+
+
+def say(sentence: object) -> None:
+    """Print a line on stderr, whatever the names in it hold."""
+    click.echo(on_one_line(sentence), err=True)
 
 
 class Text(click.ParamType[Any]):

@@ -141,22 +141,23 @@ def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableT
     from rich.text import Text
 
     from bnbench.sweep.status_words import counts, pace, progress_words
+    from bnbench.wording import on_one_line
 
     for number, sweep in enumerate(sweeps):
         if number:
             yield Text()
-        yield Text(f"{', '.join(map(str, sweep.folders))}: {sweep.protocol.id}, {counts(sweep)}")
+        yield Text(on_one_line(f"{', '.join(map(str, sweep.folders))}: {sweep.protocol.id}, {counts(sweep)}"))
         if sweep.fits:
             yield _table(sweep)
             yield Text(_legend(sweep))
         for fit in sweep.of("running"):
-            yield Text(f"running: {fit.key}{progress_words(fit.progress, sweep.time)}")
+            yield Text(on_one_line(f"running: {fit.key}{progress_words(fit.progress, sweep.time)}"))
         yield Text(pace(sweep))
         for fit in sweep.of("failed"):
-            yield Text(f"failed: {fit.key}: {fit.failure}")
-        yield from (Text(f"note: {message}") for message in sweep.notes)
-        yield from (Text(f"damaged: {message}") for message in sweep.broken)
-    yield from (Text(f"damaged: {message}") for message in broken)
+            yield Text(on_one_line(f"failed: {fit.key}: {fit.failure}"))
+        yield from (Text(on_one_line(f"note: {message}")) for message in sweep.notes)
+        yield from (Text(on_one_line(f"damaged: {message}")) for message in sweep.broken)
+    yield from (Text(on_one_line(f"damaged: {message}")) for message in broken)
 
 
 def _table(sweep: SweepStatus) -> Table:

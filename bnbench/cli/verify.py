@@ -11,7 +11,7 @@ import click
 from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import say
 from bnbench.cli.paths import results_argument
-from bnbench.wording import counted
+from bnbench.wording import counted, on_one_line
 
 
 @click.command(cls=GroupedCommand)
@@ -32,7 +32,7 @@ def verify(results: Path, record: bool, as_json: bool) -> None:
         click.echo(json.dumps(found.as_dict()))
     else:
         for reason in found.damaged.values():
-            click.echo(f"damaged: {reason}")
+            click.echo(on_one_line(f"damaged: {reason}"))
         click.echo(f"{counted(found.checked, 'file')} checked, {len(found.damaged):,} damaged.")
     if unsure := found.without_digest:
         say(

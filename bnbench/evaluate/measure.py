@@ -66,6 +66,8 @@ def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> I
     """
     jobs = min(len(request.execution.slots), len(tasks))
     remove_strays([request.out, *request.out.glob("*/*")])
+    if not tasks:
+        return
     request = replace(request, out=request.out.resolve())  # a worker's own folder may be another
     tasks = [replace(task, folder=task.folder.resolve()) for task in tasks]
     with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as leases:

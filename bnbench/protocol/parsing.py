@@ -122,10 +122,14 @@ def parse_folder(text: str, option: str) -> Path:
     """Read a folder; ``~`` at its beginning is the user's own, ``~name`` another one's.
 
     Raises:
-        RequestError: it is empty, or there is no such user.
+        RequestError: it is empty, its name is no text, or there is no such user.
     """
     if not text.strip():
         raise RequestError(f"{option} is empty; give a folder, such as results/own.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # Python's stand-ins for bytes that are no UTF-8, which no stored file can hold
+        raise RequestError(f"{option} {text}: its name is no text in UTF-8; give a folder whose name is.") from error
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

@@ -14,7 +14,7 @@ from bnbench.sweep.request import Swept
 from bnbench.sweep.result_lines import result_lines
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.watching import run_and_show
-from bnbench.wording import counted, plan_time
+from bnbench.wording import counted, on_one_line, plan_time
 
 _NAMED = 8  # slots that the plan names one by one
 
@@ -59,7 +59,7 @@ class Messages(Listener):
 
     def note(self, sentence: str) -> None:
         """Print a sentence."""
-        print(sentence, file=sys.stderr, flush=True)
+        print(on_one_line(sentence), file=sys.stderr, flush=True)
 
     def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
         """Print what will run and how long it will take."""

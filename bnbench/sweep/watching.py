@@ -17,7 +17,7 @@ from bnbench.sweep.execution import Outcome
 from bnbench.sweep.pace import seconds_left
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.silence import Silence
-from bnbench.wording import duration
+from bnbench.wording import duration, on_one_line
 
 _LOOK_EVERY = 0.5  # seconds
 
@@ -90,7 +90,7 @@ class _Lines:
 
     def say(self, line: str) -> None:
         """Print a line above the bars; in a log it stays one line, however long it is."""
-        self.console.print(line, markup=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(on_one_line(line), markup=False, soft_wrap=not self.console.is_terminal)
 
     def show(self, fits: list[claims.Progress]) -> None:
         """Say which fits have started."""

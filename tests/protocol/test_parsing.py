@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bnbench.errors import RequestError
 from bnbench.protocol.mask_sizes import parse_size, parse_sizes
 from bnbench.protocol.parsing import (
     FORMATS,
     parse_counts,
+    parse_folder,
     parse_formats,
     parse_pair,
     parse_probs,
@@ -221,3 +224,9 @@ def test_a_pair_is_a_probability_and_a_seed() -> None:
         with pytest.raises(ValueError, match="--figure3") as refusal:
             parse_pair(wrong, "--figure3")
         assert "0.5,1" in str(refusal.value), "what would do"
+
+
+def test_a_folder_whose_name_is_no_text_is_refused() -> None:
+    with pytest.raises(RequestError, match="--out"):
+        parse_folder("results/\udcff", "--out")
+    assert parse_folder("results/new\nline ä", "--out") == Path("results/new\nline ä")
