@@ -30,7 +30,8 @@ from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.plan import load_inputs, plan_sweep
+from bnbench.sweep.inputs import load_inputs
+from bnbench.sweep.plan import plan_sweep
 from bnbench.wording import counted, duration
 
 ARMS = ("plain", "bn")

@@ -43,7 +43,7 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import make_slots, prepare_process
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.identity import fit_identity
 from bnbench.sweep.measure import measure_fit, summary_rows
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner

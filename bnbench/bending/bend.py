@@ -31,9 +31,9 @@ from bnbench.results.claims import claim
 from bnbench.results.layout import is_there, write_atomically
 from bnbench.results.planes import load_plane
 from bnbench.sweep.execution import FitStoppedError
+from bnbench.sweep.inputs import check_number_of_images
 from bnbench.sweep.interrupts import Interrupted, RunnerStop, runner_signals
 from bnbench.sweep.measure import headline_policy
-from bnbench.sweep.plan import check_number_of_images
 
 
 class BendListener:

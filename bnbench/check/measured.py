@@ -17,8 +17,8 @@ from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.devices import prepare_process
 from bnbench.sweep.execution import Execution
+from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.plan import load_inputs
 from bnbench.sweep.request import SweepRequest
 from bnbench.sweep.sweep import run_sweep
 

@@ -35,8 +35,8 @@ class Fit:
     """One fit under way: everything that its next step depends on.
 
     Args:
-        record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not.
-        others: all as :func:`bnbench.fit` takes them.
+        record: records a step, for ``bnbench.mpo.whole_step``; by default a GPU does, a CPU does not. All other
+            arguments are those of :func:`bnbench.fit`.
 
     Raises:
         ValueError: masks that do not fit each other or the plane, or lack a trained pixel of either colour; no chunk.

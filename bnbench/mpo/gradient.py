@@ -118,11 +118,11 @@ class ObjectiveGradient:
         No pixel is clamped meanwhile, so that all gradients are compared, and none hangs on a rounding.
 
         Args:
-            frame: as of :meth:`step`, as are the others.
-            pixels: of the step.
-            factors: of the step's targets.
-            has_threshold: of the step's targets.
-            images: of the step.
+            frame: what :meth:`step` takes.
+            pixels: those of the step.
+            factors: those of the step's targets.
+            has_threshold: that of the step's targets.
+            images: those of the step.
         """
         if not self.trial or len(pixels) < 2:
             return

@@ -27,8 +27,6 @@ class Execution:
     Attributes:
         slots: places for one fit at a time; none before a backend has been asked for them. Those of a cluster are
             counted here, and each of its machines makes its own from ``devices``.
-        one_batch: devices and arms whose fits at once are one batch of networks.
-        measures_slots: whether the run of this plan will measure how many fits share a GPU; each has one slot here.
         chunk: pixels computed at once; 0 in a plan whose run will measure it.
         data_folder: where the files of the data set, or a user's own images, lie; None for the usual places.
         download: whether torchvision may download a missing one.
@@ -37,7 +35,9 @@ class Execution:
         keep_planes: whether a fit also leaves its plane in the results folder.
         measure_at: at which steps of a fit its landscape is measured as well; None for its end alone.
         fit_timeout: seconds that a fit may take in one go, from its worker's taking it up; None for no limit.
+        one_batch: devices and arms whose fits at once are one batch of networks.
         fit_memory: MiB of main memory that the process of a fit may hold; None for no limit.
+        measures_slots: whether the run of this plan will measure how many fits share a GPU; each has one slot here.
     """
 
     slots: tuple[Slot, ...] = ()

@@ -16,8 +16,7 @@ from bnbench.mpo.candidates import OF_TRITON
 from bnbench.mpo.one_batch import HaltedError
 from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
-from bnbench.protocol.identity import identity_of
-from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.protocol.protocol import FitKey
 from bnbench.results import store
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.checks import check_fit
@@ -38,11 +37,6 @@ from bnbench.sweep.resume import resume
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
 from bnbench.sweep.stored_outcome import headline_accuracies
 from bnbench.wording import counted
-
-
-def fit_identity(key: FitKey, protocol: Protocol) -> str:
-    """Return the hash of all that a fit's numbers depend on: protocol, arm and its source, p and seed."""
-    return identity_of(key, protocol, arm_source(key.arm))
 
 
 class FitUnderWay:

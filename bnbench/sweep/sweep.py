@@ -22,8 +22,9 @@ from bnbench.sweep.disk import try_folder
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fit_memory import check_memory_limit
 from bnbench.sweep.fits_per_device import with_fits_per_device
+from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.plan import Plan, load_inputs, plan_sweep, set_aside
+from bnbench.sweep.plan import Plan, plan_sweep, set_aside
 from bnbench.sweep.request import SweepRequest, Swept
 from bnbench.sweep.runner import Runner
 

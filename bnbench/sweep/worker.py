@@ -139,7 +139,11 @@ def record_failure(
     except OSError as error:
         message += f" (and no record of it could be written: {error.strerror})"
     except store.StoreError:
-        layout.failure_path(job.folder, key).unlink(missing_ok=True)
+        try:
+            layout.failure_path(job.folder, key).unlink(missing_ok=True)
+        except OSError as error:  # such as a folder in its place
+            message += f" (and no record of it could be written: {error.strerror})"
+            return Outcome(key, "failed", seconds, message=f"{kind}: {message}")
         return record_failure(key, job, kind, message, seconds=seconds, tries=tries, slot=slot, details=details)
     return Outcome(key, "failed", seconds, message=f"{kind}: {message}")
 

@@ -23,9 +23,10 @@ from bnbench.results.folder_protocol import check_folder, open_folder, read_prot
 from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job
-from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
+from bnbench.sweep.fit_under_way import FitUnderWay
+from bnbench.sweep.identity import fit_identity
+from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.interrupts import WorkerStop
-from bnbench.sweep.plan import load_inputs
 from tests.cli.test_cli import bnbench
 from tests.fits import TINY
 from tests.idx import write_idx

@@ -179,7 +179,7 @@ def test_nox_alone_runs_what_a_fresh_clone_has_to_pass() -> None:
     by_default = re.findall(r"^@nox\.session\ndef (\w+)\(", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     sessions = re.findall(r"\.venv/bin/nox -s ([\w ]+)", (ROOT / ".ci" / "run").read_text().partition("set -e")[2])
     assert by_default
-    assert sorted(by_default) == sorted(" ".join(sessions).split())
+    assert sorted(by_default) == sorted(set(" ".join(sessions).split()))
 
 
 def test_the_suite_has_to_pass_without_what_happens_to_be_installed() -> None:

@@ -23,7 +23,7 @@ from bnbench.results.planes import read_plane_details, save_plane
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.identity import fit_identity
 from bnbench.sweep.plan import plan_sweep, set_aside
 from bnbench.sweep.runner import Runner
 from tests.cases import FOREIGN

@@ -34,10 +34,12 @@ from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.course import Course, course_row
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
-from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
+from bnbench.sweep.fit_under_way import FitUnderWay
+from bnbench.sweep.identity import fit_identity
+from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.measure import measured_landscape, pixels_of
-from bnbench.sweep.plan import load_inputs, plan_sweep
+from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.start import draw_masks, make_fit, make_plane
 from tests.cases import FOREIGN

@@ -24,7 +24,8 @@ from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import Slot, available_cores, free_cached_memory, lease, make_slots, parse_devices
 from bnbench.sweep.execution import Execution
-from bnbench.sweep.plan import load_inputs, plan_sweep
+from bnbench.sweep.inputs import load_inputs
+from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.runner import Runner
 from tests.fits import TINY, status_of

@@ -21,7 +21,7 @@ from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
-from bnbench.sweep.fit_under_way import fit_identity
+from bnbench.sweep.identity import fit_identity
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.cli.test_cli import Answer

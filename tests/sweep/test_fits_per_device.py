@@ -31,8 +31,9 @@ from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import DeviceRequest, make_slots, spread
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fits_per_device import choose_fits_at_once, most_slots, with_fits_per_device
+from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.messages import Messages
-from bnbench.sweep.plan import Plan, load_inputs, plan_sweep
+from bnbench.sweep.plan import Plan, plan_sweep
 from tests.fits import TINY
 from tests.mpo.test_one_batch import fit_of
 from tests.mpo.test_replayed import computes_again

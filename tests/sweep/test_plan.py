@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +21,15 @@ from bnbench.sweep.confinement import Confinement
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, FitStoppedError, Job, Outcome
-from bnbench.sweep.fit_under_way import FitUnderWay, fit_identity
+from bnbench.sweep.fit_under_way import FitUnderWay
+from bnbench.sweep.identity import fit_identity
 from bnbench.sweep.interrupts import WorkerStop
 from bnbench.sweep.messages import Messages
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.request import SweepRequest
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.sweep import LARGEST_GRID, run_sweep
+from bnbench.sweep.worker import record_killed
 from tests.fits import TINY
 from tests.sentences import numbers
 
@@ -182,3 +186,11 @@ def test_a_grid_of_millions_is_refused_before_it_is_listed(tmp_path: Path, monke
     for number in (f"{999_000_000:,}", f"{LARGEST_GRID:,}"):
         assert number in str(refusal.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_place_of_a_failures_record_ends_no_sweep(tmp_path: Path) -> None:
+    open_folder(tmp_path, TINY)
+    layout.failure_path(tmp_path, KEY).mkdir(parents=True)
+    outcome = record_killed(KEY, Job(TINY, tmp_path, ONE, "token"), 3)
+    assert (outcome.key, outcome.state) == (KEY, "failed")
+    assert os.strerror(errno.EISDIR) in outcome.message

@@ -26,8 +26,9 @@ from bnbench.sweep.backends.processes import Processes
 from bnbench.sweep.cost import choose_chunk, estimate_seconds
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
-from bnbench.sweep.fit_under_way import fit_identity
-from bnbench.sweep.plan import Plan, load_inputs, plan_sweep
+from bnbench.sweep.identity import fit_identity
+from bnbench.sweep.inputs import load_inputs
+from bnbench.sweep.plan import Plan, plan_sweep
 from bnbench.sweep.runner import Runner
 from bnbench.wording import duration
 from tests.fits import TINY

@@ -63,8 +63,8 @@ def answer(
     if compared is None:
         return _without_pairs(fits, diverged, standing.per_arm if standing else 0)
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
-    to_come, cost = standing.pairs(first, second) if standing else (0, 0)
-    both = verdict(fits, compared, to_come=to_come, lost=cost)
+    to_come, lost = standing.pairs(first, second) if standing else (0, 0)
+    both = verdict(fits, compared, to_come=to_come, lost=lost)
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = (
