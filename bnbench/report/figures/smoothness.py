@@ -13,16 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.axes import WHISKER, legend_above
-from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.style import DOUBLE, INK, arm_colours, arm_markers, new_drawing
+from bnbench.report.figures.figure import Figure, NarrowDrawing
+from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, arm_markers, new_drawing
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.results.smoothness import MEASURES
 from bnbench.wording import counted
 
-_COLUMNS = 3
+_COLUMNS, _NARROW_COLUMNS = 3, 2  # of panels
 _NARROW = 50  # the largest over the smallest value from which on powers of ten are ticks enough
 _SHIFT = 0.07  # of the distance of two steps, between two arms
 
@@ -64,7 +65,8 @@ def along_training(networks: pd.DataFrame) -> Figure:
         "apart. Step 0 has the initial weights. rescaled is plain's function at other weights: where it leaves plain, "
         "the measure depends on how a function is written down."
     )
-    return Figure("smoothness", partial(_draw_along, frame), caption, table)
+    draw: NarrowDrawing = partial(_draw_along, frame)
+    return Figure("smoothness", draw, caption, table, draw)
 
 
 def bending_against_smoothness(values: pd.DataFrame, taus: pd.DataFrame, reading: str, step: int) -> Figure:
@@ -81,11 +83,13 @@ def bending_against_smoothness(values: pd.DataFrame, taus: pd.DataFrame, reading
     title = f"{axis[0].upper()}{axis[1:]} and smoothness at step {step}"
     table = Table(name, title, note, sorted_by_arm(values), False)
     caption = (
-        f"{words[0].upper()}{words[1:]} against each measure at step {step}: one point per arm and seed of "
-        f"{_counts(values.groupby('arm')['seed'].nunique())}. τ: Kendall's over the arms' means, with 95 % interval "
-        "over seeds (bootstrap, t quantiles); the arms are fixed. A measure that says what bending says has τ near 1."
+        f"{words[0].upper()}{words[1:]} against each measure at step {step}: a pale point per arm and seed of "
+        f"{_counts(values.groupby('arm')['seed'].nunique())}, a larger one for each arm's mean. τ: Kendall's over the "
+        "arms' means, with 95 % interval over seeds (bootstrap, t quantiles); the arms are fixed. A measure that says "
+        "what bending says has τ near 1."
     )
-    return Figure(name, partial(_draw_agreement, values, taus, reading), caption, table)
+    draw: NarrowDrawing = partial(_draw_agreement, values, taus, reading)
+    return Figure(name, draw, caption, table, draw)
 
 
 def _counts(counts: pd.Series) -> str:
@@ -94,10 +98,15 @@ def _counts(counts: pd.Series) -> str:
     return f"{counted(len(counts), 'arm')} with {seeds}"
 
 
-def _panels(names: Sequence[str]) -> tuple[Drawing, list[Axes]]:
-    rows = -(-len(names) // _COLUMNS)
-    drawing = new_drawing(DOUBLE, (4.3 * rows + 1.2) / 2.54)
-    return drawing, list(drawing.subplots(rows, _COLUMNS, squeeze=False).ravel())[: len(names)]
+def _panels(names: Sequence[str], *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:
+    """Return a drawing with a panel for each name, in rows: shape (rows, columns); those left over are not drawn."""
+    columns = _NARROW_COLUMNS if narrow else _COLUMNS
+    rows = -(-len(names) // columns)
+    drawing = new_drawing(SINGLE if narrow else DOUBLE, (4.3 * rows + (2.4 if narrow else 1.2)) / 2.54)
+    panels = drawing.subplots(rows, columns, squeeze=False)
+    for axes in panels.ravel()[len(names) :]:
+        axes.set_axis_off()
+    return drawing, panels
 
 
 def _handles(order: Sequence[str]) -> list[Line2D]:
@@ -110,11 +119,11 @@ def _title(measure: str) -> str:
     return MEASURES.get(measure, measure).replace(", ", "\n", 1)
 
 
-def _draw_along(frame: pd.DataFrame) -> Drawing:
+def _draw_along(frame: pd.DataFrame, *, narrow: bool = False) -> Drawing:
     order, steps = arm_order(frame["arm"]), sorted(frame["step"].unique())
     colours, markers = arm_colours(order), arm_markers(order)
-    drawing, panels = _panels([*MEASURES])
-    for axes, measure in zip(panels, MEASURES, strict=True):
+    drawing, panels = _panels([*MEASURES], narrow=narrow)
+    for axes, measure in zip(panels.ravel(), MEASURES, strict=False):
         for place, arm in enumerate(order):
             groups = frame[frame["arm"] == arm].groupby("step")[measure].agg(["mean", "min", "max"]).reindex(steps)
             where = np.arange(len(steps)) + _SHIFT * (place - (len(order) - 1) / 2)
@@ -125,27 +134,29 @@ def _draw_along(frame: pd.DataFrame) -> Drawing:
         _value_scale(axes, frame[measure], "y")
         axes.set_xticks(range(len(steps)), [f"{step:,}" for step in steps])
         axes.set_title(_title(measure), loc="left")
-    for axes in panels[-_COLUMNS:]:
+    for axes in panels[-1]:
         axes.set_xlabel("training step")
     legend_above(drawing, _handles(order))
     return drawing
 
 
-def _draw_agreement(values: pd.DataFrame, taus: pd.DataFrame, reading: str) -> Drawing:
+def _draw_agreement(values: pd.DataFrame, taus: pd.DataFrame, reading: str, *, narrow: bool = False) -> Drawing:
     order = arm_order(values["arm"])
     colours, markers = arm_colours(order), arm_markers(order)
-    drawing, panels = _panels([*MEASURES])
+    drawing, panels = _panels([*MEASURES], narrow=narrow)
     of_measure = taus[taus["reading"] == reading].set_index("measure")
-    for number, (axes, measure) in enumerate(zip(panels, MEASURES, strict=True)):
+    for axes, measure in zip(panels.ravel(), MEASURES, strict=False):
         for arm in order:
-            own = values[values["arm"] == arm]
-            axes.plot(own[measure], own[reading], color=colours[arm], marker=markers[arm], linestyle="", alpha=0.75)
+            own = values.loc[values["arm"] == arm, [measure, reading]]
+            look: dict[str, Any] = {"color": colours[arm], "marker": markers[arm], "linestyle": ""}
+            axes.plot(own[measure], own[reading], **look, alpha=0.35, markersize=3, markeredgewidth=0)
+            axes.plot(*own.mean().to_numpy()[:, None], **look, markersize=5.5)
         _value_scale(axes, values[measure], "x")
         row = of_measure.loc[measure]
         interval = f"{_tau(row['low'])} to {_tau(row['high'])}"
         axes.set_title(f"{_title(measure)}\nτ = {_tau(row['tau'])} ({interval})", loc="left")
-        if number % _COLUMNS == 0:
-            axes.set_ylabel(_SHOWN[reading].axis)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(_SHOWN[reading].axis)
     legend_above(drawing, _handles(order))
     return drawing
 
