@@ -91,7 +91,7 @@ def check_finished(folder: Path) -> None:
     assert read_fit(layout.fit_path(folder, FIRST)).provenance["parts"] == 2
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC, errno.EMFILE])  # a lock below tries all of them
+@names
 def test_a_fit_that_cannot_be_written_ends_the_sweep_and_keeps_its_training(tmp_path: Path, number: int) -> None:
     with fits_refused(number):
         check_stopped(sweep(tmp_path), number, tmp_path)
