@@ -30,6 +30,7 @@ _INTRODUCTION = (
     "how far apart the two colours are, and more steps bend to larger masks."
 )
 
+_FEW_PAIRS = 3  # of arms: beyond these a table says more than a sentence for each
 _FRAME = (
     "The pixels of the frame are the same in every mask: they hold no bits, but they are trained and count in right as "
     "the others do."
@@ -141,17 +142,24 @@ def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> lis
 
 def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataFrame, gaps: pd.DataFrame) -> list[str]:
     said = [f"At p = {p:g}, {_crossing_words(row, used)}." for row in found.to_dict("records")]
-    for row in gaps.to_dict("records"):
-        interval = "" if math.isnan(row["low"]) else f" (95 % interval {_ratio_words(row['low'], row['high'])})"
-        holds_one = interval and row["low"] <= 1 <= row["high"]
-        verdict = ", so these seeds do not tell which is larger" if holds_one else ""
-        ratio = f"{row['ratio']:.2f} times that of {row['second']}{interval}{verdict}"
-        said.append(f"The side of {row['first']} is {ratio}.")
+    if len(gaps) > _FEW_PAIRS:
+        apart = int(((gaps["low"] > 1) | (gaps["high"] < 1)).sum())
+        said.append(f"Of {len(gaps)} pairs of arms {apart} have sides whose ratio's 95 % interval leaves 1 out.")
+    else:
+        said += [_pair_words(row) for row in gaps.to_dict("records")]
     if lost := fits["seed"].nunique() - used["seed"].nunique():
         said.append(f"{counted(lost, 'seed')} that an arm lacks at some size {'is' if lost == 1 else 'are'} left out.")
     if missing := [arm for arm in arm_order(fits["arm"]) if arm not in set(used["arm"])]:
         said.append(f"Without a curve, for lack of a size: {', '.join(missing)}.")
     return said
+
+
+def _pair_words(row: dict[Any, Any]) -> str:
+    """Return how many times one arm's side is another's, as a sentence."""
+    interval = "" if math.isnan(row["low"]) else f" (95 % interval {_ratio_words(row['low'], row['high'])})"
+    holds_one = interval and row["low"] <= 1 <= row["high"]
+    verdict = ", so these seeds do not tell which is larger" if holds_one else ""
+    return f"The side of {row['first']} is {row['ratio']:.2f} times that of {row['second']}{interval}{verdict}."
 
 
 def _ratio_words(low: float, high: float) -> str:

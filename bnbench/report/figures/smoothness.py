@@ -41,7 +41,7 @@ _SHOWN = {
     "capacity": _Shown(
         "smoothness_capacity",
         "capacity (side, pixels)",
-        "capacity, the side of which 90 % are right by the seed's own curve,",
+        "capacity (the side of which 90 % are right by the seed's own curve)",
     ),
 }
 DRAWN_READINGS = tuple(_SHOWN)

@@ -70,7 +70,8 @@ def _draw(shown: pd.DataFrame, colours: Colours, split: str, *, narrow: bool = F
     across = per_row if narrow else per_row * len(pairs) + gaps
     width = SINGLE if narrow else DOUBLE
     panel = rows / columns * (width - 0.1) / (across - gaps * (1 - _GAP))
-    drawing = new_drawing(width, (len(pairs) if narrow else 1) * (panel + 0.25) + 0.5)
+    height = (len(pairs) if narrow else 1) * (panel + 0.25) + 0.5
+    drawing = new_drawing(width, height if gaps or narrow else height + 0.25 * panel)  # the bar is as large as pictures
     widths = [_GAP if gaps and number % (per_row + 1) == per_row else 1.0 for number in range(across)]
     lines = len(pairs) if narrow else 1
     grid: NDArray[np.object_] = drawing.subplots(lines, across, squeeze=False, width_ratios=widths)
