@@ -131,6 +131,15 @@ def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:
         assert ("seeds" in ratio) != tells
 
 
+def test_pairs_of_many_arms_are_counted_in_one_sentence() -> None:
+    few = said(made_up({"plain": 20.0, "bn": 21.0, "skip": 40.0}))
+    many = said(made_up({"plain": 20.0, "bn": 21.0, "skip": 40.0, "softplus": 60.0}))
+    assert len([one for one in few if "times" in one]) == 3
+    assert not [one for one in many if "times" in one]
+    (counted,) = [one for one in many if "pairs" in one]
+    assert numbers(counted)[0] == "6"
+
+
 def test_what_is_in_no_curve_is_counted() -> None:
     fits = made_up({"plain": 31.0, "bn": 26.0, "skip": 30.0})
     lacking = fits[~((fits["seed"] == 2) & (fits["side"] == 80) & (fits["arm"] == "bn"))]
