@@ -45,7 +45,7 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     bounded: a JPEG is scaled while it is decoded, however large it is, unless it is progressive, when the decoder keeps
     two bytes of each colour of all its pixels; of that and of other formats half a gibibyte is decoded (20,000×20,000
     grey pixels of a PNG, or 11,500×11,500 in colours), then scaled band by band. A drawing (SVG), which needs the extra
-    ``svg``, is drawn with a longer side of ``size`` pixels, as :func:`bnbench.inputs.drawings.draw_drawing` says.
+    ``svg``, is drawn with a longer side of ``size`` pixels, as ``bnbench.inputs.drawings.draw_drawing`` says.
 
     Args:
         path: a PNG, JPEG, GIF, WebP or SVG in any colours.
