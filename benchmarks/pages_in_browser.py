@@ -4,8 +4,8 @@ Each page is opened anew several times, from disk; the first time counts as well
 milliseconds since the navigation began: its first contentful paint, and the end of its load event. The target: every
 page loads in under 2 s and has at most 5 MB.
 
-    bnbench report results/ --out /tmp/report && python benchmarks/pages_in_browser.py /tmp/report
-    python benchmarks/pages_in_browser.py /tmp/report --times 5 --pictures /tmp/seen   screenshots at three widths too
+    bnbench report results/ --out mine/report && python benchmarks/pages_in_browser.py mine/report
+    python benchmarks/pages_in_browser.py mine/report --times 5 --pictures mine/seen   screenshots at three widths too
 """
 
 from __future__ import annotations
