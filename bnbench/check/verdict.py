@@ -22,6 +22,7 @@ _CONDITIONS = {
     "numpy": "numpy",
     "system": "system",
     "device_name": "device",
+    "processor": "processor",
     "threads": "threads",
 }
 

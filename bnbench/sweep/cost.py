@@ -14,7 +14,14 @@ from bnbench.arms.loading import foreign_code, use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.protocol.protocol import NORMALIZED, FitKey, Protocol
 from bnbench.sweep.backends.shared_devices import groups_of, may_share
-from bnbench.sweep.devices import Slot, available_cores, device_name, free_cached_memory, prepare_process
+from bnbench.sweep.devices import (
+    Slot,
+    available_cores,
+    device_name,
+    free_cached_memory,
+    prepare_process,
+    processor_kind,
+)
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import headline_policy, policies
 from bnbench.sweep.plan import Plan
@@ -125,12 +132,13 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
             if provenance["device_name"] == _name(device)
+            if provenance.get("processor") in (None, processor_kind(device))  # older fits do not tell it
             if provenance.get("fits_at_once", 1) == _fits_on_device(execution)
         ]
 
     times = times_of(plan.done)
     if len(times) < _ENOUGH:
-        times += times_of(plan.others(arm))
+        times += times_of(plan.done_beside(arm))
     newest = [seconds for _, seconds in sorted(times, reverse=True)[:_NEWEST]]
     return float(trim_mean(newest, _TRIMMED)) if newest else None
 

@@ -205,7 +205,26 @@ def device_name(device: str) -> str:
     """Return the model of a processor or GPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
+    return _of_processor("model name") or platform.processor() or platform.machine()
+
+
+def processor_kind(device: str) -> str | None:
+    """Return what tells processors of one name apart, as virtual machines have it, and with them their rounding.
+
+    Returns:
+        Family, model and stepping, where Linux tells them, and the instructions that torch uses; None for a GPU.
+    """
+    if device.startswith("cuda"):
+        return None
+    numbers = (("family", "cpu family"), ("model", "model"), ("stepping", "stepping"))
+    told = [f"{name} {value}" for name, field in numbers if (value := _of_processor(field))]
+    return ", ".join([*told, torch.backends.cpu.get_cpu_capability()])
+
+
+def _of_processor(field: str) -> str:
+    """Return a field of what Linux says of its first processor; empty where it does not."""
     information = Path("/proc/cpuinfo")
-    if information.exists() and (match := re.search(r"model name\s*:\s*(.+)", information.read_text())):
-        return match[1]
-    return platform.processor() or platform.machine()
+    if not information.exists():
+        return ""
+    match = re.search(rf"^{field}\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
+    return match[1] if match else ""

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from bnbench.process.writers import host_hash
-from bnbench.sweep.devices import Slot, device_name
+from bnbench.sweep.devices import Slot, device_name, processor_kind
 
 # What changes rounding: a fit that was cut off and went on under others says so.
 OF_A_GPU = ("cuda", "cudnn", "kernels", "triton", "recorded", "batch")
-CONDITIONS = ("git_revision", "torch", "device_name", "threads", "chunk", "host", *OF_A_GPU)
+CONDITIONS = ("git_revision", "torch", "device_name", "processor", "threads", "chunk", "host", *OF_A_GPU)
 # Variables of the environment that choose other kernels, and with them other rounding.
 _KERNEL_VARIABLES = (
     *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_DEFAULT_FPMATH_MODE"),
@@ -47,6 +47,7 @@ def read_provenance(slot: Slot, threads: int, chunk: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "device": slot.device,
         "device_name": device_name(slot.device),
+        "processor": processor_kind(slot.device),
         "threads": threads,
         "chunk": chunk,
         "host": host_hash(),

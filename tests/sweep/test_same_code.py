@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
@@ -19,6 +20,7 @@ from bnbench.sweep.backends.dask_cluster import _outcome_of
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import DeviceRequest, make_slots
 from bnbench.sweep.execution import Execution, Outcome
+from bnbench.sweep.fit_record import moved_from
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.provenance import read_provenance
 from bnbench.sweep.runner import Runner
@@ -125,6 +127,19 @@ def test_a_variable_that_chooses_other_kernels_is_on_record(monkeypatch: pytest.
     assert name not in read_provenance(slot, 1, 8)["kernel_variables"]
     monkeypatch.setenv(name, "one")
     assert f"{name}=one" in read_provenance(slot, 1, 8)["kernel_variables"]
+
+
+def test_processors_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit that goes on on another kind of processor rounds otherwise, and says so."""
+    (slot,) = make_slots(("cpu",), 1, 1)
+    here = read_provenance(slot, 1, 8)
+    assert torch.backends.cpu.get_cpu_capability() in here["processor"]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "of old")
+    there = read_provenance(slot, 1, 8)
+    assert there["device_name"] == here["device_name"]
+    assert moved_from(here, there) == [f"processor {here['processor']}"]
+    del here["processor"]  # as in fits of before
+    assert moved_from(here, there) == []
 
 
 def test_the_same_code_is_refused_by_nobody() -> None:
