@@ -19,7 +19,6 @@ from gpu_right import ARMS, WAYS, held
 from gpu_steps import steps, wait
 
 import bnbench
-from bnbench.mpo.flops import matmul_gflops
 from bnbench.mpo.landscape import measure_landscape
 from bnbench.protocol.profiles import PROFILES
 from bnbench.results.fits import read_fit
@@ -56,15 +55,19 @@ def ceilings(device: str, tell: Callable[..., None], out: Path) -> None:
     source = torch.zeros(size, device=device)
     target = torch.empty_like(source)
     tell(what="copy", result=f"{8 * size / seconds_of(lambda: target.copy_(source), device) / 1e9:.0f} GB/s")
-    product = matmul_gflops(device) / 1e3
+    product, halves = (product_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16))
     tell(what="float32 product", result=f"{product:.3g} TFLOP/s")
-    side = 512 if device == "cpu" else 8192
-    halves = torch.zeros(side, side, device=device, dtype=torch.bfloat16)
-    rate = 2 * side**3 / seconds_of(lambda: halves @ halves, device) / 1e12
-    tell(what="bfloat16 product", result=f"{rate:.3g} TFLOP/s")
+    tell(what="bfloat16 product", result=f"{halves:.3g} TFLOP/s")
     for row in best_of(out):
         what = f"share of the float32 product, {row['shape']}, {row['arm']}"
         tell(what=what, result=f"{100 * row['tflops'] / product:.0f} % ({row['way']}, {row['count']} at once)")
+
+
+def product_rate(device: str, dtype: torch.dtype) -> float:
+    """How fast a device multiplies two large square matrices, 10¹² operations a second."""
+    side = 512 if device == "cpu" else 8192
+    matrix = torch.zeros(side, side, device=device, dtype=dtype)
+    return 2 * side**3 / seconds_of(lambda: matrix @ matrix, device) / 1e12
 
 
 def best_of(out: Path) -> list[dict[str, Any]]:

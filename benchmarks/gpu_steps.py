@@ -122,7 +122,7 @@ def made_fit(shape: str, arm: str, device: str, way: str) -> Fit:
     record = computes_again if device == "cpu" and way == BATCH else None
     fit = Fit(case.plane, *masks, case.data, training, chunk=chunk, record=record)
     if kept := _kept.get((shape, arm)):
-        fit.engine.keep(kept)
+        fit.engine.prefer(kept)
     if way == KERNELS:
         fit.forget_recordings()
     elif way == GRADIENT:

@@ -44,7 +44,6 @@ IMPORTED = (  # what a sweep, a report and a worker of a cluster come to import 
     *("torch._dynamo", "pytest", "distributed.cli.dask_worker", "distributed.cli.dask_scheduler"),
 )
 QUICKER: tuple[tuple[str, str, object], ...] = (
-    ("bnbench.mpo.flops", "_SIZE", 256),  # every command measures the peak of the processor when it ends
     ("bnbench.sweep.timed_steps", "_LONG_STEP", 0.0),  # and times one step before it begins, rather than six
     ("bnbench.sweep.timed_steps", "_LONG", 0.0),  # or than half a second of them, while the other cores are kept busy
     ("bnbench.sweep.timed_steps", "_FEWEST", 1),

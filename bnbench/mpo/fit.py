@@ -90,10 +90,9 @@ class Fit:
         self.batch_refusal = ""  # why they are not one batch with those of others; empty where nobody asked for it
         self.batched: list[int] = []  # how wide the batches of its recorded steps were, one number after another
         self.recorded = ""  # what of a step was a recording: whole, gradient or nothing; empty where nothing records
-        self._replayed_gradient = self.engine.replayed  # put aside while whole steps are recorded
-        self.whole: WholeStep | Member | None = None
+        self.whole: WholeStep | Member | None = None  # what takes whole steps, if anything does
         if record or self.engine.replayed:
-            self.whole, self.engine.replayed = WholeStep([self], record or record_graph), None
+            self.whole = WholeStep([self], record or record_graph)
 
     @property
     def is_done(self) -> bool:
@@ -115,7 +114,7 @@ class Fit:
     def _advance_alone(self) -> None:
         """Take a step that no recording takes."""
         if self.whole:  # it was refused
-            self.engine.replayed, self.whole_refusal, self.whole = self._replayed_gradient, self.whole.refusal, None
+            self.whole_refusal, self.whole = self.whole.refusal, None
         if self.batched:
             self.is_one_of(1)
         for group, rate in zip(self.optimizer.param_groups, self.rates_at(self.step), strict=True):
@@ -142,7 +141,8 @@ class Fit:
         """
         frame = self.plane.frame()  # (1 + d, n)
         step = frame.detach(), pixels, self.targets, images
-        return self.follow(frame, *self.engine.step(*step, find_clamped=find_clamped))
+        found = self.engine.step(*step, find_clamped=find_clamped, replays=self.whole is None)
+        return self.follow(frame, *found)
 
     def follow(self, frame: Tensor, gradient: Tensor, losses: Tensor, accuracies: Tensor) -> tuple[Tensor, ...]:
         """Follow the gradient of a step; all as :meth:`take` returns it, but for the frame, which has its graph."""
@@ -183,13 +183,13 @@ class Fit:
     def forget_recordings(self) -> None:
         """Give back the memory of what a GPU has recorded; the next step is computed one kernel after another."""
         if self.whole:
-            self.whole.settle()
-        self.whole = self.engine.replayed = self._replayed_gradient = None
+            self.whole.put_draws_back()
+        self.whole = self.engine.replayed = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that :meth:`load_state_dict` needs to go on bit for bit."""
         if self.whole:
-            self.whole.settle()
+            self.whole.put_draws_back()
         return {
             "plane": self.plane.state_dict(),
             "optimizer": plain_state(self.optimizer),
@@ -222,4 +222,4 @@ class Fit:
         self.rows = [TraceRow(*row) for row in state["rows"]]
         self.engine.forward_visits, self.engine.gradient_visits = state["visits"]
         self.batched = [*state.get("batched", ())]  # of its earlier parts
-        self.engine.keep(state.get("kernels", ""))  # a processor's fit has none, nor has one of an earlier version
+        self.engine.prefer(state.get("kernels", ""))  # a processor's fit has none, nor has one of an earlier version

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -65,7 +64,7 @@ class ObjectiveGradient:
         self.one: OneNetwork | None = None  # what computes one network alone; torch where nothing is named
         self.strategy: Strategy | None = None  # unknown until the first step of a GPU tries them
         self.trial: Trial | None = None
-        self.kept = ""  # name of the strategy that was used before
+        self.preferred = ""  # name of the strategy that was used before
         if self.replayed:
             usual, candidates = (GROUPED, CANDIDATES) if chunk > 1 else (ORDINARY, OF_ONE)
             layers = [slice(layer.start, layer.stop) for layer in plane.layers]
@@ -76,7 +75,14 @@ class ObjectiveGradient:
         self.gradient_visits = 0  # and those that a forward and a backward pass saw
 
     def step(
-        self, frame: Tensor, pixels: Tensor, targets: Targets, images: Tensor, *, find_clamped: bool = False
+        self,
+        frame: Tensor,
+        pixels: Tensor,
+        targets: Targets,
+        images: Tensor,
+        *,
+        find_clamped: bool = False,
+        replays: bool = True,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradient of a step's objective, and each pixel's loss and accuracy.
 
@@ -87,6 +93,7 @@ class ObjectiveGradient:
             images: the images that each pixel sees, shape (P, B), or (B,) when they share one minibatch.
             find_clamped: find clamped pixels by a forward pass without a graph first, and leave
                 them out of the second pass: their gradient is exactly zero. It waits for the device.
+            replays: whether a GPU may replay its recording; not while the whole step is recorded around it.
 
         Returns:
             Gradient with respect to the frame, (1 + d, n); mean cross-entropy and share of right answers
@@ -95,8 +102,8 @@ class ObjectiveGradient:
         if not find_clamped:
             self.gradient_visits += len(pixels) * images.shape[-1]
             step = frame, pixels, *targets, images
-            self.settle(*step)
-            if not self.replayed:
+            self.choose_kernels(*step)
+            if not (self.replayed and replays):
                 return self._gradient(*step)
             gradient, losses, accuracies = self.replayed(self._gradient, *step)
             return gradient, losses, accuracies
@@ -112,7 +119,9 @@ class ObjectiveGradient:
         gradient, losses[live], accuracies[live] = self._gradient(*rest)
         return gradient, losses, accuracies
 
-    def settle(self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor) -> None:
+    def choose_kernels(
+        self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor
+    ) -> None:
         """Choose what computes the convolutions, by one step; it waits for the device. Later calls do nothing.
 
         No pixel is clamped meanwhile, so that all gradients are compared, and none hangs on a rounding.
@@ -142,14 +151,14 @@ class ObjectiveGradient:
         trial, self.trial = self.trial, None
         threshold, self.threshold = self.threshold, math.inf
         try:
-            kept = trial.kept(self.kept, compute, compute_in_float32) if self.kept else None
-            self.use(kept or trial.chosen(compute, compute_in_float32))
+            proved = trial.proved(self.preferred, compute, compute_in_float32) if self.preferred else None
+            self.use(proved or trial.chosen(compute, compute_in_float32))
         finally:
             self.threshold = threshold
 
-    def keep(self, name: str) -> None:
+    def prefer(self, name: str) -> None:
         """Compute as an earlier part of the fit did, or fits of the same arm, if a step proves that it works here."""
-        self.kept = name
+        self.preferred = name
 
     def use(self, strategy: Strategy) -> None:
         """Compute networks by a strategy from now on."""
@@ -157,8 +166,7 @@ class ObjectiveGradient:
         self._take(strategy.kernels)
 
     def _take(self, way: Way | None) -> None:
-        is_of_one = way is not None and hasattr(way, "logits")
-        self.kernels, self.one = (None, cast(OneNetwork, way)) if is_of_one else (cast(Kernels | None, way), None)
+        self.kernels, self.one = (None, way) if isinstance(way, OneNetwork) else (way, None)
 
     def _gradient(
         self, frame: Tensor, pixels: Tensor, factors: Tensor, has_threshold: Tensor, images: Tensor

@@ -101,16 +101,16 @@ class Batch:
 
     def _end_recording(self) -> None:
         """Forget what was recorded, and drawn ahead, of the batch before; the next step does so where this fails."""
-        self.settle()
+        self.put_draws_back()
         if self._whole and self._stream:
             self._stream.synchronize()  # what a recording has launched still uses its memory
         self._whole = None
 
-    def settle(self) -> None:
+    def put_draws_back(self) -> None:
         """Put the draws of all fits back to the step that each is at."""
         with self._turn:
             if self._whole:
-                self._whole.settle()
+                self._whole.put_draws_back()
 
     def advance(self, member: Member) -> bool:
         """Wait for the others, and return whether a step of all was taken; False where it cannot be, for good.
@@ -212,6 +212,6 @@ class Member:
         self.batch.leave(self)
         return self.alone.advance()
 
-    def settle(self) -> None:
+    def put_draws_back(self) -> None:
         """Put the fit's draws back to the step that it is at, and with them those of the others."""
-        self.batch.settle()
+        self.batch.put_draws_back()

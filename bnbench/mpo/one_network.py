@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 _COMPILING = threading.Lock()  # several fits may begin at once in one process, and the compiler is not made for that
 
 
+@runtime_checkable
 class OneNetwork(Protocol):
     """What computes one network with the weights that it is given."""
 

@@ -101,7 +101,7 @@ class Trial:
         """Leave out kernels, such as those that have failed on this device before."""
         self.candidates = {name: make for name, make in self.candidates.items() if name not in names}
 
-    def kept(self, name: str, step: Step, exact: Step | None = None) -> Strategy | None:
+    def proved(self, name: str, step: Step, exact: Step | None = None) -> Strategy | None:
         """Return what was used before, once it has computed a step as torch does; None where it cannot or is not here.
 
         Args:

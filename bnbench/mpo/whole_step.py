@@ -60,7 +60,7 @@ class WholeStep:
             self._prove()
         if self._replay is None or self.refusal:
             self._replay = None
-            self.settle()
+            self.put_draws_back()
             for fit in self.fits:
                 end_recording(fit.optimizer)
             return False
@@ -82,7 +82,7 @@ class WholeStep:
         except Exception as refused:  # no memory to pin: each fit draws for itself
             self.refusal = reason(refused)
 
-    def settle(self) -> None:
+    def put_draws_back(self) -> None:
         """Put each fit's draws back to the step that it is at: what was drawn ahead is drawn again."""
         if self._left:
             for ahead in self._ahead:

@@ -214,8 +214,8 @@ def test_the_trace_holds_means_over_its_intervals(monkeypatch: pytest.MonkeyPatc
     norms: list[float] = []
     step = under_way.engine.step
 
-    def watched(frame: Tensor, pixels: Tensor, *rest: Any, find_clamped: bool) -> tuple[Tensor, Tensor, Tensor]:
-        gradient, losses, accuracies = step(frame, pixels, *rest, find_clamped=find_clamped)
+    def watched(frame: Tensor, pixels: Tensor, *rest: Any, **how: Any) -> tuple[Tensor, Tensor, Tensor]:
+        gradient, losses, accuracies = step(frame, pixels, *rest, **how)
         seen.append(float(losses[make_mask().flatten()[pixels]].mean()))
         return gradient, losses, accuracies
 

@@ -27,7 +27,7 @@ from tests.mpo.trials import ROUNDS, TRAINING, clock, ended, started, tried
 
 def test_one_network_at_a_time_tries_nothing() -> None:
     fit = started(tried(), training=TrainingProtocol(black_pixels=1, white_pixels=1, images=6, steps=2))
-    fit.engine.settle(*([torch.zeros(1)] * 5))
+    fit.engine.choose_kernels(*([torch.zeros(1)] * 5))
     assert fit.engine.strategy is None
 
 
