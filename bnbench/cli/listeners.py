@@ -13,7 +13,7 @@ from bnbench.cli.streams import drop_output
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.messages import Messages
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.request import Swept
+from bnbench.sweep.request import EndedSweep
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.watching import run_and_show
 from bnbench.wording import counted
@@ -22,7 +22,7 @@ from bnbench.wording import counted
 class JsonLines(Messages):
     """Prints the plan and each fit as a line of JSON; once nobody takes them any more, the fits go on without."""
 
-    is_lost = False
+    has_lost_reader = False
 
     def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
         """Print the plan."""
@@ -30,7 +30,7 @@ class JsonLines(Messages):
         how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk or None}
         click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
 
-    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
+    def planned_sizes(self, planned: Sequence[EndedSweep], seconds: float | None, what: str = "mask size") -> None:
         """Print the plans of all mask sizes or pictures together."""
         plans = [swept.plan for swept in planned]
         counts = {name: sum(len(getattr(plan, name)) for plan in plans) for name in ("done", "failed", "to_run")}
@@ -48,7 +48,7 @@ class JsonLines(Messages):
         try:
             click.echo(json.dumps(outcome.as_dict()))
         except OSError as error:
-            self.is_lost = True
+            self.has_lost_reader = True
             drop_output()
             say(f"bnbench: --json cannot be written any more ({error.strerror}); the fits go on")
 
@@ -60,7 +60,7 @@ class CheckMessages(Messages):
         """Print how many fits there are, without their estimate: they take a minute."""
         self.note(f"{plan.grid}; {counted(len(execution.slots), 'slot')}")
 
-    def ended(self, swept: Swept) -> None:
+    def ended(self, swept: EndedSweep) -> None:
         """Say nothing: the verdict counts the fits that failed."""
 
     def over(self, folder: Path) -> None:

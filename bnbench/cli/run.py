@@ -154,8 +154,7 @@ def run(
         from bnbench.sweep.execution import Execution
         from bnbench.sweep.messages import Messages
         from bnbench.sweep.request import SweepRequest
-        from bnbench.sweep.sizes import run_pictures, run_sizes
-        from bnbench.sweep.sweep import run_sweep
+        from bnbench.sweep.sizes import run_sweeps
 
     execution = Execution(
         data_folder=data_folder,
@@ -180,16 +179,13 @@ def run(
         dry_run=dry_run,
     )
     listener = JsonLines() if as_json else Messages()
-    place = make_backend(backend, scheduler)
+    pictures = None
     if mask:
         from bnbench.inputs.pictures import read_pictures  # Pillow and matplotlib, which random masks do without
 
         pictures = read_pictures(mask, max(sizes[0]), grey_level, invert=invert)
-        ended = list(run_pictures(request, pictures, place, listener, is_folder=mask.is_dir()).values())
-    elif len(sizes) == 1:
-        ended = [run_sweep(request, place, listener)]
-    else:
-        ended = list(run_sizes(request, sizes, place, listener).values())
-    is_lost = isinstance(listener, JsonLines) and listener.is_lost
-    if is_lost or any(swept.failed or swept.plan.broken for swept in ended):
+    place, is_folder = make_backend(backend, scheduler), mask is not None and mask.is_dir()
+    ended = run_sweeps(request, place, listener, sizes=sizes, pictures=pictures, is_folder=is_folder)
+    has_lost_reader = isinstance(listener, JsonLines) and listener.has_lost_reader
+    if has_lost_reader or any(one.failed or one.plan.broken for one in ended.each.values()):
         sys.exit(1)

@@ -21,7 +21,7 @@ from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
 from bnbench.results.sweeps import read_sweep
 from bnbench.stats.differences import per_p
-from bnbench.sweep.request import Swept
+from bnbench.sweep.request import EndedSweep
 from bnbench.wording import counted, plain_number
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SweepResult:
         broken: a sentence for each file that is in the way of a fit.
     """
 
-    def __init__(self, swept: Swept, names: Names) -> None:
+    def __init__(self, swept: EndedSweep, names: Names) -> None:
         self.folder: Path = swept.plan.folder.absolute()  # a notebook may change its working directory
         self.protocol: Protocol = swept.plan.protocol
         self.grid: Grid = swept.plan.grid

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from pathlib import Path
 
 import torch
 
-from bnbench.inputs.masks import Mask
 from bnbench.interactive import values
 from bnbench.interactive.interruption import interruptible
 from bnbench.interactive.knobs import Knob, protocol_of
 from bnbench.interactive.messages import MessagesOfACall
-from bnbench.interactive.naming import Names, errors_name_arguments, names_of
+from bnbench.interactive.naming import errors_name_arguments, names_of
 from bnbench.interactive.picture_values import pictures_of
 from bnbench.interactive.result import SweepResult
-from bnbench.interactive.sizes import PicturesResult, SizesResult
+from bnbench.interactive.sizes import RESULTS_OF_SEVERAL
 from bnbench.interactive.where import backend_of, devices_of
 from bnbench.process.surroundings import as_it_was
-from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest
-from bnbench.sweep.sizes import folder_above, run_pictures, run_sizes
-from bnbench.sweep.sweep import run_sweep
+from bnbench.sweep.sizes import run_sweeps
 
 _PROBS = "0.1:0.9:0.1"
 
@@ -149,33 +146,15 @@ def run(
             fail_fast=values.flag_of(fail_fast, "fail_fast"),
         )
         listener = MessagesOfACall(names) if values.flag_of(progress, "progress") else Listener()
-        where_computed = backend_of(backend)
+        place = backend_of(backend)
         has_probs = not (isinstance(probs, str) and probs == _PROBS)
         pictures = pictures_of(mask, request.protocol, sizes, grey_level, invert, has_probs=has_probs)
         is_folder = mask is not None and Path(mask).expanduser().is_dir()
         with as_it_was():
-            return _result(request, sizes, pictures, where_computed, listener, names, is_folder=is_folder)
-
-
-def _result(
-    request: SweepRequest,
-    sizes: Sequence[Size],
-    pictures: Mapping[str, Mask],
-    backend: Backend,
-    listener: Listener,
-    names: Names,
-    *,
-    is_folder: bool,
-) -> SweepResult:
-    """Run one sweep, or one for each picture or mask size, and return the result that belongs to it."""
-    if pictures:
-        computed = partial(run_pictures, request, pictures, backend, listener, is_folder=is_folder)
-        of_pictures = interruptible(computed, listener.note)
-        if not is_folder:
-            return SweepResult(next(iter(of_pictures.values())), names)
-        return PicturesResult(folder_above(request, "pictures"), of_pictures, names)
-    if len(sizes) > 1:
-        of_sizes = interruptible(partial(run_sizes, request, sizes, backend, listener), listener.note)
-        named = {size_name(size): swept for size, swept in of_sizes.items()}
-        return SizesResult(folder_above(request, "sizes"), named, names)
-    return SweepResult(interruptible(partial(run_sweep, request, backend, listener), listener.note), names)
+            ended = interruptible(
+                partial(run_sweeps, request, place, listener, sizes=sizes, pictures=pictures, is_folder=is_folder),
+                listener.note,
+            )
+        if not ended.several:
+            return SweepResult(ended.each[""], names)
+        return RESULTS_OF_SEVERAL[ended.several](ended.folder, ended.each, names)

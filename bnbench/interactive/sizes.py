@@ -11,7 +11,7 @@ import pandas as pd
 
 from bnbench.interactive.naming import Names
 from bnbench.interactive.result import SweepResult
-from bnbench.sweep.request import Swept
+from bnbench.sweep.request import EndedSweep
 
 
 class SizesResult(SweepResult):
@@ -27,7 +27,7 @@ class SizesResult(SweepResult):
 
     _column, _parts, _of_several = "mask_size", "sizes", "several mask sizes"
 
-    def __init__(self, folder: Path, swept: Mapping[str, Swept], names: Names) -> None:
+    def __init__(self, folder: Path, swept: Mapping[str, EndedSweep], names: Names) -> None:
         self.folder = folder.absolute()
         self.grid = next(iter(swept.values())).plan.grid  # one request: it is that of every size
         self.sizes = {name: SweepResult(one, names) for name, one in swept.items()}
@@ -78,3 +78,6 @@ class PicturesResult(SizesResult):
     def pictures(self) -> dict[str, SweepResult]:
         """Return the result of each picture that was begun, by its name."""
         return self.sizes
+
+
+RESULTS_OF_SEVERAL = {"mask size": SizesResult, "picture": PicturesResult}

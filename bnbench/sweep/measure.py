@@ -47,39 +47,44 @@ def measure_fit(
     Returns:
         The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
     """
-    found = {
-        name: measured_landscape(plane, images, protocol.measurement.bn_policy, data, protocol)
-        for name, images in (("measured", data.measured), (TRAIN, data.train_sample))
-    }
-    table = pd.DataFrame(
-        {
-            "arm": key.arm,
-            "p": key.p,
-            "seed": key.seed,
-            **pixel_columns(mask, trained),
-            "test_loss": found["measured"].loss.flatten(),
-            "test_accuracy": found["measured"].accuracy.flatten(),
-            "train_loss": found[TRAIN].loss.flatten(),
-            "train_accuracy": found[TRAIN].accuracy.flatten(),
-        }
-    )
-    split = protocol.measurement.split
+    under = protocol.measurement.bn_policy
+    test = measured_landscape(plane, data.measured, under, data, protocol)
+    train = measured_landscape(plane, data.train_sample, under, data, protocol)
+    split, headline = protocol.measurement.split, headline_policy(plane, protocol)
     rows_of = partial(summary_rows, mask=mask, trained=trained, threshold=protocol.training.threshold)
-    headline = headline_policy(plane, protocol)
-    others = policies(protocol)[1:] if uses_bn(plane.module) else []
-    rows = rows_of(found["measured"], policy=headline, split=split)
-    of_plane = [
-        measure for measure in registry.REGISTERED if measure.of_plane and (keeps_plane or not measure.of_kept_planes)
-    ]
-    if of_plane:
-        pixels = pixels_of(found["measured"], mask, np.ones_like(mask), protocol.training.threshold)
-        fitted = FittedPlane(plane, pixels, trained, data.measured, data.train, headline, protocol.mask.origin)
-        rows[0] |= {measure.name: float(measure.of_plane(fitted)) for measure in of_plane if measure.of_plane}
-    rows += rows_of(found[TRAIN], policy=headline, split=TRAIN)
-    for policy in others:
+    rows = rows_of(test, policy=headline, split=split)
+    pixels = pixels_of(test, mask, np.ones_like(mask), protocol.training.threshold)
+    fitted = FittedPlane(plane, pixels, trained, data.measured, data.train, headline, protocol.mask.origin)
+    rows[0] |= _plane_values(fitted, keeps_plane=keeps_plane)
+    rows += rows_of(train, policy=headline, split=TRAIN)
+    for policy in policies(protocol)[1:] if uses_bn(plane.module) else ():
         measured = measured_landscape(plane, data.measured, policy, data, protocol)
         rows += rows_of(measured, policy=policy, split=split, headline=False)
-    return table, pd.DataFrame(rows)
+    return _pixel_table(key, mask, trained, test, train), pd.DataFrame(rows)
+
+
+def _pixel_table(key: FitKey, mask: Mask, trained: Mask, test: Landscape, train: Landscape) -> pd.DataFrame:
+    """Return a row per pixel: what it was asked for, and what was measured on either images."""
+    columns = {
+        "arm": key.arm,
+        "p": key.p,
+        "seed": key.seed,
+        **pixel_columns(mask, trained),
+        "test_loss": test.loss.flatten(),
+        "test_accuracy": test.accuracy.flatten(),
+        "train_loss": train.loss.flatten(),
+        "train_accuracy": train.accuracy.flatten(),
+    }
+    return pd.DataFrame(columns)
+
+
+def _plane_values(fitted: FittedPlane, *, keeps_plane: bool) -> dict[str, float]:
+    """Compute the measures that need the plane itself; those of kept planes only where it is kept."""
+    return {
+        measure.name: float(measure.of_plane(fitted))
+        for measure in registry.REGISTERED
+        if measure.of_plane and (keeps_plane or not measure.of_kept_planes)
+    }
 
 
 def measured_landscape(

@@ -10,7 +10,7 @@ from pathlib import Path
 from bnbench.protocol.profiles import title
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.request import Swept
+from bnbench.sweep.request import EndedSweep
 from bnbench.sweep.result_lines import result_lines
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.watching import run_and_show
@@ -34,7 +34,7 @@ class Listener:
             estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
         """
 
-    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
+    def planned_sizes(self, planned: Sequence[EndedSweep], seconds: float | None, what: str = "mask size") -> None:
         """Take the plans of several mask sizes or pictures, before anything is computed.
 
         Args:
@@ -47,7 +47,7 @@ class Listener:
         """Run the sweep to its end, and return each outcome."""
         return list(runner.outcomes())
 
-    def ended(self, swept: Swept) -> None:
+    def ended(self, swept: EndedSweep) -> None:
         """Take how the sweep ended."""
 
     def over(self, folder: Path) -> None:
@@ -85,7 +85,7 @@ class Messages(Listener):
             done = f"{counted(count, 'fit')} done without {without}"
             self.note(f"{done}, left as {they}; --force runs {them} again")
 
-    def planned_sizes(self, planned: Sequence[Swept], seconds: float | None, what: str = "mask size") -> None:
+    def planned_sizes(self, planned: Sequence[EndedSweep], seconds: float | None, what: str = "mask size") -> None:
         """Print how much of all is done and will run, and how long it will take."""
         plans = [swept.plan for swept in planned]
         fits = sum(len(plan.grid.shard(*plan.shard)) for plan in plans)
@@ -97,7 +97,7 @@ class Messages(Listener):
         """Run the sweep, and show how far it is."""
         return run_and_show(runner)
 
-    def ended(self, swept: Swept) -> None:
+    def ended(self, swept: EndedSweep) -> None:
         """Print which fits failed and how to run them again, and what the others say."""
         failed = swept.failed
         for key, message in failed.items():

@@ -56,7 +56,7 @@ class Plan:
         """Return the finished fits whose plane was not kept."""
         return [key for key in self.done if not layout.plane_path(self.folder, key).exists()]
 
-    def others(self, arm: str) -> dict[FitKey, dict[str, Any]]:
+    def done_beside(self, arm: str) -> dict[FitKey, dict[str, Any]]:
         """Return an arm's finished fits that the grid or shard does not ask for, with their provenance."""
         asked = {layout.fit_path(self.folder, key) for key in self.grid.shard(*self.shard)}
         found: dict[FitKey, dict[str, Any]] = {}

@@ -73,7 +73,7 @@ class SweepRequest:
 
 
 @dataclass(frozen=True)
-class Swept:
+class EndedSweep:
     """Says how a sweep ended.
 
     Attributes:

@@ -86,14 +86,17 @@ class Runner:
         try:
             for outcome in self.backend.compute(batch, self.job, self.stop):
                 if outcome.state == "killed":
-                    yield from self._suspect(outcome.key, is_alone=len(batch) == 1)
+                    yield from self._after_lost_workers(outcome.key, is_alone=len(batch) == 1)
                 else:
                     yield from self._ended(outcome)
         except WorkersKilledError:
             yield from self._after_a_kill(batch)
 
-    def _suspect(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
-        """Run a fit alone, once, that a cluster has lost several workers over: some of them had not begun it."""
+    def _after_lost_workers(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
+        """Suspect a fit that a cluster has lost several workers over, and fail it if it was the only one at the time.
+
+        A suspect is run alone next, since some of those workers may not have begun it.
+        """
         self.kills[key] = _SUSPECT
         if is_alone:
             yield from self._ended(record_killed(key, self.job, TRIES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bnbench.errors import RequestError
@@ -19,63 +19,71 @@ from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.fits_per_device import most_slots
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.request import EndedSweep, SweepRequest
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.sweep import run_on_open, run_sweep
 
+_PLURAL = {"mask size": "sizes", "picture": "pictures"}
 _BUSY = 0.8  # share of the slots' time that a round has to use
 
 
-def run_sizes(request: SweepRequest, sizes: Sequence[Size], backend: Backend, listener: Listener) -> dict[Size, Swept]:
-    """Run a sweep for each mask size, all of them planned before the first fit is computed.
+@dataclass(frozen=True)
+class EndedSweeps:
+    """How one sweep has ended, or several of mask sizes or pictures.
 
-    Seeds come outermost, as in a single sweep, so that what is unfinished is the whole curve over the sizes with fewer
-    seeds, and not some of its points: a round takes every size in turn with as few seeds as keep the slots busy.
+    Attributes:
+        each: name of the size or picture to how its sweep has ended, over all rounds; the name of one alone is empty.
+        several: ``mask size`` or ``picture``, of which there may be more than one; empty of a single sweep.
+        folder: that of the sweep, or the one above those of several.
+    """
+
+    each: dict[str, EndedSweep]
+    several: str
+    folder: Path
+
+
+def run_sweeps(
+    request: SweepRequest,
+    backend: Backend,
+    listener: Listener,
+    *,
+    sizes: Sequence[Size] = (),
+    pictures: Mapping[str, Mask] | None = None,
+    is_folder: bool = False,
+) -> EndedSweeps:
+    """Run what is asked for: one sweep, or one for each mask size or picture.
+
+    Several are all planned before the first fit is computed. Seeds come outermost, as in a single sweep, so that what
+    is unfinished is the whole curve over the sizes with fewer seeds, and not some of its points: a round takes every
+    size in turn with as few seeds as keep the slots busy.
 
     Args:
-        request: what is asked for of every size; its folder is the one above theirs.
-        sizes: rows and columns, each size once.
+        request: what is asked for, of every size or picture; the folder of several is the one above theirs.
         backend: where fits are computed.
         listener: hears of every sweep as of a single one, and of all plans together.
+        sizes: rows and columns, each size once; of fewer than two the protocol's own is the only one.
+        pictures: name to mask, True where black, in place of random masks. A fit's p is its picture's share of black
+            pixels.
+        is_folder: whether pictures come from a folder, to which some may be added later: they are several even where
+            it holds one.
 
     Returns:
-        How the sweep of each size ended, over all rounds; without outcomes where a dry run was asked for.
+        How each sweep has ended; without outcomes where a dry run was asked for.
 
     Raises:
-        RequestError: the request cannot be met at one of the sizes; nothing was computed.
+        RequestError: the request cannot be met, of several at one of them; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
-    swept = _run_each({size_name(size): _of_size(request, size) for size in sizes}, backend, listener, "mask size")
-    return {size: swept[size_name(size)] for size in sizes if size_name(size) in swept}
-
-
-def run_pictures(
-    request: SweepRequest, pictures: Mapping[str, Mask], backend: Backend, listener: Listener, *, is_folder: bool
-) -> dict[str, Swept]:
-    """Run a sweep for each picture in place of random masks; else as :func:`run_sizes`.
-
-    Args:
-        request: what is asked for of every picture.
-        pictures: name to mask, True where black. A fit's p is its picture's share of black pixels.
-        backend: where fits are computed.
-        listener: hears of every sweep as of a single one, and of all plans together.
-        is_folder: whether pictures come from a folder, to which some may be added: the request's folder is then the
-            one above theirs, and else that of the only picture.
-
-    Returns:
-        Name to how the sweep ended.
-
-    Raises:
-        RequestError: as :func:`run_sizes`.
-        Interrupted: as :func:`run_sizes`.
-    """
-    requests = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
-    if not is_folder:
-        return {name: run_sweep(one, backend, listener) for name, one in requests.items()}
-    folder = folder_above(request, "pictures")
-    _check_above(folder, "picture")
-    below = {name: replace(one, folder=folder / name) for name, one in requests.items()}
-    return _run_each(below, backend, listener, "picture")
+    if pictures and is_folder:
+        of_each = {name: _of_picture(request, name, mask) for name, mask in pictures.items()}
+        return _run_each(request, of_each, backend, listener, "picture")
+    if not pictures and len(sizes) > 1:
+        of_each = {size_name(size): _of_size(request, size) for size in sizes}
+        return _run_each(request, of_each, backend, listener, "mask size")
+    for name, mask in (pictures or {}).items():
+        request = _of_picture(request, name, mask)
+    ended = run_sweep(request, backend, listener)
+    return EndedSweeps({"": ended}, "", ended.plan.folder)
 
 
 def _of_picture(request: SweepRequest, name: str, mask: Mask) -> SweepRequest:
@@ -83,34 +91,41 @@ def _of_picture(request: SweepRequest, name: str, mask: Mask) -> SweepRequest:
     return replace(request, protocol=with_picture(request.protocol, name, mask), grid=grid)
 
 
+def _of_size(request: SweepRequest, size: Size) -> SweepRequest:
+    return replace(request, protocol=request.protocol.with_knobs(mask_size=size))
+
+
 def _run_each(
-    requests: Mapping[str, SweepRequest], backend: Backend, listener: Listener, what: str
-) -> dict[str, Swept]:
-    """Run several sweeps in rounds of seeds, all of them planned before the first fit is computed."""
-    request = next(iter(requests.values()))
+    request: SweepRequest, of_each: Mapping[str, SweepRequest], backend: Backend, listener: Listener, what: str
+) -> EndedSweeps:
+    """Run several sweeps in rounds of seeds, into folders below a common one."""
+    folder = request.folder or Path("results") / f"{folder_name(request.protocol)}-{_PLURAL[what]}"
+    if is_there(folder / "protocol.json"):
+        raise RequestError(f"--out {folder} holds the results of a single {what}; give another folder for several.")
+    requests = {name: replace(one, folder=folder / name) for name, one in of_each.items()}
     for one in requests.values():
         check_folder(one.folder_of(one.protocol), one.protocol, with_images=False)
     with backend.opened(listener.note, waits=not request.dry_run):
         silent = listener if request.dry_run else Listener()
         planned = {name: run_on_open(replace(one, dry_run=True), backend, silent) for name, one in requests.items()}
         listener.planned_sizes(list(planned.values()), _seconds(planned.values()), what)
-        swept = planned if request.dry_run else _run_rounds(request, requests, planned, backend, listener)
+        swept = planned if request.dry_run else _run_rounds(requests, planned, backend, listener)
     if not request.dry_run:
         for ended in swept.values():
             listener.ended(ended)
-        listener.over(request.folder_of(request.protocol).parent)
-    return swept
+        listener.over(folder)
+    return EndedSweeps(swept, what, folder)
 
 
 def _run_rounds(
-    request: SweepRequest,
     requests: Mapping[str, SweepRequest],
-    planned: Mapping[str, Swept],
+    planned: Mapping[str, EndedSweep],
     backend: Backend,
     listener: Listener,
-) -> dict[str, Swept]:
+) -> dict[str, EndedSweep]:
     """Run every sweep in turn, round after round of seeds."""
-    swept: dict[str, Swept] = {}
+    request = next(iter(requests.values()))  # of all they ask for as many fits of a seed
+    swept: dict[str, EndedSweep] = {}
     for seeds in _rounds(request, planned):
         for name, one in requests.items():
             to_run = planned[name].plan.to_run
@@ -157,35 +172,14 @@ class _OneRound(Listener):
         return self._listener.run_through(runner)
 
 
-def folder_above(request: SweepRequest, what: str) -> Path:
-    """Return the folder above those of several sweeps; by default the protocol's, with what they are at its end.
-
-    Args:
-        request: names a folder, or the protocol that the default one is called after.
-        what: ``sizes`` or ``pictures``.
-    """
-    return request.folder or Path("results") / f"{folder_name(request.protocol)}-{what}"
-
-
-def _of_size(request: SweepRequest, size: Size) -> SweepRequest:
-    folder = folder_above(request, "sizes")
-    _check_above(folder, "mask size")
-    return replace(request, protocol=request.protocol.with_knobs(mask_size=size), folder=folder / size_name(size))
-
-
-def _check_above(folder: Path, what: str) -> None:
-    if is_there(folder / "protocol.json"):
-        raise RequestError(f"--out {folder} holds the results of a single {what}; give another folder for several.")
-
-
-def _seconds(planned: Iterable[Swept]) -> float | None:
+def _seconds(planned: Iterable[EndedSweep]) -> float | None:
     """Estimate the time of all sizes from the fits that are done; None where one of the sizes has none to go by."""
     times = [estimate_seconds(one.plan, one.execution, None) if one.plan.to_run else 0.0 for one in planned]
     known = [time for time in times if time is not None]
     return sum(known) if len(known) == len(times) else None
 
 
-def _rounds(request: SweepRequest, planned: Mapping[str, Swept]) -> list[tuple[int, ...]]:
+def _rounds(request: SweepRequest, planned: Mapping[str, EndedSweep]) -> list[tuple[int, ...]]:
     """Share the seeds out into rounds of as few as leave hardly a slot idle at the end of each size."""
     seeds, grid = request.grid.seeds, request.grid
     slots = max((most_slots(one.execution) for one in planned.values()), default=1) or 1

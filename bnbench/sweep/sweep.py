@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mode
 
@@ -25,13 +25,13 @@ from bnbench.sweep.fits_per_device import with_fits_per_device
 from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan, plan_sweep, set_aside
-from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.request import EndedSweep, SweepRequest
 from bnbench.sweep.runner import Runner
 
 LARGEST_GRID = 1_000_000  # fits: the list of more, and the folder of their files, would be of no use
 
 
-def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> EndedSweep:
     """Run a sweep: check what is asked, plan, compute what is left, and keep all of it in the results folder.
 
     Finished fits are kept, and a fit that was cut off goes on from its last checkpoint: the same request again goes
@@ -59,13 +59,45 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> Sw
     return swept
 
 
-def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> Swept:
+def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> EndedSweep:
     """Run a sweep as :func:`run_sweep` does, on a backend that is open already; the end is not told."""
     if request.grid.count > LARGEST_GRID:
         raise RequestError(
             f"--probs and --seeds ask for {request.grid}; a sweep has at most {LARGEST_GRID:,}: give fewer of either."
         )
     check_memory_limit(request.execution.fit_memory, backend.name, is_alone=backend.has_processes)
+    ready = _make_ready(request, backend, listener)
+    return _show(request, ready, backend, listener) if request.dry_run else _compute(request, ready, backend, listener)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """Holds what is known of a sweep before it begins.
+
+    Attributes:
+        plan: what is left to run.
+        execution: how, but for the pixels at once and the fits that share a device.
+        data: the images.
+        chunk: pixels at once that the folder was started with; None of a new one.
+        to_start: seconds that the workers need until the first fit begins.
+    """
+
+    plan: Plan
+    execution: Execution
+    data: DataSet
+    chunk: int | None
+    to_start: float
+
+    def seconds(self, of_fits: Callable[[], float | None]) -> float | None:
+        """Return the seconds until all fits are done, the start of workers among them; none where none is left."""
+        if not self.plan.to_run:
+            return 0.0
+        seconds = of_fits()
+        return None if seconds is None else self.to_start + seconds
+
+
+def _make_ready(request: SweepRequest, backend: Backend, listener: Listener) -> _Ready:
+    """Load what the fits need, and find out which of them are left; nothing is written but what --force moves aside."""
     execution = replace(request.execution, slots=backend.slots(request.execution.devices))
     start = time.perf_counter()
     data = load_inputs(request.grid, request.protocol, execution)
@@ -76,33 +108,34 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
     if request.force and not request.dry_run and (aside := set_aside(folder, request.keys_now())):
         listener.note(f"what was there is in {aside}")
     plan = _plan(request, protocol)
-    kept = _kept_chunk(plan, listener)
-    if request.dry_run:
-        execution = with_fits_per_device(replace(execution, chunk=request.chunk or kept or 0), plan, backend, None)
-        listener.planned(
-            plan, execution, lambda: _estimate(plan, to_start, lambda: estimate_seconds(plan, execution, None))
-        )
-        return Swept(plan, execution, backend, [])
-    open_folder(plan.folder, protocol)
+    return _Ready(plan, execution, data, _kept_chunk(plan, listener), to_start)
+
+
+def _show(request: SweepRequest, ready: _Ready, backend: Backend, listener: Listener) -> EndedSweep:
+    """Tell the plan of a sweep, with what it would cost by the fits that are done; nothing is timed for it."""
+    plan = ready.plan
+    execution = replace(ready.execution, chunk=request.chunk or ready.chunk or 0)
+    execution = with_fits_per_device(execution, plan, backend, None)
+    of_fits = partial(estimate_seconds, plan, execution, None)
+    listener.planned(plan, execution, partial(ready.seconds, of_fits))
+    return EndedSweep(plan, execution, backend, [])
+
+
+def _compute(request: SweepRequest, ready: _Ready, backend: Backend, listener: Listener) -> EndedSweep:
+    """Open the folder, choose what is measured once for it, tell the plan, and run what is left."""
+    plan, execution, data = ready.plan, ready.execution, ready.data
+    open_folder(plan.folder, plan.protocol)
     if plan.to_run:
         try_folder(plan.folder)
-    write_config(plan.folder, effective_config(protocol, request.grid, request.options(backend)))
+    write_config(plan.folder, effective_config(plan.protocol, request.grid, request.options(backend)))
     if plan.to_run:
-        chunk = _chosen_chunk(request.chunk, kept, plan, execution, data, backend, listener)
+        chunk = _chosen_chunk(request.chunk, ready.chunk, plan, execution, data, backend, listener)
         execution = with_fits_per_device(replace(execution, chunk=chunk), plan, backend, data)
-    timed = partial(backend.time_on_device, estimate_seconds, plan, execution, data)
-    listener.planned(plan, execution, partial(_estimate, plan, to_start, timed))
+    of_fits = partial(backend.time_on_device, estimate_seconds, plan, execution, data)
+    listener.planned(plan, execution, partial(ready.seconds, of_fits))
     runner = Runner(plan, execution, backend, fail_fast=request.fail_fast)
     outcomes = listener.run_through(runner)  # here the fits are computed
-    return Swept(plan, execution, backend, outcomes)
-
-
-def _estimate(plan: Plan, to_start: float, of_fits: Callable[[], float | None]) -> float | None:
-    """Return the seconds until all fits are done, the start of workers among them; none where none is left."""
-    if not plan.to_run:
-        return 0.0
-    seconds = of_fits()
-    return None if seconds is None else to_start + seconds
+    return EndedSweep(plan, execution, backend, outcomes)
 
 
 def _plan(request: SweepRequest, protocol: Protocol) -> Plan:

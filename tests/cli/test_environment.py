@@ -164,7 +164,7 @@ def test_a_sweep_goes_on_once_nobody_reads_its_lines(tmp_path: Path, monkeypatch
         monkeypatch.setattr(sys, "stdout", Broken(file))
         for _ in range(2):
             lines.print_outcome(Outcome(KEY, "done"))
-    assert lines.is_lost
+    assert lines.has_lost_reader
     assert "(Broken pipe); the fits go on" in said.getvalue()
 
 

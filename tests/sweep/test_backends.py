@@ -19,7 +19,7 @@ from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import RunnerStop
 from bnbench.sweep.messages import Listener
-from bnbench.sweep.request import SweepRequest, Swept
+from bnbench.sweep.request import EndedSweep, SweepRequest
 from bnbench.sweep.sweep import run_sweep
 from tests.fits import TINY
 
@@ -64,7 +64,7 @@ class Recorder(Listener):
     def note(self, sentence: str) -> None:
         self.heard.append(sentence)
 
-    def ended(self, swept: Swept) -> None:
+    def ended(self, swept: EndedSweep) -> None:
         self.heard.append("ended")
 
 

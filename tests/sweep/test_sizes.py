@@ -25,8 +25,8 @@ from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
-from bnbench.sweep.request import SweepRequest, Swept
-from bnbench.sweep.sizes import run_sizes
+from bnbench.sweep.request import EndedSweep, SweepRequest
+from bnbench.sweep.sizes import run_sweeps
 from tests.cli.test_cli import assert_refused, bnbench
 from tests.fits import TINY, status_of
 
@@ -115,7 +115,7 @@ class Heard(Listener):
         self.plans.append((plan.folder.name, len(plan.to_run)))
         assert (estimate() or 0.0) >= 0
 
-    def ended(self, swept: Swept) -> None:
+    def ended(self, swept: EndedSweep) -> None:
         self.ends.append((swept.plan.folder.name, len(swept.outcomes), len(swept.failed)))
 
 
@@ -149,12 +149,12 @@ def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(tmp_pa
     request = SweepRequest(TINY, Grid(("plain",), (0.5,), (1, 2, 3)), tmp_path / "sizes", execution, chunk=8)
     for failed, plans in ((3, [("4x4", 3), ("3x5", 3)]), (3, [("4x4", 0), ("3x5", 0)])):
         heard, backend = Heard(), OpenedOnce()
-        swept = run_sizes(request, [(4, 4), (3, 5)], backend, heard)
+        ended = run_sweeps(request, backend, heard, sizes=[(4, 4), (3, 5)])
         assert heard.plans == plans
         outcomes = plans[0][1]
         assert heard.ends == [("4x4", outcomes, failed), ("3x5", outcomes, 0)]
         assert backend.times == 1
-        assert len(swept) == 2
+        assert [*ended.each] == ["4x4", "3x5"]
 
 
 def test_force_runs_every_fit_once_again(swept: Path) -> None:
