@@ -154,5 +154,5 @@ def weigh(
     at = (network * window + place[:, None]) * OUTPUTS + output[None, :]
     tl.store(of_weights + at, total, mask=(place < window)[:, None] & (output < OUTPUTS)[None, :])
     if HAS_BIAS:
-        is_first = tl.program_id(0) == 0
-        tl.store(of_bias + network * OUTPUTS + output, line, mask=(output < OUTPUTS) & is_first)
+        own_end = OUTPUTS * (1 - tl.program_id(0))  # blocks along the window have the same line: the first stores it
+        tl.store(of_bias + network * OUTPUTS + output, line, mask=output < own_end)
