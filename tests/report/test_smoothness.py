@@ -92,6 +92,24 @@ def test_arms_in_one_order_agree_whatever_the_sign_of_a_reading() -> None:
     assert any("apacity" in sentence for sentence in found.sentences), "what is missing is said"
 
 
+def test_at_equal_loss_arms_are_ordered_by_what_they_are_there() -> None:
+    """The arms that bend further are the smoother ones at each loss, and behind in training, so that steps hide it."""
+    order = {"plain": 1.0, "bn": 2.0, "skip": 3.0}
+    rows = networks(order)
+    at_end = {"plain": 0.1, "bn": 0.2, "skip": 0.4}
+    rows["loss"] = [2.5 if step == 0 else at_end[arm] for arm, step in zip(rows["arm"], rows["step"], strict=True)]
+    for name in MEASURES:
+        rows[name] = rows["loss"] ** 2 / rows["arm"].map(order)
+    landscapes = pd.concat([make_result(FitKey(arm, 0.5, 1), protocol=TINY).landscape for arm in order])
+    found = chapter(Smoothness(rows, NO_PLANES, NONE), fits(order), landscapes, TINY.training)
+    assert found is not None
+    taus = table_of(found, "smoothness_tau")
+    equal = taus[taus["place"] == "equal loss"]
+    assert dict.fromkeys(equal["at"]) == dict.fromkeys((2.0, 1.0, 0.5))
+    assert (equal["tau"] == -1).all()
+    assert (taus.loc[(taus["place"] == "training") & (taus["at"] > 0), "tau"] == 1).all()
+
+
 def test_the_control_is_told_and_counts_for_no_order() -> None:
     found = told({**ARMS, "rescaled": 9.0})
     assert found is not None

@@ -67,11 +67,11 @@ def chapter(
         sentences += words(taus, found.capacities)
         last = [place for place in places if place.name == TRAINING][-1:]
         for place, values in ((place, place.values.merge(readings, on=["arm", "seed"])) for place in last):
-            of_place = taus[(taus["place"] == place.name) & (taus["step"] == place.step)]
+            of_place = taus[(taus["place"] == place.name) & (taus["at"] == place.at)]
             for reading in (name for name in DRAWN_READINGS if name in values):
                 own = values.dropna(subset=[reading])
                 if own["arm"].nunique() >= FEWEST_ARMS:
-                    figures.append(bending_against_smoothness(own, of_place, reading, place.step))
+                    figures.append(bending_against_smoothness(own, of_place, reading, int(place.at)))
                     shown.append(figures[-1].table)
     return Chapter("smoothness", "Is it smoothness?", sentences, figures, shown)
 

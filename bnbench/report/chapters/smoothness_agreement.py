@@ -11,6 +11,7 @@ from bnbench.report.chapters.capacity import seed_capacities_of
 from bnbench.report.tables import Table
 from bnbench.results.smoothness import MEASURES, find_plane_smoothness, find_smoothness
 from bnbench.results.sweeps import Sweep
+from bnbench.stats.equal_loss import at_equal_loss
 from bnbench.stats.rank_agreement import FEWEST_ARMS, agreement
 from bnbench.stats.roughness import roughness_of_fits
 from bnbench.wording import counted
@@ -18,7 +19,7 @@ from bnbench.wording import counted
 CONTROL = "rescaled"  # plain's function at other weights: a point of its own would count plain twice
 READING = "difference_trained"
 READINGS = {READING: 1, "objective_trained": -1, "right_trained": 1, "capacity": 1}
-TRAINING, PLANES, LANDSCAPES = "training", "planes", "landscapes"
+TRAINING, EQUAL_LOSS, PLANES, LANDSCAPES = "training", "equal loss", "planes", "landscapes"
 ROUGHNESS = ("fine_share", "relative_variation")  # of a found landscape, see bnbench.stats.roughness
 
 
@@ -54,14 +55,14 @@ class Place:
     """Where measures were taken.
 
     Attributes:
-        name: :data:`TRAINING`, :data:`PLANES` or :data:`LANDSCAPES`.
-        step: of training, or the last of the fits.
+        name: :data:`TRAINING`, :data:`EQUAL_LOSS`, :data:`PLANES` or :data:`LANDSCAPES`.
+        at: the step, of training or the last of the fits; at equal loss the loss, nats.
         values: ``arm, seed`` and the measures, a row per arm and seed.
         measures: columns.
     """
 
     name: str
-    step: int
+    at: float
     values: pd.DataFrame
     measures: tuple[str, ...]
 
@@ -78,9 +79,12 @@ def places_of(found: Smoothness, landscapes: pd.DataFrame, threshold: float, ste
     keys, measures = ["arm", "seed"], tuple(MEASURES)
     networks = found.networks
     by_step = [(step, networks[networks["step"] == step]) for step in sorted({int(step) for step in networks["step"]})]
+    equal = at_equal_loss(networks[networks["arm"] != CONTROL], measures)
+    by_loss = [(loss, equal[equal["level"] == loss]) for loss in sorted({float(loss) for loss in equal["level"]})]
     rough = roughness_of_fits(landscapes, threshold)
     places = [
         *(Place(TRAINING, step, own[[*keys, *measures]], measures) for step, own in by_step),
+        *(Place(EQUAL_LOSS, loss, own[[*keys, *measures]], measures) for loss, own in reversed(by_loss)),
         Place(PLANES, steps, found.planes.groupby(keys)[[*measures]].mean().reset_index(), measures),
         Place(LANDSCAPES, steps, rough.groupby(keys)[[*ROUGHNESS]].mean().reset_index(), ROUGHNESS),
     ]
@@ -102,7 +106,7 @@ def all_taus(places: Sequence[Place], readings: pd.DataFrame) -> pd.DataFrame:
     """Return Kendall's τ of each reading with each measure at each place.
 
     Returns:
-        ``place, step``, and what :func:`bnbench.stats.rank_agreement.agreement` gives; no row without three arms.
+        ``place, at``, and what :func:`bnbench.stats.rank_agreement.agreement` gives; no row without three arms.
     """
     tables = []
     for place in places:
@@ -111,8 +115,8 @@ def all_taus(places: Sequence[Place], readings: pd.DataFrame) -> pd.DataFrame:
             there = joined.dropna(subset=[reading])
             if there["arm"].nunique() >= FEWEST_ARMS:
                 found = agreement(there, {reading: READINGS[reading]}, place.measures)
-                tables.append(found.assign(place=place.name, step=place.step))
-    columns = ["place", "step", "reading", "measure", "arms", "seeds", "tau", "low", "high"]
+                tables.append(found.assign(place=place.name, at=place.at))
+    columns = ["place", "at", "reading", "measure", "arms", "seeds", "tau", "low", "high"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
@@ -127,7 +131,8 @@ def tables_of(taus: pd.DataFrame) -> list[Table]:
     """Return τ of everything, and how many of its values are clear."""
     note = (
         "Kendall's τ over the arms' means, 95 % interval low to high over seeds (bootstrap, t quantiles); objective "
-        "with its sign changed, so that more is bent further; positive: what bends further is rougher"
+        "with its sign changed, so that more is bent further; positive: what bends further is rougher; at: the step, "
+        "or the loss (nats) at equal loss"
     )
     clear = "above: what bends further is rougher; below: it is smoother; by the interval over seeds, not corrected"
     return [
@@ -138,15 +143,23 @@ def tables_of(taus: pd.DataFrame) -> list[Table]:
 
 def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
     """Say what τ says of accuracy contrast and of capacity along training, and which reading is missing."""
-    own = taus[(taus["reading"] == READING) & (taus["place"] == TRAINING)]
+    of_contrast = taus[taus["reading"] == READING]
+    own, equal = (of_contrast[of_contrast["place"] == place] for place in (TRAINING, EQUAL_LOSS))
     said = []
     if len(own):
         counts = counts_of(own).iloc[0]
-        said.append(
+        text = (
             f"Over {own['arms'].max()} arms, of {len(own)} values of Kendall's τ between accuracy contrast and a "
             f"measure at a step, the interval over seeds is above 0 (what bends further is rougher) in "
-            f"{counts['above']} and below 0 in {counts['below']}. The intervals are not corrected for their number, "
-            "and the arms are no sample of any others."
+            f"{counts['above']} and below 0 in {counts['below']}."
+        )
+        if len(equal):
+            counts = counts_of(equal).iloc[0]
+            text += (
+                f" At equal loss, of {len(equal)} it is above 0 in {counts['above']} and below 0 in {counts['below']}."
+            )
+        said.append(
+            f"{text} The intervals are not corrected for their number, and the arms are no sample of any others."
         )
     of_capacity = taus[(taus["reading"] == "capacity") & (taus["place"] == TRAINING)]
     if len(of_capacity):
