@@ -20,7 +20,8 @@ from bnbench.protocol.protocol import NORMALIZED, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
-SHARPNESS = 2.0  # β of softplus(x) = log(1 + exp(βx)) / β, whose derivative rises from 0 to 1 within some 4/β
+# β of softplus(x) = log(1 + exp(βx)) / β, whose derivative rises from 0 to 1 within some 4/β, at most by β/4 a unit.
+SHARPNESS = {"softplus": 2.0, "softplus-centred": 0.5}
 FACTOR = 4.0  # of the rescaled arm: a power of two, so that its function is plain's to the last bit
 
 
@@ -34,8 +35,8 @@ class ConvolutionalNetwork(nn.Module):
         arm: ``plain``; ``bn``, batch normalization after each convolution, before the ReLU; ``skip``, x + relu(conv(x))
             wherever both have one shape; ``bn-skip``, both; ``groupnorm`` and ``layernorm``, normalized where ``bn``
             is, each image by itself; ``standardized``, whose convolutions have standardized filters; ``softplus``,
-            which has softplus in place of every ReLU; or ``rescaled``, plain's function at other weights, see
-            :func:`rescale`.
+            which has softplus in place of every ReLU; ``softplus-centred``, a less sharp one, through 0; or
+            ``rescaled``, plain's function at other weights, see :func:`rescale`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol, arm: str) -> None:
@@ -43,8 +44,8 @@ class ConvolutionalNetwork(nn.Module):
         channels, rows, columns = image_shape
         self.skip = arm in ("skip", "bn-skip")
         self.activation: Callable[[Tensor], Tensor] = F.relu
-        if arm == "softplus":
-            self.activation = partial(F.softplus, beta=SHARPNESS)
+        if arm in SHARPNESS:
+            self.activation = partial(F.softplus if arm == "softplus" else centred_softplus, beta=SHARPNESS[arm])
         self.convolutions = nn.ModuleList()
         for width, stride in zip(network.widths, network.strides, strict=True):
             if arm == "standardized":
@@ -77,6 +78,14 @@ class ConvolutionalNetwork(nn.Module):
         hidden = self.activation(self.hidden(self.pool(maps).flatten(1)))
         logits: Tensor = self.output(hidden)
         return logits
+
+
+def centred_softplus(values: Tensor, beta: float) -> Tensor:
+    """Return softplus(x) − softplus(0) = (log(1 + exp(βx)) − log 2) / β: it is smooth, and 0 at 0 as ReLU is.
+
+    Softplus itself adds at least log 2 / β to every map, and so to the logits of a fresh network.
+    """
+    return F.softplus(values, beta=beta) - math.log(2) / beta
 
 
 def _norm(arm: str, width: int, fresh_scale: str) -> nn.Module:

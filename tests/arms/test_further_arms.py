@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -54,10 +56,16 @@ def test_filters_are_standardized_to_the_deviation_of_fresh_ones() -> None:
             assert one.weight.abs().max() > 0.6 * bound
 
 
-def test_softplus_is_smooth_where_relu_is_not_and_close_to_it_elsewhere() -> None:
-    values = torch.linspace(-3, 3, 13, dtype=torch.float64)
-    found = network("softplus").activation(values)
-    torch.testing.assert_close(found, ((SHARPNESS * values).exp() + 1).log() / SHARPNESS)
+@pytest.mark.parametrize(("arm", "at_zero"), [("softplus", math.log(2) / 2), ("softplus-centred", 0.0)])
+def test_softplus_is_smooth_where_relu_is_not_and_close_to_it_elsewhere(arm: str, at_zero: float) -> None:
+    values, beta = torch.linspace(-3, 3, 13, dtype=torch.float64), SHARPNESS[arm]
+    found = network(arm).activation(values)
+    softplus = [math.log(1 + math.exp(beta * value)) / beta for value in values.tolist()]
+    expected = [value - math.log(2) / beta + at_zero for value in softplus]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    assert found[6] == pytest.approx(at_zero, abs=1e-15)
+    bends = torch.func.vmap(torch.func.grad(torch.func.grad(network(arm).activation)))(values)
+    assert bends.max() <= beta / 4 + 1e-12
 
 
 def outputs(made: ConvolutionalNetwork) -> Tensor:

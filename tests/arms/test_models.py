@@ -34,7 +34,7 @@ def test_the_papers_network_has_the_papers_size() -> None:
 
 def test_bn_adds_a_scale_and_a_shift_per_channel_and_skip_adds_nothing() -> None:
     sizes = {arm: sum(parameter.numel() for parameter in make(arm).parameters()) for arm in BUILT_IN}
-    assert sizes["skip"] == sizes["softplus"] == sizes["standardized"] == sizes["plain"]
+    assert sizes["skip"] == sizes["softplus"] == sizes["softplus-centred"] == sizes["standardized"] == sizes["plain"]
     assert (
         sizes["bn"]
         == sizes["bn-skip"]

@@ -9,7 +9,7 @@ import pytest
 
 from bnbench.protocol.protocol import FitKey
 from bnbench.report.chapters.chapter import Chapter
-from bnbench.report.chapters.smoothness import chapter
+from bnbench.report.chapters.smoothness import POSITIVE, chapter
 from bnbench.report.chapters.smoothness_agreement import Smoothness
 from bnbench.results.smoothness import COLUMNS, MEASURES, PIXEL
 from tests.fits import TINY, make_result
@@ -152,15 +152,15 @@ def test_landscapes_have_their_roughness_beside_that_of_their_masks() -> None:
 
 def test_the_positive_control_is_told_at_its_step_and_at_equal_loss() -> None:
     """It is behind plain on the same curve: rougher at equal steps, and neither at equal loss."""
-    rows = networks({"plain": 1.0, "softplus": 1.0})
-    losses = {("plain", 0): 2.5, ("plain", 10): 0.4, ("softplus", 0): 2.5, ("softplus", 10): 0.8}
+    rows = networks({"plain": 1.0, POSITIVE: 1.0})
+    losses = {("plain", 0): 2.5, ("plain", 10): 0.4, (POSITIVE, 0): 2.5, (POSITIVE, 10): 0.8}
     rows["loss"] = [losses[arm, step] for arm, step in zip(rows["arm"], rows["step"], strict=True)]
     for name in MEASURES:
         rows[name] = rows["loss"] ** 2
     landscapes = make_result(protocol=TINY).landscape
     found = chapter(Smoothness(rows, NO_PLANES, NONE), fits({"plain": 1.0}), landscapes, TINY.training)
     assert found is not None
-    (said,) = (sentence for sentence in found.sentences if "softplus" in sentence)
+    (said,) = (sentence for sentence in found.sentences if POSITIVE in sentence)
     assert f"rougher by {len(MEASURES)} of" in said
     counts = table_of(found, "smoothness_equal_loss")
     assert counts["level"].tolist() == [2.0, 1.0]

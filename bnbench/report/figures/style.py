@@ -44,6 +44,7 @@ _LOOKS = {
     "layernorm": Look("#b07aa1", "#d6a6ca", "*"),
     "standardized": Look("#33506b", "#93b4d3", "d"),
     "softplus": Look("#7f7f00", "#c6c654", "8"),
+    "softplus-centred": Look("#4d4d00", "#a3a33a", "H"),
     "rescaled": Look("#8a8a8a", "#b9b9b9", "."),
 }
 _FURTHER = (
