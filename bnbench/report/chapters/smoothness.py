@@ -126,8 +126,8 @@ def _positive_words(networks: pd.DataFrame) -> list[str]:
         return []
     losses, at_end_words = last.groupby("arm")["loss"].mean(), _counts_words(own.to_dict("records")[0])
     text = (
-        f"The positive control: {POSITIVE}, whose units have no kink and are 0 at 0. At step {last['step'].max():,} its "
-        f"loss is {losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {at_end_words}."
+        f"The positive control: {POSITIVE}, whose units have no kink and are 0 at 0. At step {last['step'].max():,} "
+        f"its loss is {losses[POSITIVE]:.3f}, plain's {losses[FIRST]:.3f}; in every seed it is {at_end_words}."
     )
     arms = networks[networks["arm"] != CONTROL]  # as in the tables
     equal = held_to(at_equal_loss(arms, [*MEASURES]), FIRST, [*MEASURES])
