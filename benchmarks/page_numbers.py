@@ -28,7 +28,7 @@ from typing import Any
 import pandas as pd
 from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
-from readings import at_equal_white_loss, read, settling_table
+from readings import at_equal_white_loss, read, readings, settling_table
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 
@@ -132,6 +132,17 @@ def against_steps() -> str:
     return readings_as_markdown(settling_table(read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"])))
 
 
+def computed_twice(profile: str, again: str) -> str:
+    """How far rounding moves a fit: the fits of a sweep that are in a folder of evidence, too, computed elsewhere."""
+    (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
+    both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
+    moved = {name: (both[f"{name}_x"] - both[f"{name}_y"]).abs().max() for name in ("difference", "objective", "right")}
+    return (
+        f"of {len(both)} fits of `{profile}` the difference moved by up to {moved['difference']:.3f}, "
+        f"J by up to {moved['objective']:.3f} and right by up to {moved['right']:.3f}"
+    )
+
+
 def gpu_table() -> str:
     """The table of ``nox -s gpu``, where one is committed."""
     path = ROOT / "benchmarks" / "gpu.md"
@@ -223,6 +234,7 @@ def rendered(text: str) -> str:
         "quick": Numbers("quick"),
         "compact": Numbers("compact"),
         "check": CheckNumbers(),
+        "computed_twice": computed_twice,
         "against_steps": against_steps,
         "equal_loss_share": equal_loss_share,
         "evidence": evidence,

@@ -132,7 +132,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
             if provenance["device_name"] == _name(device)
-            if provenance.get("processor") in (None, processor_kind(device))  # older fits do not tell it
+            if provenance.get("processor") == processor_kind(device)  # of older fits, which lack it, no kind is known
             if provenance.get("fits_at_once", 1) == _fits_on_device(execution)
         ]
 
