@@ -179,11 +179,13 @@ class Case:
         minibatches = (seen,) if protocol.training.minibatch == "shared" else (pixels, seen)
         self.images = torch.randint(IMAGES, minibatches, generator=generator).to(device)
 
-    def engine(self, chunk: int, *, replays: bool = False) -> Any:
-        """The engine at as many pixels at once, nothing clamped: it does what the loop does."""
+    def engine(self, chunk: int) -> Any:
+        """The engine at as many pixels at once, nothing clamped: it does what the loop does, and tries nothing else."""
         from bnbench.mpo.gradient import CHUNK, ObjectiveGradient
 
-        return ObjectiveGradient(self.plane, self.data, self.coordinates, 1e9, chunk or CHUNK, replays=replays)
+        engine = ObjectiveGradient(self.plane, self.data, self.coordinates, 1e9, chunk or CHUNK)
+        engine.trial = engine.replayed = None
+        return engine
 
     def step(self, engine: Any) -> Any:
         """A step's gradient by the engine."""

@@ -23,7 +23,7 @@ FIRST = (
     *(
         "test_confinement",
         "test_strategy",
-        "test_sizes",
+        "test_several",
         "test_replayed",
         "test_interactive",
         "test_fit",

@@ -30,7 +30,7 @@ class JsonLines(Messages):
         how = {"slots": slots, "threads": execution.threads, "chunk": execution.chunk or None}
         click.echo(json.dumps({**plan.as_dict(), **how, "seconds": estimate()}))
 
-    def planned_sizes(self, planned: Sequence[EndedSweep], seconds: float | None, what: str = "mask size") -> None:
+    def planned_several(self, planned: Sequence[EndedSweep], seconds: float | None, what: str) -> None:
         """Print the plans of all mask sizes or pictures together."""
         plans = [swept.plan for swept in planned]
         counts = {name: sum(len(getattr(plan, name)) for plan in plans) for name in ("done", "failed", "to_run")}

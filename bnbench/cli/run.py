@@ -154,7 +154,7 @@ def run(
         from bnbench.sweep.execution import Execution
         from bnbench.sweep.messages import Messages
         from bnbench.sweep.request import SweepRequest
-        from bnbench.sweep.sizes import run_sweeps
+        from bnbench.sweep.several import run_sweeps
 
     execution = Execution(
         data_folder=data_folder,

@@ -25,7 +25,7 @@ from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.request import SweepRequest
-from bnbench.sweep.sizes import run_sweeps
+from bnbench.sweep.several import run_sweeps
 
 _PROBS = "0.1:0.9:0.1"
 

@@ -62,7 +62,7 @@ def ordinary_attention() -> Iterator[None]:
 
     ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` in eval mode take a fast path that has no derivative,
     and ``scaled_dot_product_attention`` kernels that ``vmap`` can only call once for each network. What was
-    set before is set again behind it.
+    set before is set again after it.
     """
     global _inside  # how many are within: the first one sets, the last one restores
     with _LOCK:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bnbench.mpo.fit import Fit
 
 BLOCK = 100  # steps whose draws go to the device at once
-_SPARE = 4  # rows of zeros behind a block, for whoever records calls the step some times more
+_SPARE = 4  # rows of zeros after a block, for whoever records calls the step some times more
 
 
 class DrawnAhead:
@@ -67,7 +67,7 @@ class DrawnAhead:
         return pixels, images.view(fit.images_shape)
 
     def put_back(self, taken: int) -> None:
-        """Put the fit's draws back to what they are behind so many steps of the block."""
+        """Put the fit's draws back to what they are after so many steps of the block."""
         for cycle, begun in zip(self.fit.cycles, self._begun, strict=True):
             cycle.load_state_dict(begun)
         for _ in range(taken):

@@ -27,8 +27,8 @@ from bnbench.mpo.whole_step import Recorder, WholeStep
 # A forward pass alone costs 0.35 (plain) to 0.42 (bn) of forward and backward: from this share of
 # clamped white pixels on it pays to find them first.
 _FIND_FROM = 0.4
-_ROWS = 100  # of a trace, about: a row for each hundredth of the steps
 _SMOOTHING = 0.1  # how much a step counts in the running mean of that share
+_ROWS = 100  # of a trace, about: a row for each hundredth of the steps
 
 
 class Fit:
@@ -116,7 +116,7 @@ class Fit:
         if self.whole:  # it was refused
             self.whole_refusal, self.whole = self.whole.refusal, None
         if self.batched:
-            self.is_one_of(1)
+            self.note_width(1)
         for group, rate in zip(self.optimizer.param_groups, self.rates_at(self.step), strict=True):
             group["lr"] = rate
         pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
@@ -155,8 +155,8 @@ class Fit:
         self.sums += torch.stack([*means, norm.double()])
         return gradient, losses, accuracies, norm, means[-1]
 
-    def is_one_of(self, width: int) -> None:
-        """Keep that this step is one of a batch with room for so many fits, where the one before was of another."""
+    def note_width(self, width: int) -> None:
+        """Record for how many fits the batch of this step has room, where that differs from the step before."""
         if self.batched[-1:] != [width]:
             self.batched.append(width)
 

@@ -30,7 +30,8 @@ class ObjectiveGradient:
 
     So memory does not grow with the number of pixels in a step. A GPU tries other ways to compute many networks, or
     one after another, on the first step (:class:`~bnbench.mpo.strategy.Trial`), and replays a recording of the whole
-    step (:class:`~bnbench.mpo.replayed.Replayed`) once that has proved equal.
+    step (:class:`~bnbench.mpo.replayed.Replayed`) once that has proved equal. There every step must have as many
+    pixels and images as the first, and neither data nor threshold may be exchanged.
 
     Args:
         plane: yields the pixels' networks.
@@ -40,8 +41,6 @@ class ObjectiveGradient:
         chunk: pixels computed at once.
         precision: ``float32`` or ``tf32``, which the device's own settings decide, or ``bfloat16``: networks
             run under autocast, while plane, losses and sums stay as they are.
-        replays: whether a GPU may replay; every step must then have as many pixels and images as the first,
-            and neither data nor threshold may be exchanged on the way.
     """
 
     def __init__(
@@ -52,14 +51,12 @@ class ObjectiveGradient:
         threshold: float,
         chunk: int = CHUNK,
         precision: str = "float32",
-        *,
-        replays: bool = True,
     ) -> None:
         self.plane, self.data, self.coordinates = plane, data, coordinates
         self.threshold, self.chunk = threshold, chunk
         self.is_autocast, self.is_tf32 = precision == "bfloat16", precision == "tf32"
         self.names = [layer.name for layer in plane.layers]
-        self.replayed = Replayed() if replays and plane.vectors.is_cuda else None
+        self.replayed = Replayed() if plane.vectors.is_cuda else None
         self.kernels: Kernels | None = None  # of many networks' convolutions; torch's own where none are named
         self.one: OneNetwork | None = None  # what computes one network alone; torch where nothing is named
         self.strategy: Strategy | None = None  # unknown until the first step of a GPU tries them

@@ -73,7 +73,7 @@ class Trial:
     Args:
         precision: of the fit, a key of ``TOLERANCES``.
         candidates: what makes each kind of kernels, by name, in the order in which they are tried; making them may
-            fail. One that does not pass ends the trial: those behind it are held to it.
+            fail. One that does not pass ends the trial: those after it are held to it.
         usual: name of what torch does.
         layers: where each layer lies in the second axis of the gradient; by default it is one layer.
         record: makes a recording of a step, :func:`~bnbench.mpo.cuda_graph.record_graph`, so that what is timed is

@@ -65,10 +65,10 @@ class WholeStep:
                 end_recording(fit.optimizer)
             return False
         for fit in self.fits:
-            fit.is_one_of(self.width)
-        visits = self._visits(1)
+            fit.note_width(self.width)
+        visits = self._visits_after(1)
         self._replay()
-        self._count(visits)  # whether or not a recording comes by the line that counts them
+        self._set_visits(visits)  # a replay runs no Python, so that nothing else has counted them
         self._left -= 1
         return True
 
@@ -89,13 +89,13 @@ class WholeStep:
                 ahead.put_back(self._block - self._left)
             self._left = 0
 
-    def _visits(self, steps: int) -> list[tuple[int, int]]:
-        """Return each fit's visits, of forward passes and of gradients, behind so many steps more."""
+    def _visits_after(self, steps: int) -> list[tuple[int, int]]:
+        """Return each fit's visits, of forward passes and of gradients, after so many more steps."""
         seen = [steps * len(fit.targets.factors) * fit.images_shape[-1] for fit in self.fits]
         engines = [fit.engine for fit in self.fits]
         return [(one.forward_visits, one.gradient_visits + more) for one, more in zip(engines, seen, strict=True)]
 
-    def _count(self, visits: list[tuple[int, int]]) -> None:
+    def _set_visits(self, visits: list[tuple[int, int]]) -> None:
         for fit, own in zip(self.fits, visits, strict=True):
             fit.engine.forward_visits, fit.engine.gradient_visits = own
 
@@ -110,7 +110,7 @@ class WholeStep:
         return take_together(self.fits, [ahead.take_next() for ahead in self._ahead], self.width)
 
     def _prove(self) -> None:
-        visits, before = self._visits(0), self._kept()
+        visits, before = self._visits_after(0), self._kept()
         try:
             expected = [(_cloned(self._apart()), self._kept()) for _ in range(_PROOFS)]
             self._put_back(before)
@@ -124,7 +124,7 @@ class WholeStep:
             self.refusal = reason(refused)
         finally:
             self._put_back(before)
-            self._count(visits)
+            self._set_visits(visits)
 
     def _compare(
         self, outputs: tuple[Tensor, ...], values: list[Tensor], before: dict[str, Tensor], state: dict[str, Tensor]

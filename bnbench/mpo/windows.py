@@ -63,7 +63,7 @@ class Windows:
     have 1 in place of P.
     """
 
-    relus: FollowingReLUs | None = None  # a ReLU behind a convolution is left to torch
+    relus: FollowingReLUs | None = None  # a ReLU after a convolution is left to torch
 
     def forward(
         self, maps: Tensor, weights: Tensor, bias: Tensor | None, geometry: Geometry, relu: bool

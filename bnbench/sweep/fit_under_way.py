@@ -69,6 +69,9 @@ class FitUnderWay:
         self.earlier_seconds, self.parts = 0.0, 1
         self.earlier: dict[str, Any] = {}  # provenance of the part before
         self._resume()
+        if self.fit.engine.trial and self.job.without_triton.exists():
+            self.fit.engine.trial.without(OF_TRITON)
+            self.add_note("computed without Triton: a GPU was lost to one of its kernels, or beside one")
         choose_once(self.fit, self.folder, device_name(slot.device), key.arm)
         self.first_step = self.fit.step
 
@@ -182,9 +185,6 @@ class FitUnderWay:
         use_module_path(self.key.arm)
         masks = (self.mask, self.trained)
         self.fit = make_fit(self.key, protocol, self.plane, masks, self.data.train, self.chunk)
-        if self.fit.engine.trial and self.job.without_triton.exists():
-            self.fit.engine.trial.without(OF_TRITON)
-            self.add_note("computed without Triton: a GPU was lost to one of its kernels, or beside one")
         self.course = Course(self.job.execution.measure_at, protocol.training.steps)
 
     def _resume(self) -> None:
@@ -208,7 +208,7 @@ class FitUnderWay:
         whole = {"images": self.data.digest, "begun": self.earlier.get("begun", started), "started": started}
         mine = part_provenance(self.job, self.slot, self.chunk, self.fit, self.earlier)
         if moved := moved_from(self.earlier, mine):
-            self.add_note(f"its first {self.first_step:,} steps were computed with {', '.join(moved)}")
+            self.add_note(f"up to step {self.first_step:,} it was computed with {', '.join(moved)}")
         return {**mine, **whole, "note": self.note}
 
     def _whole_provenance(self, settings: Mapping[str, str], trained_seconds: float, gflops: float) -> dict[str, Any]:

@@ -48,30 +48,30 @@ def measure_fit(
         The table of pixels and the summary, both as :class:`bnbench.results.store.FitResult` describes them.
     """
     under = protocol.measurement.bn_policy
-    test = measured_landscape(plane, data.measured, under, data, protocol)
+    found = measured_landscape(plane, data.measured, under, data, protocol)
     train = measured_landscape(plane, data.train_sample, under, data, protocol)
     split, headline = protocol.measurement.split, headline_policy(plane, protocol)
     rows_of = partial(summary_rows, mask=mask, trained=trained, threshold=protocol.training.threshold)
-    rows = rows_of(test, policy=headline, split=split)
-    pixels = pixels_of(test, mask, np.ones_like(mask), protocol.training.threshold)
+    rows = rows_of(found, policy=headline, split=split)
+    pixels = pixels_of(found, mask, np.ones_like(mask), protocol.training.threshold)
     fitted = FittedPlane(plane, pixels, trained, data.measured, data.train, headline, protocol.mask.origin)
     rows[0] |= _plane_values(fitted, keeps_plane=keeps_plane)
     rows += rows_of(train, policy=headline, split=TRAIN)
     for policy in policies(protocol)[1:] if uses_bn(plane.module) else ():
         measured = measured_landscape(plane, data.measured, policy, data, protocol)
         rows += rows_of(measured, policy=policy, split=split, headline=False)
-    return _pixel_table(key, mask, trained, test, train), pd.DataFrame(rows)
+    return _pixel_table(key, mask, trained, found, train), pd.DataFrame(rows)
 
 
-def _pixel_table(key: FitKey, mask: Mask, trained: Mask, test: Landscape, train: Landscape) -> pd.DataFrame:
+def _pixel_table(key: FitKey, mask: Mask, trained: Mask, found: Landscape, train: Landscape) -> pd.DataFrame:
     """Return a row per pixel: what it was asked for, and what was measured on either images."""
     columns = {
         "arm": key.arm,
         "p": key.p,
         "seed": key.seed,
         **pixel_columns(mask, trained),
-        "test_loss": test.loss.flatten(),
-        "test_accuracy": test.accuracy.flatten(),
+        "test_loss": found.loss.flatten(),  # so called whichever split the protocol measures on
+        "test_accuracy": found.accuracy.flatten(),
         "train_loss": train.loss.flatten(),
         "train_accuracy": train.accuracy.flatten(),
     }

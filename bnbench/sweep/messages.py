@@ -34,7 +34,7 @@ class Listener:
             estimate: says how many seconds it will take, None where that is unknown; it may time some steps first.
         """
 
-    def planned_sizes(self, planned: Sequence[EndedSweep], seconds: float | None, what: str = "mask size") -> None:
+    def planned_several(self, planned: Sequence[EndedSweep], seconds: float | None, what: str) -> None:
         """Take the plans of several mask sizes or pictures, before anything is computed.
 
         Args:
@@ -85,7 +85,7 @@ class Messages(Listener):
             done = f"{counted(count, 'fit')} done without {without}"
             self.note(f"{done}, left as {they}; --force runs {them} again")
 
-    def planned_sizes(self, planned: Sequence[EndedSweep], seconds: float | None, what: str = "mask size") -> None:
+    def planned_several(self, planned: Sequence[EndedSweep], seconds: float | None, what: str) -> None:
         """Print how much of all is done and will run, and how long it will take."""
         plans = [swept.plan for swept in planned]
         fits = sum(len(plan.grid.shard(*plan.shard)) for plan in plans)

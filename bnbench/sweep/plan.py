@@ -30,7 +30,8 @@ class Plan:
         failed: fits that failed and are left alone until ``--retry-failed``.
         to_run: the others.
         broken: a sentence for each file that is in the way; its fit is not run.
-        without_course: finished fits that were not measured at every step asked for; where none is, on the way at all.
+        without_course: finished fits that lack a measurement at a step asked for; where no step is asked for, those
+            that were never measured on the way.
         shard: which part of the grid this is, as (number, of how many); the rest is not in the lists above.
     """
 

@@ -86,13 +86,13 @@ class Runner:
         try:
             for outcome in self.backend.compute(batch, self.job, self.stop):
                 if outcome.state == "killed":
-                    yield from self._after_lost_workers(outcome.key, is_alone=len(batch) == 1)
+                    yield from self._after_kills_over(outcome.key, is_alone=len(batch) == 1)
                 else:
                     yield from self._ended(outcome)
         except WorkersKilledError:
-            yield from self._after_a_kill(batch)
+            yield from self._after_kill_in(batch)
 
-    def _after_lost_workers(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
+    def _after_kills_over(self, key: FitKey, *, is_alone: bool) -> Iterator[Outcome]:
         """Suspect a fit that a cluster has lost several workers over, and fail it if it was the only one at the time.
 
         A suspect is run alone next, since some of those workers may not have begun it.
@@ -128,8 +128,11 @@ class Runner:
         except FileNotFoundError:
             return False
 
-    def _after_a_kill(self, batch: Sequence[FitKey]) -> Iterator[Outcome]:
-        """Report what had finished, count a kill for what was in flight, give up on what was killed too often."""
+    def _after_kill_in(self, batch: Sequence[FitKey]) -> Iterator[Outcome]:
+        """Find out what a worker was killed over, which nobody knows.
+
+        What had finished is reported, what was in flight counts a kill, and what was killed too often is given up.
+        """
         folder = self.plan.folder
         silent = [key for key in batch if key in self.left and key not in self.elsewhere]
         left_behind = {key for key in silent if was_left_behind(folder, key)}

@@ -1,4 +1,4 @@
-"""The one function that runs a sweep, for the command line, the check and Python alike."""
+"""A single sweep, from its request to its end; several go through it in turn (:mod:`bnbench.sweep.several`)."""
 
 from __future__ import annotations
 
@@ -49,14 +49,23 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> En
         RequestError: the request cannot be met; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
-    allowed_kernels()  # a variable that names others is refused before anything is begun
-    check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
+    check_unopened(request)
     with backend.opened(listener.note, waits=not request.dry_run):
         swept = run_on_open(request, backend, listener)
     if not request.dry_run:
         listener.ended(swept)
         listener.over(swept.plan.folder)
     return swept
+
+
+def check_unopened(request: SweepRequest) -> None:
+    """Refuse what can be refused before a backend is opened: kernels that there are not, a folder of another sweep.
+
+    Raises:
+        RequestError: either.
+    """
+    allowed_kernels()
+    check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
 
 
 def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> EndedSweep:
@@ -89,7 +98,7 @@ class _Ready:
     to_start: float
 
     def seconds(self, of_fits: Callable[[], float | None]) -> float | None:
-        """Return the seconds until all fits are done, the start of workers among them; none where none is left."""
+        """Return the seconds until all fits are done, the start of workers included; None where they are unknown."""
         if not self.plan.to_run:
             return 0.0
         seconds = of_fits()

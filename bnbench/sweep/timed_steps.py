@@ -135,7 +135,7 @@ def seconds_of_a_step_of_several(
     """
     begun, batch = threading.Barrier(count, timeout=600), Batch()
     kind = arm, execution.slots[0].device, protocol.hash, execution.chunk
-    limit = math.inf  # steps behind which all of them end: one that left a batch would have the others record anew
+    limit = math.inf  # steps after which all of them end: one that left a batch would have the others record anew
     batch.expect(count)
 
     def rate(number: int) -> float:

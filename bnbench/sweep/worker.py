@@ -69,9 +69,10 @@ def end_if_terminated(stop: WorkerStop) -> None:
 
 
 def end_if_lost(job: Job, slot: Slot) -> None:
-    """End this process if its GPU answers no more: every later fit in it would fail, and in another one goes on.
+    """End this process if its GPU answers no more: every later fit in it would fail, while a new process may go on.
 
-    Kernels of Triton's are left out from then on; what a processor, or the runner's own process, computes is recorded.
+    Later workers leave Triton's kernels out. On a processor, or in the runner's own process, the failure is recorded
+    instead.
     """
     if may_be_ended() and is_lost(torch.device(slot.device)):
         with suppress(OSError):
@@ -206,7 +207,10 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
 
 
 def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement: Confinement) -> Outcome:
-    """Compute; when memory runs out, once more with half as many pixels at once."""
+    """Compute a fit; where memory runs out, begin it again with half as many pixels at once.
+
+    In a process that it shares with other fits, it is begun with as many pixels once more before that.
+    """
     chunk = job.execution.chunk
     try:
         return FitUnderWay(key, job, slot, chunk).run(stop, confinement)

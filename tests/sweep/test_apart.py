@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -93,11 +94,12 @@ def test_a_process_that_dies_between_two_fits_costs_none(monkeypatch: pytest.Mon
     assert [(pool.done, pool.is_ended) for pool in pools] == [([0], True), ([1], True), ([2], False)]
 
 
-def test_with_a_limit_of_memory_every_fit_is_computed_beside_the_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", [{"fit_memory": 4096}, {"fit_timeout": 60.0}], ids=str)
+def test_with_a_limit_every_fit_is_computed_beside_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
 ) -> None:
-    """A worker's own memory is that of all its threads."""
+    """A worker's own memory is that of all its threads, and the clock that would end one of them ends all."""
     monkeypatch.setattr(dask_worker, "alone", lambda work, key, job: Outcome(key, "done"))
-    execution = Execution(make_slots(("cpu",), 1, 1), fit_memory=4096)
+    execution = Execution(make_slots(("cpu",), 1, 1), **limit)
     job = Job(TINY, tmp_path, execution, "token", is_remote=True, runner=1)
     assert dask_worker._run_fit(PLAIN, job).state == "done"

@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 import torch
 
+from bnbench.mpo.candidates import OF_TRITON
+from bnbench.mpo.fit import Fit
+from bnbench.mpo.strategy import Trial
 from bnbench.protocol.protocol import FitKey
-from bnbench.sweep import worker
+from bnbench.results.folder_protocol import open_folder
+from bnbench.sweep import fit_under_way, worker
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Execution, Job, Outcome
+from bnbench.sweep.fit_under_way import FitUnderWay
+from bnbench.sweep.start import make_fit
 from tests.fits import TINY
 
 KEY, SLOT = FitKey("plain", 0.5, 1), Slot("cpu", 0)
@@ -45,6 +51,34 @@ def test_a_worker_whose_gpu_is_lost_ends_and_tells_the_next_to_leave_triton_out(
     else:
         worker.end_if_lost(job, SLOT)
     assert job.without_triton.exists() == ends
+
+
+def test_each_part_of_a_fit_leaves_triton_out_and_the_fit_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the part before has more to say, such as that the one before it was computed elsewhere."""
+    trials: list[Trial] = []
+
+    def made_as_for_a_gpu(*how: Any) -> Fit:
+        fit = make_fit(*how)
+        fit.engine.trial = Trial()
+        trials.append(fit.engine.trial)
+        return fit
+
+    monkeypatch.setattr(fit_under_way, "make_fit", made_as_for_a_gpu)
+    monkeypatch.setattr(fit_under_way, "choose_once", lambda fit, *how: setattr(fit.engine, "trial", None))
+    monkeypatch.setattr(Job, "local_folder", tmp_path / "local")
+    open_folder(tmp_path, TINY)
+    job = job_in(tmp_path)
+    job.local_folder.mkdir()
+    job.without_triton.touch()
+    for chunk in (8, 4, 2):
+        part = FitUnderWay(KEY, job, SLOT, chunk)
+        part.fit.advance()
+        part._checkpoint()
+    assert part.note.count("Triton") == 1
+    assert part.note.count("up to step") == 2, "the chunk was another one before, twice"
+    assert not any(OF_TRITON & trial.candidates.keys() for trial in trials)
 
 
 @pytest.mark.parametrize(

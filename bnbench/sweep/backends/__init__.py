@@ -1,4 +1,8 @@
-"""Where fits are computed: one file for each backend, and the one table of their names.
+"""Where fits are computed: the backends, the modules that one of them is made of, and the one table of their names.
+
+``inline`` stands alone; ``processes`` has ``apart``, ``shared_devices``, ``shared_process`` and ``quiet_tracker``, and
+``dask_backend`` has ``dask_cluster`` and ``dask_worker``. What is no fit, such as an evaluation, goes through
+``each_in_processes``.
 
 This module imports no torch, so that the command line can name them quickly.
 """

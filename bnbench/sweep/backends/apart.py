@@ -20,12 +20,17 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.sweep.backends.backend import WorkersKilledError
-from bnbench.sweep.execution import Job, Outcome
+from bnbench.sweep.execution import Execution, Job, Outcome
 from bnbench.sweep.interrupts import PATIENCE, RunnerStop, end_with_runner, without_interrupts
 from bnbench.sweep.worker import run_fit, was_beyond_a_limit
 
 Item = TypeVar("Item")
 T = TypeVar("T")
+
+
+def needs_own_process(execution: Execution, arms: Iterable[str]) -> bool:
+    """Say whether fits of some arms have to be apart: a user's arm may do anything to its process, a limit ends it."""
+    return execution.has_limits or any(map(is_own_arm, arms))
 
 
 def compute_apart(batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:

@@ -65,7 +65,7 @@ class Backend(ABC):
         return request.slots()
 
     def time_on_device(self, timing: Timing[T], plan: Plan, execution: Execution, data: DataSet) -> T:
-        """Take one of :mod:`bnbench.sweep.cost`'s timings on a device that fits will run on."""
+        """Call a function that times steps on a device that fits will run on."""
         return timing(plan, execution, data)
 
     def seconds_to_start(self, loaded: float) -> float:

@@ -22,7 +22,7 @@ from bnbench.protocol.protocol import FitKey, is_own_arm
 from bnbench.results import layout, store
 from bnbench.results.failures import Failure, failure_of, write_failure
 from bnbench.results.folder_protocol import open_folder
-from bnbench.sweep.backends.apart import alone
+from bnbench.sweep.backends.apart import alone, needs_own_process
 from bnbench.sweep.backends.backend import Timing, WorkersKilledError
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.disk import check_opened, disk_outcome
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _WAIT = 1.0  # seconds
-_LOOK_EVERY = 0.2
-_TOUCH_EVERY = 3_600.0
+_LOOK_EVERY = 0.2  # seconds
+_TOUCH_EVERY = 3_600.0  # seconds; left longer, another runner may take the marker for a dead runner's
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ def slots_here(request: DeviceRequest) -> tuple[Slot, ...]:
 
 
 def timed_here(timing: Timing[T], plan: Plan, execution: Execution) -> T:
-    """Take one of :mod:`bnbench.sweep.cost`'s timings on the machine that this runs on."""
+    """Call a function that times steps on the machine that this runs on."""
     if not any(is_own_arm(key.arm) for key in plan.to_run):
         return _timed(timing, plan, execution)
     result: T = alone(_timed, timing, plan, execution)
@@ -150,13 +150,13 @@ def _forget_here(job: Job) -> None:
 
 
 def _run_fit(key: FitKey, job: Job) -> Outcome:
-    """Compute a fit in this worker; one of a user's own arm, or with a limit of memory, in a process of its own.
+    """Compute a fit in this worker; one of a user's own arm, or with a limit, in a process of its own.
 
-    No scheduler renews a worker, and a worker with several threads holds the memory of several fits.
+    No scheduler renews a worker. One with several threads holds the memory of several fits, and has one clock.
 
     A process that dies over it counts as a worker that does: the fit goes on from its checkpoint in another one.
     """
-    if not is_own_arm(key.arm) and job.execution.fit_memory is None:
+    if not needs_own_process(job.execution, (key.arm,)):
         return run_fit(key, job)
     for _ in range(TRIES):
         with suppress(WorkersKilledError):

@@ -11,8 +11,8 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from bnbench.process.loading import seconds_to_load
-from bnbench.protocol.protocol import FitKey, is_own_arm
-from bnbench.sweep.backends.apart import compute_apart
+from bnbench.protocol.protocol import FitKey
+from bnbench.sweep.backends.apart import compute_apart, needs_own_process
 from bnbench.sweep.backends.backend import Backend, WorkersKilledError
 from bnbench.sweep.backends.quiet_tracker import start_quiet_tracker
 from bnbench.sweep.backends.shared_devices import compute_on_groups, groups_of, may_share
@@ -24,7 +24,7 @@ _PATIENCE = 5.0  # seconds that idle workers get to end
 
 
 class Processes(Backend):
-    """Fits in processes of this machine, one for each slot of a processor and one for each GPU."""
+    """Fits in processes of this machine: one for each slot, or one for each GPU where its fits may share it."""
 
     name = "process"
     shares_devices = True
@@ -68,7 +68,7 @@ class Processes(Backend):
         if any(len(group) > 1 for group in groups) and may_share(job.protocol, job.execution, arms):
             yield from compute_on_groups(groups, batch, job, stop)
             return
-        if any(map(is_own_arm, arms)) or job.execution.has_limits:
+        if needs_own_process(job.execution, arms):
             yield from compute_apart(batch, job, stop)
             return
         slots = len(job.execution.slots)

@@ -13,7 +13,8 @@ from dataclasses import replace
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from bnbench.protocol.protocol import FitKey, Protocol, is_own_arm
+from bnbench.protocol.protocol import FitKey, Protocol
+from bnbench.sweep.backends.apart import needs_own_process
 from bnbench.sweep.backends.backend import WorkersKilledError
 from bnbench.sweep.backends.shared_process import exchange
 from bnbench.sweep.batches import in_batches
@@ -44,8 +45,7 @@ def may_share(protocol: Protocol, execution: Execution, arms: Iterable[str]) -> 
     A process for each fit keeps what concerns the whole process apart: a user's arm may do anything to it, a limit of
     time or memory ends it, and ``tf32`` is a setting of all of it that a fit's measurement takes back.
     """
-    is_alone = any(map(is_own_arm, arms)) or execution.has_limits
-    return not is_alone and protocol.training.precision != "tf32"
+    return not needs_own_process(execution, arms) and protocol.training.precision != "tf32"
 
 
 def compute_on_groups(groups: Groups, batch: Sequence[FitKey], job: Job, stop: RunnerStop) -> Iterator[Outcome]:

@@ -17,6 +17,7 @@ import bnbench as package
 from bnbench.errors import RequestError
 from bnbench.interactive.sizes import SizesResult
 from bnbench.mpo.fit import Fit
+from bnbench.protocol.mask_sizes import Size
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep, read_sweeps
@@ -26,7 +27,7 @@ from bnbench.sweep.execution import Execution
 from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import EndedSweep, SweepRequest
-from bnbench.sweep.sizes import run_sweeps
+from bnbench.sweep.several import run_sweeps
 from tests.cli.test_cli import assert_refused, bnbench
 from tests.fits import TINY, status_of
 
@@ -155,6 +156,18 @@ def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(tmp_pa
         assert heard.ends == [("4x4", outcomes, failed), ("3x5", outcomes, 0)]
         assert backend.times == 1
         assert [*ended.each] == ["4x4", "3x5"]
+
+
+@pytest.mark.parametrize("sizes", [[], [(4, 4), (3, 5)]])
+def test_what_needs_no_backend_is_refused_before_one_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[Size]
+) -> None:
+    monkeypatch.setenv("BNBENCH_KERNELS", "nonsense")
+    backend = OpenedOnce()
+    request = SweepRequest(TINY, Grid(("plain",), (0.5,), (1,)), tmp_path / "sizes", dry_run=True)
+    with pytest.raises(RequestError, match="nonsense"):
+        run_sweeps(request, backend, Heard(), sizes=sizes)
+    assert backend.times == 0
 
 
 def test_force_runs_every_fit_once_again(swept: Path) -> None:

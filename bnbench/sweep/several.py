@@ -11,7 +11,6 @@ from bnbench.inputs.masks import Mask, black_share, with_picture
 from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.profiles import folder_name
 from bnbench.protocol.protocol import FitKey
-from bnbench.results.folder_protocol import check_folder
 from bnbench.results.layout import is_there
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.cost import estimate_seconds
@@ -21,7 +20,7 @@ from bnbench.sweep.messages import Listener
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import EndedSweep, SweepRequest
 from bnbench.sweep.runner import Runner
-from bnbench.sweep.sweep import run_on_open, run_sweep
+from bnbench.sweep.sweep import check_unopened, run_on_open, run_sweep
 
 _PLURAL = {"mask size": "sizes", "picture": "pictures"}
 _BUSY = 0.8  # share of the slots' time that a round has to use
@@ -104,11 +103,11 @@ def _run_each(
         raise RequestError(f"--out {folder} holds the results of a single {what}; give another folder for several.")
     requests = {name: replace(one, folder=folder / name) for name, one in of_each.items()}
     for one in requests.values():
-        check_folder(one.folder_of(one.protocol), one.protocol, with_images=False)
+        check_unopened(one)
     with backend.opened(listener.note, waits=not request.dry_run):
         silent = listener if request.dry_run else Listener()
         planned = {name: run_on_open(replace(one, dry_run=True), backend, silent) for name, one in requests.items()}
-        listener.planned_sizes(list(planned.values()), _seconds(planned.values()), what)
+        listener.planned_several(list(planned.values()), _seconds(planned.values()), what)
         swept = planned if request.dry_run else _run_rounds(requests, planned, backend, listener)
     if not request.dry_run:
         for ended in swept.values():
@@ -124,7 +123,7 @@ def _run_rounds(
     listener: Listener,
 ) -> dict[str, EndedSweep]:
     """Run every sweep in turn, round after round of seeds."""
-    request = next(iter(requests.values()))  # of all they ask for as many fits of a seed
+    request = next(iter(requests.values()))  # any of them: each asks for equally many fits of a seed
     swept: dict[str, EndedSweep] = {}
     for seeds in _rounds(request, planned):
         for name, one in requests.items():
