@@ -38,6 +38,7 @@ from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
 CONTRAST = "difference, trained pixels only"  # as the page's headline has it
+_SHORT = {"J": "objective J, trained pixels only", "right": "pixels right, trained pixels only"}
 PAGES = (*(ROOT / folder / "README.md" for folder in ("", "benchmarks", "evidence")), *sorted(ROOT.glob("docs/*.md")))
 _OPENING, _CLOSING = "<!-- numbers\n", "<!-- end of numbers -->"
 _BLOCK = re.compile(rf"(?m:^)( *){_OPENING}(.*?)\n\1-->\n(?:(?!{_OPENING}).)*?\1{_CLOSING}", re.DOTALL)
@@ -62,10 +63,6 @@ class Numbers:
         return pd.read_csv(self._tables / "training_end.csv", index_col="arm")
 
     @cached_property
-    def _per_p(self) -> pd.DataFrame:
-        return pd.read_csv(self._tables / "per_p.csv")
-
-    @cached_property
     def _report(self) -> dict[str, dict[str, str]]:
         report = json.loads((self._tables.parent / "report.json").read_text(encoding="utf-8"))
         found: dict[str, dict[str, str]] = report["protocols"][0]
@@ -87,12 +84,6 @@ class Numbers:
         return self._report["run"]["Fits"].partition(":")[0]
 
     @property
-    def seeds(self) -> str:
-        """Number of seeds at each p, as figure 4 has it."""
-        low, high = (int(end(self._per_p["n"])) for end in (min, max))
-        return f"n = {low} seeds" if low == high else f"n = {low} to {high} seeds"
-
-    @property
     def pairs(self) -> int:
         """Pairs of (p, seed) that have both arms."""
         return int(self._quantities["pairs"][CONTRAST])
@@ -103,17 +94,17 @@ class Numbers:
         return int(self._quantities["wins"][CONTRAST])
 
     def gap(self, quantity: str = CONTRAST) -> str:
-        """The mean of plain − bn over the pairs."""
-        return signed(self._quantities["gap"][quantity])
+        """The mean of plain − bn over the pairs; J and right stand for those over trained pixels."""
+        return signed(self._quantities["gap"][_SHORT.get(quantity, quantity)])
 
     def interval(self, quantity: str = CONTRAST) -> str:
         """The gap's 95 % interval."""
-        low, high = (self._quantities[end][quantity] for end in ("low", "high"))
+        low, high = (self._quantities[end][_SHORT.get(quantity, quantity)] for end in ("low", "high"))
         return f"{signed(low)} to {signed(high)}"
 
     def mean(self, arm: str, quantity: str = CONTRAST) -> str:
         """An arm's mean over the pairs."""
-        return signed(self._quantities[f"{arm} mean"][quantity])
+        return signed(self._quantities[f"{arm} mean"][_SHORT.get(quantity, quantity)])
 
     def past_threshold(self, arm: str) -> str:
         """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""

@@ -58,7 +58,7 @@ def figure4(
         The axes.
 
     Raises:
-        RequestError: a column is missing, there is no fit, or ``pixels`` is neither.
+        RequestError: a column is missing, there is no fit, a row is a pixel, or ``pixels`` is neither.
     """
     shown = _over(fits, pixels)
     curves = authors_figure4() if authors else None
@@ -183,6 +183,11 @@ def _over(fits: pd.DataFrame, pixels: str) -> pd.DataFrame:
         raise RequestError(f"pixels {pixels!r}: give trained or all.")
     values = [f"{name}_trained" for name in ("black", "white", "difference")]
     is_trained = pixels == "trained" and set(values) <= set(fits.columns)
+    if {"row", "column"} <= set(fits.columns):
+        raise RequestError(
+            "fits: the table has a row per pixel, as bnbench.load returns it; give one with a row per fit, such as "
+            "the .fits of what bnbench.run returns, which only reads the fits that are done."
+        )
     _check(fits, (*_FIT, *(values if is_trained else ["difference"])), "fits")
     return over_trained(fits) if is_trained else fits
 

@@ -90,6 +90,9 @@ def smoothness(
     Leaves a file for each arm and seed in the folder smoothness of the results; bnbench report shows them beside the
     fits there. What is done is skipped: the same command goes on where it was stopped. With --planes, black pixels
     of fitted planes are measured in the same way: of all seeds without --seeds, of all built-in arms without --arms.
+
+    Ordinary networks have no mask. Where their results name a mask size, it is the profile's, and the report shows them
+    beside fits of that size; with --planes it is that of the planes.
     """
     say_first("the plan follows")
     from bnbench.results.smoothness_settings import PlaneSettings, SmoothnessSettings

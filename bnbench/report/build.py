@@ -86,6 +86,7 @@ def build_report(
     evaluations = None if evaluations is None else Path(evaluations).expanduser()
     refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
+    sweeps = protocols.in_order(sweeps)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
     if figure3 and not any(arms_at(sweep.landscapes, *figure3) for sweep in sweeps):

@@ -82,13 +82,13 @@ def read_sweeps(root: Path) -> tuple[list[Sweep], list[str]]:
     return [_sweep(group) for group in groups], broken
 
 
-def load(folder: str | Path) -> pd.DataFrame:
+def load(folder: str | Path = "results") -> pd.DataFrame:
     """Return all landscapes at or below a folder as one tidy frame: a row per pixel and fit.
 
     A fit of which there are several files with equal numbers, such as a backup, counts once, with a warning.
 
     Args:
-        folder: a results folder, or one above several.
+        folder: a results folder, or one above several; by default where sweeps go.
 
     Returns:
         The columns of :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA` after ``protocol``, such as

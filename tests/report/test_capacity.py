@@ -22,7 +22,7 @@ from bnbench.report.page import writer
 from bnbench.results.sweeps import read_sweeps
 from bnbench.stats import capacity
 from bnbench.stats.falling_curve import right_at
-from tests.sentences import numbers
+from tests.sentences import named, numbers
 from tests.stats.test_capacity import made_up
 from tests.synthetic import SMALL, write_sweep
 
@@ -136,6 +136,8 @@ def test_pairs_of_many_arms_are_counted_in_one_sentence() -> None:
     many = said(made_up({"plain": 20.0, "bn": 21.0, "skip": 40.0, "softplus": 60.0}))
     assert len([one for one in few if "times" in one]) == 3
     assert not [one for one in many if "times" in one]
+    (sides,) = [one for one in many if "smallest" in one]
+    assert named(sides, ["plain", "bn", "skip", "softplus"]) == {"plain", "softplus"}
     (counted,) = [one for one in many if "pairs" in one]
     assert numbers(counted)[0] == "6"
 

@@ -286,7 +286,8 @@ def test_an_index_leads_to_each_page_and_no_width_scrolls_sideways(
     chromium.open(tmp_path / "report" / "index.html", width)
     assert chromium.run("document.documentElement.scrollWidth") == width
     pages = chromium.run("[...document.querySelectorAll('dl.answers a')].map(link => link.getAttribute('href'))")
-    assert len(pages) == 2
+    names = chromium.run("[...document.querySelectorAll('dl.answers a')].map(link => link.textContent)")
+    assert ["steps 200" in names[0], "steps 250" in names[1]] == [True, True], "as the figure has them"
     for page in pages:
         chromium.open(tmp_path / "report" / page, width)
         assert chromium.run("document.querySelectorAll('.landscapes canvas').length") == 3

@@ -11,12 +11,21 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.smoothness import POSITIVE, chapter
 from bnbench.report.chapters.smoothness_agreement import Smoothness
+from bnbench.report.figures.smoothness import _title
 from bnbench.results.smoothness import COLUMNS, MEASURES, PIXEL
 from tests.fits import TINY, make_result
 from tests.sentences import named
 
 Arms = dict[str, float]
 ARMS = {"plain": 3.0, "bn": 2.0, "skip": 1.0}
+
+
+@pytest.mark.parametrize(("narrow", "most"), [(False, 36), (True, 20)])
+def test_a_title_fits_over_its_panel(narrow: bool, most: int) -> None:
+    lines = [
+        _title(name, "τ = −0.36 (−0.70\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.01)", narrow=narrow) for name in MEASURES
+    ]
+    assert max(len(line) for title in lines for line in title.split("\n")) <= most
 
 
 def networks(arms: Arms) -> pd.DataFrame:

@@ -30,7 +30,8 @@ _INTRODUCTION = (
     "how far apart the two colours are, and more steps bend to larger masks."
 )
 
-_FEW_PAIRS = 3  # of arms: beyond these a table says more than a sentence for each
+_FEW_ARMS = 3  # beyond these a table says more than a sentence for each
+_FEW_PAIRS = 3  # of arms, likewise
 _FRAME = (
     "The pixels of the frame are the same in every mask: they hold no bits, but they are trained and count in right as "
     "the others do."
@@ -141,7 +142,16 @@ def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> lis
 
 
 def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataFrame, gaps: pd.DataFrame) -> list[str]:
-    said = [f"At p = {p:g}, {_crossing_words(row, used)}." for row in found.to_dict("records")]
+    inside = found[~found["crossing"].isin([capacity.ABOVE, capacity.BELOW])].sort_values("side")
+    told, said = found, []
+    if len(inside) > _FEW_ARMS:
+        least, most = inside.iloc[0], inside.iloc[-1]
+        told = found.drop(inside.index)
+        said.append(
+            f"At p = {p:g}, the side at which 90 % are right is smallest for {least['arm']}, {least['side']:.1f}, and "
+            f"largest for {most['arm']}, {most['side']:.1f}; the table has every arm with its interval."
+        )
+    said += [f"At p = {p:g}, {_crossing_words(row, used)}." for row in told.to_dict("records")]
     if len(gaps) > _FEW_PAIRS:
         apart = int(((gaps["low"] > 1) | (gaps["high"] < 1)).sum())
         said.append(f"Of {len(gaps)} pairs of arms {apart} have sides whose ratio's 95 % interval leaves 1 out.")

@@ -15,8 +15,8 @@ from bnbench.wording import counted, plain_number, probability, signed
 
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
 _MEANING = (
-    "Accuracy contrast is figure 4's difference; how far a landscape is bent is what the objective says: past the "
-    "threshold it asks no white pixel for a lower accuracy."
+    "Accuracy contrast is what figure 4 draws and tables call difference; how far a landscape is bent is what the "
+    "objective says: past the threshold it asks no white pixel for a lower accuracy."
 )
 _NAMED = 10  # fill probabilities that a sentence names; more are counted
 

@@ -13,6 +13,7 @@ from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.section import Section
 from bnbench.report.chapters.standing import standing
 from bnbench.report.figures import protocols as forest
+from bnbench.results.sweeps import Sweep
 
 NAME = "protocols"
 _SENTENCE = (
@@ -28,10 +29,16 @@ def chapters(sections: Sequence[Section]) -> list[Chapter]:
     names = distinct_names([one.sweep.protocol for one in sections])
     shown = [
         forest.Protocol(name, one.fits, compared_arms(one.fits), not standing(one.sweep).to_run)
-        for name, one in sorted(zip(names, sections, strict=True), key=lambda row: _by_numbers(row[0]))
+        for name, one in zip(names, sections, strict=True)
     ]
     figure = forest.protocols(shown)
     return [Chapter(NAME, f"{len(sections)} protocols", [_SENTENCE], [figure], [figure.table])]
+
+
+def in_order(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Return sweeps in the order of their protocols' names, which figure, index and pages share."""
+    names = distinct_names([sweep.protocol for sweep in sweeps])
+    return [sweep for _, sweep in sorted(zip(names, sweeps, strict=True), key=lambda row: _by_numbers(row[0]))]
 
 
 def _by_numbers(name: str) -> list[tuple[bool, float, str]]:

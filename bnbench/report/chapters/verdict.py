@@ -118,7 +118,7 @@ def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
         large = "accuracy contrast does not tell the arms apart"
     further = f"{objective} bends its landscape further"
     if objective == OPEN:
-        further = "these fits show neither a lead nor a tie"
+        further = "it is open which arm is ahead"
     if objective == TIE:
         further = f"{first} and {second} tie"
     if case_of(contrast, objective) == "agree":
@@ -144,7 +144,7 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
             interval = f"95 % interval {signed(one.whole.low)} to {signed(one.whole.high)}"
         said = {
             TIE: f"a tie within ±{BOUNDS[name]:g}{unit}, two one-sided t tests: p {probability(one.equivalence)}",
-            OPEN: "neither a lead nor a tie",
+            OPEN: f"undecided, since these fits show neither a gap nor a tie within ±{BOUNDS[name]:g}{unit}",
         }.get(one.says, f"{one.says} ahead")
         if one.whole.df > 0 and one.whole.se == 0 == one.whole.mean:
             interval, said = "equal in every pair", "a tie, and no test is needed"

@@ -9,13 +9,14 @@ from bnbench.report.figures.authors import AUTHORS_NOTE
 from bnbench.stats import differences
 from bnbench.wording import counted
 
+_WORDS = {"difference": "contrast"}  # what a column is called in a sentence
 LEAST_SEEDS = 3  # of two, a deviation says little more than their distance, which the points show
 
 
 def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, authors: bool = False) -> str:
     """Return the caption of figure 4 over ``all`` or over ``trained`` pixels: ``panel`` is ``ab``, ``a`` or ``b``."""
     letters = {
-        "a": "Difference of the mean {0} accuracy over black and over white pixels",
+        "a": "Accuracy contrast, mean {0} accuracy over black pixels minus that over white ones",
         "b": "the two means of {0} accuracy"
         if len(panel) > 1
         else "mean {0} accuracy over black and over white pixels",
@@ -102,6 +103,6 @@ def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
     for arm in arm_order(fits["arm"]):
         mine = shared[shared["arm"] == arm]
         values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
-        means = [f"{value} {differences.mean_over_p(mine, value):.3f}" for value in values]
+        means = [f"{_WORDS.get(value, value)} {differences.mean_over_p(mine, value):.3f}" for value in values]
         texts.append(f"Mean of {arm}{over}: {', '.join(means)}.")
     return texts

@@ -18,6 +18,8 @@ from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.stats.settling import WINDOWS, smooth
 from bnbench.wording import counted
 
+_MANY_ARMS = 3  # with more, the legend would be as high as a panel
+
 
 def learning_curves(traces: pd.DataFrame, fits: pd.DataFrame) -> Figure | None:
     """Draw a panel of thin lines for each arm; None where nothing was traced.
@@ -87,8 +89,11 @@ def _draw_fits(axes: Axes, fits: pd.DataFrame, colour: str, *, many: bool) -> No
 
 
 def _handles(order: list[str]) -> list[Line2D]:
+    """Return the legend: an entry for each arm, or one for all where they are many; each panel names its arm anyway."""
     colours, labels = arm_colours(order), arm_labels(order)
     handles = [Line2D([], [], color=colours[arm], label=f"{labels[arm].strip()}, black pixels") for arm in order]
+    if len(order) > _MANY_ARMS:
+        handles = [Line2D([], [], color=INK, label="black pixels, in the arm's colour")]
     return [*handles, Line2D([], [], color=INK, linestyle=(0, (1, 1.2)), label="white pixels")]
 
 

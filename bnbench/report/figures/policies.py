@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bnbench.bn_policy import NO_BN
 from bnbench.report.arms import arm_labels, arm_order
@@ -24,7 +25,7 @@ OWN_IMAGES = "as the fit"  # measured on the images of the fit's own summary
 _VALUES = ["black", "white", "difference"]
 _NOTE = "Means over n fits, all pixels; on: the images that the fits were measured on, or others, by bnbench evaluate"
 _GAP_NOTE = (
-    "; gap: mean over pairs of the difference of {reference} less that of the arm, each under its own row's statistics "
+    "; gap: mean over pairs of {reference}'s difference − the arm's, each under its own row's statistics "
     "and on the same images; low, high: its 95 % t interval, variance within each p"
 )
 
@@ -95,6 +96,7 @@ def _draw(table: pd.DataFrame, reference: str) -> Drawing:
         axes.errorbar(row["gap"], place, xerr=half, capsize=1.6, linewidth=0.9, markersize=3.4, **look)
     axes.set_yticks(range(len(table)), [statistics_name(row) for row in table.to_dict("records")])
     axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     axes.grid(axis="x", color=INK, alpha=0.1, linewidth=0.5)
     axes.set_axisbelow(True)
     whisker = ", 95 % interval" if table["low"].notna().any() else ""

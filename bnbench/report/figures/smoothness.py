@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from bnbench.results.smoothness import MEASURES
 from bnbench.wording import counted
 
 _COLUMNS, _NARROW_COLUMNS = 3, 2  # of panels
+_LETTERS, _NARROW_LETTERS = 36, 20  # that a line of a panel's title has room for
 _NARROW = 50  # the largest over the smallest value from which on powers of ten are ticks enough
 _SHIFT = 0.07  # of the distance of two steps, between two arms
 
@@ -102,7 +104,8 @@ def _panels(names: Sequence[str], *, narrow: bool) -> tuple[Drawing, NDArray[np.
     """Return a drawing with a panel for each name, in rows: shape (rows, columns); those left over are not drawn."""
     columns = _NARROW_COLUMNS if narrow else _COLUMNS
     rows = -(-len(names) // columns)
-    drawing = new_drawing(SINGLE if narrow else DOUBLE, (4.3 * rows + (2.4 if narrow else 1.2)) / 2.54)
+    height = 5.2 * rows + 2.4 if narrow else 4.3 * rows + 1.2  # cm
+    drawing = new_drawing(SINGLE if narrow else DOUBLE, height / 2.54)
     panels = drawing.subplots(rows, columns, squeeze=False)
     for axes in panels.ravel()[len(names) :]:
         axes.set_axis_off()
@@ -114,9 +117,10 @@ def _handles(order: Sequence[str]) -> list[Line2D]:
     return [Line2D([], [], color=colours[arm], marker=markers[arm], label=labels[arm]) for arm in order]
 
 
-def _title(measure: str) -> str:
-    """Return a measure's title on as many lines as a panel needs."""
-    return MEASURES.get(measure, measure).replace(", ", "\n", 1)
+def _title(measure: str, *more: str, narrow: bool) -> str:
+    """Return a measure's title, and more lines, on as many lines as a panel needs."""
+    parts = [*MEASURES.get(measure, measure).split(", ", 1), *more]
+    return "\n".join(fill(part, _NARROW_LETTERS if narrow else _LETTERS) for part in parts)
 
 
 def _draw_along(frame: pd.DataFrame, *, narrow: bool = False) -> Drawing:
@@ -133,7 +137,7 @@ def _draw_along(frame: pd.DataFrame, *, narrow: bool = False) -> Drawing:
             )
         _value_scale(axes, frame[measure], "y")
         axes.set_xticks(range(len(steps)), [f"{step:,}" for step in steps])
-        axes.set_title(_title(measure), loc="left")
+        axes.set_title(_title(measure, narrow=narrow), loc="left")
     for axes in panels[-1]:
         axes.set_xlabel("training step")
     legend_above(drawing, _handles(order))
@@ -153,8 +157,9 @@ def _draw_agreement(values: pd.DataFrame, taus: pd.DataFrame, reading: str, *, n
             axes.plot(*own.mean().to_numpy()[:, None], **look, markersize=5.5)
         _value_scale(axes, values[measure], "x")
         row = of_measure.loc[measure]
-        interval = f"{_tau(row['low'])} to {_tau(row['high'])}"
-        axes.set_title(f"{_title(measure)}\nτ = {_tau(row['tau'])} ({interval})", loc="left")
+        interval = f"{_tau(row['low'])}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{_tau(row['high'])}"
+        said = f"τ = {_tau(row['tau'])} ({interval})"
+        axes.set_title(_title(measure, said, narrow=narrow), loc="left")
     for axes in panels[:, 0]:
         axes.set_ylabel(_SHOWN[reading].axis)
     legend_above(drawing, _handles(order))

@@ -19,6 +19,7 @@ from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import css_colours, page_colours
 
 _TIED = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)|(?<=[=<≤]) (?=[\d.−])")
+_FURTHER_DECIMALS = re.compile(r"(?<=\.\d\d)\d+")
 _PIXELS_PER_POINT = 2.4  # print's 7 pt letters are read at 17 px at most
 
 
@@ -131,7 +132,8 @@ def _keep_together(value: Any) -> Any:
 def inline_svg(text: str, name: str, title: str) -> Markup:
     """Return a saved SVG as a part of HTML: it scales, and its colours are the page's, so that it follows dark mode.
 
-    Identifiers get the figure's name in front: two figures on one page may share them otherwise.
+    Identifiers get the figure's name in front: two figures on one page may share them otherwise. What a browser does
+    not need goes: identifiers that nothing names, indents, and decimals of a place beyond a hundredth of a point.
 
     Args:
         text: what ``style.as_files`` gave.
@@ -141,6 +143,10 @@ def inline_svg(text: str, name: str, title: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', lambda match: match[1] or "", text, count=2)
+    named = set(re.findall(r'(?:href="#|url\(#)([^")]*)', text))
+    text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in named or "fit-" in match[1] else "", text)
+    text = re.sub(r'(?<= [dxy]=")[^"]*', lambda match: _FURTHER_DECIMALS.sub("", match[0]), text)
+    text = re.sub(r"\n +", "\n", text).replace("xlink:href", "href")
     prefix = re.sub(r"\W", "-", name)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
     for colour, name in css_colours().items():

@@ -106,7 +106,7 @@ class Writer:
         return self.out / self.folder / kind / name
 
     def _inline(self, svg: bytes, name: str, caption: str) -> Markup:
-        return inline_svg(svg.decode(), f"{self.folder}-{name}", caption)
+        return inline_svg(svg.decode(), name, caption)
 
     @staticmethod
     def _link(kind: str, name: str) -> str:
