@@ -112,8 +112,9 @@ class Messages(Listener):
             self.note(line)
 
     def over(self, folder: Path) -> None:
-        """Print the command that looks at all of it."""
-        self.note(f"figures, tables and a page of it: bnbench report {shell_word(folder)}")
+        """Print the command that looks at all of it, unless it was moved or deleted in the meantime."""
+        if folder.is_dir():
+            self.note(f"figures, tables and a page of it: bnbench report {shell_word(folder)}")
 
 
 def _places(execution: Execution) -> str:

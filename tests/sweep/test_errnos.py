@@ -213,6 +213,7 @@ def test_a_folder_that_goes_in_mid_run_ends_the_sweep_and_is_not_made_anew(
     assert [outcome.state for outcome in outcomes] == (["failed"] if when == "in a fit" else ["done", "failed"])
     assert outcomes[-1].is_fatal
     assert str(folder) in outcomes[-1].message
+    assert ("its steps from 0 to " in outcomes[-1].message) == (when == "in a fit"), "what is lost is said"
     assert not folder.exists()
 
 
