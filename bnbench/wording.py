@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 import unicodedata
 from datetime import datetime, timedelta
 
@@ -79,4 +81,24 @@ def shown(value: object) -> str:
 
 def on_one_line(text: object) -> str:
     """Return a sentence with what a name may hide in it written out, such as the end of a line or a terminal's code."""
-    return "".join(ascii(letter)[1:-1] if unicodedata.category(letter) in _UNSEEN else letter for letter in str(text))
+    return "".join(ascii(letter)[1:-1] if _is_unseen(letter) else letter for letter in str(text))
+
+
+def shell_word(name: object) -> str:
+    """Return a name as one word of a command that a shell takes back from its line, whatever hides in the name.
+
+    What cannot be seen needs ``$'…'``, which bash, zsh and ksh know.
+    """
+    text = str(name)
+    if not any(map(_is_unseen, text)):
+        return shlex.quote(text)
+    quoted = text.replace("\\", r"\\").replace("'", r"\'")
+    return f"$'{''.join(_as_bytes(letter) if _is_unseen(letter) else letter for letter in quoted)}'"
+
+
+def _is_unseen(letter: str) -> bool:
+    return unicodedata.category(letter) in _UNSEEN
+
+
+def _as_bytes(letter: str) -> str:
+    return "".join(rf"\x{byte:02x}" for byte in os.fsencode(letter))

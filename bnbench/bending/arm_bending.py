@@ -51,6 +51,7 @@ class ArmBending:
 
     Attributes:
         note: why its checkpoint was not used, one sentence; empty where it was, or there is none.
+        unkept: why its last checkpoint could not be written; empty where it was, or none was due.
 
     Raises:
         ArmError: the arm cannot be used.
@@ -66,6 +67,7 @@ class ArmBending:
         self.frames: list[torch.Tensor] = []
         self.due = [int(step) for step in frame_steps(self.fit.training.steps)] if request.animate else []
         self.earlier_seconds, self.started, self.parts, self.note = 0.0, 0.0, 1, ""
+        self.unkept = ""
         self._resume()
 
     def run(self, is_stopped: Callable[[], bool], told: Told) -> Bent:
@@ -76,7 +78,7 @@ class ArmBending:
             told: hears the step reached, and the last row of the trace.
 
         Raises:
-            FitStoppedError: told to stop; the checkpoint is written.
+            FitStoppedError: told to stop; the checkpoint is written, or ``unkept`` says why not.
             DivergedError: a loss stopped being finite.
             OSError: a file cannot be written.
         """
@@ -153,10 +155,15 @@ class ArmBending:
         self.frames = list(found.course["frames"]) if self.due else []
 
     def _checkpoint(self) -> None:
+        """Write a checkpoint; one that cannot be written costs the fit nothing, as long as it goes on."""
         course = {"frames": self.frames, "due": self.due}
         checkpoint = Checkpoint(self.identity, self.fit.state_dict(), self._seconds(), self.parts, {}, course)
-        layout.checkpoint_path(self.request.folder, self.key).parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(self.request.folder, self.key, checkpoint)
+        try:
+            layout.checkpoint_path(self.request.folder, self.key).parent.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(self.request.folder, self.key, checkpoint)
+            self.unkept = ""
+        except OSError as error:
+            self.unkept = f"a checkpoint could not be written ({error.strerror})"
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self.started

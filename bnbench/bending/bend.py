@@ -153,8 +153,15 @@ def _fitted(bending: ArmBending, stop: RunnerStop, listener: BendListener) -> Be
             landscape_path(request, bending.arm).parent.mkdir(parents=True, exist_ok=True)  # run refuses it from now on
             if bending.note:
                 listener.note(f"{bending.arm}: {bending.note}")
-            return bending.run(lambda: stop.is_requested, partial(listener.stepped, bending.arm))
-    except FitStoppedError as error:
+            bent = bending.run(lambda: stop.is_requested, partial(listener.stepped, bending.arm))
+            if bending.unkept:
+                listener.note(f"{bending.arm}: {bending.unkept}")
+            return bent
+    except (FitStoppedError, OSError) as error:
+        if bending.unkept:
+            listener.note(f"{bending.arm}: its steps up to {bending.fit.step:,} are lost, for {bending.unkept}")
+        if isinstance(error, OSError):
+            raise
         raise Interrupted(stop.number or signal.SIGINT) from error
     except DivergedError as error:
         raise RequestError(f"{bending.arm}: {error}") from error

@@ -11,7 +11,7 @@ from bnbench.cli.help_in_groups import GroupedCommand
 from bnbench.cli.options import FOLDER, say
 from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
-from bnbench.wording import counted
+from bnbench.wording import counted, on_one_line, shell_word
 
 
 @click.command(cls=GroupedCommand)
@@ -31,7 +31,7 @@ def export(results: Path, tensorboard: Path | None) -> None:
         say(f"note: {message}")
     for message in exported.broken:
         say(f"skipped: {message}")
-    say(f"{counted(len(exported.runs), 'run')}; tensorboard --logdir {tensorboard} shows them")
-    click.echo(tensorboard)
+    say(f"{counted(len(exported.runs), 'run')}; tensorboard --logdir {shell_word(tensorboard)} shows them")
+    click.echo(on_one_line(tensorboard))
     if exported.broken:
         sys.exit(1)

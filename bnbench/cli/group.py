@@ -29,7 +29,7 @@ from bnbench.process.descriptors import keep_stdout_for_machines
 from bnbench.sweep.interrupts import STOPPING, Interrupted, end_program_by
 
 _GO_ON = ("bend", "evaluate", "run")  # commands that go on where they were stopped
-_KEPT = "all that was computed is kept, and the same command goes on from there."
+_KEPT = "all that was written is kept, and the same command goes on from there."
 _LOST = "the same command begins anew."
 
 

@@ -13,6 +13,7 @@ from bnbench.cli.options import FOLDER, Text, say
 from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
 from bnbench.protocol.parsing import FORMATS, parse_formats, parse_pair
+from bnbench.wording import on_one_line
 
 
 @click.command(cls=GroupedCommand)
@@ -60,7 +61,7 @@ def report(
         say(f"skipped: {message}")
     for headline in built.headlines:
         say(headline)
-    click.echo(built.paths[0] if "html" in formats else target)
+    click.echo(on_one_line(built.paths[0] if "html" in formats else target))
     if show and not webbrowser.open(built.paths[0].resolve().as_uri()):
         say(f"no browser could be started; open {built.paths[0]} by hand.")
     if built.broken:

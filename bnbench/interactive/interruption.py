@@ -24,6 +24,6 @@ def interruptible(call: Callable[[], T], note: Callable[[str], object]) -> T:
     try:
         return call()
     except Interrupted as interrupted:
-        note("interrupted; all that was computed is kept, and the same command goes on from there.")
+        note("interrupted; all that was written is kept, and the same command goes on from there.")
         signal.raise_signal(interrupted.number)  # the handlers of before are in place again
         raise KeyboardInterrupt from None

@@ -109,7 +109,7 @@ def run(
 
     Raises:
         RequestError: the request cannot be met; the message names the argument, the value and the way out.
-        KeyboardInterrupt: it was stopped; all that was computed is kept.
+        KeyboardInterrupt: it was stopped; all that was written is kept.
     """
     names = names_of(run, out="folder", scheduler="scheduler")
     with errors_name_arguments(names):

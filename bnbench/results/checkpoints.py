@@ -57,23 +57,27 @@ def save_checkpoint(folder: Path, key: FitKey, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path, key: FitKey, identity: str) -> Checkpoint | None:
-    """Return a fit's checkpoint on the CPU, if there is one that belongs to it.
+    """Return a fit's checkpoint on the CPU; None where there is none.
 
     A fit moves to its device what belongs there; its generators and orders stay on the CPU.
 
     Args:
         folder: the results folder.
         key: which fit.
-        identity: what the fit is now; a checkpoint of another one is left out.
+        identity: what the fit is now.
 
     Raises:
-        StoreError: the file is damaged; the message names it.
+        StoreError: the file is damaged, of another fit or of another version; the message names it.
     """
+    path = layout.checkpoint_path(folder, key)
     try:
-        found, _ = read_checkpoint(layout.checkpoint_path(folder, key))
+        found, _ = read_checkpoint(path)
     except FileNotFoundError:
         return None
-    return found if found and found.identity == identity else None
+    if found is None or found.identity != identity:
+        whose = "another version of bnbench" if found is None else "another fit (another protocol, arm, or images)"
+        raise store.StoreError(f"{path} is a checkpoint of {whose}; the fit starts from its first step.")
+    return found
 
 
 def read_checkpoint(path: Path) -> tuple[Checkpoint | None, bool]:

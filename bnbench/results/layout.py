@@ -229,6 +229,9 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, replac
                 _link(temporary, path)
         if durable:
             _sync_folder(path.parent)
+    except OSError as error:
+        error.filename = str(path)  # of a write the system names no file, and of the rest one that nobody asked for
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

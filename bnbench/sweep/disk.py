@@ -39,10 +39,18 @@ _HINTS = {
 }
 
 
-def disk_outcome(key: FitKey, error: OSError, seconds: float) -> Outcome:
-    """Return the outcome of a fit that the disk has failed: it leaves no record and stays to be run."""
+def disk_outcome(key: FitKey, error: OSError, seconds: float, lost: str = "") -> Outcome:
+    """Return the outcome of a fit that the disk has failed: it leaves no record and stays to be run.
+
+    Args:
+        key: which fit.
+        error: what the system said.
+        seconds: spent on it.
+        lost: what of this very fit is lost, in words.
+    """
     where = f" {error.filename}" if error.filename else ""
-    message = f"cannot write{where}: {reason_and_hint(error)}; nothing that was finished is lost"
+    said = f"cannot write{where}: {reason_and_hint(error)}; {f'{lost}; ' if lost else ''}"
+    message = f"{said}nothing that was finished before is lost"
     return Outcome(key, "failed", seconds, message=message, is_fatal=error.errno not in _OF_ONE_NAME)
 
 
@@ -68,8 +76,12 @@ def check_opened(folder: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, reason, str(folder)) from None
 
 
-def check_not_gone(folder: Path) -> None:
+def check_not_gone(folder: Path, lost: str) -> None:
     """Check that a fit under way is not computed for a folder that is gone; a server may be away for a moment.
+
+    Args:
+        folder: the results folder.
+        lost: which of the fit's steps are lost if it is.
 
     Raises:
         UnwritableError: the folder was moved or deleted.
@@ -77,7 +89,7 @@ def check_not_gone(folder: Path) -> None:
     try:
         check_opened(folder)
     except FileNotFoundError as error:
-        raise UnwritableError(error) from error
+        raise UnwritableError(error, lost) from error
     except OSError:
         return
 

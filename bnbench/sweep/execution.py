@@ -140,8 +140,8 @@ class Outcome:
 
     Attributes:
         key: which fit it is.
-        state: ``done``; ``failed``; ``stopped`` by a signal, its checkpoint kept; ``taken``, because another
-            runner computes it; or ``killed`` with all workers that a cluster gave it to.
+        state: ``done``; ``failed``; ``stopped`` by a signal, its checkpoint kept unless the message says otherwise;
+            ``taken``, because another runner computes it; or ``killed`` with all workers that a cluster gave it to.
         seconds: wall time, that of earlier parts of a resumed fit included.
         gflops: 10⁹ operations a second while it trained.
         black: mean accuracy over black pixels, in [0, 1].
@@ -179,7 +179,7 @@ class Outcome:
 
 
 class FitStoppedError(Exception):
-    """The fit was told to stop; its checkpoint is written."""
+    """The fit was told to stop; its checkpoint is written, or the message says which steps are lost."""
 
 
 class UnwritableError(Exception):
@@ -187,8 +187,9 @@ class UnwritableError(Exception):
 
     Attributes:
         reason: what the disk said.
+        lost: which steps are lost with it; empty where they are in a checkpoint.
     """
 
-    def __init__(self, reason: OSError) -> None:
+    def __init__(self, reason: OSError, lost: str = "") -> None:
         super().__init__(str(reason))
-        self.reason = reason
+        self.reason, self.lost = reason, lost

@@ -73,7 +73,7 @@ class FitUnderWay:
             self.fit.engine.trial.without(OF_TRITON)
             self.add_note("computed without Triton: a GPU was lost to one of its kernels, or beside one")
         choose_once(self.fit, self.folder, device_name(slot.device), key.arm)
-        self.first_step = self.fit.step
+        self.first_step = self.kept_step = self.fit.step
 
     def run(self, stop: WorkerStop, confinement: Confinement) -> Outcome:
         """Train what is left, measure and write.
@@ -83,7 +83,7 @@ class FitUnderWay:
             confinement: what the arm's code is kept in.
 
         Raises:
-            FitStoppedError: told to stop; the checkpoint is written.
+            FitStoppedError: told to stop; the checkpoint is written, or the message says which steps are lost.
             DivergedError: a loss stopped being finite.
             ConfinementError: the arm's code has done something to this process.
             UnwritableError: the disk is full, or the like.
@@ -133,8 +133,8 @@ class FitUnderWay:
                 save_plane(self.folder, self.plane, self.key, self.identity, self.job.protocol, self.data)
             store.write_fit(self.folder, result)
         except OSError as error:
-            self._checkpoint()  # so that what was trained is not trained again
-            raise UnwritableError(error) from error
+            lost = self._checkpoint()  # so that what was trained is not trained again
+            raise UnwritableError(error, lost) from error
 
     def _train(self, stop: WorkerStop, confinement: Confinement) -> None:
         now = time.monotonic()
@@ -144,15 +144,13 @@ class FitUnderWay:
             if self.course.is_due(self.fit.step):
                 self._measure_course(stop)
             if stop.is_requested:
-                self._checkpoint()
-                raise FitStoppedError
+                raise FitStoppedError(self._checkpoint())
             now = time.monotonic()
             if now >= next_progress:
                 self._say_progress()
                 next_progress = now + self.job.progress_every
             if now >= next_checkpoint:
-                self._checkpoint()
-                check_not_gone(self.folder)
+                check_not_gone(self.folder, self._checkpoint())
                 next_checkpoint = time.monotonic() + self.job.execution.checkpoint_every
             with suppress(HaltedError):  # another fit of its batch has heard the word to stop, and so will this one
                 self.fit.advance()
@@ -220,15 +218,20 @@ class FitUnderWay:
             **computed_how(seconds, gflops, self.fit.engine.strategy, settings),
         }
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self) -> str:
+        """Write a checkpoint; where none can be written, note it, and return which steps are in none."""
         if self.fit.step == self.first_step:
-            return  # nothing new
+            return ""  # nothing new
         state, course, provenance = self.fit.state_dict(), self.course.state_dict(), self._provenance()
         checkpoint = Checkpoint(self.identity, state, self._seconds(), self.parts, provenance, course)
         try:
             save_checkpoint(self.folder, self.key, checkpoint)
         except OSError as error:
-            self.add_note(f"a checkpoint could not be written ({error.strerror})")
+            reason = f"checkpoint could not be written ({error.strerror})"
+            self.add_note(f"a {reason}")
+            return f"its steps from {self.kept_step:,} to {self.fit.step:,} are lost, for a {reason}"
+        self.kept_step = self.fit.step
+        return ""
 
     def _say_progress(self) -> None:
         progress = progress_of(self.key, self.job.token, self.slot, self.fit, (self.started, self.first_step))

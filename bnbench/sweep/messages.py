@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from bnbench.sweep.request import EndedSweep
 from bnbench.sweep.result_lines import result_lines
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.watching import run_and_show
-from bnbench.wording import counted, on_one_line, plan_time
+from bnbench.wording import counted, on_one_line, plan_time, shell_word
 
 _NAMED = 8  # slots that the plan names one by one
 
@@ -113,8 +112,9 @@ class Messages(Listener):
             self.note(line)
 
     def over(self, folder: Path) -> None:
-        """Print the command that looks at all of it."""
-        self.note(f"figures, tables and a page of it: bnbench report {shlex.quote(str(folder))}")
+        """Print the command that looks at all of it, unless it was moved or deleted in the meantime."""
+        if folder.is_dir():
+            self.note(f"figures, tables and a page of it: bnbench report {shell_word(folder)}")
 
 
 def _places(execution: Execution) -> str:

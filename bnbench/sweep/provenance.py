@@ -62,10 +62,9 @@ def git_state() -> tuple[str | None, bool | None]:
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str | None:
+        only_look = ["git", "--no-optional-locks", "-C", str(folder)]  # killed with us it would leave the index locked
         try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-            )
+            done = subprocess.run([*only_look, *arguments], capture_output=True, text=True, timeout=10, check=True)
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.strip()

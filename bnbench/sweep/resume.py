@@ -26,7 +26,7 @@ def resume(
     Args:
         folder: where the fit's results go.
         key: which fit.
-        identity: of that fit; a checkpoint of another one is not looked at.
+        identity: of that fit; a checkpoint of another one is not used.
         take: takes over what the checkpoint holds, or raises what is wrong with it.
         begin: makes the fit as it is before its first step: half of a checkpoint may have been taken over.
         note: is told why a checkpoint is not used.

@@ -105,6 +105,8 @@ class Runner:
         if outcome.state == "taken":
             self.elsewhere.append(outcome.key)
         if outcome.state in ("taken", "stopped"):
+            if outcome.message:  # steps that no checkpoint holds
+                yield outcome
             return
         self.left.remove(outcome.key)
         if outcome.state == "failed" and (self.fail_fast or outcome.is_fatal):

@@ -70,8 +70,11 @@ class _Lines:
 
     def ended(self, outcome: Outcome) -> None:
         """Say how a fit ended, and how long the others will take."""
-        self.done += 1
         self.silence.is_broken(time.monotonic())
+        if outcome.state == "stopped":
+            self.say(str(outcome))
+            return
+        self.done += 1
         self.announced.add(outcome.key)
         if outcome.state == "done":
             self.times.append((outcome.key.arm, outcome.seconds))

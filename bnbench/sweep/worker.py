@@ -183,15 +183,15 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
             is_own = is_own_arm(key.arm)
             with Confinement(is_own, limits.fit_timeout, job.time_marker(key), memory) as confinement:
                 return _with_retry(key, job, stop, slot, confinement)
-        except FitStoppedError:
-            return Outcome(key, "stopped", time.perf_counter() - start)
+        except FitStoppedError as error:
+            return Outcome(key, "stopped", time.perf_counter() - start, message=str(error))
         except OneColourError as error:
             kind, message = "one-colour mask", str(error)
         except DivergedError as error:
             kind, message = "diverged", str(error)
             layout.checkpoint_path(job.folder, key).unlink(missing_ok=True)  # it can only diverge again
         except UnwritableError as error:
-            return disk_outcome(key, error.reason, time.perf_counter() - start)
+            return disk_outcome(key, error.reason, time.perf_counter() - start, error.lost)
         except OutOfTimeError:
             seconds, details = time.perf_counter() - start, traceback.format_exc()
             return _record_timeout(key, job, details, seconds=seconds, slot=str(slot))

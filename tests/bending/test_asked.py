@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import signal
 from contextlib import chdir
 from dataclasses import replace
@@ -137,6 +139,29 @@ def test_a_checkpoint_that_does_not_fit_starts_anew(tmp_path: Path, monkeypatch:
     heard = _Hears()
     bent_to(asked, heard)
     assert (heard.steps[0], len(heard.notes)) == (1, 1)
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_nothing_unless_the_fit_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopsAndHears(Stops, _Hears):
+        def __init__(self, step: int) -> None:
+            Stops.__init__(self, step)
+            _Hears.__init__(self)
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("bnbench.bending.bend.write_pictures", lambda *_: [])
+    monkeypatch.setattr("bnbench.bending.arm_bending.save_checkpoint", refused)
+    stopped, whole = StopsAndHears(3), StopsAndHears(0)
+    with pytest.raises(Interrupted):
+        bent_to(request(tmp_path), stopped)
+    assert len(bent_to(request(tmp_path), whole)) == 1
+    for heard, is_lost in ((stopped, True), (whole, False)):
+        (note,) = heard.notes
+        assert os.strerror(errno.ENOSPC) in note
+        assert ("steps up to 3 are lost" in note) == is_lost
 
 
 def test_the_identity_depends_on_the_picture_and_not_on_its_name(tmp_path: Path) -> None:

@@ -297,9 +297,16 @@ def test_a_users_own_arm_is_measured_when_it_is_named(results: Path) -> None:
     named = run(results, "--bn-statistics", "batch:20", "--arms", ARMS, "--landscapes")
     assert named.returncode == 0, named.stderr
     assert FOREIGN in named.stdout
+    strays = [path.with_name(f".{path.name}.00000000-1-ab12") for path in (results / "evaluations").rglob("*.parquet")]
+    for stray in strays:
+        stray.touch()
+        os.utime(stray, (0, 0))
     again = run(results, "--bn-statistics", "batch:20", "--arms", ARMS, "--landscapes")
+    assert again.returncode == 0, again.stderr
     assert "3 planes; 3 done, 0 to measure" in again.stderr
     assert again.stdout == named.stdout
+    assert len(strays) > 6
+    assert not any(stray.exists() for stray in strays), "the next run clears them, also with nothing left to measure"
     for path in [*(results / "fits").iterdir(), *(results / "planes").iterdir()]:
         if path.name.startswith(("bn_", "plain_")):
             path.unlink()

@@ -161,7 +161,8 @@ def test_a_checkpoint_goes_on_only_with_the_same_images(tmp_path: Path) -> None:
     with pytest.raises(FitStoppedError):
         under_way.run(WorkerStop((marker,)), Confinement(False, None, tmp_path / "over"))
     assert load_checkpoint(results, KEY, fit_identity(KEY, first)) is not None
-    assert load_checkpoint(results, KEY, fit_identity(KEY, settled(data["b"]))) is None
+    with pytest.raises(store.StoreError, match="another fit"):
+        load_checkpoint(results, KEY, fit_identity(KEY, settled(data["b"])))
     moved = replace(job, execution=replace(ONE, data_folder=data["b"]))
     with pytest.raises(DataError, match=first.content):
         FitUnderWay(KEY, moved, ONE.slots[0], 4)

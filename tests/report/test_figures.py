@@ -30,8 +30,11 @@ from bnbench.report.figures.figure3 import figure3
 from bnbench.report.figures.figure4 import figure4
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
+from bnbench.report.figures.paired import _draw as pairs_drawn
 from bnbench.report.figures.training_against_test import training_against_test
+from bnbench.report.figures.wall_time import _draw as times_drawn
 from bnbench.results import sweeps
+from bnbench.stats import differences
 from tests.fits import TINY, make_result
 from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
@@ -277,7 +280,7 @@ def test_many_fits_are_a_band_and_an_image_and_each_mean_opens_its_first_seed(
     write_sweep(tmp_path, probs=(0.3, 0.5), seeds=(2, 3, 4))
     sweep = sweeps.read_sweep(tmp_path)
     fits = tables.fits_table(sweep)
-    for module in ("figure4", "learning_curves"):
+    for module in ("figure4", "learning_curves", "paired", "wall_time"):
         monkeypatch.setattr(f"bnbench.report.figures.{module}.MANY_FITS", 11)
     figure = learning_curves(sweep.traces, fits)
     assert figure is not None
@@ -289,6 +292,9 @@ def test_many_fits_are_a_band_and_an_image_and_each_mean_opens_its_first_seed(
     names = {str(line.get_gid()) for line in panel.lines} - {"None"}
     assert names == {f"fit-difference-{arm}-{p:g}-2" for arm in (0, 1) for p in (0.3, 0.5)}
     assert sum(bool(line.get_rasterized()) for line in panel.lines) == 2
+    pairs = differences.paired(fits, "plain", "bn", "difference_trained")
+    for drawn in (pairs_drawn(pairs, "plain", "bn"), times_drawn(fits)):
+        assert any(one.get_rasterized() for one in [*drawn.axes[0].lines, *drawn.axes[0].collections])
 
 
 class LastBitsOff(ConstrainedLayoutEngine):

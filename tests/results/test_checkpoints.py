@@ -136,8 +136,9 @@ def save(folder: Path) -> Path:
 
 
 def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path) -> None:
-    save(tmp_path)
-    assert load_checkpoint(tmp_path, KEY, "another identity") is None
+    path = save(tmp_path)
+    with pytest.raises(store.StoreError, match=f"{re.escape(str(path))}.*another fit"):
+        load_checkpoint(tmp_path, KEY, "another identity")
     assert load_checkpoint(tmp_path, replace(KEY, seed=2), "identity") is None
     found = load_checkpoint(tmp_path, KEY, "identity")
     assert found is not None
@@ -147,7 +148,8 @@ def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_format_is_not_used(tmp_path: Path) -> None:
     path = save(tmp_path)
     torch.save({**torch.load(path, weights_only=True), "format": 99}, path)
-    assert load_checkpoint(tmp_path, KEY, "identity") is None
+    with pytest.raises(store.StoreError, match=f"{re.escape(str(path))}.*another version"):
+        load_checkpoint(tmp_path, KEY, "identity")
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:

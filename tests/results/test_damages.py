@@ -137,6 +137,7 @@ DAMAGES: dict[str, Callable[[Details, Columns], Any]] = {
     "no pixel trained": column("trained", np.zeros_like),
     "a column too few": drop("train_loss"),
     "a column too many": lambda details, columns: columns.update(more=columns["row"]),
+    "columns in another order": lambda details, columns: columns.update(arm=columns.pop("arm")),
     "a column of another type": column("p", lambda values: pa.array(values, pa.float32())),
     "a column of text": column("seed", lambda values: pa.array(["1"] * len(values))),
     "a summary without rows": detail("summary", []),

@@ -19,7 +19,7 @@ from bnbench.results import digests, layout, store, tables
 from bnbench.results.schemas import LANDSCAPE_SCHEMA
 from bnbench.results.tables import read_table, write_table
 from bnbench.sweep.sweep import LARGEST_GRID
-from tests.fits import make_result
+from tests.fits import IDENTITY, make_result
 
 TABLE = pd.DataFrame(
     {
@@ -112,10 +112,30 @@ def test_limits_let_through_the_largest_that_can_be_asked_for() -> None:
     assert 2 * LARGEST_GRID * len(line) < digests._LARGEST
 
 
-def test_a_huge_table_in_a_small_file_is_refused_before_it_is_unpacked() -> None:
-    rows = pa.table({"row": pa.array(np.zeros(10**6, np.int16))})
-    with pytest.raises(ValueError, match="1,000,000 rows"):
-        read_table(tables.packed(rows))
+def test_a_huge_table_in_a_small_file_is_refused_before_it_is_unpacked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.write_fit(folder, make_result())
+    fit = pq.read_table(path, partitioning=None).replace_schema_metadata(pq.read_metadata(path).metadata)
+    many = fit.take(np.zeros(10**6, int))  # with a digest or without one
+    bare = many.replace_schema_metadata({b"bnbench": fit.schema.metadata[b"bnbench"]})
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("unpacked"))
+    for table, read in ((many, store.parse_fit), (bare, store.parse_fit), (bare.select(["row"]), read_table)):
+        with pytest.raises(ValueError, match="1,000,000 rows"):
+            read(tables.packed(table))
+
+
+def test_a_file_holds_its_metadata_once_and_a_checksum_of_each_page(folder: Path) -> None:
+    content = store.write_fit(folder, make_result()).read_bytes()
+    assert content.count(b"bnbench.digest") == content.count(IDENTITY.encode()) == 1
+    file = tables.opened(content)
+    assert tables.metadata_of(file).keys() == {b"bnbench", b"bnbench.digest"}
+    noise = np.random.default_rng(1).integers(2**62, size=1000)  # nothing that a packer could tell from other noise
+    content = tables.packed(pa.table({"noise": noise}))
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    with pytest.raises(OSError, match="CRC"):
+        read_table(bytes(flipped))
 
 
 def test_metadata_that_stand_there_twice_must_be_one(folder: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -258,7 +257,8 @@ def test_the_name_of_a_fit_is_on_the_disk_before_its_checkpoint_goes(
     replace_file, unlink = Path.replace, Path.unlink
 
     def synced(descriptor: int) -> None:
-        calls.append("folder synced" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file synced")
+        is_folder = os.path.samestat(os.fstat(descriptor), (folder / "fits").stat())
+        calls.append("folder synced" if is_folder else "file synced")
 
     def replaced(self: Path, target: Path) -> Path:
         calls.append("renamed")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bnbench.cli.group import cli, run_program
+from bnbench.cli.group import cli
 from bnbench.results import digests, layout, store
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.evaluations import read_kind
@@ -155,25 +155,3 @@ def test_nothing_to_verify_is_one_sentence(tmp_path: Path) -> None:
         verify(tmp_path)
     with pytest.raises(store.StoreError, match="gone"):
         read_kind(tmp_path / "gone.parquet", "summaries")
-
-
-@pytest.mark.parametrize("command", ["verify", "status"])
-def test_a_name_that_would_steer_a_terminal_is_written_out_on_one_line(
-    command: str, sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    odd = sweep.rename(tmp_path / "two\nlines \udcff")
-    (odd / "fits" / "\x1b[31mred\u202e\n.parquet").write_bytes(b"rubbish")
-    with pytest.raises(SystemExit) as ended:
-        run_program([command, str(odd)])
-    assert ended.value.code == 1
-    streams = capfd.readouterr()
-    (line,) = (line for line in (streams.out + streams.err).splitlines() if "is not a whole bnbench fit" in line)
-    assert r"two\nlines \udcff/fits/\x1b[31mred\u202e\n.parquet" in line
-    assert "\x1b" not in streams.out + streams.err
-
-
-def test_a_refusal_that_repeats_an_odd_name_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run_program(["verify", "no\x1b[31m\nsuch"])
-    assert ended.value.code == 2
-    assert r"no\x1b[31m\nsuch" in capfd.readouterr().err

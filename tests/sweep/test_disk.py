@@ -13,17 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from bnbench.mpo.fit import Fit
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results import layout
 from bnbench.results.checkpoints import Checkpoint, save_checkpoint
 from bnbench.results.folder_protocol import open_folder
 from bnbench.results.sweeps import read_sweep
+from bnbench.sweep import interrupts
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.identity import fit_identity
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
+from bnbench.sweep.watching import run_and_show
 from tests.cli.test_cli import Answer
 from tests.cli.test_cli import bnbench as in_this_python
 from tests.fits import TINY
@@ -77,7 +80,8 @@ def test_a_full_disk_ends_the_sweep_in_one_sentence_and_costs_nothing_finished(
         outcomes = sweep(tmp_path)
     assert list(outcomes) == [OTHER]
     assert outcomes[OTHER].is_fatal
-    assert "File too large" in outcomes[OTHER].message
+    assert f"{layout.fit_path(tmp_path, OTHER)}: File too large (EFBIG)" in outcomes[OTHER].message
+    assert "its steps from 0 to 20 are lost" in outcomes[OTHER].message, "no checkpoint could be written either"
     assert not layout.failure_paths(tmp_path), "a full disk is not the fit's failure"
     assert_tidy(tmp_path)
     stamps.look()
@@ -94,6 +98,27 @@ def test_checkpoints_that_do_not_fit_on_the_disk_are_noted_and_the_fit_goes_on(
     assert ["File too large" in note for note in notes] == [True]
     assert_same(tmp_path, undisturbed)
     assert_tidy(tmp_path)
+
+
+def test_a_stop_that_no_checkpoint_can_be_written_for_says_which_steps_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_folder(tmp_path, LONGER)
+    runner, advance = Runner(plan_sweep(tmp_path, LONGER, GRID), OFTEN, Inline()), Fit.advance
+
+    def advance_and_stop(fit: Fit) -> None:
+        advance(fit)
+        if fit.step == 7:
+            runner.stop.request()
+
+    monkeypatch.setattr(Fit, "advance", advance_and_stop)
+    monkeypatch.setattr(interrupts, "_LOOK_EVERY", 0.0)
+    with files_of_at_most(4_000):
+        (outcome,) = run_and_show(runner)
+    assert (outcome.key, outcome.state) == (KEY, "stopped")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "stopped" in line)
+    assert "its steps from 0 to 7 are lost" in line
+    assert "File too large" in line
 
 
 def can_mount() -> bool:

@@ -45,6 +45,7 @@ ERRNOS = [
     errno.ENOTSUP,
     errno.EMFILE,  # of which nobody has thought
 ]
+MOUNTED = {errno.EXDEV, errno.ENOLCK, errno.EROFS, errno.ESTALE, errno.ENOTSUP}
 names = pytest.mark.parametrize("number", ERRNOS, ids=[errno.errorcode[number] for number in ERRNOS])
 
 
@@ -74,6 +75,7 @@ def check_stopped(outcomes: list[Outcome], number: int, folder: Path) -> None:
     assert (outcome.state, outcome.is_fatal) == ("failed", True)
     assert errno.errorcode[number] in outcome.message
     assert os.strerror(number) in outcome.message
+    assert ("mount" in outcome.message) == (number in MOUNTED), "a hint at mount options, where they may help"
     assert not layout.failure_paths(folder), "it is not the fit's failure"
 
 
@@ -211,6 +213,7 @@ def test_a_folder_that_goes_in_mid_run_ends_the_sweep_and_is_not_made_anew(
     assert [outcome.state for outcome in outcomes] == (["failed"] if when == "in a fit" else ["done", "failed"])
     assert outcomes[-1].is_fatal
     assert str(folder) in outcomes[-1].message
+    assert ("its steps from 0 to " in outcomes[-1].message) == (when == "in a fit"), "what is lost is said"
     assert not folder.exists()
 
 

@@ -159,23 +159,27 @@ def test_a_fit_that_went_on_under_other_conditions_says_so(tmp_path: Path) -> No
     assert provenance["begun"] == checkpoint.provenance["begun"] <= provenance["started"]
 
 
-@pytest.mark.parametrize("change", ["step 10⁹", "step −5", "another size", "nothing in it"])
+@pytest.mark.parametrize("change", ["step 10⁹", "step −5", "another size", "nothing in it", "another fit"])
 @pytest.mark.parametrize("retry_failed", [False, True])
 def test_a_checkpoint_that_does_not_fit_costs_its_steps_and_is_said(
     change: str, retry_failed: bool, finished: Path, tmp_path: Path
 ) -> None:
     open_folder(tmp_path, TINY)
-    identity = fit_identity(KEY, TINY)
-    fit = FitUnderWay(KEY, Job(TINY, tmp_path, ONE, "token"), ONE.slots[0], 4).fit
-    state = fit.state_dict()
+    identity = fit_identity(KEY, TINY if change != "another fit" else TINY.with_knobs(steps=9))
+    job = Job(TINY, tmp_path, ONE, "token")
+    state = FitUnderWay(KEY, job, ONE.slots[0], 4).fit.state_dict()
     if change == "another size":
         state["plane"] = {name: value[..., :-1] if value.dim() else value for name, value in state["plane"].items()}
-    else:
+    elif change != "another fit":
         state = {**state, "step": {"step 10⁹": 10**9}.get(change, -5)} if change.startswith("step") else {}
+    if retry_failed:
+        record_killed(KEY, job, 3)
     save_checkpoint(tmp_path, KEY, Checkpoint(identity, state, 1.0, 1, {}))
     plan = plan_sweep(tmp_path, TINY, GRID, retry_failed=retry_failed)
     (outcome,) = Runner(plan, ONE, Inline()).outcomes()
     assert (outcome.state, "checkpoint" in outcome.message) == ("done", True)
+    assert ("of another fit" in outcome.message) == (change == "another fit")
+    assert not layout.failure_paths(tmp_path)
     result, undisturbed = (read_fit(layout.fit_path(one, KEY)) for one in (tmp_path, finished))
     assert content_of(result) == content_of(undisturbed)
     assert "checkpoint" in result.provenance["note"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid
 from bnbench.results.folder_protocol import open_folder
-from bnbench.sweep import same_code
+from bnbench.sweep import provenance, same_code
 from bnbench.sweep.backends.dask_backend import Dask
 from bnbench.sweep.backends.dask_cluster import _outcome_of
 from bnbench.sweep.backends.inline import Inline
@@ -140,6 +142,25 @@ def test_processors_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) 
     assert moved_from(here, there) == [f"processor {here['processor']}"]
     del here["processor"]  # as in fits of before
     assert moved_from(here, there) == []
+
+
+def test_who_looks_at_the_revision_of_a_checkout_leaves_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    (tmp_path / "provenance.py").touch()
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    os.utime(tmp_path / "provenance.py", (1, 1))  # git would write this to its index, under a lock
+    before = (tmp_path / ".git" / "index").read_bytes()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    revision, is_dirty = provenance.git_state.__wrapped__()
+    assert (len(revision or ""), is_dirty) == (40, False)
+    assert (tmp_path / ".git" / "index").read_bytes() == before
 
 
 def test_the_same_code_is_refused_by_nobody() -> None:

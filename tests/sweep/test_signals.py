@@ -56,6 +56,7 @@ def test_each_signal_stops_a_sweep_and_leaves_handlers_as_they_were(tmp_path: Pa
         signal.raise_signal(number)
         assert stop.is_requested
         assert (tmp_path / "stop").exists()
+        assert 2.5 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3.0, "what workers get for their checkpoints"
         with pytest.raises(Interrupted) as ended:
             signal.raise_signal(number)
     assert ended.value.number == stop.number == number

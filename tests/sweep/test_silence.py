@@ -22,6 +22,7 @@ from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 
 HELD = FitKey("plain", 0.3, 2)
+ONE = Execution(make_slots(("cpu",), 1, 1))
 OTHERS = [Progress("plain", 0.3, 2, "cpu#0", "host", 7, "token", 0.0, 0, 1_234, 5_000)]
 
 
@@ -49,7 +50,7 @@ def test_a_word_comes_within_five_seconds_and_then_every_minute(
 def test_who_watches_a_sweep_hears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_folder(tmp_path, TINY)
     grid = Grid(("plain",), (0.3,), (2,))
-    runner = Runner(plan_sweep(tmp_path, TINY, grid), Execution(make_slots(("cpu",), 1, 1)), Inline())
+    runner = Runner(plan_sweep(tmp_path, TINY, grid), ONE, Inline())
     runner.elsewhere.append(HELD)
     said = StringIO()
     lines = watching._Lines(runner, Console(file=said))
@@ -62,6 +63,22 @@ def test_who_watches_a_sweep_hears_it(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(time, "monotonic", lambda: now + 10)
     lines._break_silence(is_busy=False)
     assert str(HELD) in said.getvalue()
+
+
+def test_the_look_at_a_sweep_comes_often_enough_and_breaks_the_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert silence._FIRST + watching._LOOK_EVERY <= 5
+    monkeypatch.setattr(silence, "_FIRST", 0.0)
+    monkeypatch.setattr(watching, "_LOOK_EVERY", 0.01)
+    open_folder(tmp_path, TINY)
+    runner = Runner(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.3,), (2,))), ONE, Inline())
+    runner.elsewhere.append(HELD)
+    said, end = StringIO(), time.monotonic() + 20
+    with watching._Lines(runner, Console(file=said)):
+        while str(HELD) not in said.getvalue():
+            assert time.monotonic() < end, "nobody looks"
+            time.sleep(0.01)
 
 
 def test_a_cluster_without_workers_is_waited_for_aloud() -> None:

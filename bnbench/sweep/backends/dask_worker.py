@@ -77,7 +77,7 @@ def bring_home(outcome: Outcome, job: Job) -> Outcome:
         elif earlier and (failure := failure_of(folder, key)) and failure.identity == earlier.identity:
             write_failure(folder, replace(failure, tries=failure.tries + earlier.tries))
     except OSError as error:
-        return disk_outcome(key, error, outcome.seconds)
+        return disk_outcome(key, error, outcome.seconds, "what a worker has sent of this fit is lost")
     return replace(outcome, files={})
 
 
