@@ -76,9 +76,9 @@ def smoke(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def reports(session: nox.Session) -> None:
-    """Write the reports of the committed results anew, pages and print files (both git-ignored) included."""
+    """Write the reports of what is committed anew, pages and print files (both git-ignored) included."""
     install(session)
-    for results in sorted(Path("results").iterdir()):
+    for results in sorted((*Path("results").iterdir(), *Path("evidence").glob("smoothness-*"))):
         python(session, "bnbench", "report", str(results), "--out", str(Path("reports") / results.name))
 
 

@@ -66,7 +66,7 @@ def ceilings(device: str, tell: Callable[..., None], out: Path) -> None:
 def product_rate(device: str, dtype: torch.dtype) -> float:
     """How fast a device multiplies two large square matrices, 10¹² operations a second."""
     side = 512 if device == "cpu" else 8192
-    matrix = torch.zeros(side, side, device=device, dtype=dtype)
+    matrix = torch.randn(side, side, device=device, dtype=dtype)
     return 2 * side**3 / seconds_of(lambda: matrix @ matrix, device) / 1e12
 
 

@@ -186,7 +186,7 @@ def _over(fits: pd.DataFrame, pixels: str) -> pd.DataFrame:
     if {"row", "column"} <= set(fits.columns):
         raise RequestError(
             "fits: the table has a row per pixel, as bnbench.load returns it; give one with a row per fit, such as "
-            "the .fits of what bnbench.run returns, which only reads the fits that are done."
+            "tables/fits.csv of a report, or the .fits of what bnbench.run returns, which computes what is left."
         )
     _check(fits, (*_FIT, *(values if is_trained else ["difference"])), "fits")
     return over_trained(fits) if is_trained else fits

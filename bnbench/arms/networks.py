@@ -7,7 +7,7 @@ Initial weights are Xavier-uniform and biases zero, or both are torch's own. Bat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -20,8 +20,6 @@ from bnbench.protocol.protocol import NORMALIZED, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
-# β of softplus(x) = log(1 + exp(βx)) / β, whose derivative rises from 0 to 1 within some 4/β, at most by β/4 a unit.
-SHARPNESS = {"softplus": 2.0, "softplus-centred": 0.5}
 FACTOR = 4.0  # of the rescaled arm: a power of two, so that its function is plain's to the last bit
 
 
@@ -43,9 +41,7 @@ class ConvolutionalNetwork(nn.Module):
         super().__init__()
         channels, rows, columns = image_shape
         self.skip = arm in ("skip", "bn-skip")
-        self.activation: Callable[[Tensor], Tensor] = F.relu
-        if arm in SHARPNESS:
-            self.activation = partial(F.softplus if arm == "softplus" else centred_softplus, beta=SHARPNESS[arm])
+        self.activation = ACTIVATIONS.get(arm, F.relu)
         self.convolutions = nn.ModuleList()
         for width, stride in zip(network.widths, network.strides, strict=True):
             if arm == "standardized":
@@ -83,9 +79,16 @@ class ConvolutionalNetwork(nn.Module):
 def centred_softplus(values: Tensor, beta: float) -> Tensor:
     """Return softplus(x) − softplus(0) = (log(1 + exp(βx)) − log 2) / β: it is smooth, and 0 at 0 as ReLU is.
 
-    Softplus itself adds at least log 2 / β to every map, and so to the logits of a fresh network.
+    Softplus itself exceeds ReLU by up to log 2 / β, most at 0, so that the logits of a fresh network are larger.
     """
     return F.softplus(values, beta=beta) - math.log(2) / beta
+
+
+# The derivative of softplus(x) = log(1 + exp(βx)) / β rises from 0 to 1 within some 4/β, by at most β/4 a unit.
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "softplus": partial(F.softplus, beta=2.0),
+    "softplus-centred": partial(centred_softplus, beta=0.5),
+}
 
 
 def _norm(arm: str, width: int, fresh_scale: str) -> nn.Module:

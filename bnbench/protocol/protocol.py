@@ -32,8 +32,10 @@ REVISION = 1
 _LARGEST_SEED = 2**31 - 1  # as a fit's table stores it
 OF_THE_PAPER = ("plain", "bn", "skip")  # the arms of the paper and of its code
 # Arms that bnbench.arms.networks makes, in the order of every list of them.
-_TO_HOLD_MEASURES_TO = ("bn-skip", "groupnorm", "layernorm", "standardized", "softplus", "softplus-centred", "rescaled")
-BUILT_IN = (*OF_THE_PAPER, *_TO_HOLD_MEASURES_TO)
+BUILT_IN = (
+    *(*OF_THE_PAPER, "bn-skip", "groupnorm", "layernorm", "standardized"),
+    *("softplus", "softplus-centred", "rescaled"),
+)
 NORMALIZED = ("bn", "bn-skip")  # those of them that have batch normalization
 WITH_SCALES = (*NORMALIZED, "groupnorm", "layernorm")  # those that have a scale and a shift for each channel
 

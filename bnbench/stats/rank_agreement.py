@@ -76,9 +76,9 @@ def agreement(
 
 
 def _interval(tau: float, drawn: NDArray[np.float64], n: int) -> tuple[float, float]:
-    """Return τ ± t · se of n seeds, within −1 and 1, from the draws that have a τ; NaN of a single seed."""
+    """Return τ ± t · se of n seeds, within −1 and 1, from the draws that have a τ; NaN of a single seed or of no τ."""
     spread = drawn[np.isfinite(drawn)]
-    if n < 2 or len(spread) == 0:
+    if n < 2 or len(spread) == 0 or not math.isfinite(tau):
         return math.nan, math.nan
     half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * math.sqrt(n / (n - 1)) * spread.std()
     return max(-1.0, tau - half), min(1.0, tau + half)

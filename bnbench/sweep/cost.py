@@ -124,6 +124,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     """
     device, threads = execution.slots[0].device, execution.threads
     share = _landscapes(plan.protocol, execution) / _landscapes_at_end(arm, plan.protocol)
+    name, kind, together = _name(device), processor_kind(device), _fits_on_device(execution)
 
     def times_of(finished: Mapping[FitKey, Mapping[str, Any]]) -> list[tuple[str, float]]:
         """Return when each fit under these conditions was finished, and its wall time."""
@@ -131,9 +132,9 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
             (str(provenance.get("finished", "")), _wall_seconds(provenance, share))
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
-            if provenance["device_name"] == _name(device)
-            if provenance.get("processor") == processor_kind(device)  # of older fits, which lack it, no kind is known
-            if provenance.get("fits_at_once", 1) == _fits_on_device(execution)
+            if provenance["device_name"] == name
+            if provenance.get("processor") == kind  # of older fits, which lack it, no kind is known
+            if provenance.get("fits_at_once", 1) == together
         ]
 
     times = times_of(plan.done)

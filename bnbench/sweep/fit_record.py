@@ -16,7 +16,7 @@ from bnbench.protocol.protocol import FitKey
 from bnbench.results.claims import Progress
 from bnbench.sweep.devices import Slot
 from bnbench.sweep.execution import Job
-from bnbench.sweep.provenance import CONDITIONS, OF_A_GPU, read_provenance
+from bnbench.sweep.provenance import CONDITIONS, read_provenance
 
 
 def _steps_by(fit: Fit) -> dict[str, str]:
@@ -34,11 +34,8 @@ def _steps_by(fit: Fit) -> dict[str, str]:
 
 def moved_from(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what changes rounding and was another in an earlier part of a fit: its name and what it was."""
-    return [
-        f"{name} {earlier[name]}"
-        for name in CONDITIONS
-        if name in earlier and earlier[name] != now.get(name) and (name not in OF_A_GPU or earlier[name] is not None)
-    ]
+    told = {name: earlier[name] for name in CONDITIONS if earlier.get(name) is not None}
+    return [f"{name} {value}" for name, value in told.items() if value != now.get(name)]
 
 
 def part_provenance(job: Job, slot: Slot, chunk: int, fit: Fit, earlier: Mapping[str, Any]) -> dict[str, Any]:

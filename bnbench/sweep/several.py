@@ -103,7 +103,7 @@ def _run_each(
         raise RequestError(f"--out {folder} holds the results of a single {what}; give another folder for several.")
     requests = {name: replace(one, folder=folder / name) for name, one in of_each.items()}
     for one in requests.values():
-        check_unopened(one)
+        check_unopened(one, backend)
     with backend.opened(listener.note, waits=not request.dry_run):
         silent = listener if request.dry_run else Listener()
         planned = {name: run_on_open(replace(one, dry_run=True), backend, silent) for name, one in requests.items()}

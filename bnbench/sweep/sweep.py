@@ -49,7 +49,7 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> En
         RequestError: the request cannot be met; nothing was computed.
         Interrupted: SIGINT or SIGTERM; what was computed is kept.
     """
-    check_unopened(request)
+    check_unopened(request, backend)
     with backend.opened(listener.note, waits=not request.dry_run):
         swept = run_on_open(request, backend, listener)
     if not request.dry_run:
@@ -58,23 +58,24 @@ def run_sweep(request: SweepRequest, backend: Backend, listener: Listener) -> En
     return swept
 
 
-def check_unopened(request: SweepRequest) -> None:
-    """Refuse what can be refused before a backend is opened: kernels that there are not, a folder of another sweep.
+def check_unopened(request: SweepRequest, backend: Backend) -> None:
+    """Refuse what can be refused before a backend is opened.
 
     Raises:
-        RequestError: either.
+        RequestError: a variable names kernels that there are not, the grid is too large, the backend knows no limit of
+            memory, or the folder is that of another protocol.
     """
     allowed_kernels()
-    check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
-
-
-def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> EndedSweep:
-    """Run a sweep as :func:`run_sweep` does, on a backend that is open already; the end is not told."""
     if request.grid.count > LARGEST_GRID:
         raise RequestError(
             f"--probs and --seeds ask for {request.grid}; a sweep has at most {LARGEST_GRID:,}: give fewer of either."
         )
     check_memory_limit(request.execution.fit_memory, backend.name, is_alone=backend.has_processes)
+    check_folder(request.folder_of(request.protocol), request.protocol, with_images=False)
+
+
+def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> EndedSweep:
+    """Run a sweep that :func:`check_unopened` has let pass, on a backend that is open; the end is not told."""
     ready = _make_ready(request, backend, listener)
     return _show(request, ready, backend, listener) if request.dry_run else _compute(request, ready, backend, listener)
 

@@ -122,5 +122,9 @@ def test_the_committed_report_is_one_of_today(report: Path) -> None:
     assert kept["answer"] == here["answer"]
     for part in ("chapters", "captions", "tables"):
         assert list(kept[part]) == list(here[part])
+    for chapter, sentences in here["chapters"].items():  # last digits may be another processor's
+        assert [re.sub(r"\d", "", one) for one in kept["chapters"][chapter]] == [
+            re.sub(r"\d", "", one) for one in sentences
+        ]
     for name, table in here["tables"].items():
         assert [list(row) for row in kept["tables"][name]["rows"][:1]] == [list(row) for row in table["rows"][:1]]

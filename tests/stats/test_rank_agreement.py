@@ -91,9 +91,13 @@ def test_intervals_cover(likeness: float, noise: float) -> None:
 
 def test_what_allows_no_order_has_none() -> None:
     two = table(bends={"a": [1.0], "b": [2]}, rough={"a": [1.0], "b": [2]})
-    assert agreement(two, {"bends": 1}, ["rough"])["tau"].isna().all()
+    assert agreement(two, {"bends": 1}, ["rough"])[["tau", "low", "high"]].isna().all(axis=None)
     equal = table(bends={"a": [1.0], "b": [2], "c": [3]}, rough={"a": [1.0], "b": [1], "c": [1]})
-    assert agreement(equal, {"bends": 1}, ["rough"])["tau"].isna().all()
+    assert agreement(equal, {"bends": 1}, ["rough"])[["tau", "low", "high"]].isna().all(axis=None)
+    rough = {"a": [math.nan, 1.0], "b": [1.0, 1.0], "c": [2.0, 2.0]}
+    of_a_draw = table(bends={"a": [1.0, 2], "b": [2, 1], "c": [3, 3]}, rough=rough)
+    found = agreement(of_a_draw, {"bends": 1}, ["rough"])
+    assert found[["tau", "low", "high"]].isna().all(axis=None), "also where some of the draws have one"
     missing = table(bends={"a": [1.0], "b": [2], "c": [3]}, rough={"a": [math.nan], "b": [1], "c": [2]})
     assert agreement(missing, {"bends": 1}, ["rough"]).loc[0, ["low", "high"]].isna().all()
 

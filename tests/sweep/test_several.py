@@ -159,13 +159,15 @@ def test_every_size_is_planned_and_ended_once_and_the_backend_opened_once(tmp_pa
 
 
 @pytest.mark.parametrize("sizes", [[], [(4, 4), (3, 5)]])
+@pytest.mark.parametrize("named", ["nonsense", "1,000,001", "--fit-memory"])
 def test_what_needs_no_backend_is_refused_before_one_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[Size]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[Size], named: str
 ) -> None:
-    monkeypatch.setenv("BNBENCH_KERNELS", "nonsense")
-    backend = OpenedOnce()
-    request = SweepRequest(TINY, Grid(("plain",), (0.5,), (1,)), tmp_path / "sizes", dry_run=True)
-    with pytest.raises(RequestError, match="nonsense"):
+    monkeypatch.setenv("BNBENCH_KERNELS", "nonsense" if named == "nonsense" else "")
+    grid = Grid(("plain",), (0.5,), tuple(range(1, 10**6 + 2)) if named == "1,000,001" else (1,))
+    execution = Execution(fit_memory=4096 if named == "--fit-memory" else None)
+    backend, request = OpenedOnce(), SweepRequest(TINY, grid, tmp_path / "sizes", execution, dry_run=True)
+    with pytest.raises(RequestError, match=named):
         run_sweeps(request, backend, Heard(), sizes=sizes)
     assert backend.times == 0
 

@@ -121,10 +121,10 @@ def all_taus(places: Sequence[Place], readings: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts_of(taus: pd.DataFrame) -> pd.DataFrame:
-    """Count the values of τ whose interval over seeds lies on one side of 0, by place and reading."""
-    signs = taus.assign(values=1, above=taus["low"] > 0, below=taus["high"] < 0)
+    """Count the values of τ, and those whose interval over seeds lies on one side of 0, by place and reading."""
+    signs = taus.assign(values=taus["tau"].notna(), above=taus["low"] > 0, below=taus["high"] < 0)
     counted = signs.groupby(["place", "reading"], sort=False)[["values", "above", "below"]].sum().reset_index()
-    return counted.astype({"above": int, "below": int})
+    return counted.astype({"values": int, "above": int, "below": int})
 
 
 def tables_of(taus: pd.DataFrame) -> list[Table]:
@@ -149,15 +149,14 @@ def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
     if len(own):
         counts = counts_of(own).iloc[0]
         text = (
-            f"Over {own['arms'].max()} arms, of {len(own)} values of Kendall's τ between accuracy contrast and a "
-            f"measure at a step, the interval over seeds is above 0 (what bends further is rougher) in "
+            f"Over {own['arms'].max()} arms, of {counts['values']} values of Kendall's τ between accuracy contrast and "
+            f"a measure at a step, the interval over seeds is above 0 (what bends further is rougher) in "
             f"{counts['above']} and below 0 in {counts['below']}."
         )
         if len(equal):
             counts = counts_of(equal).iloc[0]
-            text += (
-                f" At equal loss, of {len(equal)} it is above 0 in {counts['above']} and below 0 in {counts['below']}."
-            )
+            sides = f"above 0 in {counts['above']} and below 0 in {counts['below']}"
+            text += f" At equal loss, of {counts['values']} it is {sides}."
         said.append(
             f"{text} The intervals are not corrected for their number, and the arms are no sample of any others."
         )
@@ -166,7 +165,7 @@ def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
         counts, arms, seeds = counts_of(of_capacity).iloc[0], of_capacity["arms"].max(), of_capacity["seeds"].max()
         said.append(
             f"Held to capacity, of {counted(arms, 'arm')} and {counted(seeds, 'seed')} with a curve each, the interval "
-            f"of {len(of_capacity)} values of τ is above 0 in {counts['above']} and below 0 in {counts['below']}. "
+            f"of {counts['values']} values of τ is above 0 in {counts['above']} and below 0 in {counts['below']}. "
             "The curve of a single seed is noisy, the more so the fewer sizes it has."
         )
     if capacities.empty:
