@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -127,10 +128,14 @@ def computed_twice(profile: str, again: str) -> str:
     """How far rounding moves a fit: the fits of a sweep that are in a folder of evidence, too, computed elsewhere."""
     (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
     both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
-    moved = {name: (both[f"{name}_x"] - both[f"{name}_y"]).abs().max() for name in ("difference", "objective", "right")}
+    moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in ("difference", "objective", "right")}
+    most = {name: f"{move.abs().max():.3f}" for name, move in moves.items()}
+    of_rounding = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
+    over_seeds = math.sqrt(both.groupby(["arm", "p"])["difference_x"].var().mean())
     return (
-        f"of {len(both)} fits of `{profile}` the difference moved by up to {moved['difference']:.3f}, "
-        f"J by up to {moved['objective']:.3f} and right by up to {moved['right']:.3f}"
+        f"of {len(both)} fits of `{profile}` the difference moved by up to {most['difference']}, J by up to "
+        f"{most['objective']} and right by up to {most['right']}. In the difference rounding alone has a standard "
+        f"deviation of {of_rounding:.3f}, seeds and rounding together one of {over_seeds:.3f}"
     )
 
 

@@ -22,6 +22,8 @@ from scipy import stats
 from bnbench.stats.differences import CONFIDENCE
 
 FEWEST_ARMS = 3
+_MOST_TIED = 0.5  # of the pairs of arms; a reading that ties more of them hangs on the few arms that it does tell apart
+_DECIMALS = 6  # of a reading's mean: what is equal but for float32's rounding is a tie
 _RESAMPLES = 1_000
 
 
@@ -52,7 +54,8 @@ def agreement(
 
     Returns:
         ``reading, measure, arms, seeds, tau, low, high``; τ is not a number with fewer than three arms, where a value
-        is missing, or where all arms are equal; there is no interval with a single seed.
+        is missing, where a reading ties more than half of the pairs of arms, or a measure all of them; there is no
+        interval with a single seed.
     """
     complete = complete_seeds(table)
     seeds, arms = sorted(complete["seed"].unique()), sorted(complete["arm"].unique())
@@ -67,12 +70,19 @@ def agreement(
     enough = len(arms) >= FEWEST_ARMS and bool(seeds)
     found = {name: means(name) for name in (*readings, *measures)} if enough else {}
     for reading, sign in readings.items():
+        read = np.round(found[reading], _DECIMALS) if enough else np.empty((1, 0))
+        has_order = enough and _tied(read[0]) <= _MOST_TIED
         for measure in measures:
-            taus = kendall(sign * found[reading], found[measure]) if enough else np.full(1, math.nan)
+            taus = kendall(sign * read, found[measure]) if has_order else np.full(1, math.nan)
             low, high = _interval(taus[0], taus[1:], len(seeds))
             counts = {"arms": len(arms), "seeds": len(seeds)}
             rows.append({"reading": reading, "measure": measure, **counts, "tau": taus[0], "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def _tied(values: NDArray[np.float64]) -> float:
+    """Return the share of pairs that have equal values."""
+    return float(np.mean([one == other for one, other in combinations(values, 2)]))
 
 
 def _interval(tau: float, drawn: NDArray[np.float64], n: int) -> tuple[float, float]:

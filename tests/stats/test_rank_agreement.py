@@ -98,6 +98,11 @@ def test_what_allows_no_order_has_none() -> None:
     of_a_draw = table(bends={"a": [1.0, 2], "b": [2, 1], "c": [3, 3]}, rough=rough)
     found = agreement(of_a_draw, {"bends": 1}, ["rough"])
     assert found[["tau", "low", "high"]].isna().all(axis=None), "also where some of the draws have one"
+    saturated = {"a": [0.9], **{arm: [1.0] for arm in "bcde"}}
+    rough = {arm: [float(place)] for place, arm in enumerate("abcde")}
+    rounded = {arm: [1.0 + 1e-8 * place] for place, arm in enumerate("abcde")}
+    for bends in (saturated, rounded):  # one arm is no order, nor is rounding
+        assert agreement(table(bends=bends, rough=rough), {"bends": 1}, ["rough"])["tau"].isna().all()
     missing = table(bends={"a": [1.0], "b": [2], "c": [3]}, rough={"a": [math.nan], "b": [1], "c": [2]})
     assert agreement(missing, {"bends": 1}, ["rough"]).loc[0, ["low", "high"]].isna().all()
 

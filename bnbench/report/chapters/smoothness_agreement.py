@@ -132,7 +132,7 @@ def tables_of(taus: pd.DataFrame) -> list[Table]:
     note = (
         "Kendall's τ over the arms' means, 95 % interval low to high over seeds (bootstrap, t quantiles); objective "
         "with its sign changed, so that more is bent further; positive: what bends further is rougher; at: the step, "
-        "or the loss (nats) at equal loss"
+        "or the loss (nats) at equal loss; none where a reading ties more than half of the pairs of arms"
     )
     clear = "above: what bends further is rougher; below: it is smoother; by the interval over seeds, not corrected"
     return [
