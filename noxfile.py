@@ -36,7 +36,7 @@ def demo(session: nox.Session) -> None:
     picture = ("--text", "BN", "--size", "20", "--steps", "2000")  # under a minute
     python(session, "bnbench", "bend", *picture, "--out", str(DEMO / "bent"))
     pipeline(session, DEMO / "results", DEMO / "report", "--probs", "0.1:0.9:0.2", "--seeds", "3")
-    session.log(f"a landscape bent to letters: {DEMO / 'bent' / 'strip.png'}")
+    session.log(f"a landscape bent to letters, small holes still filled: {DEMO / 'bent' / 'strip.png'}")
     session.log(f"the report: {DEMO / 'report' / 'index.html'}")
     session.log(f"the command for runs of your own: {command_path('bnbench')} --help")
 

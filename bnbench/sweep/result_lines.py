@@ -40,7 +40,8 @@ def result_lines(plan: Plan) -> Iterator[str]:
         gaps = [gap for column, name in _READINGS if (gap := _gap(fits, first, second, column, name))]
         if gaps:
             pairs = len(differences.paired(fits, first, second, _READINGS[0][0]))
-            yield f"{first} − {second}, mean over {counted(pairs, 'pair')} of fits: {'; '.join(gaps)}"
+            over = f"mean over {counted(pairs, 'pair')} of fits, trained pixels alone"
+            yield f"{first} − {second}, {over}: {'; '.join(gaps)}"
 
 
 def _gap(fits: pd.DataFrame, first: str, second: str, column: str, name: str) -> str:

@@ -19,7 +19,7 @@ from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.headline import answer
 from bnbench.report.chapters.readings import readings_table
 from bnbench.report.chapters.standing import Standing
-from bnbench.report.chapters.verdict import OPEN, TIE, case_of, headline_of, objective_says, reading
+from bnbench.report.chapters.verdict import DIFFER, OPEN, TIE, case_of, headline_of, objective_says, reading
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure4 import figure4, figure4_all_pixels
@@ -30,7 +30,7 @@ from bnbench.stats import differences
 from tests.synthetic import write_sweep
 
 NONE = pd.DataFrame(columns=["arm", "p", "seed"])
-SAID = ("plain", "bn", TIE, OPEN)
+SAID = ("plain", "bn", TIE, OPEN, DIFFER)
 
 
 def fits_of(contrast: float, objective: float, right: float, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def test_every_headline_names_its_metrics(contrast: str, objective: str) -> None
     assert "accuracy contrast" in text.lower()
     assert "objective" in text
     assert ("further" in text) == (objective in ("plain", "bn"))
-    assert objective in (TIE, OPEN) or re.findall(r"\b(?:plain|bn)\b", text)[-1] == objective
+    assert objective in (TIE, OPEN, DIFFER) or re.findall(r"\b(?:plain|bn)\b", text)[-1] == objective
     assert case_of(contrast, objective) in ("agree", "disagree", "tie", "inconclusive")
 
 
@@ -83,7 +83,8 @@ def test_every_headline_names_its_metrics(contrast: str, objective: str) -> None
     ("by_j", "by_right", "together"),
     [
         ("plain", "plain", "plain"),
-        ("plain", "bn", OPEN),
+        ("plain", "bn", DIFFER),
+        ("bn", "plain", DIFFER),
         ("plain", TIE, OPEN),
         (OPEN, "bn", OPEN),
         (TIE, TIE, TIE),

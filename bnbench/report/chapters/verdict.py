@@ -2,9 +2,10 @@
 
 The rule is fixed before any result is looked at. A reading names an arm where its 95 % interval leaves out zero, and a
 tie where two one-sided t tests find it within its bound (:data:`bnbench.stats.equivalence.BOUNDS`), whichever side of
-zero it lies; else it is open. The contrast has no bound and so no tie. While pairs are still to come, whatever the rest
-says, a sweep is unfinished; one of which no pair is to come, and of which a reading is open, is inconclusive. Pairs
-that a failed fit has cost do not come, and the headline counts them.
+zero it lies; else it is open. The contrast has no bound and so no tie. J and right together name what both name. While
+pairs are still to come, whatever the rest says, a sweep is unfinished; one of which no pair is to come, and of which a
+reading is open or J and right name different arms, is inconclusive. Pairs that a failed fit has cost do not come, and
+the headline counts them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
 from bnbench.wording import counted, probability, signed
 
 TIE, OPEN = "tie", "open"
+DIFFER = "differ"  # of J and right: each names another arm
 _COLUMNS = {"objective": "objective_trained", "right": "right_trained"}
 
 
@@ -96,13 +98,18 @@ def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Rea
 
 
 def objective_says(by_j: str, by_right: str) -> str:
-    """Return what J and right say together: the arm that both name, a tie where both tie; else it is open."""
-    return by_j if by_j == by_right else OPEN
+    """Return what J and right say together: the arm that both name, or a tie where both tie.
+
+    Where each names another arm they differ; where only one of them names an arm, or a tie, it is open.
+    """
+    if by_j == by_right:
+        return by_j
+    return OPEN if {by_j, by_right} & {OPEN, TIE} else DIFFER
 
 
 def case_of(contrast: str, objective: str) -> str:
-    """Return which case two readings are where no pair is to come: inconclusive where either is open."""
-    if OPEN in (contrast, objective):
+    """Return which case two readings are where no pair is to come: inconclusive where either names nothing."""
+    if {contrast, objective} & {OPEN, DIFFER}:
         return "inconclusive"
     if objective == TIE:
         return "tie"
@@ -121,6 +128,8 @@ def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
         further = "it is open which arm is ahead"
     if objective == TIE:
         further = f"{first} and {second} tie"
+    if objective == DIFFER:
+        further = "J and right name different arms"
     if case_of(contrast, objective) == "agree":
         return f"{objective} bends its landscape further by the objective, and its accuracy contrast is larger"
     if case_of(contrast, objective) == "disagree":

@@ -36,7 +36,9 @@ def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test") -> Fi
     pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
     caption = (
         f"A mask, and the {split} accuracy of the networks that lie at its pixels, for {pairs}, one fit each. Dark "
-        "is a high accuracy, on one scale for all pictures of this page: a landscape that took its mask looks like it."
+        "is a high accuracy, on one scale for all pictures of this page: a landscape that took its mask looks like it. "
+        "Networks are to classify well at black pixels and badly at white ones; trained are those pixels that have a "
+        "neighbour of the other colour."
     )
     return Figure("strip", draw, caption, _table(shown), draw)
 

@@ -44,7 +44,8 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
     grid[0, 0].set(xscale="log", yscale="log")
     is_crowded = not narrow and len(arms) > _ARMS_IN_A_ROW
     for axis in (grid[0, 0].xaxis, grid[0, 0].yaxis):
-        steps = (1,) if is_crowded and axis is grid[0, 0].xaxis else (1, 2, 5)
+        is_narrow = axis is grid[0, 0].xaxis and (is_crowded or _spans_decades(shown["train_loss"]))
+        steps = (1,) if is_narrow else (1, 2, 5)
         axis.set_major_locator(LogLocator(subs=steps, numticks=5))
         axis.set_minor_locator(NullLocator())
     if is_crowded:
@@ -61,6 +62,12 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
     for axes, arm in zip(grid[0], arms, strict=True):
         axes.set_title(labels[arm])
     return drawing
+
+
+def _spans_decades(values: pd.Series) -> bool:
+    """Say whether values above 0 span more than two decades, so that ticks at 1, 2 and 5 would lie on each other."""
+    above = values[np.isfinite(values) & (values > 0)]
+    return bool(len(above)) and above.max() > 100 * above.min()
 
 
 def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
