@@ -279,8 +279,8 @@ MUTANTS = (
     Mutant(
         "training images measured as test images",
         measure.measure_fit,
-        '("measured", data.measured)',
-        '("measured", data.train_sample)',
+        "data.measured, under",
+        "data.train_sample, under",
         "plain: measured black accuracy",
         "mpo/test_landscape::test_a_table_measures_test_and_training_images_apart",
     ),
