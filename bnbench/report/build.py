@@ -86,7 +86,6 @@ def build_report(
     evaluations = None if evaluations is None else Path(evaluations).expanduser()
     refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
-    sweeps = protocols.in_order(sweeps)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
     if figure3 and not any(arms_at(sweep.landscapes, *figure3) for sweep in sweeps):
@@ -173,11 +172,11 @@ def _explorer(shown: Section, writer: Writer) -> dict[str, Any] | None:
 
 
 def _read(results: Path) -> tuple[list[Sweep], list[str]]:
-    """Return every sweep, those with most finished fits first, and a sentence for each that could not be read."""
+    """Return every sweep, in the order of their names, and a sentence for each that could not be read."""
     sweeps, broken = read_sweeps(results)
     if not sweeps:
         raise RequestError(broken[0])
-    return sorted(sweeps, key=lambda sweep: -len(sweep.identities)), broken
+    return protocols.in_order(sweeps), broken
 
 
 def _read_evaluations(
