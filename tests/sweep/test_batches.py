@@ -86,8 +86,9 @@ def test_fits_of_one_batch_each_write_their_own_file(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Batch, "joined", joined)
     job = job_in(together)
     execution = replace(job.execution, slots=make_slots(("cpu",) * 4, None, 1), one_batch=SHARED)
-    outcomes = {outcome.key: outcome.state for outcome in exchanged(keys, replace(job, execution=execution))}
-    assert [outcomes[key] for key in keys] == ["done", "done", "failed", "failed"]
+    found = list(exchanged(keys, replace(job, execution=execution)))
+    outcomes = {outcome.key: outcome.state for outcome in found}
+    assert [outcomes[key] for key in keys] == ["done", "done", "failed", "failed"], [one.message for one in found]
     for key in keys[:2]:
         one, other = (read_fit(layout.fit_path(folder, key)) for folder in (alone, together))
         pd.testing.assert_frame_equal(one.landscape, other.landscape, rtol=1e-3)

@@ -26,7 +26,7 @@ from bnbench.sweep.devices import make_slots
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.fit_record import moved_from
 from bnbench.sweep.plan import plan_sweep
-from bnbench.sweep.provenance import CONDITIONS, OF_A_GPU
+from bnbench.sweep.provenance import CONDITIONS
 from bnbench.sweep.runner import Runner
 from bnbench.sweep.start import make_fit
 from tests.fits import TINY
@@ -79,7 +79,7 @@ def test_what_changes_rounding_and_was_another_in_an_earlier_part_is_said(name: 
     assert moved_from(now, now) == moved_from({}, now) == []
     assert moved_from({**now, name: "another"}, now) == [f"{name} another"]
     assert moved_from(now, {other: "one" for other in CONDITIONS if other != name}) == [f"{name} one"]
-    assert moved_from({**now, name: None}, now) == ([] if name in OF_A_GPU else [f"{name} None"])
+    assert moved_from({**now, name: None}, now) == []
 
 
 def test_kernels_are_chosen_once_for_a_folder_and_a_model_of_gpu(
