@@ -45,7 +45,7 @@ def a_gpus_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_process, "prepare_process", lambda *how: None)
     for module in ("confinement", "course"):
         monkeypatch.setattr(f"bnbench.sweep.{module}.is_worker_process", lambda: True)
-    monkeypatch.setattr("bnbench.mpo.one_batch._MOMENT", 0.0)
+    monkeypatch.setattr("bnbench.mpo.one_batch._MOMENT", 0.3)  # a thread that has been handed its fit has begun by then
     monkeypatch.setattr(fit_under_way, "make_fit", recorded)
 
 
