@@ -22,6 +22,7 @@ from bnbench.measures.difference import accuracy_contrast
 from bnbench.measures.measure import Pixels
 from bnbench.measures.objective import objective
 from bnbench.measures.right import right
+from bnbench.report.chapters.protocols import distinct_names, in_order
 from bnbench.report.figures.authors import authors_of
 from bnbench.results.sweeps import Sweep, read_sweeps
 from bnbench.stats import differences
@@ -51,28 +52,36 @@ def readings(sweep: Sweep, images: str = "test", pixels: str = "trained") -> pd.
     return pd.DataFrame(rows)
 
 
-def sweeps_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
+def named(sweeps: Sequence[Sweep]) -> list[tuple[str, Sweep]]:
+    """Each sweep under what tells its protocol from the others of its profile, in the order of these names."""
+    ordered = in_order(sweeps)
+    return list(zip(distinct_names([sweep.protocol for sweep in ordered]), ordered, strict=True))
+
+
+def sweeps_table(sweeps: Sequence[Sweep]) -> list[list[str]]:
     """A row per sweep, kind of images and set of pixels: both arms' means, and in how many pairs plain is better."""
     table = [
         ["sweep", "pixels", "pairs", "difference: plain larger", "J plain / bn", "J: plain better", "right plain / bn"]
     ]
-    for sweep in sweeps:
+    for name, sweep in named(sweeps):
         for images in ("test", "train"):
             for pixels in ("trained", "all"):
                 fits = readings(sweep, images, pixels)
-                pairs = {name: differences.paired(fits, *ARMS, name) for name in _MEASURES}
+                pairs = {measure: differences.paired(fits, *ARMS, measure) for measure in _MEASURES}
                 count, ahead = len(pairs["right"]), (pairs["difference"]["gap"] > 0).sum()
                 lower = (pairs["objective"]["gap"] < 0).sum()
-                name = f"{sweep.protocol.profile}, {'training' if images == 'train' else images} images"
-                both = [_means(pairs[name]) for name in ("objective", "right")]
-                table.append([name, pixels, f"{count}", f"{ahead} of {count}", both[0], f"{lower} of {count}", both[1]])
+                measured = f"{name}, {'training' if images == 'train' else images} images"
+                both = [_means(pairs[measure]) for measure in ("objective", "right")]
+                table.append(
+                    [measured, pixels, f"{count}", f"{ahead} of {count}", both[0], f"{lower} of {count}", both[1]]
+                )
     return table
 
 
-def authors_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
+def authors_table(sweeps: Sequence[Sweep]) -> list[list[str]]:
     """A row per sweep and set of pixels: mean over p of the distance of each arm's mean curve to the authors'."""
     table = [["sweep", "pixels", *ARMS]]
-    for sweep in sweeps:
+    for name, sweep in named(sweeps):
         for pixels in ("trained", "all"):
             fits = readings(sweep, "test", pixels)
             authors = authors_of(sweep.protocol, fits)
@@ -82,7 +91,7 @@ def authors_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
                 one.groupby(["arm", one["p"].round(3)])["difference"].mean().unstack("arm") for one in (fits, authors)
             )
             apart = (ours - theirs).abs().mean()
-            table.append([sweep.protocol.profile, pixels, *(f"{apart[arm]:.3f}" for arm in ARMS)])
+            table.append([name, pixels, *(f"{apart[arm]:.3f}" for arm in ARMS)])
     return table
 
 
@@ -123,13 +132,18 @@ def at_equal_white_loss(sweep: Sweep, bins: int = 20) -> tuple[float, float]:
     return float(totals[:, 0].sum() - totals[:, 1].sum()), float((shares.mean(axis=1) * apart).sum())
 
 
-def equal_loss_table(sweeps: Iterable[Sweep]) -> list[list[str]]:
-    """A row per sweep: the gap plain − bn on trained white pixels, and how much of it there is at equal loss."""
+def equal_loss_table(sweeps: Sequence[Sweep]) -> list[list[str]]:
+    """A row per sweep: the gap plain − bn on trained white pixels, and how much of it there is at equal loss.
+
+    No share is given where the two have opposite signs.
+    """
     table = [["sweep", "gap on white pixels", "at equal white loss", "share of the gap"]]
-    for sweep in sweeps:
+    for name, sweep in named(sweeps):
         gap, equal = at_equal_white_loss(sweep)
         numbers = [f"{value:.3f}".replace("-", "−") for value in (gap, equal)]
-        table.append([sweep.protocol.profile, *numbers, f"{100 * equal / gap:.0f} %"])
+        # Of opposite signs, the one is no part of the other.
+        share = f"{100 * equal / gap:.0f} %" if equal * gap > 0 else "–"
+        table.append([name, *numbers, share])
     return table
 
 
@@ -138,7 +152,7 @@ def settling_table(sweeps: Iterable[Sweep], pixels: str = "trained") -> list[lis
     rows = []
     for sweep in sweeps:
         fits, size = readings(sweep, pixels=pixels), sweep.protocol.mask.mask_size
-        pairs = {name: differences.paired(fits, *ARMS, name) for name in _MEASURES}
+        pairs = {measure: differences.paired(fits, *ARMS, measure) for measure in _MEASURES}
         name = "×".join(map(str, size))
         texts = [_means(one) for one in pairs.values()]
         rows.append((size, sweep.protocol.training.steps, [name, str(len(pairs["right"])), *texts]))
@@ -178,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settling = [Path("evidence/settling"), Path("evidence/settling-gpu")]
     parser.add_argument("--settling", type=Path, nargs="*", default=settling)
     asked = parser.parse_args(arguments)
-    sweeps = sorted(read([asked.results]), key=lambda sweep: sweep.protocol.profile, reverse=True)
+    sweeps = read([asked.results])
     print(f"Every pair\n\n{markdown(sweeps_table(sweeps))}\n")
     print(f"Mean distance of the difference to the authors' curve\n\n{markdown(authors_table(sweeps))}\n")
     print(f"At equal white loss, 20 bins, trained pixels\n\n{markdown(equal_loss_table(sweeps))}\n")

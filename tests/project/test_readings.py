@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bnbench.measures.registry import REGISTERED
+from bnbench.protocol.profiles import title
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import load, read_sweep
 from tests.benchmark_scripts import benchmark_script
@@ -64,14 +65,30 @@ def test_readings_on_measured_images_are_those_of_the_report(script: ModuleType,
 def test_every_table_is_printed(script: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script.main(["--results", str(folder / "results"), "--settling", str(folder / "settling")])
     lines = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    sweeps = [line for line in lines if line[0].startswith("quick, ")]
+    sweeps = [line for line in lines if line[0].endswith(" images")]
     assert [line[1:3] for line in sweeps] == [["trained", "4"], ["all", "4"]] * 2
     distances, (equal,) = [
-        [line for line in lines if line[0] == "quick" and (line[1] in KINDS) == is_kind] for is_kind in (True, False)
+        [line for line in lines if line[0] == title(SMALL) and (line[1] in KINDS) == is_kind]
+        for is_kind in (True, False)
     ]
     assert [line[1] for line in distances] == list(KINDS), "distance to the authors' curve"
     assert equal[-1].endswith(" %"), "the gap at equal white loss"
     assert [line[:3] for line in lines if line[0] == "6×6"] == [["6×6", "300", "2"], ["6×6", "600", "2"]] * 2
+
+
+def test_sweeps_of_one_profile_have_names_of_their_own(script: ModuleType, folder: Path) -> None:
+    sweeps = script.read([folder / "settling"])
+    for table in (script.sweeps_table, script.authors_table, script.equal_loss_table):
+        names = [row[0] for row in table(sweeps)[1:]]
+        assert {"300" in name for name in names} == {True, False}
+        assert all(("300" in name) != ("600" in name) for name in names)
+
+
+def test_a_share_is_of_a_gap_of_its_own_sign(script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps = script.read([folder / "results"])
+    for parts, share in (((-0.2, -0.15), "75 %"), ((0.2, -0.15), "–"), ((0.0, 0.1), "–")):
+        monkeypatch.setattr(script, "at_equal_white_loss", lambda sweep, parts=parts: parts)
+        assert script.equal_loss_table(sweeps)[1][-1] == share
 
 
 def test_the_distance_to_the_authors_is_the_mean_over_p(script: ModuleType, folder: Path) -> None:
