@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from bnbench.errors import RequestError
 from bnbench.inputs.drawings import DrawingError, draw_drawing, is_drawing
 from bnbench.inputs.masks import Mask, OneColourError, picture_to_mask
+from bnbench.inputs.small_letters import SMALL, font_path, largest, legible_letterings
 from bnbench.process.reading import read_file, reason_of
 from bnbench.protocol.picture_text import picture_name, picture_text
 
@@ -27,7 +27,6 @@ _LARGEST_FILE = 2**28  # bytes
 _LARGEST = 2**29  # bytes of a decoded picture: 536 million grey pixels, or 134 million in colours
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # that Pillow keeps of a pixel, four of any other kind
 _AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
-_FONT = "DejaVuSans-Bold.ttf"  # matplotlib brings it along
 _FROM_THE_RIGHT = {"R", "AL", "RLE", "RLO", "RLI"}  # classes of Unicode; letters are set from the left, one by one
 _LETTER = 256  # pixels, the height that text is drawn in before it is scaled
 _MARGIN = 0.08  # of the text's longer side, white around it
@@ -111,6 +110,8 @@ def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, i
 def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
     """Draw text as a mask, in black on white with a margin.
 
+    Letters of few pixels are set by their font's hints, larger ones are scaled down from a large drawing.
+
     Args:
         text: letters of DejaVu Sans, which comes with matplotlib; a line break begins a new line.
         size: number of pixels of the longer side.
@@ -120,11 +121,11 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
         True where black, shape (rows, columns).
 
     Raises:
-        PictureError: there is nothing to be seen, the font lacks a letter, or it is written from right to left.
+        PictureError: there is nothing to be seen, the font lacks a letter, it is written from right to left, or it
+            cannot be read in so few pixels.
     """
     text = unicodedata.normalize("NFC", text)  # a letter and its accent as one, where the font has it
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FONT
-    known = FT2Font(str(path)).get_charmap()
+    known = FT2Font(str(font_path())).get_charmap()
     if lacking := sorted({letter for letter in text if letter != "\n" and ord(letter) not in known}):
         raise PictureError(
             f"--text {text!r}: the font DejaVu Sans has no {lacking[0]!r}; give other letters, or draw them as a PNG."
@@ -132,7 +133,7 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
     if any(unicodedata.bidirectional(letter) in _FROM_THE_RIGHT for letter in text):
         raise PictureError(f"--text {text!r} is written from right to left, which is not set; draw it as a PNG.")
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
-    font = ImageFont.truetype(str(path), _LETTER, layout_engine=ImageFont.Layout.BASIC)  # Raqm is not everywhere
+    font = ImageFont.truetype(str(font_path()), _LETTER, layout_engine=ImageFont.Layout.BASIC)  # Raqm is not everywhere
     left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font))
     if not text.strip() or right <= left or bottom <= top:
         raise PictureError(f"--text {text!r} shows nothing; give letters, such as --text BN.")
@@ -140,6 +141,14 @@ def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
     shape = right - left + 2 * margin, bottom - top + 2 * margin
     if shape[0] * shape[1] > 4 * _AT_ONCE:
         raise PictureError(f"--text of {len(text):,} letters is too long; give a few.")
+    if _LETTER * size / max(shape) < SMALL and (found := legible_letterings(text)):
+        small = largest(found, size)
+        if small is None:
+            least = min(max(one.mask.shape) for one in found)
+            raise PictureError(
+                f"--text {text!r} cannot be read in {size} pixels; give --size {least} or more, or fewer letters."
+            )
+        return ~small if invert else small
     image = Image.new("L", shape, 255)
     ImageDraw.Draw(image).text((margin - left, margin - top), text, 0, font)
     return _mask(f"--text {text!r}", _scaled(image, size), 0.5, invert=invert)

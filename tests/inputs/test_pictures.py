@@ -279,6 +279,24 @@ def test_text_has_its_letters_holes_and_a_margin(text: str, holes: int) -> None:
     assert np.array_equal(draw_text(text, 60, invert=True), ~mask)
 
 
+@pytest.mark.parametrize("text", ["BN", "Hello", "A\nB", "g8", "ResNet"])
+def test_small_text_keeps_its_holes_or_is_refused_with_the_size_that_would_do(text: str) -> None:
+    holes, least = _holes(draw_text(text, 200)), 0
+    for size in (6, 10, 14, 20, 28, 29, 36):
+        try:
+            mask = draw_text(text, size)
+        except PictureError as refused:
+            least = int(re.findall(r"--size (\d+)", str(refused))[0])
+            assert size < least
+            assert max(draw_text(text, least).shape) == least
+        else:
+            assert size >= least
+            assert max(mask.shape) == size
+            assert _holes(mask) == holes
+            assert not mask[[0, -1]].any()
+            assert not mask[:, [0, -1]].any()
+
+
 def test_an_accent_may_be_a_letter_of_its_own() -> None:
     assert np.array_equal(draw_text("e\u0301", 30), draw_text("\u00e9", 30))
 
