@@ -11,8 +11,9 @@ import pytest
 from bnbench.bending.bend import BendListener, bend
 from bnbench.bending.request import BendRequest, asked_protocol
 from bnbench.inputs.data import load_data
+from bnbench.inputs.lettering import draw_text
 from bnbench.inputs.masks import is_trained
-from bnbench.inputs.pictures import draw_text, read_picture
+from bnbench.inputs.pictures import read_picture
 from bnbench.protocol.profiles import PROFILES
 from tests.benchmark_scripts import benchmark_script
 from tests.idx import write_cifar
