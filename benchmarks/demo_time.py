@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from bnbench.bending.arm_bending import ArmBending
-from bnbench.bending.bend import read_bent
 from bnbench.bending.cost import estimated_seconds
+from bnbench.bending.files import read_bent
 from bnbench.bending.request import BendRequest, asked_protocol
 from bnbench.inputs.asked_picture import picture_of
 from bnbench.inputs.data import load_data_of
