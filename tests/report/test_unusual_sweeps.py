@@ -112,7 +112,8 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path: Path) -> None:
     assert numbers(record["missing"]) == ["9", "12", "2", "1", "0.3", "2"]
     assert "n = 1 to 3 at 2" in page.text
     answer = record["answer"]
-    assert answer["case"] == "unfinished"
+    assert answer["case"] == answer["in_short"]["case"] == "unfinished"
+    assert -1 < page.text.find(answer["in_short"]["sentence"]) < page.text.index(answer["sentence"])
     assert numbers(answer["sentence"])[0] == "3", "pairs"
     assert numbers(answer["sentence"])[-1] == "0.5", "the p that lacks a second pair"
     assert "<b>nan</b>" in page.text
