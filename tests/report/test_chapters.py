@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from bnbench.cli.group import cli
 from bnbench.inputs.masks import with_picture
 from bnbench.protocol.protocol import Grid
+from bnbench.report.arms import of_arms
 from bnbench.report.chapters import evidence, fitted, headline, protocols, reproduce
 from bnbench.report.figures.captions import figure4_caption
 from bnbench.report.tables import fits_table, provenance_table
@@ -132,3 +134,14 @@ def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -
     assert numbers(one.sentence)[-1] == "1", "degrees of freedom"
     assert "degrees" not in one.sentence
     assert not any("same" in note for note in one.notes)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_of_more_than_three_arms_a_sentence_names_the_ends_alone(count: int) -> None:
+    values = {f"arm{place}": float((place + 2) % count) for place in range(count)}
+    said = of_arms(values, lambda arm: f"{arm} {values[arm]:g}")
+    ends = {min(values, key=values.__getitem__), max(values, key=values.__getitem__)}
+    assert named(said, values) == (set(values) if count < 4 else ends)
+    listed = values.values() if count < 4 else (0, count - 1, count)
+    assert numbers(said) == [f"{value:g}" for value in listed]
+    assert named(of_arms(dict.fromkeys(values, 1.0), str), values) == (set(values) if count < 4 else {"arm0"})
