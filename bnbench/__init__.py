@@ -14,7 +14,7 @@ from bnbench.process.loading import timed_loading
 
 if TYPE_CHECKING:
     from bnbench import plot
-    from bnbench.arms.networks import plain_network
+    from bnbench.arms.networks import plain_network, start_as_plain
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.interactive.bend import bend
@@ -69,6 +69,7 @@ _HOMES = {
     "picture_to_mask": "bnbench.inputs.masks",
     "plain_network": "bnbench.arms.networks",
     "run": "bnbench.interactive.run",
+    "start_as_plain": "bnbench.arms.networks",
 }
 
 # Functions whose refusals are written for the command, and the command's options that their arguments call otherwise.
@@ -110,6 +111,7 @@ __all__ = [
     "plain_network",
     "plot",
     "run",
+    "start_as_plain",
 ]
 
 
@@ -140,4 +142,4 @@ def _naming_arguments(name: str, function: Callable[..., Any]) -> Callable[..., 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
