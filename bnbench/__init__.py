@@ -15,6 +15,7 @@ from bnbench.process.loading import timed_loading
 if TYPE_CHECKING:
     from bnbench import plot
     from bnbench.arms.networks import plain_network, start_as_plain
+    from bnbench.compared import gaps
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.interactive.bend import bend
@@ -59,6 +60,7 @@ _HOMES = {
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.inputs.masks",
     "fit": "bnbench.mpo.whole_fit",
+    "gaps": "bnbench.compared",
     "is_trained": "bnbench.inputs.masks",
     "load": "bnbench.results.sweeps",
     "load_data": "bnbench.inputs.data",
@@ -100,6 +102,7 @@ __all__ = [
     "build_report",
     "draw_mask",
     "fit",
+    "gaps",
     "is_trained",
     "load",
     "load_data",
