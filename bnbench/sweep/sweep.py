@@ -130,8 +130,14 @@ def _show(request: SweepRequest, ready: _Ready, backend: Backend, listener: List
     plan = ready.plan
     execution = replace(ready.execution, chunk=request.chunk or ready.chunk or 0)
     execution = with_fits_per_device(execution, plan, backend, None)
-    of_fits = partial(estimate_seconds, plan, execution, None)
-    listener.planned(plan, execution, partial(ready.seconds, of_fits))
+    seconds = ready.seconds(partial(estimate_seconds, plan, execution, None))
+    if seconds is None:
+        seconds = ready.seconds(partial(estimate_seconds, plan, execution, None, any_processor=True))
+        if seconds is not None:
+            listener.note(
+                "the time goes by fits of another kind of processor, or of an unknown one, than this machine's"
+            )
+    listener.planned(plan, execution, lambda: seconds)
     return EndedSweep(plan, execution, backend, [])
 
 
