@@ -8,7 +8,8 @@ import pandas as pd
 
 from bnbench.errors import RequestError
 from bnbench.measures.registry import READINGS
-from bnbench.report.arms import arm_labels, arm_order, compared_arms
+from bnbench.protocol.arm_names import short_names
+from bnbench.report.arms import arm_order, compared_arms
 from bnbench.stats import differences
 
 _NAMES = {"difference": "contrast", "objective": "J", "right": "right"}
@@ -78,10 +79,9 @@ def two_arms(fits: pd.DataFrame, arms: tuple[str, str] | None) -> tuple[str, str
 
 
 def arm_called(name: str, arms: Iterable[str]) -> str:
-    """Return the arm that is called so, or whose label in figures is this name; any other name as it is."""
+    """Return the arm that is called so where a person reads it; any other name as it is."""
     there = arm_order(arms)
-    labelled = [arm for arm, label in arm_labels(there).items() if name in (label.strip(), arm.rpartition(":")[2])]
-    return labelled[0] if name not in there and len(labelled) == 1 else name
+    return name if name in there else {short: arm for arm, short in short_names(there).items()}.get(name, name)
 
 
 def check_table(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:

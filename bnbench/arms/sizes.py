@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bnbench.arms.loading import foreign_code
 from bnbench.arms.own_arm import load_arm
 from bnbench.mpo.plane import fresh_network
+from bnbench.protocol.arm_names import short_names
 from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol, is_own_arm
 from bnbench.protocol.sections import NetworkProtocol
@@ -33,22 +34,23 @@ def own_arm_lines(
     Raises:
         ArmError: an arm cannot be used.
     """
-    own = [arm for arm in arms if is_own_arm(arm)]
+    own = {arm: name for arm, name in short_names(arms).items() if is_own_arm(arm)}
     if not own:
         return []
     plain = _fresh("plain", image_shape, classes, protocol)
     lines = []
-    for arm in own:
+    for arm, name in own.items():
         network = _fresh(arm, image_shape, classes, protocol)
-        sizes = f"{arm} has {counted(_parameters(network), 'parameter')}, plain has {_parameters(plain):,}"
-        lines.append(f"{sizes}; {_start_words(network, plain)}")
+        called = f"{arm}, called {name} from here on," if name != arm else arm
+        sizes = f"{counted(_parameters(network), 'parameter')}, plain has {_parameters(plain):,}"
+        lines.append(f"{called} has {sizes}; {_start_words(network, plain)}")
     changed = changes(protocol)
     knobs = [
         f"--{one.name.replace('_', '-')} {changed[one.name]}" for one in fields(NetworkProtocol) if one.name in changed
     ]
     if knobs:
         lines.append(
-            f"{', '.join(knobs)}: of the built-in arms alone; the network of {', '.join(own)} is what its file says"
+            f"{', '.join(knobs)}: of the built-in arms alone; the network of {', '.join(own.values())} is what its file says"
         )
     return lines
 

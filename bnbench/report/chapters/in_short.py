@@ -81,16 +81,21 @@ def _two_words(both: Verdict, first: str, second: str) -> str:
     """Say which of two arms bent further, by how much, or why that is open."""
     contrast, objective = both.contrast.says, both.objective
     case = case_of(contrast, objective)  # what an unfinished one would be, were nothing to come
-    lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks"
+    accuracy, asked = _accuracy_words(both.contrast, first, second), _objective_words(both, first, second)
     if case == "agree":
         other = second if objective == first else first
-        lead = f"the loss landscape of {objective} bent further to the masks than that of {other}"
-    elif case == "disagree":
-        lead = "which loss landscape bent further to the masks depends on the measure"
-    elif case == "tie":
-        lead = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
-    link = "but" if case == "disagree" else "and"
-    return f"{lead}: {_accuracy_words(both.contrast, first, second)}, {link} {_objective_words(both, first, second)}"
+        return (
+            f"the loss landscape of {objective} bent further to the masks than that of {other}: {accuracy}, and {asked}"
+        )
+    if case == "disagree":
+        return f"which loss landscape bent further to the masks depends on the measure: {accuracy}, but {asked}"
+    if case == "tie":
+        equal = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
+        return f"{equal}: {asked}, although {accuracy}"
+    return (
+        f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks: {accuracy}, "
+        f"and {asked}"
+    )
 
 
 def _accuracy_words(contrast: Reading, first: str, second: str) -> str:
