@@ -99,7 +99,7 @@ def settings_counts(sweeps: Sequence[Sweep]) -> dict[str, str]:
 
 def number_word(count: int) -> str:
     """A number in words, up to twelve."""
-    words = "none one two three four five six seven eight nine ten eleven twelve".split()
+    words = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
     return words[count] if count < len(words) else str(count)
 
 
