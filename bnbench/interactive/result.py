@@ -124,7 +124,7 @@ class SweepResult:
             figure3: fill probability and seed of figure 3, such as (0.5, 1) or ``0.5,1``.
 
         Returns:
-            What was written: ``.page`` is the page's path, which is also what it prints.
+            What was written; ``.page`` is the page's path, which is also what it prints.
 
         Raises:
             RequestError: a format is unknown, or ``out`` cannot be written or belongs to results.

@@ -38,8 +38,7 @@ class BatchNorm(nn.Module):
     statistics are those of the whole batch; with ``reference`` > 0 they are those of its first
     ``reference`` images (see :func:`~bnbench.mpo.batch_norm.recalibrated`).
 
-    In a network of a plane, scales are drawn after all else (:func:`~bnbench.mpo.batch_norm.made_with_scales_last`):
-    layers before and after this one start as they would without it.
+    In a network of a plane, scales are drawn after all else: layers before and after this one start as without it.
 
     Args:
         channels: number of channels C of the maps, shape (B, C, H, W) or (B, C).
