@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnbench.protocol.arm_names import short_key, short_names
-from bnbench.protocol.profiles import title
+from bnbench.protocol.profiles import changes, title
 from bnbench.protocol.protocol import Protocol
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
@@ -124,13 +124,16 @@ class Messages(Listener):
 
 
 def _more_than_there_are(protocol: Protocol) -> list[str]:
-    """Say where a step is to draw more pixels of a colour than the mask has in all: it draws those that there are."""
-    there = math.prod(protocol.mask.mask_size)
+    """Say where a step was asked to draw more pixels of a colour than the mask has in all: it draws those it has.
+
+    Of a profile's own number, which a smaller mask leaves too large, nothing is said: nobody has asked for it.
+    """
+    there, given = math.prod(protocol.mask.mask_size), changes(protocol)
     return [
         f"--{colour}-pixels {asked}: the mask has {there} pixels in all, so that each step takes every trained "
         f"{colour} pixel, as it would with --{colour}-pixels {there}; results of the two are kept apart"
         for colour, asked in (("black", protocol.training.black_pixels), ("white", protocol.training.white_pixels))
-        if asked > there
+        if asked > there and f"{colour}_pixels" in given
     ]
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.results.claims import Progress
 from bnbench.results.folder_protocol import open_folder
 from bnbench.sweep import watching
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.execution import Outcome
+from bnbench.sweep.messages import Messages
 from bnbench.sweep.pace import fits_per_hour, seconds_left
 from bnbench.sweep.plan import plan_sweep
 from bnbench.sweep.runner import Runner
 from tests.fits import TINY
+from tests.sentences import numbers
 from tests.sweep.test_runner import ONE
 from tests.terminal import run_in_terminal
 
@@ -69,6 +74,19 @@ def test_a_line_is_neither_markup_nor_emoji(
     open_folder(tmp_path, TINY)
     watching.run_and_show(Runner(plan_sweep(tmp_path, TINY, Grid(("plain",), (0.5,), (1,))), ONE, Inline()))
     assert "FAILED, my layer said [red]:bug:[/]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [({"black_pixels": 100}, [["100", "49", "49"]]), ({"white_pixels": 49}, []), ({"mask_size": (4, 4)}, [])],
+)
+def test_a_plan_says_where_more_pixels_are_asked_for_than_there_are(
+    knobs: dict[str, Any], said: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_sweep(tmp_path, PROFILES["smoke"].with_knobs(**knobs), Grid(("plain",), (0.5,), (1,)))
+    Messages().planned(plan, ONE, lambda: None)
+    lines = capsys.readouterr().err.splitlines()
+    assert [numbers(line) for line in lines if re.match("--(black|white)-pixels ", line)] == said
 
 
 def test_a_log_has_a_line_per_start_and_end(
