@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bnbench.inputs.data import load_data_of
+from bnbench.inputs.lettering import draw_text
 from bnbench.inputs.masks import Mask, is_trained
-from bnbench.inputs.pictures import draw_text
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.sweep.measure import headline_policy, measured_landscape, summary_rows

@@ -14,6 +14,7 @@ from bnbench.process.loading import timed_loading
 
 if TYPE_CHECKING:
     from bnbench import plot
+    from bnbench.arms.networks import plain_network
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.interactive.bend import bend
@@ -66,6 +67,7 @@ _HOMES = {
     "measure_landscape": "bnbench.mpo.landscape",
     "objective": "bnbench.mpo.objective",
     "picture_to_mask": "bnbench.inputs.masks",
+    "plain_network": "bnbench.arms.networks",
     "run": "bnbench.interactive.run",
 }
 
@@ -105,6 +107,7 @@ __all__ = [
     "measure_landscape",
     "objective",
     "picture_to_mask",
+    "plain_network",
     "plot",
     "run",
 ]

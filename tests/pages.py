@@ -52,6 +52,7 @@ _MASKS = (
     (r"\b\d+ slots?( \(cpu#[^)]*\))?|\bcpu#\d+", "SLOT"),
     (r"\d+ pixels? at once|as many pixels as prove fastest at once", "PIXELS at once"),
     (r"[\d,]+ fits? an hour", "FITS an hour"),
+    (r"[\d,]+ parameters?, plain has [\d,]+", "SIZES"),
     (r"\S+ p=[\d.]+ seed=\d+", "FIT"),
     (r"^loading torch; .*$", ""),  # a test has it already
     (r"^started FIT on SLOT$", ""),  # fits that end at once are not announced

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from bnbench.arms.normalized_layers import GroupNorm, StandardizedConvolution
 from bnbench.mpo.batch_norm import BatchNorm
-from bnbench.protocol.protocol import NORMALIZED, check_arm_name
+from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.protocol import NORMALIZED, Protocol, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
@@ -123,6 +124,28 @@ def rescale(network: ConvolutionalNetwork, factor: float = FACTOR) -> None:
         for parameter in first.parameters():
             parameter *= factor
         second.weight /= factor  # its bias bears both factors
+
+
+def plain_network(
+    image_shape: tuple[int, int, int], classes: int, protocol: Protocol | str = "compact"
+) -> ConvolutionalNetwork:
+    """Make a fresh network of the arm plain, for an arm of one's own that differs from it in one thing.
+
+    Its layers are ``convolutions``; ``norms``, an ``nn.Identity`` after each of them, to be replaced; the function
+    ``activation``; ``pool``, ``hidden`` and ``output``.
+
+    Args:
+        image_shape: channels, rows and columns of an image.
+        classes: number of classes.
+        protocol: the profile's name whose network it is, or a protocol with knobs of its own.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    if isinstance(protocol, str) and protocol not in PROFILES:
+        raise ValueError(f"protocol={protocol!r} is no profile; give one of {', '.join(PROFILES)}.")
+    network = (PROFILES[protocol] if isinstance(protocol, str) else protocol).network
+    return ConvolutionalNetwork(image_shape, classes, network, "plain")
 
 
 def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from bnbench.arms.own_arm import load_arm
+from bnbench.arms.sizes import size_lines
 from bnbench.bending.animation import write_animations
 from bnbench.bending.arm_bending import ArmBending
 from bnbench.bending.cost import estimated_seconds
@@ -79,6 +80,8 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
     found = {arm: read_bent(request, arm) for arm in request.arms}
     names = [arm for arm, bent in found.items() if bent is None]
     listener.asked(request, names)
+    for line in size_lines(request.arms, data.image_shape, data.classes, request.protocol.network):
+        listener.note(line)
     remove_strays(request.folder / part for part in ("", "running", *FOLDERS))
     left = [ArmBending(request, arm, data) for arm in names]
     listener.planned(request, names, sum(map(estimated_seconds, left)))

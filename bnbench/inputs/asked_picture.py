@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from bnbench.errors import RequestError
+from bnbench.inputs.lettering import draw_text
 from bnbench.inputs.masks import Mask
-from bnbench.inputs.pictures import draw_text, read_picture
+from bnbench.inputs.pictures import read_picture
 
 
 def picture_of(
@@ -24,7 +25,7 @@ def picture_of(
 
     Raises:
         RequestError: both are given, or none of them.
-        PictureError: as :func:`bnbench.inputs.pictures.read_picture` and :func:`bnbench.inputs.pictures.draw_text`.
+        PictureError: as :func:`bnbench.inputs.pictures.read_picture` and :func:`bnbench.inputs.lettering.draw_text`.
     """
     if (picture is None) == (text is None):
         raise RequestError("give one of PICTURE and --text: bnbench bend heart.png, or bnbench bend --text BN.")

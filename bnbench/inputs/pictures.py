@@ -1,18 +1,15 @@
-"""Pictures from files, and text, as masks: scaled, made grey on white paper, and cut into black and white."""
+"""Pictures from files as masks: scaled, made grey on white paper, and cut into black and white."""
 
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bnbench.errors import RequestError
 from bnbench.inputs.drawings import DrawingError, draw_drawing, is_drawing
@@ -26,11 +23,7 @@ SIZE = 50  # pixels of the longer side, as the paper's icons have
 _LARGEST_FILE = 2**28  # bytes
 _LARGEST = 2**29  # bytes of a decoded picture: 536 million grey pixels, or 134 million in colours
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # that Pillow keeps of a pixel, four of any other kind
-_AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
-_FONT = "DejaVuSans-Bold.ttf"  # matplotlib brings it along
-_FROM_THE_RIGHT = {"R", "AL", "RLE", "RLO", "RLI"}  # classes of Unicode; letters are set from the left, one by one
-_LETTER = 256  # pixels, the height that text is drawn in before it is scaled
-_MARGIN = 0.08  # of the text's longer side, white around it
+AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
 
 
 class PictureError(RequestError):
@@ -71,14 +64,14 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
             content = draw_drawing(content, 4 * size)
         with _any_size(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(path, image, size)
-            picture = _scaled(_turned(_reduced(image, size)), size)
+            picture = scaled(_turned(_reduced(image, size)), size)
     except PictureError:
         raise
     except DrawingError as error:
         raise PictureError(f"{path} {error}") from error
     except Exception as error:  # a decoder may raise anything over damaged bytes
         raise PictureError(f"{path} {_why_unread(error)}") from error
-    return _mask(str(path), picture, level, invert=invert)
+    return mask_of_image(str(path), picture, level, invert=invert)
 
 
 def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, invert: bool = False) -> dict[str, Mask]:
@@ -106,43 +99,6 @@ def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, i
     if not found:
         raise PictureError(f"{path} holds no picture; give a folder of PNG, JPEG, GIF, WebP or SVG files.")
     return found
-
-
-def draw_text(text: str, size: int = SIZE, *, invert: bool = False) -> Mask:
-    """Draw text as a mask, in black on white with a margin.
-
-    Args:
-        text: letters of DejaVu Sans, which comes with matplotlib; a line break begins a new line.
-        size: number of pixels of the longer side.
-        invert: whether the letters are white, on black.
-
-    Returns:
-        True where black, shape (rows, columns).
-
-    Raises:
-        PictureError: there is nothing to be seen, the font lacks a letter, or it is written from right to left.
-    """
-    text = unicodedata.normalize("NFC", text)  # a letter and its accent as one, where the font has it
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FONT
-    known = FT2Font(str(path)).get_charmap()
-    if lacking := sorted({letter for letter in text if letter != "\n" and ord(letter) not in known}):
-        raise PictureError(
-            f"--text {text!r}: the font DejaVu Sans has no {lacking[0]!r}; give other letters, or draw them as a PNG."
-        )
-    if any(unicodedata.bidirectional(letter) in _FROM_THE_RIGHT for letter in text):
-        raise PictureError(f"--text {text!r} is written from right to left, which is not set; draw it as a PNG.")
-    canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
-    font = ImageFont.truetype(str(path), _LETTER, layout_engine=ImageFont.Layout.BASIC)  # Raqm is not everywhere
-    left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font))
-    if not text.strip() or right <= left or bottom <= top:
-        raise PictureError(f"--text {text!r} shows nothing; give letters, such as --text BN.")
-    margin = round(_MARGIN * max(right - left, bottom - top))
-    shape = right - left + 2 * margin, bottom - top + 2 * margin
-    if shape[0] * shape[1] > 4 * _AT_ONCE:
-        raise PictureError(f"--text of {len(text):,} letters is too long; give a few.")
-    image = Image.new("L", shape, 255)
-    ImageDraw.Draw(image).text((margin - left, margin - top), text, 0, font)
-    return _mask(f"--text {text!r}", _scaled(image, size), 0.5, invert=invert)
 
 
 def otsu_level(grey: NDArray[np.uint8]) -> float:
@@ -188,12 +144,12 @@ def _reduced(image: Image.Image, size: int) -> Image.Image:
     """Scale a large picture down, band by band, to no less than four times the pixels that are asked for."""
     columns, rows = image.size
     factor = max(image.size) // (4 * size)
-    if columns * rows <= _AT_ONCE or factor < 2:
+    if columns * rows <= AT_ONCE or factor < 2:
         return image
     is_grey = image.mode in ("1", "L") and "transparency" not in image.info
     mode = "I" if image.mode.startswith("I") else "L" if is_grey else "RGBA"
     reduced = Image.new(mode, (-(-columns // factor), -(-rows // factor)))
-    together = factor * max(1, _AT_ONCE // (columns * factor))  # rows of a band, whose edges are those of its pixels
+    together = factor * max(1, AT_ONCE // (columns * factor))  # rows of a band, whose edges are those of its pixels
     for top in range(0, rows, together):
         band = image.crop((0, top, columns, min(top + together, rows)))
         reduced.paste(band.convert(mode).reduce(factor), (0, top // factor))
@@ -212,14 +168,15 @@ def _turned(image: Image.Image) -> Image.Image:
     return image.convert("RGBA")
 
 
-def _scaled(image: Image.Image, size: int) -> Image.Image:
+def scaled(image: Image.Image, size: int) -> Image.Image:
     """Return the picture with a longer side of ``size`` pixels at most, each the mean of those that it covers."""
     scale = min(1.0, size / max(image.size))
     columns, rows = (max(1, round(side * scale)) for side in image.size)
     return image.resize((columns, rows), Image.Resampling.BOX)
 
 
-def _mask(name: str, picture: Image.Image, level: float | None, *, invert: bool) -> Mask:
+def mask_of_image(name: str, picture: Image.Image, level: float | None, *, invert: bool) -> Mask:
+    """Return a picture as a mask, as :func:`read_picture` does; a refusal names it."""
     columns, rows = picture.size
     if min(rows, columns) < 3:
         raise PictureError(f"{name} comes out with {rows}×{columns} pixels; a mask needs at least 3×3.")

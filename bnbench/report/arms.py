@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from bnbench.protocol.protocol import BUILT_IN
 from bnbench.stats import differences
 
 _LONGEST_LABEL = 24
+MOST_NAMED = 3  # arms whose values a sentence lists; of more it names the ends, since a table has all
 _CONTRAST = "difference_trained"  # over the pixels that the objective, too, is read over
 
 
@@ -47,6 +48,22 @@ def arm_order(arms: Iterable[str]) -> list[str]:
     """Return the distinct arms: the built-in ones in their order, then foreign ones by name."""
     distinct = set(arms.unique() if isinstance(arms, pd.Series) else arms)  # a row per pixel makes millions
     return [arm for arm in BUILT_IN if arm in distinct] + sorted(distinct - set(BUILT_IN))
+
+
+def of_arms(values: Mapping[Any, float], said: Callable[[str], str], separator: str = ", ") -> str:
+    """Say something of each arm; of more than three, of those with the least and the largest value alone.
+
+    Args:
+        values: of each arm that there is something to say of, at least one.
+        said: says it.
+        separator: between two arms of a few.
+    """
+    if len(values) <= MOST_NAMED:
+        return separator.join(map(said, values))
+    least, most = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    if values[least] == values[most]:
+        return f"{said(least)}, as much as each of the {len(values)} arms"
+    return f"{said(least)} and {said(most)}, the least and the most of {len(values)} arms"
 
 
 def arm_labels(arms: Iterable[str]) -> dict[str, str]:

@@ -105,6 +105,20 @@ def read_grid(folder: Path) -> Grid | None:
         raise RequestError(f"{path}: {error}") from error
 
 
+def read_options(folder: Path) -> dict[str, Any]:
+    """Return what else the last run into a results folder was asked for, beside profile, grid and knobs, by name.
+
+    Where no run has said so, or its file is damaged, which :func:`read_grid` tells, there is nothing.
+    """
+    try:
+        stored = _toml(layout.config_path(folder), is_ours=True)
+    except (OSError, RequestError):
+        return {}
+    others = {"profile", "probs", "seeds", "arms", *(name for name, _ in PROFILES["compact"].knobs())}
+    found = {name.replace("-", "_"): value for name, value in stored.items()}
+    return {name: value for name, value in found.items() if name not in others}
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return _toml(path, is_ours=False)

@@ -27,12 +27,14 @@ class JoinedFit:
         identity: hash of all that its numbers depend on.
         number: its place in the order of reading.
         provenance: as its file has it.
+        source: hash of an own arm's source file; empty for a built-in arm.
     """
 
     key: FitKey
     identity: str
     number: int
     provenance: dict[str, Any]
+    source: str
 
 
 class JoinedFits:
@@ -54,7 +56,7 @@ class JoinedFits:
         self._traces.add(result.trace)
         self._courses.add(result.course)
         self._read += 1
-        return JoinedFit(result.key, result.identity, self._read - 1, result.provenance)
+        return JoinedFit(result.key, result.identity, self._read - 1, result.provenance, result.source)
 
     def landscapes(self, fits: Sequence[JoinedFit]) -> pd.DataFrame:
         """Return a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`; can be asked for once."""

@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bnbench.errors import RequestError
-from bnbench.protocol.protocol import FitKey, Grid, Protocol
+from bnbench.protocol.protocol import FitKey, Grid, Protocol, is_own_arm
 from bnbench.results import layout, schemas
-from bnbench.results.asked import read_grid
+from bnbench.results.asked import read_grid, read_options
 from bnbench.results.failures import Failure, concerns, read_failure
 from bnbench.results.folder_protocol import read_protocol
 from bnbench.results.folders import Group, group_sweeps, listed, scan
@@ -28,12 +29,14 @@ class Sweep:
         folders: where it lies: one folder, or several whose fits belong together.
         protocol: what its fits have in common.
         asked: the grid of the last run into it, all folders together; None if none has said so.
+        options: what else that run was asked for, see :func:`bnbench.results.asked.read_options`.
         landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.results.store.FitResult`.
         traces: rows of training.
         courses: rows of what was measured on the way, of the fits that have it; only the key's columns where none has.
         provenance: a row per fit.
         identities: hash of all that a fit's numbers depend on, see :class:`bnbench.results.store.FitResult`.
+        sources: hash of the source file of each of a user's own arms that has a fit.
         places: the results folder of each fit.
         failures: the record of each fit that failed and has no result.
         broken: a sentence for each file that could not be used.
@@ -43,12 +46,14 @@ class Sweep:
     folders: tuple[Path, ...]
     protocol: Protocol
     asked: Grid | None
+    options: dict[str, Any]
     landscapes: pd.DataFrame
     summaries: pd.DataFrame
     traces: pd.DataFrame
     courses: pd.DataFrame
     provenance: pd.DataFrame
     identities: dict[FitKey, str]
+    sources: dict[str, str]
     places: dict[FitKey, Path]
     failures: list[Failure]
     broken: list[str]
@@ -161,12 +166,14 @@ def _sweep(group: Group) -> Sweep:
         folders=group.folders,
         protocol=group.protocol,
         asked=asked,
+        options=next((options for folder in group.folders if (options := read_options(folder))), {}),
         landscapes=joined.landscapes(fits),
         summaries=joined.summaries(fits),
         traces=joined.traces(fits),
         courses=joined.courses(fits),
         provenance=provenance_table(fits),
         identities=identities,
+        sources={fit.key.arm: fit.source for fit in fits if is_own_arm(fit.key.arm)},
         places={fit.key: path.parent.parent for path, fit in found.fits.items()},
         failures=[failure for key, failure in failures.items() if key not in identities],
         broken=[*found.broken, *unread_requests, *unread_failures],

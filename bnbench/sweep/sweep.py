@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mode
 
+from bnbench.arms.sizes import size_lines
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.candidates import allowed_kernels
@@ -77,6 +78,9 @@ def check_unopened(request: SweepRequest, backend: Backend) -> None:
 def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> EndedSweep:
     """Run a sweep that :func:`check_unopened` has let pass, on a backend that is open; the end is not told."""
     ready = _make_ready(request, backend, listener)
+    data, protocol = ready.data, ready.plan.protocol
+    for line in size_lines(request.grid.arms, data.image_shape, data.classes, protocol.network):
+        listener.note(line)
     return _show(request, ready, backend, listener) if request.dry_run else _compute(request, ready, backend, listener)
 
 

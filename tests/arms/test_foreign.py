@@ -10,12 +10,16 @@ import pytest
 import torch
 from torch import nn
 
+import bnbench
 from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
+from bnbench.arms.sizes import size_lines
 from bnbench.errors import ArmError
 from bnbench.mpo.batch_norm import uses_bn
-from bnbench.mpo.plane import Plane
+from bnbench.mpo.plane import Plane, fresh_network
+from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.sections import NetworkProtocol
+from tests.sentences import numbers
 
 SHAPE = (1, 4, 4)
 
@@ -113,6 +117,27 @@ def test_a_foreign_arms_source_is_that_of_the_code_which_was_loaded(
     assert sys.path == looked_for
     assert str(tmp_path) not in sys.path
     assert arm_source("plain") == ""
+
+
+def near_plain(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """An arm that differs from plain in its normalization alone."""
+    network = bnbench.plain_network(image_shape, classes, "smoke")
+    network.norms = nn.ModuleList(nn.GroupNorm(2, width) for width in PROFILES["smoke"].network.widths)
+    return network
+
+
+def test_an_arm_near_plain_shares_plains_fresh_weights_and_its_size_is_told() -> None:
+    arm, network = f"{__name__}:near_plain", PROFILES["smoke"].network
+    here, there = (fresh_network(load_arm(one, (1, 8, 8), 10, network), 1) for one in (arm, "plain"))
+    shared = dict(here.named_parameters())
+    for name, parameter in there.named_parameters():
+        assert torch.equal(parameter, shared[name])
+    sizes = [sum(one.numel() for one in module.parameters()) for module in (here, there)]
+    assert sizes[0] > sizes[1] > 999
+    (line,) = size_lines(["plain", arm, "bn"], (1, 8, 8), 10, network)
+    assert numbers(line) == [f"{size:,}" for size in sizes]
+    with pytest.raises(ValueError, match="smoke"):
+        bnbench.plain_network((1, 8, 8), 10, "none")
 
 
 def test_an_arm_finds_its_own_modules_as_late_as_in_its_first_step(

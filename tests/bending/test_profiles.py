@@ -11,8 +11,9 @@ import pytest
 from bnbench.bending.bend import BendListener, bend
 from bnbench.bending.request import BendRequest, asked_protocol
 from bnbench.inputs.data import load_data
+from bnbench.inputs.lettering import draw_text
 from bnbench.inputs.masks import is_trained
-from bnbench.inputs.pictures import draw_text, read_picture
+from bnbench.inputs.pictures import read_picture
 from bnbench.protocol.profiles import PROFILES
 from tests.benchmark_scripts import benchmark_script
 from tests.idx import write_cifar
@@ -52,7 +53,7 @@ def test_an_own_picture_is_bent_to_on_held_out_images(script: ModuleType) -> Non
 
 @pytest.mark.parametrize(("profile", "channels", "side"), [("picture", 3, 8), ("paper-picture", 3, 32)])
 def test_figure_6_is_drawn_from_files_of_cifar10(profile: str, channels: int, side: int, tmp_path: Path) -> None:
-    folder, mask = write_cifar(tmp_path / "data"), draw_text("I", 5)
+    folder, mask = write_cifar(tmp_path / "data"), draw_text("I", 8)
     asked = asked_protocol(PROFILES[profile], mask, "cifar10", 1, folder, download=False)
     before, protocol = PROFILES[profile], asked.with_knobs(held_out=0, images=4, test_images=5, train_images=5)
     assert (asked.network, asked.training.images) == (before.network, before.training.images)

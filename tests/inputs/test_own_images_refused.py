@@ -134,7 +134,7 @@ def test_what_is_wrong_with_own_images_is_one_sentence(write: Write, words: str,
     folder.mkdir()
     write(folder)
     given = str(path if (path := folder / "set.npz").exists() else folder)
-    for command in (RUN, ("bend", "--text", "I", "--size", "5")):
+    for command in (RUN, ("bend", "--text", "I", "--size", "8")):
         refused = bnbench(*command, "--data", given, cwd=tmp_path)
         (sentence,) = [line for line in refused.stderr.splitlines() if not line.startswith("loading torch")]
         assert refused.returncode == 2

@@ -19,8 +19,7 @@ from PIL import Image
 
 from bnbench.cli import main
 from bnbench.inputs import pictures
-from bnbench.inputs.masks import Mask
-from bnbench.inputs.pictures import PictureError, draw_text, otsu_level, read_picture
+from bnbench.inputs.pictures import PictureError, otsu_level, read_picture
 
 _CROSS = np.zeros((12, 16), bool)
 _CROSS[5:7, 2:14] = _CROSS[2:10, 7:9] = True
@@ -94,15 +93,8 @@ def test_a_photo_of_a_phone_with_a_preview_is_its_first_picture(tmp_path: Path) 
     assert np.array_equal(read_picture(tmp_path / "photo.jpg"), _CROSS)
 
 
-def test_text_is_laid_out_alike_where_raqm_is_and_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = draw_text("AVATo", 40)
-    with monkeypatch.context() as patched:
-        patched.setattr("PIL.ImageFont.core.HAVE_RAQM", False)
-        assert np.array_equal(draw_text("AVATo", 40), here)
-
-
 def _memory(patched: pytest.MonkeyPatch, at_once: int, largest: int) -> None:
-    patched.setattr(pictures, "_AT_ONCE", at_once)
+    patched.setattr(pictures, "AT_ONCE", at_once)
     patched.setattr(pictures, "_LARGEST", largest)
     patched.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
 
@@ -250,51 +242,3 @@ def test_otsus_level_lies_between_two_colours(dark: int, apart: int) -> None:
     level = otsu_level(np.array([[dark, dark, dark + apart]], np.uint8))
     assert dark < level * 255 < dark + apart
     assert level * 255 == pytest.approx(dark + apart / 2)
-
-
-def _holes(mask: Mask) -> int:
-    """White regions that do not reach the border, 4-connected, by flooding."""
-    left = {(int(row), int(column)) for row, column in np.argwhere(~mask)}
-    count = 0
-    while left:
-        edge, is_inside = [left.pop()], True
-        while edge:
-            row, column = edge.pop()
-            is_inside &= 0 < row < mask.shape[0] - 1 and 0 < column < mask.shape[1] - 1
-            for there in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
-                if there in left:
-                    left.remove(there)
-                    edge.append(there)
-        count += is_inside
-    return count
-
-
-@pytest.mark.parametrize(("text", "holes"), [("B", 2), ("O", 1), ("BN", 2), ("A\nB", 3), ("γ8", 2), ("I", 0)])
-def test_text_has_its_letters_holes_and_a_margin(text: str, holes: int) -> None:
-    mask = draw_text(text, 60)
-    assert max(mask.shape) == 60
-    assert _holes(mask) == holes
-    assert not mask[[0, -1]].any()
-    assert not mask[:, [0, -1]].any()
-    assert np.array_equal(draw_text(text, 60, invert=True), ~mask)
-
-
-def test_an_accent_may_be_a_letter_of_its_own() -> None:
-    assert np.array_equal(draw_text("e\u0301", 30), draw_text("\u00e9", 30))
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("", "--text"),
-        ("  ", "--text"),
-        ("漢", "漢"),
-        ("B\tN", r"\\t"),
-        ("B" * 10_000, "10,000"),
-        ("שלום", "right to left"),
-        ("\u202eBN", "right to left"),
-    ],
-)
-def test_text_that_shows_nothing_or_that_the_font_lacks_is_refused(text: str, named: str) -> None:
-    with pytest.raises(PictureError, match=named):
-        draw_text(text)

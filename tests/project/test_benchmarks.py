@@ -49,3 +49,14 @@ def test_the_bounds_benchmark_compares_equal_gradients() -> None:
     ways = {f"{arm}, {way}" for arm in ("plain", "bn") for way in ("vmap", "written by hand")}
     assert {"their sum", *ways} <= milliseconds.keys()
     assert all(value > 0 for value in milliseconds.values())
+
+
+@pytest.mark.nightly
+def test_the_demos_time_is_told_in_a_line_and_shrinks_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "demo_time.py"), "--folder", str(tmp_path), "--seeds", "1"]
+    for probs, fits in (("0.1:0.9:0.2", 10), ("0.5", 2)):
+        said = subprocess.run([*command, "--probs", probs], check=True, capture_output=True, text=True).stdout
+        assert said.count("\n") == 1
+        assert f" {fits} fits " in said
+        assert " min, until " in said
+    assert not [*tmp_path.iterdir()]

@@ -30,7 +30,7 @@ HOMES = {
         "bnbench.report",
         "bnbench.bending",
         "bnbench.inputs.drawings",
-        "bnbench.inputs.pictures",
+        "bnbench.inputs.lettering",
         "bnbench.plot",
     ),
     "jinja2": ("bnbench.report", "bnbench.bending"),
@@ -43,7 +43,7 @@ HOMES = {
     "sklearn": ("bnbench.inputs.digits",),
     "torchvision": ("bnbench.inputs.datasets",),
     "triton": ("bnbench.mpo.fused", "bnbench.mpo.fused_kernels"),
-    "PIL": ("bnbench.inputs.image_folders", "bnbench.inputs.pictures"),
+    "PIL": ("bnbench.inputs.image_folders", "bnbench.inputs.lettering", "bnbench.inputs.pictures"),
 }
 
 

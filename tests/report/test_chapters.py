@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shlex
+from contextlib import redirect_stderr
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from bnbench.cli.group import cli
 from bnbench.inputs.masks import with_picture
 from bnbench.protocol.protocol import Grid
+from bnbench.report.arms import of_arms
 from bnbench.report.chapters import evidence, fitted, headline, protocols, reproduce
 from bnbench.report.figures.captions import figure4_caption
 from bnbench.report.tables import fits_table, provenance_table
@@ -18,7 +25,7 @@ from bnbench.results import sweeps
 from bnbench.results.asked import effective_config, write_config
 from tests.fits import SMOKE
 from tests.sentences import named, numbers
-from tests.synthetic import write_sweep
+from tests.synthetic import SMALL, write_sweep
 
 
 def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -> None:
@@ -28,6 +35,27 @@ def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -
     sweep = sweeps.read_sweep(tmp_path)
     run, _ = reproduce.commands(sweep, fits_table(sweep))
     assert "--probs 0.3:0.7:0.2 --seeds 2 --arms plain,bn" in run
+
+
+def test_the_commands_name_the_folder_that_was_asked_for_and_what_they_need(tmp_path: Path) -> None:
+    own, grid = "nets.mine:wide", Grid(("plain", "nets.mine:wide"), (0.3,), (1,))
+    options = {"out": Path("mine/own fits"), "keep_planes": True, "jobs": 2, "data_folder": Path("~/pets")}
+    protocol = with_picture(SMALL.with_knobs(dataset="own"), "heart", np.eye(5, dtype=bool))
+    write_sweep(tmp_path, arms=grid.arms, probs=(0.3,), seeds=(1,), protocol=protocol)
+    write_config(tmp_path, effective_config(protocol, grid, options))
+    sweep = replace(sweeps.read_sweep(tmp_path), sources={own: "0123456789ab"})
+    run, report = (shlex.split(text) for text in reproduce.commands(sweep, fits_table(sweep)))
+    said = {name: value for name, value in pairwise(run) if name.startswith("--")}
+    assert (said["--out"], said["--data"]) == ("mine/own fits", "~/pets")
+    assert "--keep-planes" in run
+    assert not {"--jobs", "--dataset", "--data-folder"} & {*run}
+    assert report == ["bnbench", "report", "mine/own fits"]
+    with redirect_stderr(io.StringIO()):
+        cli.commands["run"].make_context("run", run[2:])
+    file, picture, images = reproduce.needs(sweep)
+    assert all(part in file for part in (own, "nets/mine.py", "0123456789ab", "PYTHONPATH"))
+    assert "heart" in picture
+    assert "--data" in images
 
 
 def test_many_values_of_a_provenance_are_summed_up(tmp_path: Path) -> None:
@@ -106,3 +134,14 @@ def test_p_with_more_pairs_are_said_to_weigh_more_and_one_degree_is_singular() -
     assert numbers(one.sentence)[-1] == "1", "degrees of freedom"
     assert "degrees" not in one.sentence
     assert not any("same" in note for note in one.notes)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_of_more_than_three_arms_a_sentence_names_the_ends_alone(count: int) -> None:
+    values = {f"arm{place}": float((place + 2) % count) for place in range(count)}
+    said = of_arms(values, lambda arm: f"{arm} {values[arm]:g}")
+    ends = {min(values, key=values.__getitem__), max(values, key=values.__getitem__)}
+    assert named(said, values) == (set(values) if count < 4 else ends)
+    listed = values.values() if count < 4 else (0, count - 1, count)
+    assert numbers(said) == [f"{value:g}" for value in listed]
+    assert named(of_arms(dict.fromkeys(values, 1.0), str), values) == (set(values) if count < 4 else {"arm0"})

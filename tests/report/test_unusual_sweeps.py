@@ -12,7 +12,7 @@ import pytest
 
 from bnbench.errors import RequestError
 from bnbench.protocol.identity import identity_of
-from bnbench.protocol.protocol import FitKey, Grid
+from bnbench.protocol.protocol import BUILT_IN, FitKey, Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.build import build_report
 from bnbench.report.chapters import evidence
@@ -112,7 +112,8 @@ def test_an_unfinished_sweep_says_n_for_each_point(tmp_path: Path) -> None:
     assert numbers(record["missing"]) == ["9", "12", "2", "1", "0.3", "2"]
     assert "n = 1 to 3 at 2" in page.text
     answer = record["answer"]
-    assert answer["case"] == "unfinished"
+    assert answer["case"] == answer["in_short"]["case"] == "unfinished"
+    assert -1 < page.text.find(answer["in_short"]["sentence"]) < page.text.index(answer["sentence"])
     assert numbers(answer["sentence"])[0] == "3", "pairs"
     assert numbers(answer["sentence"])[-1] == "0.5", "the p that lacks a second pair"
     assert "<b>nan</b>" in page.text
@@ -292,6 +293,20 @@ def test_only_the_same_images_are_set_against_the_authors(tmp_path: Path) -> Non
     report = build_report(tmp_path / "results", tmp_path / "report")
     assert not {"authors.csv", "agreement.csv"} & {path.name for path in report.paths}
     assert "no replication" not in page_of(tmp_path / "report").text
+
+
+@pytest.mark.nightly
+@pytest.mark.usefixtures("undrawn")
+def test_no_sentence_of_a_page_lists_many_arms(tmp_path: Path) -> None:
+    arms = BUILT_IN[:6]
+    write_sweep(tmp_path / "results", arms=arms, probs=(0.3,), seeds=(1, 2))
+    build_report(tmp_path / "results", tmp_path / "out", formats=("json",))
+    record = record_of(tmp_path / "out")
+    said = [text for texts in record["chapters"].values() for text in texts]
+    said += [*record["captions"].values(), *record["status"].values(), record["answer"]["in_short"]["sentence"]]
+    assert said
+    for sentence in (one for text in said for one in text.split(". ")):
+        assert len(named(sentence, arms)) <= 4, sentence
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:

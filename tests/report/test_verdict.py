@@ -17,6 +17,7 @@ from bnbench.measures.registry import compared_columns
 from bnbench.protocol.protocol import FitKey, Grid
 from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.headline import answer
+from bnbench.report.chapters.in_short import ALONE, APART, NOTHING, of_nothing
 from bnbench.report.chapters.readings import readings_table
 from bnbench.report.chapters.standing import Standing
 from bnbench.report.chapters.verdict import DIFFER, OPEN, TIE, case_of, headline_of, objective_says, reading
@@ -27,6 +28,7 @@ from bnbench.report.figures.objective import objective
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import read_sweep
 from bnbench.stats import differences
+from tests.sentences import named, numbers
 from tests.synthetic import write_sweep
 
 NONE = pd.DataFrame(columns=["arm", "p", "seed"])
@@ -67,6 +69,27 @@ def test_each_case_from_a_made_table(fits: pd.DataFrame, case: str, further: str
     assert not further or re.findall(r"\b(?:plain|bn)\b", found.headline)[-1] == further, "by the objective"
     assert "right" in found.objective
     assert "J" in found.objective
+    short = found.in_short
+    assert (short.case, short.extremes) == (case, ())
+    assert (short.objective if case in ("agree", "disagree") else "") == further
+    assert {"black", "white", "plain", "bn"} <= set(re.findall(r"\w+", short.sentence))
+    means = fits.groupby("arm")[["difference_trained", "right_trained"]].mean()
+    said = [f"{value:.3f}" for value in means["difference_trained"]]
+    said += [f"{100 * value:.1f}" for value in means["right_trained"]]
+    assert sorted(numbers(short.sentence)) == sorted(said)
+
+
+def test_the_first_sentence_of_one_arm_of_arms_apart_and_of_many() -> None:
+    fits, names = fits_of(0.1, -0.1, 0.05), ("plain", "bn", "skip")
+    alone = answer(fits[fits["arm"] == "bn"], NONE).in_short
+    assert (alone.case, alone.contrast, alone.objective, named(alone.sentence, names)) == (ALONE, "", "", {"bn"})
+    apart = answer(fits[(fits["arm"] == "bn") == (fits["seed"] < 3)], NONE).in_short
+    assert (apart.case, named(apart.sentence, names)) == (APART, {"plain", "bn"})
+    worst = fits[fits["arm"] == "bn"].assign(arm="skip", difference_trained=-0.2)
+    many = answer(pd.concat([fits, worst]), NONE).in_short
+    assert (many.case, many.contrast, many.objective, many.extremes) == ("agree", "plain", "plain", ("plain", "skip"))
+    assert numbers(many.sentence)[-1] == "−0.200"
+    assert of_nothing().case == NOTHING
 
 
 @pytest.mark.parametrize(("contrast", "objective"), list(itertools.product(("plain", "bn", OPEN), SAID)))
@@ -138,6 +161,8 @@ def test_what_is_to_run_what_failed_and_what_does_not_tell_are_three_things(
     assert (counts is None) == ("failed" not in found.headline)
     assert counts is None or counts in found.headline
     assert (found.case == "unfinished") == found.headline.startswith("So far")
+    assert found.in_short.case == case
+    assert (numbers(found.in_short.sentence)[:2] == [str(len(fits)), "90"]) == (case == "unfinished")
     assert bool(stands.to_run) == ("Unfinished" in stands.note())
     for key, kind in failed.items():
         assert str(key) in stands.note()
@@ -168,6 +193,7 @@ def test_many_failures_of_a_kind_are_counted_and_few_are_named() -> None:
 def test_fits_that_do_not_tell_the_objective_are_read_by_contrast_alone() -> None:
     found = answer(fits_of(0.1, -0.1, 0.05)[["arm", "p", "seed", "difference_trained"]], NONE)
     assert (found.case, found.objective) == ("inconclusive", "")
+    assert (found.in_short.contrast, found.in_short.objective) == ("plain", OPEN)
 
 
 def test_figure_4_is_over_trained_pixels_and_behind_its_switch_over_all(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
 from bnbench.report import tables
-from bnbench.report.arms import ComparedArms, arm_order
+from bnbench.report.arms import MOST_NAMED, ComparedArms, arm_order
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.readings import readings_table
 from bnbench.report.figures.paired import paired, paired_table
@@ -99,10 +100,7 @@ def exploratory_words(per_p: pd.DataFrame) -> str:
 def diverged_words(counts: pd.DataFrame, compared: ComparedArms | None) -> str:
     """Say how many fits diverged, how many are weak, and what was done about them."""
     table = counts.set_index("arm")
-    diverged, weak = (
-        ", ".join(f"{int(table[name][arm])} of {arm}" for arm in arm_order(table.index))
-        for name in ("diverged", "weak")
-    )
+    diverged, weak = (_counts_words(table[name][arm_order(table.index)].to_dict()) for name in ("diverged", "weak"))
     weak = f"Fits that ran to their end with a difference below {sensitivity.WEAK:g}: {weak}; all stay in."
     if not table["diverged"].any():
         return f"No fit diverged. {weak}"
@@ -112,6 +110,13 @@ def diverged_words(counts: pd.DataFrame, compared: ComparedArms | None) -> str:
         f"Diverged: {diverged}. Such a fit has no value; the headline is over the pairs that have both, and the table "
         f"says what follows if it counts as 0, or as either arm would have it. {weak}"
     )
+
+
+def _counts_words(counts: dict[Any, float]) -> str:
+    """Say how many fits each arm has of a kind; of many arms those alone that have any."""
+    if len(counts) > MOST_NAMED:
+        counts = {arm: count for arm, count in counts.items() if count} or {"any arm": 0}
+    return ", ".join(f"{int(count)} of {arm}" for arm, count in counts.items())
 
 
 def agreement_table(fits: pd.DataFrame, authors: pd.DataFrame, compared: ComparedArms | None) -> pd.DataFrame:

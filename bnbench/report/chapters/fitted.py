@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from bnbench.report import tables
-from bnbench.report.arms import ComparedArms, arm_order
+from bnbench.report.arms import ComparedArms, arm_order, of_arms
 from bnbench.report.chapters.chapter import Chapter, drawable
 from bnbench.report.chapters.headline import colours_words
 from bnbench.report.figures.difference_over_steps import difference_over_steps
@@ -69,7 +69,8 @@ def caution(sweep: Sweep) -> str:
     end = end.loc[arm_order(end.index)].reset_index()
     if not is_nearly_satisfied(end):
         return ""
-    shares = ", ".join(f"{row['arm']} {percent_tenths(row['clamped'])}" for row in end.to_dict("records"))
+    clamped = end.set_index("arm")["clamped"].to_dict()
+    shares = of_arms(clamped, lambda arm: f"{arm} {percent_tenths(clamped[arm])}")
     return (
         f"When training stopped, nearly every sampled white pixel of every arm ({shares}) was past the threshold and "
         "pushed no further: the gap on white pixels lies beyond what the fits were asked for."
@@ -85,17 +86,15 @@ def status(sweep: Sweep) -> list[tuple[str, str]]:
     if "step" not in sweep.traces:
         return [(settled, "Nobody knows: no trace of their training is left."), (past, "No trace tells.")]
     end = end_table(sweep, None)
-    moved = [f"{row['arm']} {signed(row['moved'])}" for row in end.dropna(subset=["moved"]).to_dict("records")]
-    clamped = [
-        f"{row['arm']} {percent_tenths(row['clamped'])}" for row in end.dropna(subset=["clamped"]).to_dict("records")
-    ]
+    moved, clamped = (end.set_index("arm")[name].dropna().to_dict() for name in ("moved", "clamped"))
     still = (
         f"These fits alone cannot show it: the last quarter of their {sweep.protocol.training.steps:,} steps moved the "
-        f"contrast by {', '.join(moved)}. Longer fits tell."
+        f"contrast by {of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}. Longer fits tell."
     )
     threshold = sweep.protocol.training.threshold
     asked = f"Past a loss of {threshold:g} the objective asks for no more."
-    white = f"{', '.join(clamped)} of those that were sampled last. {asked}"
+    shares = of_arms(clamped, lambda arm: f"{arm} {percent_tenths(clamped[arm])}")
+    white = f"Of those that were sampled last, {shares}. {asked}"
     return [
         (settled, still if moved else "These fits are too short to show it: longer ones tell."),
         (past, white if clamped else "The traces do not tell."),
@@ -126,10 +125,10 @@ def clamped_words(end: pd.DataFrame, threshold: float) -> str:
     rows = end.dropna(subset=["clamped"])
     if rows.empty:
         return ""
-    shares = ", ".join(
-        f"{percent_tenths(row['clamped'])} of {row['arm']}'s "
-        f"(on the measured images {percent_tenths(row['beyond_threshold'])})"
-        for row in rows.to_dict("records")
+    clamped, beyond = (rows.set_index("arm")[name].to_dict() for name in ("clamped", "beyond_threshold"))
+    shares = of_arms(
+        clamped,
+        lambda arm: f"{percent_tenths(clamped[arm])} of {arm}'s (on the measured images {percent_tenths(beyond[arm])})",
     )
     text = (
         f"White pixels are pushed up to a loss of {threshold:g} and no further. When training stopped, {shares} were "
@@ -149,11 +148,14 @@ def moved_words(end: pd.DataFrame, schedule: str) -> str:
     rows = end.dropna(subset=["moved"])
     if rows.empty:
         return "The traces are too short to say how far the fits still moved when training stopped."
-    texts = [
-        f"{row['arm']} by {signed(row['moved'])}{_interval_words(row['low'], row['high'])}"
+    gap = rows.loc[rows["arm"].str.startswith("gap ")]
+    texts = {
+        row["arm"]: f"{row['arm']} by {signed(row['moved'])}{_interval_words(row['low'], row['high'])}"
         for row in rows.to_dict("records")
-    ]
-    text = f"The last quarter of the steps moved the difference on training minibatches of {', '.join(texts)}."
+    }
+    moved = rows.drop(gap.index).set_index("arm")["moved"].to_dict()
+    said = "; ".join([of_arms(moved, texts.__getitem__), *(f"the {texts[arm]}" for arm in gap["arm"])])
+    text = f"The last quarter of the steps moved the difference on training minibatches of {said}."
     if schedule == "cosine":
         text += (
             " The learning rate falls to zero along a cosine, so every curve ends flat, settled or not: only longer "

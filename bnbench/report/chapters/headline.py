@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnbench.report.arms import ComparedArms, arm_order, compared_arms
+from bnbench.report.chapters.in_short import InShort, of_no_pair, of_pairs
 from bnbench.report.chapters.standing import Standing
 from bnbench.report.chapters.verdict import verdict
 from bnbench.stats import differences
@@ -32,11 +33,13 @@ class Answer:
         case: how both readings stand to each other, see :class:`bnbench.report.chapters.verdict.Verdict`; empty
             without pairs.
         objective: what the objective says, with its numbers; empty where the fits do not tell.
+        in_short: the first sentence, for whoever knows no statistics.
     """
 
     headline: str
     sentence: str
     notes: list[str]
+    in_short: InShort
     case: str = ""
     objective: str = ""
 
@@ -65,6 +68,7 @@ def answer(
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
     to_come, lost = standing.pairs(first, second) if standing else (0, 0)
     both = verdict(fits, compared, to_come=to_come, lost=lost)
+    short = of_pairs(fits, both, first, second, standing.share if standing and to_come else "")
     more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     gap = (
@@ -79,7 +83,7 @@ def answer(
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
         notes = [f"{wins}.", _MEANING, *length, "An interval needs two pairs at every p: run a second seed."]
-        return Answer(both.headline, sentence, notes, both.case, both.sentence)
+        return Answer(both.headline, sentence, notes, short, both.case, both.sentence)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         _MEANING,
@@ -90,7 +94,7 @@ def answer(
     interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
     freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
     sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}).{colours}"
-    return Answer(both.headline, sentence, notes, both.case, both.sentence)
+    return Answer(both.headline, sentence, notes, short, both.case, both.sentence)
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
@@ -143,15 +147,16 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     sentence = f"Mean difference in accuracy, black − white over trained pixels: {'; '.join(parts)}."
     lost = diverged.loc[~diverged["arm"].isin(arms), "arm"].value_counts()
     why = [_diverged_sentence(arm, int(lost[arm]), per_arm) for arm in arm_order(lost.index)]
+    short = of_no_pair(fits)
     if len(arms) > 1:
         sentence += " No (p, seed) has been fitted with two arms, so these means are of other masks and do not compare."
-        return Answer("No pair to compare yet", sentence, why)
+        return Answer("No pair to compare yet", sentence, why, short)
     if why:
         names = " and ".join(arm_order(lost.index))
         rest = f"every fit of {names} diverged" if (lost == per_arm).all() else f"no fit of {names} has a value yet"
-        return Answer(f"{arms[0]} alone: {rest}", sentence, why)
+        return Answer(f"{arms[0]} alone: {rest}", sentence, why, short)
     note = "A comparison needs a second arm on the same masks, such as --arms plain,bn."
-    return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note])
+    return Answer(f"{arms[0]} alone, nothing to compare it with", sentence, [note], short)
 
 
 def _diverged_sentence(arm: str, lost: int, expected: int) -> str:

@@ -1,8 +1,9 @@
-"""What was run, what it cost, and the command that runs it again."""
+"""What was run, what it cost, the commands that run it again, and what must be at hand for them."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from decimal import Decimal
 from itertools import pairwise
@@ -10,23 +11,31 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.protocol.datasets import DATASETS, OWN
 from bnbench.protocol.knob_text import shown_text
 from bnbench.protocol.mask_sizes import frame_of
+from bnbench.protocol.picture_text import picture_name
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
-from bnbench.protocol.protocol import SECTIONS, Grid, Protocol
+from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, is_own_arm
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.standing import Standing
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, duration
 
+# Options of a run that change what it computes or leaves; others are of the machine that it ran on.
+_REPEATED = ("data_folder", "download", "chunk", "threads", "keep_planes", "measure_at", "out")
 
-def command(protocol: Protocol, fits: pd.DataFrame, asked: Grid | None = None) -> str:
+
+def command(
+    protocol: Protocol, fits: pd.DataFrame, asked: Grid | None = None, options: Mapping[str, Any] | None = None
+) -> str:
     """Return the command of the last run, or where nothing says what that was asked for, one for the same fits.
 
     Args:
         protocol: what was followed.
         fits: a row per fit: ``arm, p, seed``.
         asked: the grid that was asked for, of an unfinished sweep too.
+        options: what else it was asked for, see :func:`bnbench.results.asked.read_options`.
     """
     if asked:
         fits = pd.DataFrame([astuple(key) for key in asked.fits()], columns=["arm", "p", "seed"])
@@ -40,8 +49,14 @@ def command(protocol: Protocol, fits: pd.DataFrame, asked: Grid | None = None) -
             "--arms",
             ",".join(arm_order(fits["arm"])),
         ]
-    for name, text in changes(protocol).items():
-        parts += [f"--{name.replace('_', '-')}", text]
+    changed: dict[str, Any] = dict(changes(protocol))
+    given = dict(options or {})
+    if changed.get("dataset") == OWN and "data_folder" in given:
+        del changed["dataset"]
+        changed["data"] = str(given.pop("data_folder"))
+    changed |= {name: given[name] for name in _REPEATED if given.get(name) not in (None, False)}
+    for name, value in changed.items():
+        parts += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(parts)
 
 
@@ -130,6 +145,43 @@ def cost(provenance: pd.DataFrame) -> str:
 
 def commands(sweep: Sweep, fits: pd.DataFrame, wanted: tuple[float, int] | None = None) -> list[str]:
     """Return the commands that run the sweep as it was asked for and write this report, with (p, seed) of figure 3."""
-    figure3 = f" --figure3 {wanted[0]:g},{wanted[1]}" if wanted else ""
-    protocol = sweep.protocol
-    return [command(protocol, fits, sweep.asked), f"bnbench report results/{folder_name(protocol)}{figure3}"]
+    protocol, options = sweep.protocol, sweep.options
+    folder = str(options.get("out", f"results/{folder_name(protocol)}"))
+    figure3 = ["--figure3", f"{wanted[0]:g},{wanted[1]}"] if wanted else []
+    return [command(protocol, fits, sweep.asked, options), shlex.join(["bnbench", "report", folder, *figure3])]
+
+
+def needs(sweep: Sweep) -> list[str]:
+    """Say what else must be at hand to run the sweep again: files of own arms, pictures and images; a sentence each."""
+    protocol, of_file = sweep.protocol, dict[str, list[str]]()
+    asked = sweep.asked.arms if sweep.asked else ()
+    arms = [*sweep.sources, *asked, *(failure.key.arm for failure in sweep.failures)]
+    for arm in filter(is_own_arm, arm_order(arms)):
+        of_file.setdefault(arm.partition(":")[0], []).append(arm)
+    said = [_file_words(module, mine, sweep.sources) for module, mine in of_file.items()]
+    if protocol.mask.picture:
+        name = picture_name(protocol.mask.picture)
+        said.append(f"The picture {name} is in the command itself, pixel by pixel: its file is not needed.")
+    dataset, digest = protocol.data.dataset, f" (digest {protocol.content})" if protocol.content else ""
+    if dataset == OWN:
+        said.append(
+            f"The images are one's own{digest}: --data names their folder or file, which must hold the same images as "
+            "then: fits on others are of another protocol."
+        )
+    elif DATASETS[dataset].torchvision:
+        said.append(
+            f"The images of {dataset}{digest} do not come with bnbench: --data-folder says where they lie, or "
+            "--download fetches them."
+        )
+    return said
+
+
+def _file_words(module: str, arms: Sequence[str], sources: Mapping[str, str]) -> str:
+    """Say which file holds some arms, the hash that its fits have, and where it must lie."""
+    file = f"{module.replace('.', '/')}.py"
+    known = sorted({sources[arm] for arm in arms if sources.get(arm)})
+    digest = f" (its SHA-256 begins with {' or '.join(known)})" if known else ""
+    return (
+        f"{', '.join(arms)}: the file {file}{digest} must lie below the folder in which the command is run, or on "
+        "PYTHONPATH. A folder takes fits of one version of it."
+    )

@@ -65,6 +65,7 @@ class Section:
         provenance: where the numbers come from.
         failures: the fits that failed.
         commands: what runs the same fits and writes this report again.
+        needs: what else must be at hand for that, a sentence each.
     """
 
     sweep: Sweep
@@ -90,6 +91,7 @@ class Section:
     provenance: Table
     failures: Table
     commands: list[str]
+    needs: list[str]
 
     @property
     def all_figures(self) -> list[Figure]:
@@ -165,6 +167,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
         failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
         commands=reproduce.commands(sweep, fits, wanted if wanted == pair else None),
+        needs=reproduce.needs(sweep),
     )
 
 

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from bnbench.report.arms import ComparedArms
+from bnbench.report.arms import ComparedArms, of_arms
 from bnbench.report.chapters.chapter import Chapter, drawable
 from bnbench.report.figures.measured_on_the_way import measured_on_the_way
 from bnbench.report.tables import Table, sorted_by_arm
@@ -66,11 +66,16 @@ def measured_words(courses: pd.DataFrame, fits: int) -> str:
 
 def steps_words(arms: pd.DataFrame) -> str:
     """Say how many steps each arm took, and how many of its fits never got there."""
-    texts = []
+    texts, medians = {}, {}
     for row in arms.to_dict("records"):
         median = f"{row['median']:,.0f} steps" if math.isfinite(row["median"]) else "more steps than they had"
-        texts.append(f"{row['arm']} {median} (median; {row['reached']} of {counted(row['fits'], 'fit')} got there)")
-    return f"Until {percent(LEVEL)} of the trained pixels were right it took {'; '.join(texts)}."
+        texts[row["arm"]] = (
+            f"{row['arm']} {median} (median; {row['reached']} of {counted(row['fits'], 'fit')} got there)"
+        )
+        medians[row["arm"]] = row["median"]
+    return (
+        f"Until {percent(LEVEL)} of the trained pixels were right it took {of_arms(medians, texts.__getitem__, '; ')}."
+    )
 
 
 def race_words(result: Race, compared: ComparedArms) -> str:

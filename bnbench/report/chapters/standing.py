@@ -35,6 +35,11 @@ class Standing:
         """Return how many fits of each arm the whole grid has."""
         return len(self.grid.probs) * len(self.grid.seeds)
 
+    @property
+    def share(self) -> str:
+        """Return how many fits of the whole grid are done, in words: ``57 of 90 fits``."""
+        return f"{len(self.done)} of {counted(len(self.done) + len(self.failed) + len(self.to_run), 'fit')}"
+
     def pairs(self, first: str, second: str) -> tuple[int, int]:
         """Return how many pairs of two arms are still to come, and how many a failed fit has cost."""
         to_come = lost = 0
@@ -50,7 +55,7 @@ class Standing:
         """Say what the sweep lacks: fits still to run, and by name those that failed; empty when it lacks nothing."""
         if not (self.to_run or self.failed):
             return ""
-        share = f"{len(self.done)} of {counted(len(self.done) + len(self.failed) + len(self.to_run), 'fit')} are done"
+        share = f"{self.share} are done"
         lost = f"{len(self.failed)} failed ({self._failed_words()})" if self.failed else ""
         if not self.to_run:
             return f"Nothing is left to run: {share}, {lost}."

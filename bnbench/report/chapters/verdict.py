@@ -51,11 +51,17 @@ class Verdict:
         case: ``agree``, ``disagree``, ``tie`` (of the objective), ``inconclusive`` or ``unfinished``.
         headline: a few words that name the metric of each claim.
         sentence: what the objective says, with its numbers; empty where the fits do not tell.
+        contrast: what accuracy contrast says.
+        objective: what J and right say together.
+        right: what right says; None where the fits do not tell.
     """
 
     case: str
     headline: str
     sentence: str
+    contrast: Reading
+    objective: str
+    right: Reading | None
 
 
 def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, lost: int = 0) -> Verdict:
@@ -80,7 +86,7 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, los
     if lost:
         headline += f" ({lost} of {counted(len(compared.pairs) + to_come + lost, 'pair')} failed)"
     sentence = _sentence(found, compared) if len(found) == len(_COLUMNS) else ""
-    return Verdict(case, headline, sentence)
+    return Verdict(case, headline, sentence, contrast, asked, found.get("right"))
 
 
 def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Reading:

@@ -7,6 +7,7 @@ import pandas as pd
 from bnbench.report.chapters import smoothness
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.headline import Answer
+from bnbench.report.chapters.in_short import of_nothing
 from bnbench.report.chapters.smoothness_agreement import Smoothness
 from bnbench.report.tables import Table, fits_table
 from bnbench.results.beside_fits import beside_fits
@@ -27,8 +28,10 @@ def answer(sweep: Sweep, diverged: pd.DataFrame) -> Answer:
     lost = f" {counted(len(diverged), 'fit')} diverged, and such a fit has no value." if len(diverged) else ""
     there = beside_fits(sweep.folders)
     if not there:
-        return Answer("No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [])
-    return Answer(f"No fit yet, but {there[0]}", f"This folder holds {'; '.join(there)}.{lost}", [_NEED])
+        return Answer(
+            "No fit to report", f"No whole fit could be read, so there is nothing to say yet.{lost}", [], of_nothing()
+        )
+    return Answer(f"No fit yet, but {there[0]}", f"This folder holds {'; '.join(there)}.{lost}", [_NEED], of_nothing())
 
 
 def chapters(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness) -> list[Chapter]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.arms import arm_labels, arm_order, of_arms
 from bnbench.report.figures.axes import MANY_FITS, WHISKER, legend_above
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure4 import deviations
@@ -119,7 +119,7 @@ def _label(axes: Axes, fits: pd.DataFrame, p: float) -> None:
 
 def _caption(fits: pd.DataFrame, found: pd.DataFrame, p: float) -> str:
     counts = fits.groupby("arm")["seed"].nunique()
-    arms = ", ".join(f"{arm} {counted(int(counts[arm]), 'seed')}" for arm in arm_order(counts.index))
+    arms = of_arms(counts[arm_order(counts.index)].to_dict(), lambda arm: f"{arm} {counted(int(counts[arm]), 'seed')}")
     text = (
         "Share of trained pixels on their side of the best cut through the losses, balanced over the colours, against "
         f"the bits of a random mask of p = {p:g} ({arms}). Marker: mean over seeds ± one standard deviation (ddof = 1) "

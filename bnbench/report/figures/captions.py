@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bnbench.report.arms import arm_order
+from bnbench.report.arms import arm_order, of_arms
 from bnbench.report.figures.authors import AUTHORS_NOTE
 from bnbench.stats import differences
 from bnbench.wording import counted
@@ -28,24 +28,27 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, 
         text += "Solid: black pixels, dotted: white pixels. "
     text += f"Over {pixels} pixels{', which alone the authors measure' if authors else ''}. "
     text += f"{whisker_words(fits)} "
-    text += " ".join(_mean_sentences(fits, panel))
+    text += _mean_words(fits, panel)
     which = "; of an arm's two lines the upper one is of black pixels" if "b" in panel else ""
     return text + (f" {AUTHORS_NOTE}{which}." if authors else "")
 
 
 def figure3_caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:
     """Return the caption of figure 3, with each shown fit's own means; arguments as figure 3 has them."""
-    texts = []
+    levels = {}
     for arm in arm_order(shown["arm"]):
         mine = shown[shown["arm"] == arm]
-        black, white = (mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False))
-        texts.append(f"{arm} {black:.3f} on black and {white:.3f} on white pixels")
+        levels[arm] = [mine.loc[mine["black"] == colour, "test_accuracy"].mean() for colour in (True, False)]
+    contrasts = {arm: black - white for arm, (black, white) in levels.items()}
+    accuracies = of_arms(
+        contrasts, lambda arm: "{} {:.3f} on black and {:.3f} on white pixels".format(arm, *levels[arm]), "; "
+    )
     return (
         f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
         "one pixel is one weight vector of the plane. "
         f"Above, or left: {split} loss, one logarithmic scale for all fits, the threshold {threshold:g} marked; "
         "arrows: the 1 % of all pixels beyond either end. "
-        f"Below, or right: {split} accuracy: {'; '.join(texts)}. "
+        f"Below, or right: {split} accuracy: {accuracies}. "
         "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
     )
 
@@ -96,13 +99,14 @@ def of_all_arms(fits: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return fits[there], words
 
 
-def _mean_sentences(fits: pd.DataFrame, panel: str) -> list[str]:
+def _mean_words(fits: pd.DataFrame, panel: str) -> str:
     """Say each arm's means over the (p, seed) that all arms have, every p weighing the same: others do not compare."""
     shared, over = of_all_arms(fits)
-    texts = []
+    values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
+    contrasts, texts = {}, {}
     for arm in arm_order(fits["arm"]):
         mine = shared[shared["arm"] == arm]
-        values = [*(["difference"] if panel != "b" else []), *(["black", "white"] if "b" in panel else [])]
+        contrasts[arm] = differences.mean_over_p(mine, "difference")
         means = [f"{_WORDS.get(value, value)} {differences.mean_over_p(mine, value):.3f}" for value in values]
-        texts.append(f"Mean of {arm}{over}: {', '.join(means)}.")
-    return texts
+        texts[arm] = f"Mean of {arm}{over}: {', '.join(means)}"
+    return f"{of_arms(contrasts, texts.__getitem__, '. ')}."

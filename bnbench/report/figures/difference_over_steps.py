@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from bnbench.report.arms import ComparedArms, arm_labels, arm_order
+from bnbench.report.arms import ComparedArms, arm_labels, arm_order, of_arms
 from bnbench.report.figures.axes import legend_above
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_drawing
@@ -99,7 +99,7 @@ def _limits_around(values: np.ndarray) -> tuple[float, float]:
 
 def _caption(table: pd.DataFrame, compared: ComparedArms | None) -> str:
     fits = table[["arm", "p", "seed"]].drop_duplicates()["arm"].value_counts()
-    counts = ", ".join(f"{arm} {counted(int(fits[arm]), 'fit')}" for arm in arm_order(fits.index))
+    counts = of_arms(fits[arm_order(fits.index)].to_dict(), lambda arm: f"{arm} {counted(int(fits[arm]), 'fit')}")
     text = (
         "Difference, black − white accuracy on training minibatches, against steps: "
         f"mean ± one standard deviation over fits, all p and seeds ({counts})."

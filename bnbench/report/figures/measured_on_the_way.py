@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.arms import arm_labels, arm_order, of_arms
 from bnbench.report.figures.axes import MANY_FITS, draw_nine_tenths, legend_above
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_markers, new_drawing
@@ -140,7 +140,9 @@ def _number(courses: pd.DataFrame) -> int:
 def _caption(courses: pd.DataFrame, shown: list[str]) -> str:
     fits = courses[["arm", *_FIT]].drop_duplicates()
     counts = fits["arm"].value_counts()
-    numbers = ", ".join(f"{arm} {counted(int(counts[arm]), 'fit')}" for arm in arm_order(fits["arm"]))
+    numbers = of_arms(
+        counts[arm_order(counts.index)].to_dict(), lambda arm: f"{arm} {counted(int(counts[arm]), 'fit')}"
+    )
     probs = ", ".join(f"{p:g}" for p in sorted(fits["p"].unique()))
     what = {
         "right": "the share of trained pixels on their side of the best cut through the losses (the cut is chosen "

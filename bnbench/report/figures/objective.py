@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from bnbench.report.arms import arm_order
+from bnbench.report.arms import arm_order, of_arms
 from bnbench.report.figures.axes import legend_above, probability_axis
 from bnbench.report.figures.captions import of_all_arms, whisker_words
 from bnbench.report.figures.figure import Figure
@@ -87,16 +87,16 @@ def _draw_panel(axes: Axes, fits: pd.DataFrame, value: str, threshold: float) ->
 
 
 def _caption(fits: pd.DataFrame, threshold: float) -> str:
-    means = []
+    means, rights = {}, {}
     shared, over = of_all_arms(fits)
     for arm in arm_order(fits["arm"]):
         mine = shared[shared["arm"] == arm]
         right, j = (differences.mean_over_p(mine, value) for value in _LABELS)
-        means.append(f"Mean of {arm}{over}: right {right:.3f}, J {plain_number(j)}.")
+        rights[arm], means[arm] = right, f"Mean of {arm}{over}: right {right:.3f}, J {plain_number(j)}"
     return (
         "The objective against the fill probability p, over trained pixels. (a) Right: share of pixels on their "
         "colour's side of the best cut through the losses, both colours weighing the same; dashed: all of them, and "
         "½, the least that there is. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
         f"{threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
-        f"{' '.join(means)}"
+        f"{of_arms(rights, means.__getitem__, '. ')}."
     )

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.arms import arm_labels, arm_order, of_arms
 from bnbench.report.figures.figure import Figure, NarrowDrawing
 from bnbench.report.figures.landscapes import pixels_of, pixels_table
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_drawing
@@ -94,13 +94,14 @@ def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
 
 def _caption(shown: pd.DataFrame, p: float, seed: int, split: str) -> str:
     """Return the caption of training against test, with what every shown arm loses from one to the other."""
-    texts = []
+    texts, lost = {}, {}
     for arm in arm_order(shown["arm"]):
         mine = shown[shown["arm"] == arm]
         apart = (mine["train_accuracy"] - mine["test_accuracy"]).groupby(mine["black"]).mean()
-        texts.append(f"{arm} {signed(apart[True])} on black and {signed(apart[False])} on white pixels")
+        texts[arm] = f"{arm} {signed(apart[True])} on black and {signed(apart[False])} on white pixels"
+        lost[arm] = float(apart[True])
     return (
         f"Training against {split} images, p = {p:g}, seed {seed}; a point is a pixel of figure 3, filled where black, "
         "hollow where white; dashed line: equal. Mean loss, on logarithmic axes, and accuracy. "
-        f"Mean accuracy, training − {split}: {'; '.join(texts)}."
+        f"Mean accuracy, training − {split}: {of_arms(lost, texts.__getitem__, '; ')}."
     )

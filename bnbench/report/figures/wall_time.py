@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 
-from bnbench.report.arms import arm_labels, arm_order
+from bnbench.report.arms import arm_labels, arm_order, of_arms
 from bnbench.report.figures.axes import MANY_FITS
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import INK, SINGLE, arm_colours, new_drawing
@@ -57,7 +57,7 @@ def _draw(fits: pd.DataFrame) -> Drawing:
 
 
 def _caption(fits: pd.DataFrame) -> str:
-    medians = (fits.groupby("arm")["wall_seconds"].median() / 60).to_dict()
-    texts = [f"{arm} {medians[arm]:.3g} min" for arm in arm_order(fits["arm"])]
-    medians_text = f"Wall time of every fit, a point each; bar: median ({', '.join(texts)})."
+    medians = (fits.groupby("arm")["wall_seconds"].median() / 60)[arm_order(fits["arm"])].to_dict()
+    said = of_arms(medians, lambda arm: f"{arm} {medians[arm]:.3g} min")
+    medians_text = f"Wall time of every fit, a point each; bar: median ({said})."
     return f"{medians_text} Fits that ran side by side share the machine."

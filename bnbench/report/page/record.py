@@ -49,6 +49,7 @@ def _section(section: Section) -> dict[str, Any]:
         "failures": _rows(section.failures.frame),
         "unreadable_files": section.sweep.broken,
         "commands": section.commands,
+        "needs": section.needs,
     }
 
 
