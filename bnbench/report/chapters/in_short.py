@@ -51,8 +51,8 @@ def of_pairs(fits: pd.DataFrame, both: Verdict, first: str, second: str, share: 
     """
     contrast, objective = both.contrast.says, both.objective
     ends, extremes_said = _extremes(fits)
-    said = f"{_two_words(both, first, second)}{extremes_said}."
-    said = f"So far, with {share} done, {said}" if share else said[0].upper() + said[1:]
+    said = f"{_two_words(both, first, second, share)}{extremes_said}."
+    said = said[0].upper() + said[1:]
     return InShort(both.case, contrast, objective, ends, said)
 
 
@@ -77,20 +77,21 @@ def of_nothing() -> InShort:
     return InShort(NOTHING, "", "", (), said)
 
 
-def _two_words(both: Verdict, first: str, second: str) -> str:
-    """Say which of two arms bent further, by how much, or why that is open."""
+def _two_words(both: Verdict, first: str, second: str, share: str) -> str:
+    """Say which of two arms bent further, by how much, or why that is open, as it is while pairs are to come."""
     contrast, objective = both.contrast.says, both.objective
-    case = case_of(contrast, objective)  # what an unfinished one would be, were nothing to come
-    lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks"
-    if case == "agree":
+    lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks:"
+    if share:
+        lead = f"with {share} done, {lead} so far"
+    elif both.case == "agree":
         other = second if objective == first else first
-        lead = f"the loss landscape of {objective} bent further to the masks than that of {other}"
-    elif case == "disagree":
-        lead = "which loss landscape bent further to the masks depends on the measure"
-    elif case == "tie":
-        lead = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
-    link = "but" if case == "disagree" else "and"
-    return f"{lead}: {_accuracy_words(both.contrast, first, second)}, {link} {_objective_words(both, first, second)}"
+        lead = f"the loss landscape of {objective} bent further to the masks than that of {other}:"
+    elif both.case == "disagree":
+        lead = "which loss landscape bent further to the masks depends on the measure:"
+    elif both.case == "tie":
+        lead = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks:"
+    link = "but" if case_of(contrast, objective) == "disagree" else "and"
+    return f"{lead} {_accuracy_words(both.contrast, first, second)}, {link} {_objective_words(both, first, second)}"
 
 
 def _accuracy_words(contrast: Reading, first: str, second: str) -> str:
