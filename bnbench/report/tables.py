@@ -233,7 +233,7 @@ def pairs_summary(pairs: pd.DataFrame) -> dict[str, Any]:
         "high": whole.high,
         "df": whole.df,
         "effect_size": whole.d_z,
-        "wins": whole.wins,
+        "positive_gaps": whole.wins,
         "sign_flip_p": whole.sign_flip,
         "seed_flip_p": whole.seed_flip,
     }

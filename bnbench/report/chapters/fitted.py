@@ -25,7 +25,7 @@ _BOTH_COLOURS = (
 )
 _QUANTITIES_NOTE = (
     "Gap: mean paired difference; low, high: its 95 % t interval, variance within each p, df degrees of freedom; "
-    "effect size: Cohen's d_z; wins: pairs with a positive gap; sign flip p: test over pairs; "
+    "effect size: Cohen's d_z; positive gaps: pairs whose gap is above 0; sign flip p: test over pairs; "
     "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds"
 )
 _END_NOTE = (
