@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bnbench.arms.loading import foreign_code
 from bnbench.arms.own_arm import load_arm
+from bnbench.protocol.arm_names import short_names
 from bnbench.protocol.protocol import is_own_arm
 from bnbench.protocol.sections import NetworkProtocol
 from bnbench.wording import counted
@@ -31,8 +32,10 @@ def size_lines(
         with foreign_code(arm):
             return sum(parameter.numel() for parameter in factory().parameters())
 
-    return [
-        f"{arm} has {counted(parameters(arm), 'parameter')}, plain has {parameters('plain'):,}"
-        for arm in arms
-        if is_own_arm(arm)
-    ]
+    lines = []
+    for arm, name in short_names(arms).items():
+        if is_own_arm(arm):
+            called = f"{arm}, called {name} from here on," if name != arm else arm
+            sizes = f"{counted(parameters(arm), 'parameter')}, plain has {parameters('plain'):,}"
+            lines.append(f"{called} has {sizes}")
+    return lines

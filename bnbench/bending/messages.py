@@ -7,6 +7,7 @@ import sys
 from bnbench.bending.bend import BendListener
 from bnbench.bending.request import BendRequest
 from bnbench.mpo.trace import TraceRow
+from bnbench.protocol.arm_names import short_names
 from bnbench.protocol.profiles import title
 from bnbench.wording import counted, on_one_line, percent, plan_time
 
@@ -18,9 +19,11 @@ class BendMessages(BendListener):
 
     def __init__(self) -> None:
         self.steps = 1
+        self.names: dict[str, str] = {}
 
     def asked(self, request: BendRequest, left: list[str]) -> None:
         """Print the picture and the protocol, and that their cost is being found."""
+        self.names = short_names(request.arms)
         rows, columns = request.mask.shape
         black, arms = percent(float(request.mask.mean())), ", ".join(request.arms)
         say(f"{request.name}: {rows}×{columns} pixels, {black} of them black; {arms}; {title(request.protocol)}")
@@ -40,7 +43,7 @@ class BendMessages(BendListener):
     def stepped(self, arm: str, step: int, row: TraceRow | None) -> None:
         """Print a line ten times a fit."""
         if step % max(1, self.steps // _LINES) == 0:
-            say(f"{arm}: step {step:,} of {self.steps:,}; {accuracies(row)}")
+            say(f"{self.names.get(arm, arm)}: step {step:,} of {self.steps:,}; {accuracies(row)}")
 
 
 def accuracies(row: TraceRow | None) -> str:

@@ -18,6 +18,7 @@ from bnbench.bending.arm_bending import FRAME_IMAGES
 from bnbench.bending.files import Bent
 from bnbench.bending.request import BendRequest
 from bnbench.bending.strip import ACCURACY, quantities, scale_of
+from bnbench.protocol.arm_names import names_words, short_names
 from bnbench.protocol.profiles import title
 from bnbench.wording import duration, plain_number
 
@@ -35,6 +36,8 @@ def page(request: BendRequest, bents: Sequence[Bent], animation: bytes | None) -
         animation: a GIF, which goes into the page; None for none.
     """
     rows, columns = request.mask.shape
+    names = short_names(bent.arm for bent in bents)
+    called = f" {said}." if (said := names_words(names)) else ""
     split = request.protocol.measurement.split
     environment = Environment(
         loader=FileSystemLoader([_HERE, _HERE.parent / "report" / "page"]),  # with the head and colours of a report
@@ -46,8 +49,8 @@ def page(request: BendRequest, bents: Sequence[Bent], animation: bytes | None) -
     return environment.get_template("page.html").render(
         name=request.name,
         about=f"{rows}×{columns} pixels, {int(request.mask.sum()):,} of them black; "
-        f"{title(request.protocol)}; seed {request.seed}.",
-        rows=[_row(bent) for bent in bents],
+        f"{title(request.protocol)}; seed {request.seed}.{called}",
+        rows=[_row(bent, names[bent.arm]) for bent in bents],
         split=split,
         frame_images=FRAME_IMAGES,
         animation=Markup(f"data:image/gif;base64,{base64.b64encode(animation).decode()}") if animation else None,
@@ -55,15 +58,15 @@ def page(request: BendRequest, bents: Sequence[Bent], animation: bytes | None) -
     )
 
 
-def _row(bent: Bent) -> list[str]:
+def _row(bent: Bent, name: str) -> list[str]:
     black, white = (bent.mean(ACCURACY, black=colour) for colour in (True, False))
     numbers = [plain_number(value) for value in (black, white, black - white)]
-    return [bent.arm, *numbers, duration(bent.details["seconds"])]
+    return [name, *numbers, duration(bent.details["seconds"])]
 
 
 def _data(request: BendRequest, bents: Sequence[Bent], split: str) -> dict[str, Any]:
     """Return what the page's script draws: the mask, each arm's values in reading order, and the scales."""
-    shown = quantities(split)
+    shown, names = quantities(split), short_names(bent.arm for bent in bents)
     scales = {quantity: scale_of(quantity, bents, request.protocol.training.threshold) for quantity in shown}
     return {
         "rows": request.mask.shape[0],
@@ -81,7 +84,7 @@ def _data(request: BendRequest, bents: Sequence[Bent], split: str) -> dict[str, 
             for quantity, scale in scales.items()
         ],
         "arms": [
-            {"name": bent.arm, "values": {quantity.name: _values(bent, quantity.name) for quantity in shown}}
+            {"name": names[bent.arm], "values": {quantity.name: _values(bent, quantity.name) for quantity in shown}}
             for bent in bents
         ],
     }

@@ -18,6 +18,7 @@ from bnbench.bending.strip import ACCURACY
 from bnbench.cli.options import say
 from bnbench.mpo.ensemble import Ensemble
 from bnbench.mpo.trace import TraceRow
+from bnbench.protocol.arm_names import short_names
 
 
 class BarMessages(BendMessages):
@@ -50,16 +51,17 @@ class BarMessages(BendMessages):
             super().stepped(arm, step, row)
             return
         if arm not in self._tasks:
-            self._tasks[arm] = self._bar.add_task(arm, total=self.steps, said="")
+            self._tasks[arm] = self._bar.add_task(self.names.get(arm, arm), total=self.steps, said="")
         self._bar.update(self._tasks[arm], completed=step, said=accuracies(row))
 
 
 def print_end(bents: list[Bent], ensembles: Mapping[str, Ensemble], files: list[Path]) -> None:
     """Print each arm's accuracies and its ensembles, if they were measured, and the names of the files."""
+    names = short_names(bent.arm for bent in bents)
     for bent in bents:
         black, white = (bent.mean(ACCURACY, black=colour) for colour in (True, False))
         means = f"accuracy {black:.2f} on black pixels, {white:.2f} on white ones"
-        click.echo(f"{bent.arm}: {means} (all pixels, unseen images)")
+        click.echo(f"{names[bent.arm]}: {means} (all pixels, unseen images)")
         if bent.arm in ensembles:
-            click.echo(f"{bent.arm}: {ensembles[bent.arm]}")
+            click.echo(f"{names[bent.arm]}: {ensembles[bent.arm]}")
     say(f"written: {', '.join(map(str, files))}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bnbench.protocol.arm_names import short_key, short_names
 from bnbench.protocol.protocol import BUILT_IN
+from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
 
 _LONGEST_LABEL = 24
@@ -56,24 +59,66 @@ def of_arms(values: Mapping[Any, float], said: Callable[[str], str], separator: 
     Args:
         values: of each arm that there is something to say of, at least one.
         said: says it.
-        separator: between two arms of a few.
+        separator: between two arms.
     """
     if len(values) <= MOST_NAMED:
         return separator.join(map(said, values))
     least, most = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     if values[least] == values[most]:
-        return f"{said(least)}, as much as each of the {len(values)} arms"
-    return f"{said(least)} and {said(most)}, the least and the most of {len(values)} arms"
+        return f"{said(least)} (as much as each of the {len(values)} arms)"
+    both = (" and " if separator == ", " else separator).join([said(least), said(most)])
+    return f"{both} (the least and the most of {len(values)} arms)"
 
 
 def arm_labels(arms: Iterable[str]) -> dict[str, str]:
-    """Return names that every font can draw: ``package.module:factory`` becomes ``factory`` where that is unique."""
-    order = arm_order(arms)
-    short = [arm.rpartition(":")[2] for arm in order]
+    """Return what arms are called (:func:`bnbench.protocol.arm_names.short_names`), as every font can draw it."""
     labels = {}
-    for arm, name in zip(order, short, strict=True):
-        text = name if name and short.count(name) == 1 else arm
+    for arm, text in short_names(arm_order(arms)).items():
         text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text)
         text = text if len(text) <= _LONGEST_LABEL else "..." + text[3 - _LONGEST_LABEL :]
         labels[arm] = f" {text}" if text.startswith("_") else text  # matplotlib leaves out labels that start with _
     return labels
+
+
+def named_in_short(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Return sweeps whose arms are called by their short names, in every table and key, by one rule for all of them.
+
+    Their ``full_names`` say which arms these are.
+    """
+    names = names_of(sweeps)
+    return [_renamed(sweep, names) for sweep in sweeps]
+
+
+def names_of(sweeps: Sequence[Sweep]) -> dict[str, str]:
+    """Return what each arm of some sweeps is called, finished, failed or asked for."""
+    found = [key.arm for sweep in sweeps for key in (*sweep.identities, *(one.key for one in sweep.failures))]
+    found += [arm for sweep in sweeps if sweep.asked for arm in sweep.asked.arms]
+    return short_names(arm_order(found))
+
+
+def with_names(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table whose column ``arm`` holds what the arms are called."""
+    changed = {arm: name for arm, name in names.items() if arm != name}
+    if not changed or table.empty:
+        return table
+    return table.assign(arm=table["arm"].map(lambda arm: changed.get(arm, arm)).astype(table["arm"].dtype))
+
+
+def _renamed(sweep: Sweep, names: dict[str, str]) -> Sweep:
+    mine = {name: arm for arm, name in names.items() if arm != name and arm in names_of([sweep])}
+    if not mine:
+        return sweep
+    asked = sweep.asked and replace(sweep.asked, arms=tuple(names[arm] for arm in sweep.asked.arms))
+    return replace(
+        sweep,
+        landscapes=with_names(sweep.landscapes, names),
+        summaries=with_names(sweep.summaries, names),
+        traces=with_names(sweep.traces, names),
+        courses=with_names(sweep.courses, names),
+        provenance=with_names(sweep.provenance, names),
+        asked=asked,
+        identities={short_key(key, names): identity for key, identity in sweep.identities.items()},
+        places={short_key(key, names): place for key, place in sweep.places.items()},
+        failures=[replace(failure, key=short_key(failure.key, names)) for failure in sweep.failures],
+        full_names=mine,
+    )

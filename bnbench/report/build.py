@@ -16,6 +16,7 @@ from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.parsing import FORMATS, parse_formats
 from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol
+from bnbench.report.arms import named_in_short, names_of, with_names
 from bnbench.report.chapters import capacity, pictures, protocols
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
@@ -86,8 +87,11 @@ def build_report(
     evaluations = None if evaluations is None else Path(evaluations).expanduser()
     refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
+    arms = names_of(sweeps)
+    sweeps = named_in_short(sweeps)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
+    evaluated = with_names(evaluated, arms)
     if figure3 and not any(arms_at(sweep.landscapes, *figure3) for sweep in sweeps):
         raise RequestError(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."

@@ -48,7 +48,7 @@ class Table:
     def header(self) -> list[str]:
         """Return the column names as they are read: ``black_mean`` is ``black mean``."""
         names = [str(column) for column in self.frame.columns]
-        return [name if ":" in name else name.replace("_", " ") for name in names]  # an own arm keeps its name
+        return [name.replace("_", " ") if name.isidentifier() else name for name in names]  # with a space: an own arm's
 
     @property
     def rows(self) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Sweep:
         failures: the record of each fit that failed and has no result.
         broken: a sentence for each file that could not be used.
         notes: a sentence on fits that were found more than once.
+        full_names: the arms that a report calls otherwise, by what it calls them.
     """
 
     folders: tuple[Path, ...]
@@ -58,6 +59,11 @@ class Sweep:
     failures: list[Failure]
     broken: list[str]
     notes: list[str]
+    full_names: dict[str, str] = field(default_factory=dict)
+
+    def full_name(self, arm: str) -> str:
+        """Return an arm's own name, whatever it is called here."""
+        return self.full_names.get(arm, arm)
 
     @property
     def folder(self) -> Path:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bnbench.protocol.arm_names import short_key, short_names
 from bnbench.protocol.profiles import title
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
@@ -99,8 +100,9 @@ class Messages(Listener):
     def ended(self, swept: EndedSweep) -> None:
         """Print which fits failed and how to run them again, and what the others say."""
         failed = swept.failed
+        names = short_names(swept.plan.grid.arms)
         for key, message in failed.items():
-            self.note(f"failed: {key}: {message}")
+            self.note(f"failed: {short_key(key, names)}: {message}")
         if failed:
             not_on_record = sum(outcome.is_fatal for outcome in swept.outcomes)  # the disk's fault, not the fit's
             how = "the same command" if not_on_record == len(failed) else "the same command with --retry-failed"

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from bnbench.protocol.arm_names import short_names
 from bnbench.results.store import StoreError
 from bnbench.results.summary import headline_measures
 from bnbench.results.sweeps import read_sweep
@@ -36,12 +37,13 @@ def result_lines(plan: Plan) -> Iterator[str]:
     if sweep.summaries.empty:
         return
     fits = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)
+    names = short_names(plan.grid.arms)
     for first, second in combinations(plan.grid.arms, 2):
         gaps = [gap for column, name in _READINGS if (gap := _gap(fits, first, second, column, name))]
         if gaps:
             pairs = len(differences.paired(fits, first, second, _READINGS[0][0]))
             over = f"mean over {counted(pairs, 'pair')} of fits, trained pixels alone"
-            yield f"{first} − {second}, {over}: {'; '.join(gaps)}"
+            yield f"{names[first]} − {names[second]}, {over}: {'; '.join(gaps)}"
 
 
 def _gap(fits: pd.DataFrame, first: str, second: str, column: str, name: str) -> str:

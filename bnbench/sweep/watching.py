@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from bnbench.protocol.arm_names import short_key, short_names
 from bnbench.protocol.protocol import FitKey
 from bnbench.results import claims
 from bnbench.sweep.execution import Outcome
@@ -51,6 +53,7 @@ class _Lines:
 
     def __init__(self, runner: Runner, console: Console) -> None:
         self.runner, self.console = runner, console
+        self.names = short_names(runner.plan.grid.arms)
         self.total = len(runner.left)
         self.done = 0
         self.times = _known_times(runner)
@@ -72,13 +75,17 @@ class _Lines:
         """Say how a fit ended, and how long the others will take."""
         self.silence.is_broken(time.monotonic())
         if outcome.state == "stopped":
-            self.say(str(outcome))
+            self.say(self.named(outcome))
             return
         self.done += 1
         self.announced.add(outcome.key)
         if outcome.state == "done":
             self.times.append((outcome.key.arm, outcome.seconds))
-        self.say(f"[{self.done}/{self.total}] {outcome}{self.rest('; {left} left, {time}')}")
+        self.say(f"[{self.done}/{self.total}] {self.named(outcome)}{self.rest('; {left} left, {time}')}")
+
+    def named(self, outcome: Outcome) -> str:
+        """Say how a fit ended, its arm by its short name."""
+        return str(replace(outcome, key=short_key(outcome.key, self.names)))
 
     def rest(self, text: str) -> str:
         """Say how many fits are left and for how long, in the words of ``text``; empty once none is left."""
@@ -101,7 +108,7 @@ class _Lines:
             if progress.key not in self.announced:
                 self.announced.add(progress.key)
                 resumed = f" from step {progress.first_step:,}" if progress.first_step else ""
-                self.say(f"started {progress.key}{resumed} on {progress.slot}")
+                self.say(f"started {short_key(progress.key, self.names)}{resumed} on {progress.slot}")
 
     def _look(self) -> None:
         token = self.runner.job.token
@@ -155,7 +162,9 @@ class _Bars(_Lines):
             self.bars.remove_task(self.tasks.pop(key))
         for progress in fits:
             if progress.key not in self.tasks:
-                self.tasks[progress.key] = self.bars.add_task(str(progress.key), total=progress.steps, text="")
+                self.tasks[progress.key] = self.bars.add_task(
+                    str(short_key(progress.key, self.names)), total=progress.steps, text=""
+                )
             accuracies = ""
             if progress.black is not None and progress.white is not None:
                 accuracies = f", black {progress.black:.2f}, white {progress.white:.2f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -136,9 +137,12 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert "img" not in page.tags
     assert page.tags.count("script") == 2
     explored = json.loads(page.scripts["application/json"])
-    assert arm in [known["name"] for known in explored["arms"]]
-    assert f"0.5|1|{arm}" in explored["fits"]
-    assert arm in page.text
+    short = arm.partition(":")[2]
+    assert short in [known["name"] for known in explored["arms"]]
+    assert f"0.5|1|{short}" in explored["fits"]
+    assert f"{short} is {arm}" in page.text
+    run, _ = record_of(tmp_path / "report")["commands"]
+    assert arm in shlex.split(run)[shlex.split(run).index("--arms") + 1].split(",")
     assert device in page.text
     assert "&amp;" in page.text
     assert report.broken == []

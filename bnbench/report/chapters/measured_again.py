@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -46,7 +48,7 @@ def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
 
 def _is_of_a_fit(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: dict[FitKey, str]) -> bool:
     """Say whether a plane is that of a fit; ``planes`` keeps the hashes that were computed."""
-    path = layout.plane_path(sweep.places.get(key, sweep.folder), key)
+    path = layout.plane_path(sweep.places.get(key, sweep.folder), replace(key, arm=sweep.full_name(key.arm)))
     if key not in planes and path.exists():
         planes[key] = plane_hash(path)
     return sweep.identities.get(key) == identity and planes.get(key, plane) == plane

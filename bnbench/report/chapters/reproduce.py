@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 
+from bnbench.protocol.arm_names import names_words
 from bnbench.protocol.datasets import DATASETS, OWN
 from bnbench.protocol.knob_text import shown_text
 from bnbench.protocol.mask_sizes import frame_of
@@ -110,6 +111,8 @@ def run_facts(sweep: Sweep, standing: Standing) -> list[tuple[str, str]]:
         factors = ((grid.arms, "arm"), (grid.probs, "p"), (grid.seeds, "seed"))
         counts = " × ".join(counted(len(values), word) for values, word in factors)
         facts.append(("Fits", f"{done if done == whole else f'{done} of {whole}'}: {counts}"))
+    if sweep.full_names:
+        facts.append(("Own arms", names_words({arm: name for name, arm in sweep.full_names.items()})))
     facts += [("Copies", note) for note in sweep.notes]
     if done:
         facts.append(("Cost", cost(sweep.provenance)))
@@ -148,14 +151,16 @@ def commands(sweep: Sweep, fits: pd.DataFrame, wanted: tuple[float, int] | None 
     protocol, options = sweep.protocol, sweep.options
     folder = str(options.get("out", f"results/{folder_name(protocol)}"))
     figure3 = ["--figure3", f"{wanted[0]:g},{wanted[1]}"] if wanted else []
-    return [command(protocol, fits, sweep.asked, options), shlex.join(["bnbench", "report", folder, *figure3])]
+    fits = fits.assign(arm=fits["arm"].map(sweep.full_name))
+    asked = sweep.asked and replace(sweep.asked, arms=tuple(map(sweep.full_name, sweep.asked.arms)))
+    return [command(protocol, fits, asked, options), shlex.join(["bnbench", "report", folder, *figure3])]
 
 
 def needs(sweep: Sweep) -> list[str]:
     """Say what else must be at hand to run the sweep again: files of own arms, pictures and images; a sentence each."""
     protocol, of_file = sweep.protocol, dict[str, list[str]]()
     asked = sweep.asked.arms if sweep.asked else ()
-    arms = [*sweep.sources, *asked, *(failure.key.arm for failure in sweep.failures)]
+    arms = [*sweep.sources, *map(sweep.full_name, [*asked, *(failure.key.arm for failure in sweep.failures)])]
     for arm in filter(is_own_arm, arm_order(arms)):
         of_file.setdefault(arm.partition(":")[0], []).append(arm)
     said = [_file_words(module, mine, sweep.sources) for module, mine in of_file.items()]

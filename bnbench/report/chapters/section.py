@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from bnbench.protocol.arm_names import names_words
 from bnbench.protocol.profiles import title
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, compared_arms
@@ -125,7 +126,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
     pair = choose_pair(sweep.landscapes, wanted) if has_fits else (math.nan, 0)
     authors = authors_of(protocol, fits)
     split = protocol.measurement.split
-    lead = figure4(fits, authors, split) if has_fits else []
+    lead = _with_full_names(figure4(fits, authors, split), sweep) if has_fits else []
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
     first = [strip(sweep.landscapes, sweep.protocol.training.threshold, split)] if has_fits else []
@@ -169,6 +170,12 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
         commands=reproduce.commands(sweep, fits, wanted if wanted == pair else None),
         needs=reproduce.needs(sweep),
     )
+
+
+def _with_full_names(figures: Sequence[Figure], sweep: Sweep) -> list[Figure]:
+    """Let captions say which arms the short names in them stand for."""
+    said = names_words({arm: name for name, arm in sweep.full_names.items()})
+    return [replace(figure, caption=f"{figure.caption} {said}." if said else figure.caption) for figure in figures]
 
 
 def _chapters(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bnbench.report.arms import with_names
 from bnbench.report.chapters.capacity import seed_capacities_of
 from bnbench.report.tables import Table
 from bnbench.results.smoothness import MEASURES, find_plane_smoothness, find_smoothness
@@ -47,6 +48,8 @@ def read_smoothness(sweep: Sweep, sweeps: Sequence[Sweep]) -> tuple[Smoothness, 
     """
     networks, broken = find_smoothness(sweep.folders, sweep.protocol.id)
     planes, unread = find_plane_smoothness(sweep.folders, sweep.protocol.id)
+    names = {arm: name for name, arm in sweep.full_names.items()}
+    networks, planes = with_names(networks, names), with_names(planes, names)
     return Smoothness(networks, planes, seed_capacities_of(sweep, sweeps)), broken + unread
 
 
