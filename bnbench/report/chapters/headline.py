@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -48,6 +49,7 @@ def answer(
     diverged: pd.DataFrame,
     standing: Standing | None = None,
     *,
+    order: Sequence[str] = (),
     by_colour: bool = False,
     steps: int = 0,
 ) -> Answer:
@@ -58,10 +60,11 @@ def answer(
             ``objective_trained`` and ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
         standing: how far the whole sweep is; None where these fits are all that there is to say.
+        order: which arms come first, see :func:`bnbench.report.arms.compared_arms`.
         by_colour: whether the sentence must say which colour the gap comes from.
         steps: how long each fit was trained, for a note on what that leaves open; 0 leaves it out.
     """
-    compared = compared_arms(fits)
+    compared = compared_arms(fits, order)
     if compared is None:
         return _without_pairs(fits, diverged, standing.per_arm if standing else 0)
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
