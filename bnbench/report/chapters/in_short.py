@@ -80,18 +80,22 @@ def of_nothing() -> InShort:
 def _two_words(both: Verdict, first: str, second: str, share: str) -> str:
     """Say which of two arms bent further, by how much, or why that is open, as it is while pairs are to come."""
     contrast, objective = both.contrast.says, both.objective
-    lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks:"
+    accuracy, asked = _accuracy_words(both.contrast, first, second), _objective_words(both, first, second)
+    lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks"
     if share:
-        lead = f"with {share} done, {lead} so far"
-    elif both.case == "agree":
+        link = "but" if case_of(contrast, objective) == "disagree" else "and"
+        return f"with {share} done, {lead}: so far {accuracy}, {link} {asked}"
+    if both.case == "agree":
         other = second if objective == first else first
-        lead = f"the loss landscape of {objective} bent further to the masks than that of {other}:"
-    elif both.case == "disagree":
-        lead = "which loss landscape bent further to the masks depends on the measure:"
-    elif both.case == "tie":
-        lead = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks:"
-    link = "but" if case_of(contrast, objective) == "disagree" else "and"
-    return f"{lead} {_accuracy_words(both.contrast, first, second)}, {link} {_objective_words(both, first, second)}"
+        return (
+            f"the loss landscape of {objective} bent further to the masks than that of {other}: {accuracy}, and {asked}"
+        )
+    if both.case == "disagree":
+        return f"which loss landscape bent further to the masks depends on the measure: {accuracy}, but {asked}"
+    if both.case == "tie":
+        equal = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
+        return f"{equal}: {asked}, although {accuracy}"
+    return f"{lead}: {accuracy}, and {asked}"
 
 
 def _accuracy_words(contrast: Reading, first: str, second: str) -> str:

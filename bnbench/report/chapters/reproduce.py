@@ -197,6 +197,6 @@ def _file_words(module: str, arms: Sequence[str], sources: Mapping[str, str]) ->
     known = sorted({sources[arm] for arm in arms if sources.get(arm)})
     digest = f" (its SHA-256 begins with {' or '.join(known)})" if known else ""
     return (
-        f"{', '.join(arms)}: the file {file}{digest} must lie below the folder in which the command is run, or on "
-        "PYTHONPATH. A folder takes fits of one version of it."
+        f"{', '.join(arms)}: the file {file}{digest} must be found from the folder in which the command is run, or "
+        "from PYTHONPATH. A folder takes fits of one version of it."
     )
