@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from bnbench.protocol.profiles import LONGER_FITS, changes
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, arm_order, of_arms
 from bnbench.report.chapters.chapter import Chapter, drawable
@@ -87,16 +88,19 @@ def status(sweep: Sweep) -> list[tuple[str, str]]:
         return [(settled, "Nobody knows: no trace of their training is left."), (past, "No trace tells.")]
     end = end_table(sweep, None)
     moved, clamped = (end.set_index("arm")[name].dropna().to_dict() for name in ("moved", "clamped"))
+    protocol = sweep.protocol
+    known = "" if changes(protocol) else LONGER_FITS.get(protocol.profile, "")
     still = (
-        f"These fits alone cannot show it: the last quarter of their {sweep.protocol.training.steps:,} steps moved the "
-        f"contrast by {of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}. Longer fits tell."
+        f"{known or 'These fits alone cannot show it: longer fits tell.'} The last quarter of their "
+        f"{protocol.training.steps:,} steps moved the contrast by "
+        f"{of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}."
     )
     threshold = sweep.protocol.training.threshold
     asked = f"Past a loss of {threshold:g} the objective asks for no more."
     shares = of_arms(clamped, lambda arm: f"{arm} {percent_tenths(clamped[arm])}")
     white = f"Of those that were sampled last, {shares}. {asked}"
     return [
-        (settled, still if moved else "These fits are too short to show it: longer ones tell."),
+        (settled, still if moved else known or "These fits are too short to show it: longer ones tell."),
         (past, white if clamped else "The traces do not tell."),
     ]
 
