@@ -152,6 +152,8 @@ def headline_of(contrast: str, by_j: str, by_right: str, compared: ComparedArms)
 def so_far(contrast: str, by_j: str, by_right: str) -> str:
     """Say what both readings are while pairs are to come, and that this is no verdict: no arm bends further yet."""
     both = _apart_words(by_j, by_right)
+    if contrast == by_j == by_right != OPEN:
+        return f"No verdict yet: so far {contrast} is ahead in accuracy contrast, J and right"
     if by_j == by_right:
         both = {OPEN: "J and right do not tell", TIE: "J and right tie"}.get(by_j, f"J and right are better for {by_j}")
     return f"No verdict yet: so far {_contrast_words(contrast)}, and by the objective {both}"
