@@ -168,7 +168,8 @@ class Outcome:
         if self.state != "done":
             return f"{self.key}: {self.state}{note}"
         difference = f"difference {self.black - self.white:.3f} over all pixels"
-        return f"{self.key}: {difference} (black {self.black:.3f}, white {self.white:.3f}) in {self.seconds:.0f} s{note}"
+        accuracies = f"black {self.black:.3f}, white {self.white:.3f}"
+        return f"{self.key}: {difference} ({accuracies}) in {self.seconds:.0f} s{note}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values, for machines."""
