@@ -35,7 +35,7 @@ class ConvolutionalNetwork(nn.Module):
             wherever both have one shape; ``bn-skip``, both; ``groupnorm`` and ``layernorm``, normalized where ``bn``
             is, each image by itself; ``standardized``, whose convolutions have standardized filters; ``softplus``,
             which has softplus in place of every ReLU; ``softplus-centred``, a less sharp one, through 0; or
-            ``rescaled``, plain's function at other weights, see :func:`rescale`.
+            ``rescaled``, plain's function at other weights: of two layers one times 4, one divided by it.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol, arm: str) -> None:

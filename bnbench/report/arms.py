@@ -97,9 +97,9 @@ def of_arms(values: Mapping[Any, float], said: Callable[[str], str], separator: 
         return separator.join(map(said, values))
     least, most = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     if values[least] == values[most]:
-        return f"{said(least)} (as much as each of the {len(values)} arms)"
+        return f"{said(least)}, as much as each of the {len(values)} arms"
     both = (" and " if separator == ", " else separator).join([said(least), said(most)])
-    return f"{both} (the least and the most of {len(values)} arms)"
+    return f"{both}, the least and the most of {len(values)} arms"
 
 
 def arm_labels(arms: Iterable[str]) -> dict[str, str]:

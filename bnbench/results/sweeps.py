@@ -29,7 +29,7 @@ class Sweep:
         folders: where it lies: one folder, or several whose fits belong together.
         protocol: what its fits have in common.
         asked: the grid of the last run into it, all folders together; None if none has said so.
-        options: what else that run was asked for, see :func:`bnbench.results.asked.read_options`.
+        options: what else that run was asked for, beside grid and knobs: ``out`` and others, by name.
         landscapes: a row per pixel, see :data:`bnbench.results.schemas.LANDSCAPE_SCHEMA`.
         summaries: rows of BN policy × split × pixels, see :class:`bnbench.results.store.FitResult`.
         traces: rows of training.

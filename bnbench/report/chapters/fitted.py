@@ -135,8 +135,8 @@ def clamped_words(end: pd.DataFrame, threshold: float) -> str:
         lambda arm: f"{percent_tenths(clamped[arm])} of {arm}'s (on the measured images {percent_tenths(beyond[arm])})",
     )
     text = (
-        f"White pixels are pushed up to a loss of {threshold:g} and no further. When training stopped, {shares} were "
-        "beyond it and gave no gradient: what accuracy is left there, the objective no longer asks to lower."
+        f"White pixels are pushed up to a loss of {threshold:g} and no further. When training stopped, so many were "
+        f"beyond it and gave no gradient: {shares}. What accuracy is left there, the objective no longer asks to lower."
     )
     if is_nearly_satisfied(rows):
         text += (
