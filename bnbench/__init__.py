@@ -14,7 +14,8 @@ from bnbench.process.loading import timed_loading
 
 if TYPE_CHECKING:
     from bnbench import plot
-    from bnbench.arms.networks import plain_network
+    from bnbench.arms.networks import plain_network, start_as_plain
+    from bnbench.compared import gaps
     from bnbench.inputs.data import load_data
     from bnbench.inputs.masks import draw_mask, is_trained, picture_to_mask
     from bnbench.interactive.bend import bend
@@ -59,6 +60,7 @@ _HOMES = {
     "build_report": "bnbench.report",
     "draw_mask": "bnbench.inputs.masks",
     "fit": "bnbench.mpo.whole_fit",
+    "gaps": "bnbench.compared",
     "is_trained": "bnbench.inputs.masks",
     "load": "bnbench.results.sweeps",
     "load_data": "bnbench.inputs.data",
@@ -69,6 +71,7 @@ _HOMES = {
     "picture_to_mask": "bnbench.inputs.masks",
     "plain_network": "bnbench.arms.networks",
     "run": "bnbench.interactive.run",
+    "start_as_plain": "bnbench.arms.networks",
 }
 
 # Functions whose refusals are written for the command, and the command's options that their arguments call otherwise.
@@ -99,6 +102,7 @@ __all__ = [
     "build_report",
     "draw_mask",
     "fit",
+    "gaps",
     "is_trained",
     "load",
     "load_data",
@@ -110,6 +114,7 @@ __all__ = [
     "plain_network",
     "plot",
     "run",
+    "start_as_plain",
 ]
 
 
@@ -140,4 +145,4 @@ def _naming_arguments(name: str, function: Callable[..., Any]) -> Callable[..., 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -6,7 +6,6 @@ labels, limits and colours are yours to change. Without axes it makes a figure w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,8 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
+from bnbench.compared import check_table, two_arms
 from bnbench.errors import RequestError
-from bnbench.report.arms import compared_arms
 from bnbench.report.figures.authors import authors_figure4, authors_handles
 from bnbench.report.figures.figure3 import draw_landscapes, picture_of, show_pixels
 from bnbench.report.figures.figure4 import arm_handles, draw_difference
@@ -80,25 +79,20 @@ def paired(
     Args:
         fits: as :func:`figure4` takes them.
         axes: where to draw; by default those of a new figure.
-        arms: the arm that is counted positive, and the one that is subtracted; by default the two that a report
-            compares: plain and bn, else the first two that share a (p, seed).
+        arms: the arm that is counted positive, and the one that is subtracted, by name or as figures label them; by
+            default the two that a report compares: plain and bn, else the first two that share a (p, seed).
         pixels: ``trained`` or ``all``, see :func:`figure4`.
 
     Returns:
         The axes.
 
     Raises:
-        RequestError: a column is missing, no (p, seed) has both arms, or ``pixels`` is neither.
+        RequestError: a column is missing, an arm is not there, no (p, seed) has both, or ``pixels`` is neither.
     """
     shown = _over(fits, pixels)
-    if arms is None:
-        compared = compared_arms(shown.assign(difference_trained=shown["difference"]))
-        arms = (compared.first, compared.second) if compared else ("plain", "bn")
-    pairs = differences.paired(shown, *arms)
-    if pairs.empty:
-        raise RequestError(f"fits: no (p, seed) has both {arms[0]} and {arms[1]}; give fits of two arms on one mask.")
+    first, second = two_arms(shown, arms)
     axes = _axes(axes)
-    axes.legend(handles=draw_pairs(axes, pairs, *arms), frameon=False)
+    axes.legend(handles=draw_pairs(axes, differences.paired(shown, first, second), first, second), frameon=False)
     return axes
 
 
@@ -119,7 +113,7 @@ def landscape(fit: pd.DataFrame, axes: Axes | None = None, *, value: str = "test
     Raises:
         RequestError: a column is missing, or there are several fits or none.
     """
-    _check(fit, (*_PIXEL, value), "fit")
+    check_table(fit, (*_PIXEL, value), "fit")
     if (found := len(fit.drop_duplicates([*_FIT]))) != 1:
         raise RequestError(f"fit: the table has {found} fits; give the pixels of one, such as fit.query('seed == 1').")
     is_loss, picture = value.endswith("loss"), picture_of(fit, value)
@@ -158,7 +152,7 @@ def figure3(
     Raises:
         RequestError: a column is missing, there are several (p, seed) or none, or the axes have another shape.
     """
-    _check(fit, (*_PIXEL, "test_loss", "test_accuracy"), "fit")
+    check_table(fit, (*_PIXEL, "test_loss", "test_accuracy"), "fit")
     if (found := len(fit.drop_duplicates(["p", "seed"]))) != 1:
         raise RequestError(
             f"fit: the table has {found} (p, seed); give one, such as fit.query('p == 0.5 and seed == 1')."
@@ -188,23 +182,8 @@ def _over(fits: pd.DataFrame, pixels: str) -> pd.DataFrame:
             "fits: the table has a row per pixel, as bnbench.load returns it; give one with a row per fit, such as "
             "tables/fits.csv of a report, or the .fits of what bnbench.run returns, which computes what is left."
         )
-    _check(fits, (*_FIT, *(values if is_trained else ["difference"])), "fits")
+    check_table(fits, (*_FIT, *(values if is_trained else ["difference"])), "fits")
     return over_trained(fits) if is_trained else fits
-
-
-def _check(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:
-    """Refuse a table without rows, or one that lacks a column.
-
-    Raises:
-        RequestError: it says which.
-    """
-    lacking = [column for column in columns if column not in table]
-    if lacking:
-        raise RequestError(
-            f"{name}: the table lacks {', '.join(lacking)}; it has {', '.join(map(str, table.columns))}."
-        )
-    if table.empty:
-        raise RequestError(f"{name}: the table has no row; give one with a fit in it.")
 
 
 def _axes(axes: Axes | None, size: tuple[float, float] = _SIZE) -> Axes:

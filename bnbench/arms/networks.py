@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from bnbench.protocol.protocol import NORMALIZED, Protocol, check_arm_name
 from bnbench.protocol.sections import NetworkProtocol
 
 Factory = Callable[[], nn.Module]
+Module = TypeVar("Module", bound=nn.Module)
+_DRAWN = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear)  # layers whose weights start as plain's
 FACTOR = 4.0  # of the rescaled arm: a power of two, so that its function is plain's to the last bit
 
 
@@ -57,10 +60,7 @@ class ConvolutionalNetwork(nn.Module):
         rows, columns = (network.map_size, network.map_size) if network.map_size else (rows, columns)
         self.hidden = nn.Linear(channels * rows * columns, network.hidden)
         self.output = nn.Linear(network.hidden, classes)
-        if network.initial_weights == "xavier":
-            for layer in (*self.convolutions, self.hidden, self.output):
-                nn.init.xavier_uniform_(layer.weight, network.gain)
-                nn.init.zeros_(layer.bias)
+        _start(self, network)
         # BN comes last: what both arms have draws the same random numbers.
         self.norms = nn.ModuleList(_norm(arm, width, network.bn_scale) for width in network.widths)
         if arm == "rescaled":
@@ -142,10 +142,45 @@ def plain_network(
     Raises:
         ValueError: there is no such profile.
     """
+    return ConvolutionalNetwork(image_shape, classes, _network_of(protocol), "plain")
+
+
+def start_as_plain(module: Module, protocol: Protocol | str = "compact") -> Module:
+    """Draw the weights of a module's convolutions and linear layers as those of a fresh plain network are drawn.
+
+    They are Xavier-uniform with the protocol's gain, and biases are 0; where the protocol has ``--initial-weights
+    torch`` they stay torch's own. Other layers stay as they are. Those that plain has, too, in one order and before any
+    other, start equal to plain's.
+
+    Args:
+        module: changed in place.
+        protocol: the profile's name, or a protocol with knobs of its own.
+
+    Returns:
+        The same module.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    _start(module, _network_of(protocol))
+    return module
+
+
+def _start(module: nn.Module, network: NetworkProtocol) -> None:
+    """Draw the weights of all convolutions and linear layers, as the protocol has it."""
+    if network.initial_weights != "xavier":
+        return
+    for layer in module.modules():
+        if isinstance(layer, _DRAWN):
+            nn.init.xavier_uniform_(layer.weight, network.gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _network_of(protocol: Protocol | str) -> NetworkProtocol:
     if isinstance(protocol, str) and protocol not in PROFILES:
         raise ValueError(f"protocol={protocol!r} is no profile; give one of {', '.join(PROFILES)}.")
-    network = (PROFILES[protocol] if isinstance(protocol, str) else protocol).network
-    return ConvolutionalNetwork(image_shape, classes, network, "plain")
+    return (PROFILES[protocol] if isinstance(protocol, str) else protocol).network
 
 
 def arm_factory(arm: str, image_shape: tuple[int, int, int], classes: int, network: NetworkProtocol) -> Factory:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from bnbench.arms.own_arm import load_arm
-from bnbench.arms.sizes import size_lines
+from bnbench.arms.sizes import own_arm_lines
 from bnbench.bending.animation import write_animations
 from bnbench.bending.arm_bending import ArmBending
 from bnbench.bending.cost import estimated_seconds
@@ -25,6 +25,7 @@ from bnbench.inputs.data import DataSet
 from bnbench.mpo.ensemble import Ensemble, measure_ensemble
 from bnbench.mpo.trace import DivergedError, TraceRow
 from bnbench.process.writers import remove_strays
+from bnbench.protocol.profile_values import naming_the_profile
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.report.figures.style import print_style, save
 from bnbench.results import layout
@@ -76,11 +77,12 @@ def bend(request: BendRequest, data: DataSet, listener: BendListener) -> list[Be
     request = replace(request, protocol=replace(request.protocol, content=data.content))
     for arm in request.arms:
         load_arm(arm, data.image_shape, data.classes, request.protocol.network)
-    check_number_of_images(request.protocol, len(data.train))  # not after hours, when the landscape is measured
+    with naming_the_profile(request.protocol):
+        check_number_of_images(request.protocol, len(data.train))  # not after hours, when the landscape is measured
     found = {arm: read_bent(request, arm) for arm in request.arms}
     names = [arm for arm, bent in found.items() if bent is None]
     listener.asked(request, names)
-    for line in size_lines(request.arms, data.image_shape, data.classes, request.protocol.network):
+    for line in own_arm_lines(request.arms, data.image_shape, data.classes, request.protocol):
         listener.note(line)
     remove_strays(request.folder / part for part in ("", "running", *FOLDERS))
     left = [ArmBending(request, arm, data) for arm in names]
@@ -152,7 +154,7 @@ def _fitted(bending: ArmBending, stop: RunnerStop, listener: BendListener) -> Be
     try:
         with claim(request.folder, bending.key) as is_ours:
             if not is_ours:
-                raise RequestError(f"--out {request.folder}: another process bends this picture there; wait for it.")
+                raise RequestError(f"{request.folder}: another process bends this picture there; wait for it.")
             landscape_path(request, bending.arm).parent.mkdir(parents=True, exist_ok=True)  # run refuses it from now on
             if bending.note:
                 listener.note(f"{bending.arm}: {bending.note}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from bnbench.bending.request import BendRequest
 from bnbench.errors import RequestError
 from bnbench.process.reading import read_file, reason_of
+from bnbench.protocol.mask_sizes import size_name
+from bnbench.protocol.protocol import Protocol
 from bnbench.results import layout
-from bnbench.results.folder_protocol import check_no_file_in_the_way
+from bnbench.results.folder_protocol import check_no_file_in_the_way, differences_text
 from bnbench.results.tables import read_table, write_table
 
 FOLDERS = ("landscapes", "frames", "planes")
@@ -62,15 +64,34 @@ def check_folder_of_bend(request: BendRequest) -> None:
     """
     check_no_file_in_the_way(request.folder)
     if layout.is_there(request.folder / "protocol.json"):
-        raise RequestError(f"--out {request.folder} holds the results of bnbench run; give another folder.")
+        raise RequestError(f"{request.folder} holds the results of bnbench run; give another folder with --out.")
     ending = layout.fit_name(request.key("")).lstrip("_")  # the picture's share of black, and the seed
     for path in sorted((request.folder / "landscapes").glob("*.parquet")):
         is_ours = path.stem.endswith(f"_{ending}")
-        if not is_ours or not np.array_equal(_table(path).reindex(columns=["black"]), request.mask.reshape(-1, 1)):
+        table = _table(path)
+        if not is_ours or not np.array_equal(table.reindex(columns=["black"]), request.mask.reshape(-1, 1)):
+            why = _what_differs(request, table)
             raise RequestError(
-                f"--out {request.folder} holds the landscape of another picture or seed ({path.name}); "
-                "name another folder."
+                f"{request.folder} holds another landscape ({path.name}: {why}); give another folder with --out."
             )
+
+
+def _what_differs(request: BendRequest, table: pd.DataFrame) -> str:
+    """Say in what a stored landscape is not the one that is asked for: picture, seed, protocol, or the arm's file."""
+    details = table.attrs.get("bnbench", {})
+    try:
+        stored = Protocol.from_dict(details["protocol"])
+    except (KeyError, TypeError, RequestError):
+        return "of which nothing says how it was made"
+    found = []
+    if not np.array_equal(table.reindex(columns=["black"]), request.mask.reshape(-1, 1)):
+        sizes = [size_name(size) for size in (stored.mask.mask_size, request.protocol.mask.mask_size)]
+        found.append("another picture" + ("" if len({*sizes}) == 1 else f", {sizes[0]} pixels there, {sizes[1]} here"))
+    if details.get("seed") != request.seed:
+        found.append(f"seed {details.get('seed')} there, {request.seed} here")
+    if stored.hash != (same := replace(request.protocol, mask=stored.mask)).hash:
+        found.append(differences_text(stored, same))
+    return "; ".join(found) or "another version of the arm's file"
 
 
 def write_bent(request: BendRequest, bent: Bent) -> None:
@@ -105,9 +126,9 @@ def read_bent(request: BendRequest, arm: str) -> Bent | None:
     details = landscape.attrs.get("bnbench", {})
     identity = request.identity(arm)
     if details.get("identity") != identity:
+        why = _what_differs(request, landscape)
         raise RequestError(
-            f"--out {request.folder} holds the landscape of another picture, seed or protocol for {arm}; "
-            "name another folder."
+            f"{request.folder} holds another landscape of {arm} ({why}); give another folder with --out."
         )
     if tuple(landscape.columns) != _COLUMNS or len(landscape) != request.mask.size:
         raise RequestError(f"{path} is no landscape of this picture; move it away, and it is computed anew.")

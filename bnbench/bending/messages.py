@@ -26,7 +26,10 @@ class BendMessages(BendListener):
         self.names = short_names(request.arms)
         rows, columns = request.mask.shape
         black, arms = percent(float(request.mask.mean())), ", ".join(request.arms)
-        say(f"{request.name}: {rows}×{columns} pixels, {black} of them black; {arms}; {title(request.protocol)}")
+        before = request.scaled_from
+        scaled = f" (scaled down from {before[0]:,}×{before[1]:,})" if before else ""
+        size = f"{rows}×{columns} pixels{scaled}"
+        say(f"{request.name}: {size}, {black} of them black; {arms}; {title(request.protocol)}")
         say(f"{counted(len(left), 'fit')} to run; timing a few pixels" if left else "all is fitted, and drawn anew")
 
     def planned(self, request: BendRequest, left: list[str], seconds: float) -> None:

@@ -33,6 +33,7 @@ class BendRequest:
         device: where it is computed.
         threads: processor threads.
         checkpoint_every: seconds between two checkpoints.
+        scaled_from: rows and columns of a picture's file that was scaled down; None of any other picture.
     """
 
     name: str
@@ -45,6 +46,7 @@ class BendRequest:
     device: str = "cpu"
     threads: int = 1
     checkpoint_every: float = 30.0
+    scaled_from: tuple[int, int] | None = None
 
     def key(self, arm: str) -> FitKey:
         """Return the fit's key: its p is the picture's share of black, in thousandths."""

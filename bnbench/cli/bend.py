@@ -96,7 +96,7 @@ def bend(
     page, the landscape as a table and the plane. The same command goes on where it was stopped, and draws anew what
     is done.
     """
-    from bnbench.inputs.asked_picture import picture_of
+    from bnbench.inputs.asked_picture import picture_of, scaled_from
 
     level = grey_level if threshold is None else threshold
     name, mask, folder = picture_of(picture, text, size, level, invert=invert)  # before what takes long to load
@@ -106,6 +106,7 @@ def bend(
     from bnbench.bending.request import BendRequest, asked_protocol
     from bnbench.cli.bend_messages import BarMessages, print_end
     from bnbench.inputs.data import load_data
+    from bnbench.protocol.profile_values import naming_the_profile
     from bnbench.sweep.devices import parse_devices
 
     dataset, data_folder = chosen_data(data, None, data_folder)
@@ -121,8 +122,10 @@ def bend(
         parse_devices(device, "--device")[0],
         threads,
         checkpoint_every,
+        scaled_from(picture, mask),
     )
-    images = load_data(protocol.data, protocol.measurement, data_folder, download)
+    with naming_the_profile(protocol):
+        images = load_data(protocol.data, protocol.measurement, data_folder, download)
     with BarMessages() as messages:
         bents = bend_to(request, images, messages)
     files = write_pictures(request, bents, messages.note)

@@ -33,6 +33,7 @@ from bnbench.process.loading import timed_loading
 from bnbench.protocol.mask_request import check_mask_request
 from bnbench.protocol.measured_steps import MeasuredSteps
 from bnbench.protocol.parsing import parse_folder, parse_probs, parse_seeds
+from bnbench.protocol.profile_values import naming_the_profile
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.sweep.backends import BACKENDS, make_backend
@@ -146,7 +147,9 @@ def run(
     check_mask_request(mask, sizes, grey_level, invert=invert, has_probs=has_probs)
     if len(sizes) == 1:
         knobs["mask_size"] = sizes[0]
-    protocol = PROFILES[profile].with_knobs(**{name: value for name, value in knobs.items() if value is not None})
+    knobs = {name: value for name, value in knobs.items() if value is not None}
+    with naming_the_profile(PROFILES[profile], knobs):
+        protocol = PROFILES[profile].with_knobs(**knobs)
     say_first("the plan follows")
     with timed_loading():
         from bnbench.cli.listeners import JsonLines

@@ -8,7 +8,18 @@ from pathlib import Path
 from bnbench.errors import RequestError
 from bnbench.inputs.lettering import draw_text
 from bnbench.inputs.masks import Mask
-from bnbench.inputs.pictures import read_picture
+from bnbench.inputs.pictures import read_picture, size_of_file
+
+
+def scaled_from(picture: Path | None, mask: Mask) -> tuple[int, int] | None:
+    """Return the rows and columns of a picture's file that was scaled down to its mask; None of any other.
+
+    Args:
+        picture: a file that was read; None where there is text.
+        mask: what was read from it.
+    """
+    size = size_of_file(picture) if picture else None
+    return size if size and max(size) > max(mask.shape) else None
 
 
 def picture_of(

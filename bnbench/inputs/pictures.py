@@ -23,6 +23,7 @@ SIZE = 50  # pixels of the longer side, as the paper's icons have
 _LARGEST_FILE = 2**28  # bytes
 _LARGEST = 2**29  # bytes of a decoded picture: 536 million grey pixels, or 134 million in colours
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # that Pillow keeps of a pixel, four of any other kind
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # how EXIF says that a camera was turned by a quarter
 AT_ONCE = 16_000_000  # pixels that are turned into colours and scaled at once; of larger pictures it is a band of rows
 
 
@@ -72,6 +73,16 @@ def read_picture(path: Path, size: int = SIZE, level: float | None = None, *, in
     except Exception as error:  # a decoder may raise anything over damaged bytes
         raise PictureError(f"{path} {_why_unread(error)}") from error
     return mask_of_image(str(path), picture, level, invert=invert)
+
+
+def size_of_file(path: Path) -> tuple[int, int] | None:
+    """Return the rows and columns of a picture's file as its camera was held; None of a drawing, which has none."""
+    content = read_file(path, _LARGEST_FILE)
+    if is_drawing(path, content):
+        return None
+    with _any_size(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        columns, rows = image.size
+        return (columns, rows) if image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE else (rows, columns)
 
 
 def read_pictures(path: Path, size: int = SIZE, level: float | None = None, *, invert: bool = False) -> dict[str, Mask]:

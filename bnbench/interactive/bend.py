@@ -14,7 +14,7 @@ from bnbench.bending.bend import bend as bend_to
 from bnbench.bending.messages import BendMessages, say
 from bnbench.bending.request import BendRequest, asked_protocol
 from bnbench.errors import RequestError
-from bnbench.inputs.asked_picture import picture_of
+from bnbench.inputs.asked_picture import picture_of, scaled_from
 from bnbench.inputs.data import load_data
 from bnbench.interactive import values
 from bnbench.interactive.bent_result import BendResult
@@ -24,6 +24,7 @@ from bnbench.interactive.naming import Names, errors_name_arguments, in_python, 
 from bnbench.interactive.picture_values import level_of, text_of, whole_of
 from bnbench.interactive.where import devices_of
 from bnbench.process.surroundings import as_it_was
+from bnbench.protocol.profile_values import naming_the_profile
 from bnbench.protocol.protocol import Protocol
 from bnbench.sweep.devices import parse_devices
 
@@ -110,10 +111,12 @@ def bend(
             parse_devices(devices_of(device), "device")[0],
             values.required_count_of(threads, "threads"),
             values.required_seconds_of(checkpoint_every, "checkpoint_every"),
+            scaled_from(file, mask),
         )
         listener = BendMessages() if values.flag_of(progress, "progress") else BendListener()
         protocol = request.protocol
-        images = load_data(protocol.data, protocol.measurement, images_in, may_download)
+        with naming_the_profile(protocol):
+            images = load_data(protocol.data, protocol.measurement, images_in, may_download)
         with as_it_was():
             note = partial(_said, names) if progress else str
             bents = interruptible(partial(bend_to, request, images, listener), note)

@@ -10,7 +10,8 @@ from typing import Any
 
 from bnbench.errors import RequestError
 from bnbench.protocol.mask_sizes import Size
-from bnbench.protocol.profiles import PROFILES
+from bnbench.protocol.profile_values import naming_the_profile
+from bnbench.protocol.profiles import PROFILES, changes
 from bnbench.protocol.protocol import SECTIONS, Protocol
 
 _OPTIONS_OF_THE_COMMAND = {"out": "folder", "scheduler": "backend=bnbench.Dask(address)"}
@@ -44,7 +45,8 @@ def protocol_of(profile: str | Protocol, knobs: Mapping[str, Knob], options: Seq
                 f"{name} is neither an argument of bnbench.run nor a knob; "
                 + (f"{near[0]} is one." if near else f"the knobs are {', '.join(known)}.")
             )
-    return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
+    with naming_the_profile(profile, {*changes(profile), *knobs}):
+        return profile.with_knobs(**{name: _knob_value(name, value) for name, value in knobs.items()})
 
 
 def _knob_value(name: str, value: Any) -> Any:

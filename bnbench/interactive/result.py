@@ -25,7 +25,7 @@ from bnbench.sweep.request import EndedSweep
 from bnbench.wording import counted, plain_number
 
 if TYPE_CHECKING:
-    from bnbench.report import Report
+    from bnbench.interactive.written_report import WrittenReport
 
 _LATER = [measure for measure in REGISTERED if measure.name not in ALWAYS_STORED]
 _COLUMNS = (
@@ -60,9 +60,10 @@ class SweepResult:
     def fits(self) -> pd.DataFrame:
         """Return a row per finished fit, under its headline BN policy, sorted by arm, p and seed.
 
-        The columns are ``arm, p, seed, policy``, a column for each measure such as ``black``, ``white``,
-        ``difference``, ``black_loss`` and ``white_loss``, the mean accuracies over trained pixels alone and their
-        difference as ``black_trained, white_trained, difference_trained``, and ``wall_seconds``.
+        The columns are ``arm, p, seed, policy``; the mean accuracies and losses ``black, white, difference,
+        black_loss, white_loss``; over trained pixels alone ``black_trained, white_trained, difference_trained``;
+        ``wall_seconds``; the accuracy ``ensemble`` of all black pixels' averaged predictions; and the objective, as
+        ``objective`` (J) and ``right``, over trained pixels ``objective_trained`` and ``right_trained``.
         """
         from bnbench.report.tables import fits_table  # here: figures take a second to import
 
@@ -81,9 +82,17 @@ class SweepResult:
     def fit(self, arm: str, p: float, seed: int) -> FittedLandscape:
         """Return one finished fit, which a notebook shows as pictures.
 
+        Args:
+            arm: its name, or its label in figures, such as ``gelu`` for ``nets:gelu``.
+            p: fill probability.
+            seed: replicate.
+
         Raises:
             RequestError: the sweep has no such fit, or it is not done.
         """
+        from bnbench.compared import arm_called
+
+        arm = arm_called(arm, self.grid.arms)
         fits, key = self.fits, FitKey(arm, p, seed)
         mine = fits[(fits["arm"] == arm) & (fits["p"] == p) & (fits["seed"] == seed)]
         if mine.empty:
@@ -106,7 +115,7 @@ class SweepResult:
         evaluations: str | Path | None = None,
         figure3: str | tuple[float, int] | None = None,
         arms: str | Iterable[str] = (),
-    ) -> Report:
+    ) -> WrittenReport:
         """Write the report of all that the folder holds, see :func:`bnbench.build_report`.
 
         Args:
@@ -117,15 +126,16 @@ class SweepResult:
             arms: the two arms to compare, or text with a comma; by default plain and bn, else the first two of the run.
 
         Returns:
-            What was written.
+            What was written: ``.page`` is the page's path, which is also what it prints.
 
         Raises:
             RequestError: a format is unknown, or ``out`` cannot be written or belongs to results.
         """
+        from bnbench.interactive.written_report import WrittenReport
         from bnbench.report import build_report
 
         with errors_name_arguments(names_of(SweepResult.report)):
-            return build_report(
+            built = build_report(
                 self.folder,
                 folder_of(out, "out") or Path("reports") / self.folder.resolve().name,
                 formats=formats_of(formats),
@@ -133,6 +143,7 @@ class SweepResult:
                 figure3=pair_of(figure3),
                 arms=arms_of(arms) if arms else (),
             )
+        return WrittenReport(built.paths, built.broken, built.notes, built.headlines)
 
     def __repr__(self) -> str:
         return f"<SweepResult {title(self.protocol)}: {self._state(len(self.fits))}; {_short(self.folder)}>"

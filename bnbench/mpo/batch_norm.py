@@ -6,8 +6,9 @@ Scales, constant in an ordinary fresh network, are reparametrized (the paper's a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
@@ -27,6 +28,7 @@ except ImportError:  # another version of torch: its own rule is slower, not wro
 
 
 _EPSILON = 1e-5
+_scales_wait: ContextVar[bool] = ContextVar("_scales_wait", default=False)
 
 
 class BatchNorm(nn.Module):
@@ -35,6 +37,9 @@ class BatchNorm(nn.Module):
     No running averages exist: a point of the plane was never trained by itself. Usually the
     statistics are those of the whole batch; with ``reference`` > 0 they are those of its first
     ``reference`` images (see :func:`~bnbench.mpo.batch_norm.recalibrated`).
+
+    In a network of a plane, scales are drawn after all else (:func:`~bnbench.mpo.batch_norm.made_with_scales_last`):
+    layers before and after this one start as they would without it.
 
     Args:
         channels: number of channels C of the maps, shape (B, C, H, W) or (B, C).
@@ -47,8 +52,15 @@ class BatchNorm(nn.Module):
         self.scale = nn.Parameter(torch.zeros(channels))
         self.shift = nn.Parameter(torch.zeros(channels))
         self.reference = 0
-        if fresh_scale == "uniform+0.5":
+        self.waits_for_scale = fresh_scale == "uniform+0.5"
+        if not _scales_wait.get():
+            self.draw_scale()
+
+    def draw_scale(self) -> None:
+        """Draw a scale that is to be drawn and still is 0, as it is made: one that somebody has set stays."""
+        if self.waits_for_scale and not self.scale.any():
             nn.init.uniform_(self.scale, -0.5, 0.5)
+        self.waits_for_scale = False
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalize maps of shape (B, C, …)."""
@@ -57,6 +69,22 @@ class BatchNorm(nn.Module):
             way = normalize_together if _is_vmapped(scale) else normalize
             return way(maps, scale, self.shift, _EPSILON)
         return _normalize_by(self.reference, maps, scale, self.shift, _EPSILON)
+
+
+def made_with_scales_last(factory: Callable[[], nn.Module]) -> nn.Module:
+    """Return what a factory makes, the scales of its :class:`BatchNorm` layers drawn after all that it draws itself.
+
+    Where such a layer stands between others, those start as without it, so that two arms share them.
+    """
+    before = _scales_wait.set(True)
+    try:
+        network = factory()
+    finally:
+        _scales_wait.reset(before)
+    for layer in network.modules():  # copies of a layer, too, each with a scale of its own
+        if isinstance(layer, BatchNorm):
+            layer.draw_scale()
+    return network
 
 
 def _normalize_by(reference: int, maps: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Tensor:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bnbench.mpo.batch_norm import made_with_scales_last
+
 _GLOBAL_NUMBERS = threading.Lock()  # torch's global random numbers are for all of a process's fits
 
 
@@ -239,7 +241,7 @@ def _layers(module: nn.Module) -> list[Layer]:
 
 
 def fresh_network(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return what a factory makes from a seed; the global random stream is left as it was."""
+    """Return what a factory makes from a seed, the scales of BN drawn last; the global stream is left as it was."""
     with _GLOBAL_NUMBERS, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return factory()
+        return made_with_scales_last(factory)

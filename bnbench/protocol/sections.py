@@ -36,7 +36,7 @@ class DataProtocol(Section):
 
 @dataclass(frozen=True)
 class NetworkProtocol(Section):
-    """The network that every arm shares; the arms differ in normalization and connections alone."""
+    """The network of every built-in arm; they differ in normalization, connections and activation alone."""
 
     widths: tuple[int, ...] = knob(
         "Channels of the 3×3 convolutions.", (8, 8, 16, 16, 32, 32), minimum=1, wanted=_COUNTS

@@ -45,14 +45,19 @@ def check_folder(folder: Path, protocol: Protocol, *, with_images: bool = True) 
             f"give another folder, such as --out {folder.parent / protocol.id}, or --data-folder with those images."
         )
     if stored.hash != same.hash:
-        text = ", ".join(
-            f"{name} {shown_text(name, there)} there, {shown_text(name, here)} here"
-            for name, (there, here) in stored.differences(protocol).items()
-        )
         raise StoreError(
-            f"--out {folder} holds fits of another protocol ({text or 'another revision of bnbench'}); "
+            f"--out {folder} holds fits of another protocol ({differences_text(stored, protocol)}); "
             f"both are kept apart: give another folder, such as --out {folder.parent / protocol.id}."
         )
+
+
+def differences_text(there: Protocol, here: Protocol) -> str:
+    """Say in which knobs a stored protocol differs from the one that is asked for: ``steps 120 there, 50 here``."""
+    text = ", ".join(
+        f"{name} {shown_text(name, other)} there, {shown_text(name, own)} here"
+        for name, (other, own) in there.differences(here).items()
+    )
+    return text or "another revision of bnbench"
 
 
 def check_no_file_in_the_way(folder: Path) -> None:

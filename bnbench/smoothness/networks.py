@@ -8,6 +8,7 @@ from pathlib import Path
 from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
 from bnbench.inputs.data import load_data
+from bnbench.protocol.profile_values import naming_the_profile
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results.folder_protocol import check_folder
 from bnbench.results.smoothness import MeasuredNetwork
@@ -47,7 +48,8 @@ def planned(request: SmoothnessRequest) -> tuple[list[MeasuredNetwork], list[Mea
             protocol, or holds networks that were measured in another way.
     """
     protocol, settings, execution = request.protocol, request.settings, request.execution
-    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+    with naming_the_profile(protocol):
+        data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
     check_minibatches(data.train, settings)
     protocol = replace(protocol, content=data.content)
     for arm in request.arms:

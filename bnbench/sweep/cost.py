@@ -43,7 +43,9 @@ _NEWEST, _TRIMMED = 12, 0.25  # fits that an estimate goes by, and the share of 
 _CLEARLY_WORSE = 1.15  # a chunk this much slower than the best so far ends the search
 
 
-def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> float | None:
+def estimate_seconds(
+    plan: Plan, execution: Execution, data: DataSet | None, *, any_processor: bool = False
+) -> float | None:
     """Estimate the wall time that the rest of a sweep will take on its slots, in seconds.
 
     Fits that are done on the same device, and model of it, with as many threads tell best; for an arm that has none,
@@ -55,13 +57,14 @@ def estimate_seconds(plan: Plan, execution: Execution, data: DataSet | None) -> 
         plan: what is left to run.
         execution: on which slots, and how.
         data: to time steps with; None if nothing should be timed.
+        any_processor: whether fits of another model or kind of processor tell, too; of none where they are a GPU's.
 
     Returns:
         None where only timing could tell, or an arm failed while it was timed.
     """
     if execution.measures_slots:
         return None
-    times = [_seconds_on(slots, plan, execution, data) for slots in _of_one_model(execution.slots)]
+    times = [_seconds_on(slots, plan, execution, data, any_processor) for slots in _of_one_model(execution.slots)]
     known = [time for time in times if time is not None]
     if len(known) < len(times):
         return None
@@ -78,13 +81,13 @@ def _of_one_model(slots: Sequence[Slot]) -> list[tuple[Slot, ...]]:
 
 
 def _seconds_on(
-    slots: tuple[Slot, ...], plan: Plan, execution: Execution, data: DataSet | None
+    slots: tuple[Slot, ...], plan: Plan, execution: Execution, data: DataSet | None, any_processor: bool
 ) -> tuple[float, float] | None:
     """Return what the longest fit takes on slots of one model, and all of them there alone, in seconds."""
     execution = replace(execution, slots=slots)
     timed: dict[str, float] = {}
     for arm in {key.arm for key in plan.to_run}:
-        known = _known_seconds(plan, arm, execution)
+        known = _known_seconds(plan, arm, execution, any_processor=any_processor)
         if known is None:
             if data is None:
                 return None
@@ -113,7 +116,7 @@ def _until_the_last(seconds: Iterable[float], slots: int) -> float:
     return max(free)
 
 
-def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
+def _known_seconds(plan: Plan, arm: str, execution: Execution, *, any_processor: bool = False) -> float | None:
     """Return what a fit of an arm takes by those that are finished under the same conditions, if there are any.
 
     It is the mean of the newest dozen without the fastest and the slowest quarter, so that fits of a loaded hour count
@@ -125,6 +128,7 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
     device, threads = execution.slots[0].device, execution.threads
     share = _landscapes(plan.protocol, execution) / _landscapes_at_end(arm, plan.protocol)
     name, kind, together = _name(device), processor_kind(device), _fits_on_device(execution)
+    is_any = any_processor and device == "cpu"
 
     def times_of(finished: Mapping[FitKey, Mapping[str, Any]]) -> list[tuple[str, float]]:
         """Return when each fit under these conditions was finished, and its wall time."""
@@ -132,8 +136,8 @@ def _known_seconds(plan: Plan, arm: str, execution: Execution) -> float | None:
             (str(provenance.get("finished", "")), _wall_seconds(provenance, share))
             for key, provenance in finished.items()
             if key.arm == arm and provenance["device"] == device and provenance["threads"] == threads
-            if provenance["device_name"] == name
-            if provenance.get("processor") == kind  # of older fits, which lack it, no kind is known
+            if is_any or provenance["device_name"] == name
+            if is_any or provenance.get("processor") == kind  # of older fits, which lack it, no kind is known
             if provenance.get("fits_at_once", 1) == together
         ]
 

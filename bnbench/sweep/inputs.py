@@ -8,6 +8,7 @@ from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet, load_data
 from bnbench.inputs.masks import black_share, mask_of
 from bnbench.protocol.mask_sizes import size_name
+from bnbench.protocol.profile_values import naming_the_profile
 from bnbench.protocol.protocol import Grid, Protocol, check_arm_name
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import policies
@@ -21,11 +22,12 @@ def load_inputs(grid: Grid, protocol: Protocol, execution: Execution) -> DataSet
     Raises:
         RequestError: a data set or an arm cannot be used, or the protocol asks for what they cannot give.
     """
-    _check_without_data(grid, protocol, execution)
-    data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
-    for arm in grid.arms:
-        load_arm(arm, data.image_shape, data.classes, protocol.network)
-    check_number_of_images(protocol, len(data.train))
+    with naming_the_profile(protocol):
+        _check_without_data(grid, protocol, execution)
+        data = load_data(protocol.data, protocol.measurement, execution.data_folder, execution.download)
+        for arm in grid.arms:
+            load_arm(arm, data.image_shape, data.classes, protocol.network)
+        check_number_of_images(protocol, len(data.train))
     return data
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnbench.protocol.arm_names import short_key, short_names
 from bnbench.protocol.profiles import title
+from bnbench.protocol.protocol import Protocol
 from bnbench.sweep.execution import Execution, Outcome
 from bnbench.sweep.plan import Plan
 from bnbench.sweep.request import EndedSweep
@@ -69,6 +71,8 @@ class Messages(Listener):
         self.note(f"profile {title(protocol)} ({protocol.hash}), {images}, results in {plan.folder}")
         for message in plan.broken:
             self.note(f"skipped: {message}")
+        for line in _more_than_there_are(protocol):
+            self.note(line)
         if execution.keep_planes:
             self._note_left(len(plan.without_plane), "keeping the plane")
         if execution.measure_at:
@@ -117,6 +121,17 @@ class Messages(Listener):
         """Print the command that looks at all of it, unless it was moved or deleted in the meantime."""
         if folder.is_dir():
             self.note(f"figures, tables and a page of it: bnbench report {shell_word(folder)}")
+
+
+def _more_than_there_are(protocol: Protocol) -> list[str]:
+    """Say where a step is to draw more pixels of a colour than the mask has in all: it draws those that there are."""
+    there = math.prod(protocol.mask.mask_size)
+    return [
+        f"--{colour}-pixels {asked}: the mask has {there} pixels in all, so that each step takes every trained "
+        f"{colour} pixel, as it would with --{colour}-pixels {there}; results of the two are kept apart"
+        for colour, asked in (("black", protocol.training.black_pixels), ("white", protocol.training.white_pixels))
+        if asked > there
+    ]
 
 
 def _places(execution: Execution) -> str:

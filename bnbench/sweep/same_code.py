@@ -18,7 +18,17 @@ from bnbench.results.schemas import FORMAT
 
 _PACKAGE = Path(__file__).parent.parent
 # Rooms and modules that no fit enters.
-_OUTSIDE_OF_FITS = {"__main__.py", "export.py", "plot.py", "bending", "check", "cli", "evaluate", "interactive"}
+_OUTSIDE_OF_FITS = {
+    "__main__.py",
+    "compared.py",
+    "export.py",
+    "plot.py",
+    "bending",
+    "check",
+    "cli",
+    "evaluate",
+    "interactive",
+}
 _OUTSIDE_OF_FITS |= {"live", "report", "smoothness", "stats"}
 
 

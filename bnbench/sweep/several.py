@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bnbench.errors import RequestError
@@ -107,7 +108,9 @@ def _run_each(
     with backend.opened(listener.note, waits=not request.dry_run):
         silent = listener if request.dry_run else Listener()
         planned = {name: run_on_open(replace(one, dry_run=True), backend, silent) for name, one in requests.items()}
-        listener.planned_several(list(planned.values()), _seconds(planned.values()), what)
+        listener.planned_several(
+            list(planned.values()), _seconds(planned.values(), any_processor=request.dry_run), what
+        )
         swept = planned if request.dry_run else _run_rounds(requests, planned, backend, listener)
     if not request.dry_run:
         for ended in swept.values():
@@ -171,9 +174,10 @@ class _OneRound(Listener):
         return self._listener.run_through(runner)
 
 
-def _seconds(planned: Iterable[EndedSweep]) -> float | None:
+def _seconds(planned: Iterable[EndedSweep], *, any_processor: bool) -> float | None:
     """Estimate the time of all sizes from the fits that are done; None where one of the sizes has none to go by."""
-    times = [estimate_seconds(one.plan, one.execution, None) if one.plan.to_run else 0.0 for one in planned]
+    estimate = partial(estimate_seconds, data=None, any_processor=any_processor)
+    times = [estimate(one.plan, one.execution) if one.plan.to_run else 0.0 for one in planned]
     known = [time for time in times if time is not None]
     return sum(known) if len(known) == len(times) else None
 

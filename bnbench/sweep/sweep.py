@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mode
 
-from bnbench.arms.sizes import size_lines
+from bnbench.arms.sizes import own_arm_lines
 from bnbench.errors import RequestError
 from bnbench.inputs.data import DataSet
 from bnbench.mpo.candidates import allowed_kernels
@@ -79,7 +79,7 @@ def run_on_open(request: SweepRequest, backend: Backend, listener: Listener) -> 
     """Run a sweep that :func:`check_unopened` has let pass, on a backend that is open; the end is not told."""
     ready = _make_ready(request, backend, listener)
     data, protocol = ready.data, ready.plan.protocol
-    for line in size_lines(request.grid.arms, data.image_shape, data.classes, protocol.network):
+    for line in own_arm_lines(request.grid.arms, data.image_shape, data.classes, protocol):
         listener.note(line)
     return _show(request, ready, backend, listener) if request.dry_run else _compute(request, ready, backend, listener)
 
@@ -130,8 +130,14 @@ def _show(request: SweepRequest, ready: _Ready, backend: Backend, listener: List
     plan = ready.plan
     execution = replace(ready.execution, chunk=request.chunk or ready.chunk or 0)
     execution = with_fits_per_device(execution, plan, backend, None)
-    of_fits = partial(estimate_seconds, plan, execution, None)
-    listener.planned(plan, execution, partial(ready.seconds, of_fits))
+    seconds = ready.seconds(partial(estimate_seconds, plan, execution, None))
+    if seconds is None:
+        seconds = ready.seconds(partial(estimate_seconds, plan, execution, None, any_processor=True))
+        if seconds is not None:
+            listener.note(
+                "the time goes by fits of another kind of processor, or of an unknown one, than this machine's"
+            )
+    listener.planned(plan, execution, lambda: seconds)
     return EndedSweep(plan, execution, backend, [])
 
 

@@ -13,13 +13,13 @@ from torch import nn
 import bnbench
 from bnbench.arms.loading import arm_source
 from bnbench.arms.own_arm import load_arm
-from bnbench.arms.sizes import size_lines
+from bnbench.arms.sizes import own_arm_lines, shared_layers
 from bnbench.errors import ArmError
 from bnbench.mpo.batch_norm import uses_bn
 from bnbench.mpo.plane import Plane, fresh_network
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.sections import NetworkProtocol
-from tests.sentences import numbers
+from tests.sentences import named, numbers
 
 SHAPE = (1, 4, 4)
 
@@ -119,25 +119,70 @@ def test_a_foreign_arms_source_is_that_of_the_code_which_was_loaded(
     assert arm_source("plain") == ""
 
 
+NETWORK = PROFILES["smoke"].network
+
+
 def near_plain(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """An arm that differs from plain in its normalization alone."""
     network = bnbench.plain_network(image_shape, classes, "smoke")
-    network.norms = nn.ModuleList(nn.GroupNorm(2, width) for width in PROFILES["smoke"].network.widths)
+    network.norms = nn.ModuleList(nn.GroupNorm(2, width) for width in NETWORK.widths)
     return network
 
 
-def test_an_arm_near_plain_shares_plains_fresh_weights_and_its_size_is_told() -> None:
-    arm, network = f"{__name__}:near_plain", PROFILES["smoke"].network
-    here, there = (fresh_network(load_arm(one, (1, 8, 8), 10, network), 1) for one in (arm, "plain"))
-    shared = dict(here.named_parameters())
-    for name, parameter in there.named_parameters():
-        assert torch.equal(parameter, shared[name])
-    sizes = [sum(one.numel() for one in module.parameters()) for module in (here, there)]
-    assert sizes[0] > sizes[1] > 999
-    (line,) = size_lines(["plain", arm, "bn"], (1, 8, 8), 10, network)
-    assert numbers(line) == [f"{size:,}" for size in sizes]
-    with pytest.raises(ValueError, match="smoke"):
-        bnbench.plain_network((1, 8, 8), 10, "none")
+def like_plain(image_shape: tuple[int, int, int], classes: int, norm: type[nn.Module]) -> nn.Module:
+    """Plain's layers in a row, with a normalization after each convolution as it is made."""
+    channels, rows, columns = image_shape
+    layers: list[nn.Module] = []
+    for width, stride in zip(NETWORK.widths, NETWORK.strides, strict=True):
+        layers += [nn.Conv2d(channels, width, 3, stride, padding=1), norm(width), nn.ReLU()]
+        channels, rows, columns = width, -(-rows // stride), -(-columns // stride)
+    layers += [nn.Flatten(), nn.Linear(channels * rows * columns, NETWORK.hidden), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(NETWORK.hidden, classes))
+
+
+def started_as_plain(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """Batch normalization between layers that start as plain's."""
+    return bnbench.start_as_plain(like_plain(image_shape, classes, bnbench.BatchNorm), "smoke")
+
+
+def started_by_torch(image_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The same layers as torch starts them."""
+    return like_plain(image_shape, classes, nn.Identity)
+
+
+def test_layers_start_as_plains_whatever_norms_stand_between_them_and_the_plan_says_so() -> None:
+    arms = [f"{__name__}:{name}" for name in ("near_plain", "started_as_plain", "started_by_torch")]
+    protocol = PROFILES["smoke"]
+    networks = [fresh_network(load_arm(one, (1, 8, 8), 10, NETWORK), 1) for one in ("plain", *arms)]
+    plain, near, as_plain, _ = networks
+    assert all(torch.equal(own, other) for own, other in zip(plain.parameters(), near.parameters(), strict=False))
+    pairs = [shared_layers(network, plain) for network in networks[1:]]
+    assert [len(one) for one in pairs] == [8, 8, 8]
+    assert [sum(torch.equal(*pair) for pair in one) for one in pairs] == [8, 8, 0]
+    assert all(not own.any() for name, own in as_plain.named_parameters() if name.endswith(".bias"))
+    scales = torch.cat([layer.scale for layer in as_plain.modules() if isinstance(layer, bnbench.BatchNorm)])
+    assert len(scales.unique()) == len(scales)
+    lines = own_arm_lines(["plain", *arms, "bn"], (1, 8, 8), 10, protocol)
+    sizes = [sum(one.numel() for one in network.parameters()) for network in networks]
+    assert [numbers(line)[:4] for line in lines[:2]] == [[f"{own:,}", f"{sizes[0]:,}", "8", "8"] for own in sizes[1:3]]
+    *_, equal, shared, times = numbers(lines[2])
+    assert (equal, shared) == ("0", "8")
+    assert 0 < float(times) < 0.9
+    (*_, missed) = own_arm_lines(arms[:1], (1, 8, 8), 10, protocol.with_knobs(hidden=16, steps=3))
+    assert named(missed, ["--hidden", "--steps", "near_plain"]) == {"--hidden", "near_plain"}
+
+
+def test_plain_networks_come_from_a_profile_that_there_is() -> None:
+    for made in (
+        lambda: bnbench.plain_network((1, 8, 8), 10, "none"),
+        lambda: bnbench.start_as_plain(nn.ReLU(), "none"),
+    ):
+        with pytest.raises(ValueError, match="smoke"):
+            made()
+    torchs = PROFILES["smoke"].with_knobs(initial_weights="torch")
+    layer = nn.Linear(2, 3)
+    before = layer.weight.clone()
+    assert torch.equal(bnbench.start_as_plain(layer, torchs).weight, before)
 
 
 def test_an_arm_finds_its_own_modules_as_late_as_in_its_first_step(

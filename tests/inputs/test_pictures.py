@@ -19,6 +19,7 @@ from PIL import Image
 
 from bnbench.cli import main
 from bnbench.inputs import pictures
+from bnbench.inputs.asked_picture import scaled_from
 from bnbench.inputs.pictures import PictureError, otsu_level, read_picture
 
 _CROSS = np.zeros((12, 16), bool)
@@ -132,6 +133,17 @@ def test_a_large_picture_is_turned_too(tmp_path: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patched:
         _memory(patched, 20_000, 4_000_000)
         assert np.array_equal(read_picture(tmp_path / "turned.png", 16), np.rot90(_CROSS, -1))
+
+
+def test_a_picture_that_was_scaled_down_tells_its_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    Image.fromarray(_RGB).resize((40, 30)).save(tmp_path / "turned.png", exif=exif)
+    (tmp_path / "drawn.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    mask = np.zeros((30, 22), bool)
+    found = [scaled_from(path, mask) for path in (tmp_path / "turned.png", tmp_path / "drawn.svg", None)]
+    assert found == [(40, 30), None, None]
+    assert scaled_from(tmp_path / "turned.png", np.zeros((40, 30), bool)) is None
 
 
 def test_twenty_thousand_pixels_a_side_are_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import chdir
@@ -89,6 +90,16 @@ def test_the_same_call_only_reads_what_is_done(bent: bnbench.BendResult, picture
     again = bnbench.bend(str(picture), arms="bn", **_CALL)
     assert again.landscape.equals(bent.landscape[bent.landscape["arm"] == "bn"].reset_index(drop=True))
     assert {path: path.stat().st_mtime_ns for path in bent.folder.rglob("*.parquet")} == before
+
+
+def test_a_picture_that_is_scaled_down_is_said_to_be(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = {**_CALL, "progress": True, "size": 4, "folder": tmp_path, "profile": _TINY.with_knobs(steps=1)}
+    bnbench.bend(picture, **call)
+    bnbench.bend(picture, **{**call, "size": 30, "folder": tmp_path / "whole"})
+    first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("square.png: "))
+    assert [re.findall(r"\d+×\d+", line) for line in (first, second)] == [["3×4", "6×8"], ["6×8"]]
 
 
 class _Stops(BendListener):

@@ -180,6 +180,11 @@ def test_a_notebook_sees_the_difference_of_each_arm_and_p(swept: SweepResult) ->
 def test_a_result_builds_its_report(swept: SweepResult, tmp_path: Path) -> None:
     built = swept.report(tmp_path / "report", formats=["csv"])
     assert tmp_path / "report" / "tables" / "fits.csv" in built.paths
+    assert built.page is None
+    built.paths.insert(0, tmp_path / "a<b>.html")
+    assert str(built) == str(built.page) == str(tmp_path / "a<b>.html")
+    assert "%3Cb%3E" in built._repr_html_()
+    assert "<b>" not in built._repr_html_()
 
 
 def test_an_interrupt_leaves_a_checkpoint_and_the_same_call_goes_on(

@@ -17,9 +17,11 @@ from matplotlib.collections import LineCollection
 import bnbench
 from bnbench import plot
 from bnbench.errors import RequestError
+from bnbench.measures.registry import compared_columns
 from bnbench.report.figures.figure4 import figure4 as report_figure4
-from bnbench.report.tables import fits_table
+from bnbench.report.tables import fits_table, quantities_table
 from bnbench.results.sweeps import read_sweep
+from tests.sentences import named
 from tests.synthetic import write_sweep
 
 
@@ -85,6 +87,30 @@ def test_paired_draws_every_gap_and_their_mean(fits: pd.DataFrame) -> None:
     assert any(line == pytest.approx([-gap for gap in gaps]) for line in curves(swapped))
 
 
+def test_an_arm_goes_by_its_label_where_that_names_one(fits: pd.DataFrame) -> None:
+    own = fits.replace({"arm": {"bn": "nets:gelu"}})
+    by_name, by_label = (plot.paired(own, arms=("plain", arm)) for arm in ("nets:gelu", "gelu"))
+    assert curves(by_label) == curves(by_name)
+    both = pd.concat([own, fits[fits["arm"] == "bn"].assign(arm="others:gelu")])
+    with pytest.raises(RequestError) as refused:
+        plot.paired(both, arms=("plain", "gelu"))
+    assert named(str(refused.value), ["plain", "nets:gelu", "others:gelu"]) == {"plain", "nets:gelu", "others:gelu"}
+
+
+@pytest.mark.parametrize("pixels", ["trained", "all"])
+def test_gaps_are_those_of_the_report(fits: pd.DataFrame, pixels: str) -> None:
+    ending = "_trained" if pixels == "trained" else ""
+    readings = {"contrast": "difference", "J": "objective", "right": "right"}
+    found = bnbench.gaps(fits, pixels=pixels).set_index("reading")
+    theirs = quantities_table(fits, "plain", "bn").set_index("quantity")
+    for reading, name in readings.items():
+        row = theirs.loc[compared_columns()[f"{name}{ending}"]]
+        ours = found.loc[reading, ["gap", "low", "high", "pairs"]].to_numpy(float)
+        assert ours == pytest.approx(row[["gap", "low", "high", "pairs"]].to_numpy(float), nan_ok=True)
+    swapped = bnbench.gaps(fits, ("bn", "plain"), pixels=pixels).set_index("reading")
+    assert swapped["gap"].to_numpy() == pytest.approx(-found["gap"].to_numpy())
+
+
 @pytest.mark.parametrize("value", ["black", "test_loss", "test_accuracy", "train_loss"])
 def test_a_landscape_shows_each_pixel_where_it_lies(pixels: pd.DataFrame, value: str) -> None:
     fit = pixels.query("arm == 'bn' and p == 0.5 and seed == 2")
@@ -119,6 +145,11 @@ def test_figure3_has_a_column_for_the_mask_and_each_arm(pixels: pd.DataFrame) ->
         (lambda fits, pixels: plot.figure4(fits, pixels="some"), "'some'"),
         (lambda fits, pixels: plot.paired(fits[fits["arm"] == "bn"]), "plain and bn"),
         (lambda fits, pixels: plot.paired(fits, arms=("plain", "skip")), "plain and skip"),
+        (lambda fits, pixels: plot.paired(pd.concat([fits, fits])), "twice"),
+        (lambda fits, pixels: bnbench.gaps(fits.drop(columns="arm")), "arm"),
+        (lambda fits, pixels: bnbench.gaps(fits[["arm", "p", "seed"]]), "right_trained"),
+        (lambda fits, pixels: bnbench.gaps(fits, ("plain", "none")), "plain, bn"),
+        (lambda fits, pixels: bnbench.gaps(fits, pixels="some"), "'some'"),
         (lambda fits, pixels: plot.landscape(pixels), "12 fits"),
         (lambda fits, pixels: plot.landscape(pixels, value="loss"), "loss"),
         (lambda fits, pixels: plot.figure3(pixels), "6 (p, seed)"),

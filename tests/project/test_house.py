@@ -232,7 +232,10 @@ WITHOUT = {
 
 def test_the_command_line_and_a_report_are_loaded_without_torch() -> None:
     """And the package lists what it offers before any of it is loaded."""
-    lines = ["import bnbench, importlib, sys", "assert set(bnbench.__all__) <= set(dir(bnbench))"]
+    lines = [
+        "import bnbench, importlib, sys",
+        "assert {*bnbench.__all__} == {one for one in dir(bnbench) if one[0] != '_'}",
+    ]
     for module, heavy in WITHOUT.items():
         lines += [f"importlib.import_module('{module}')", f"assert not {set(heavy)!r} & set(sys.modules), '{module}'"]
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, check=False).returncode == 0

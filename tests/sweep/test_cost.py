@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,7 +21,7 @@ from bnbench.sweep import cost, sweep, timed_steps
 from bnbench.sweep.backends.backend import Backend
 from bnbench.sweep.backends.inline import Inline
 from bnbench.sweep.backends.processes import Processes
-from bnbench.sweep.devices import make_slots
+from bnbench.sweep.devices import DeviceRequest, device_name, make_slots, processor_kind
 from bnbench.sweep.execution import Execution
 from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.messages import Listener
@@ -160,3 +161,32 @@ def test_imports_are_timed_where_torch_is_among_them(
     with loading.timed_loading():
         modules.update({"torch": None} if after else {})
     assert loading.seconds_to_load() == seconds
+
+
+@pytest.mark.parametrize("recorded", [{}, {"processor": "another"}, {"device_name": "another"}])
+def test_a_plan_may_go_by_fits_of_another_processor_and_says_so(
+    recorded: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float | str | None] = []
+
+    class Hears(Listener):
+        def note(self, sentence: str) -> None:
+            told.append("note")
+
+        def planned(self, plan: Plan, execution: Execution, estimate: Callable[[], float | None]) -> None:
+            told.append(estimate())
+
+    own = {"device": "cpu", "device_name": device_name("cpu"), "processor": processor_kind("cpu"), "threads": 1}
+    there = {"wall_seconds": 30.0, **(own if recorded else {**own, "processor": None}), **recorded}
+    grid = Grid(("plain",), (0.5,), (1, 2))
+    asked = plan_sweep(tmp_path, TINY, grid)
+    monkeypatch.setattr(sweep, "plan_sweep", lambda *_, **__: replace(asked, done={asked.to_run[0]: there}))
+    request = SweepRequest(TINY, grid, tmp_path, Execution(devices=DeviceRequest("cpu", 1)), dry_run=True)
+    for wall in (30.0, 60.0):
+        there["wall_seconds"] = wall
+        sweep.run_sweep(request, Inline(), Hears())
+    there |= own
+    sweep.run_sweep(request, Inline(), Hears())
+    there["threads"] = 2
+    sweep.run_sweep(request, Inline(), Hears())
+    assert told == ["note", 60.0, "note", 120.0, 120.0, None]
