@@ -111,7 +111,7 @@ class Section:
     @property
     def tables_shown(self) -> set[str]:
         """Return the names of the tables that the page itself holds."""
-        return {table.name for table in self.all_tables}
+        return {table.name for table in self.all_tables if table.on_page}
 
 
 def section(

@@ -32,12 +32,18 @@ def objective(fits: pd.DataFrame, threshold: float, authors: pd.DataFrame | None
     """
     if not set(_VALUES) <= set(fits) or fits[list(_LABELS)].isna().all(axis=None):
         return []
-    caption, table = _caption(fits, threshold), _table(fits)
+    table = _table(fits)
     draws = {"": _draw_both} | {
         ending: partial(_draw_one, value, authors) for ending, value in zip(("_right", "_j"), _LABELS, strict=True)
     }
     return [
-        Figure(f"objective{ending}", partial(draw, fits, threshold), caption, table, on_page=bool(ending))
+        Figure(
+            f"objective{ending}",
+            partial(draw, fits, threshold),
+            _caption(fits, threshold, lettered=not ending),
+            table,
+            on_page=bool(ending),
+        )
         for ending, draw in draws.items()
     ]
 
@@ -66,9 +72,7 @@ def _draw_both(fits: pd.DataFrame, threshold: float) -> Drawing:
 
 def _draw_one(value: str, authors: pd.DataFrame | None, fits: pd.DataFrame, threshold: float) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
-    axes = drawing.subplots()
-    _draw_panel(axes, fits, value, threshold)
-    axes.set_title("a" if value == "right_trained" else "b", loc="left", fontweight="bold")
+    _draw_panel(drawing.subplots(), fits, value, threshold)
     legend_above(drawing, arm_handles(fits), rows_of_legends(drawing, fits, authors))
     return drawing
 
@@ -86,7 +90,9 @@ def _draw_panel(axes: Axes, fits: pd.DataFrame, value: str, threshold: float) ->
     probability_axis(axes, seed_counts(fits), fits["p"], "seed")
 
 
-def _caption(fits: pd.DataFrame, threshold: float) -> str:
+def _caption(fits: pd.DataFrame, threshold: float, *, lettered: bool) -> str:
+    """Return the caption of both panels, which stand in one figure with letters, or are told apart by their axes."""
+    first, second = ("(a) ", "(b) ") if lettered else ("", "")
     means, rights = {}, {}
     shared, over = of_all_arms(fits)
     for arm in arm_order(fits["arm"]):
@@ -94,9 +100,9 @@ def _caption(fits: pd.DataFrame, threshold: float) -> str:
         right, j = (differences.mean_over_p(mine, value) for value in _LABELS)
         rights[arm], means[arm] = right, f"Mean of {arm}{over}: right {right:.3f}, J {plain_number(j)}"
     return (
-        "The objective against the fill probability p, over trained pixels. (a) Right: share of pixels on their "
+        f"The objective against the fill probability p, over trained pixels. {first}Right: share of pixels on their "
         "colour's side of the best cut through the losses, both colours weighing the same; dashed: all of them, and "
-        "½, the least that there is. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
-        f"{threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
+        f"½, the least that there is. {second}J, what eq. 3 minimizes: mean black loss minus the mean of min(white "
+        f"loss, {threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
         f"{of_arms(rights, means.__getitem__, '. ')}."
     )
