@@ -29,7 +29,7 @@ from typing import Any
 import pandas as pd
 from check_numbers import CheckNumbers
 from jinja2 import Environment, StrictUndefined
-from readings import at_equal_white_loss, read, readings, settling_table
+from readings import at_equal_white_loss, read, readings, settings_counts, settling_table
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 
@@ -117,6 +117,11 @@ def equal_loss_share(profile: str) -> str:
 def against_steps() -> str:
     """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
     return readings_as_markdown(settling_table(read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"])))
+
+
+def sensitivity() -> dict[str, str]:
+    """In how many settings below ``evidence/sensitivity`` bn is where, in words."""
+    return settings_counts(read([ROOT / "evidence/sensitivity"]))
 
 
 def computed_twice(profile: str, again: str) -> str:
@@ -232,6 +237,7 @@ def rendered(text: str) -> str:
         "fit_times": fit_times,
         "gpu_table": gpu_table,
         "own_pictures": own_pictures,
+        "sensitivity": sensitivity,
         "smoothness": SmoothnessNumbers,
         "sweep_time": sweep_time,
         "unpublished_commits": unpublished_commits,

@@ -25,7 +25,7 @@ from bnbench.measures.right import right
 from bnbench.report.chapters.protocols import distinct_names, in_order
 from bnbench.report.figures.authors import authors_of
 from bnbench.results.sweeps import Sweep, read_sweeps
-from bnbench.stats import differences
+from bnbench.stats import differences, equivalence
 
 ARMS = ("plain", "bn")
 _MEASURES = {"difference": accuracy_contrast, "objective": objective, "right": right}
@@ -76,6 +76,31 @@ def sweeps_table(sweeps: Sequence[Sweep]) -> list[list[str]]:
                     [measured, pixels, f"{count}", f"{ahead} of {count}", both[0], f"{lower} of {count}", both[1]]
                 )
     return table
+
+
+def settings_counts(sweeps: Sequence[Sweep]) -> dict[str, str]:
+    """In how many of several protocols bn has the smaller difference, and is behind, level or ahead by J, on the mean.
+
+    Level is a mean gap within the bound of a tie. Over trained pixels of the images that were measured.
+    """
+    counts = dict.fromkeys(("smaller", "behind", "level", "ahead"), 0)
+    seeds = set()
+    for sweep in sweeps:
+        pairs = {name: differences.paired(readings(sweep), *ARMS, name) for name in ("difference", "objective")}
+        gaps = {name: differences.mean_over_p(of_one, "gap") for name, of_one in pairs.items()}
+        bound = equivalence.BOUNDS["objective"]
+        counts["smaller"] += gaps["difference"] > 0
+        of_bn = "level" if abs(gaps["objective"]) < bound else "behind" if gaps["objective"] < 0 else "ahead"
+        counts[of_bn] += 1
+        seeds.add(len(pairs["difference"]))
+    said = {name: number_word(count) for name, count in counts.items()}
+    return {**said, "settings": number_word(len(sweeps)), "seeds": " or ".join(map(number_word, sorted(seeds)))}
+
+
+def number_word(count: int) -> str:
+    """A number in words, up to twelve."""
+    words = ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    return words[count] if count < len(words) else str(count)
 
 
 def authors_table(sweeps: Sequence[Sweep]) -> list[list[str]]:

@@ -53,6 +53,7 @@ _MASKS = (
     (r"\d+ pixels? at once|as many pixels as prove fastest at once", "PIXELS at once"),
     (r"[\d,]+ fits? an hour", "FITS an hour"),
     (r"[\d,]+ parameters?, plain has [\d,]+", "SIZES"),
+    (r"\b(\d+) of the \1 layers\b", "each of the LAYERS"),
     (r"\S+ p=[\d.]+ seed=\d+", "FIT"),
     (r"^loading torch; .*$", ""),  # a test has it already
     (r"^started FIT on SLOT$", ""),  # fits that end at once are not announced

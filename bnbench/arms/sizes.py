@@ -49,9 +49,8 @@ def own_arm_lines(
         f"--{one.name.replace('_', '-')} {changed[one.name]}" for one in fields(NetworkProtocol) if one.name in changed
     ]
     if knobs:
-        lines.append(
-            f"{', '.join(knobs)}: of the built-in arms alone; the network of {', '.join(own.values())} is what its file says"
-        )
+        names = ", ".join(own.values())
+        lines.append(f"{', '.join(knobs)}: of the built-in arms alone; the network of {names} is what its file says")
     return lines
 
 

@@ -5,6 +5,7 @@
 #
 # An arm is a kind of network that a sweep compares with others. A function that takes the shape of an image and the
 # number of classes, and returns a module, is enough; the file has to be importable, so that worker processes find it.
+# `start_as_plain` draws its weights as large as plain's, which torch alone does not.
 
 # %%
 from pathlib import Path
@@ -13,15 +14,17 @@ import bnbench
 
 Path("my_networks.py").write_text(
     """
+import bnbench
 from torch import nn
 
 
 def group_norm(image_shape, classes):
     channels = image_shape[0]
-    return nn.Sequential(
+    network = nn.Sequential(
         nn.Conv2d(channels, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, classes),
     )
+    return bnbench.start_as_plain(network, "smoke")
 """
 )
 
