@@ -83,7 +83,7 @@ def status(sweep: Sweep) -> list[tuple[str, str]]:
 
     Whether the fits have settled, and how many white pixels were past the threshold, where the objective asks no more.
     """
-    settled, past = "Have the fits settled?", "How many white pixels were past the threshold?"
+    settled, past = "Have the fits settled?", "White pixels past the threshold?"
     if "step" not in sweep.traces:
         return [(settled, "Nobody knows: no trace of their training is left."), (past, "No trace tells.")]
     end = end_table(sweep, None)

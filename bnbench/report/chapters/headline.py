@@ -34,6 +34,7 @@ class Answer:
             without pairs.
         objective: what the objective says, with its numbers; empty where the fits do not tell.
         in_short: the first sentence, for whoever knows no statistics.
+        gaps: how far apart the arms are by each reading; empty without pairs.
     """
 
     headline: str
@@ -42,6 +43,7 @@ class Answer:
     in_short: InShort
     case: str = ""
     objective: str = ""
+    gaps: str = ""
 
 
 def answer(
@@ -86,7 +88,7 @@ def answer(
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
         notes = [f"{wins}.", _MEANING, *reserved, *length, "An interval needs two pairs at every p: run a second seed."]
-        return Answer(both.headline, sentence, notes, short, both.case, both.sentence)
+        return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         _MEANING,
@@ -99,7 +101,7 @@ def answer(
     undecided = ", which does not tell the arms apart" if both.contrast.says == OPEN else ""
     freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
     sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}){undecided}.{colours}"
-    return Answer(both.headline, sentence, notes, short, both.case, both.sentence)
+    return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:

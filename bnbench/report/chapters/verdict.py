@@ -55,6 +55,7 @@ class Verdict:
         contrast: what accuracy contrast says.
         objective: what J and right say together.
         right: what right says; None where the fits do not tell.
+        gaps: the gap of each reading, with its interval where there is one.
     """
 
     case: str
@@ -63,6 +64,7 @@ class Verdict:
     contrast: Reading
     objective: str
     right: Reading | None
+    gaps: str
 
 
 def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, lost: int = 0) -> Verdict:
@@ -89,7 +91,7 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, los
     if lost:
         headline += f" ({lost} of {counted(len(compared.pairs) + to_come + lost, 'pair')} failed)"
     sentence = _sentence(found, compared) if is_whole else ""
-    return Verdict(case, headline, sentence, contrast, asked, found.get("right"))
+    return Verdict(case, headline, sentence, contrast, asked, found.get("right"), _gaps(contrast, found, compared))
 
 
 def better(gap: float, name: str, compared: ComparedArms) -> str:
@@ -200,3 +202,15 @@ def _counts(whole: differences.Overall, name: str, compared: ComparedArms) -> st
         return ""
     count = whole.wins if whole.mean > 0 else whole.losses
     return f"; better for {better(whole.mean, name, compared)} in {count} of {counted(whole.pairs, 'pair')}"
+
+
+def _gaps(contrast: Reading, found: dict[str, Reading], compared: ComparedArms) -> str:
+    """Write the gap of each reading, the interval once in words."""
+    texts: list[str] = []
+    for title, one in (("accuracy contrast", contrast), ("right", found.get("right")), ("J", found.get("objective"))):
+        if one is None:
+            continue
+        interval = f"{signed(one.whole.low)} to {signed(one.whole.high)}"
+        interval = f" ({interval if texts else f'95 % interval {interval}'})" if one.whole.df > 0 else ""
+        texts.append(f"{title} {signed(one.whole.mean)}{interval}{', where lower is better' if title == 'J' else ''}")
+    return f"{compared.gap_name}: {'; '.join(texts)}."

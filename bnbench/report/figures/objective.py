@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import starmap
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -111,9 +113,13 @@ def _caption(fits: pd.DataFrame, threshold: float, values: Sequence[str]) -> str
         mine = shared[shared["arm"] == arm]
         of_arm[arm] = {value: differences.mean_over_p(mine, value) for value in values}
     first = {arm: means[values[0]] for arm, means in of_arm.items()}
-    numbers = of_arms(first, lambda arm: f"Mean of {arm}{over}: {', '.join(starmap(_mean_words, of_arm[arm].items()))}", ". ")
+
+    def mean_of(arm: str) -> str:
+        return f"Mean of {arm}{over}: {', '.join(starmap(_mean_words, of_arm[arm].items()))}"
+
     return (
-        f"The objective against the fill probability p, over trained pixels. {words} {whisker_words(fits)} {numbers}."
+        f"The objective against the fill probability p, over trained pixels. {words} {whisker_words(fits)} "
+        f"{of_arms(first, mean_of, '. ')}."
     )
 
 

@@ -39,10 +39,9 @@ def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test", first
     draw: NarrowDrawing = partial(_draw, shown, scales_of(landscapes, threshold).accuracy, split)
     pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
     caption = (
-        f"A mask, and the {split} accuracy of the networks that lie at its pixels, for {pairs}, one fit each. Dark "
-        "is a high accuracy, on one scale for all pictures of this page: a landscape that took its mask looks like it. "
-        "Networks are to classify well at black pixels and badly at white ones; trained are those pixels that have a "
-        f"neighbour of the other colour.{left_out}"
+        f"Masks of {pairs}, and the {split} accuracy of the networks at their pixels, one fit each. Dark: high, on one "
+        "scale for this page. Networks are to classify well at black pixels and badly at white ones; trained are pixels "
+        f"with a neighbour of the other colour.{left_out}"
     )
     return Figure("strip", draw, caption, _table(shown), draw)
 
