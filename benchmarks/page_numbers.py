@@ -89,11 +89,6 @@ class Numbers:
         """Pairs of (p, seed) that have both arms."""
         return int(self._quantities["pairs"][CONTRAST])
 
-    @property
-    def wins(self) -> int:
-        """Pairs in which plain has the larger difference."""
-        return int(self._quantities["wins"][CONTRAST])
-
     def gap(self, quantity: str = CONTRAST) -> str:
         """The mean of plain − bn over the pairs; J and right stand for those over trained pixels."""
         return signed(self._quantities["gap"][_SHORT.get(quantity, quantity)])

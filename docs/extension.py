@@ -91,7 +91,8 @@ class Gallery(SphinxDirective):
             where, uri, said = f"{about}-{name}", f"{folder}/{name}.svg", first_sentence(captioned[name])
             thumbnails += nodes.reference("", "", nodes.image(uri=uri, alt=said), refid=where, reftitle=said)
             caption = nodes.caption(captioned[name], "", *self.parse_inline(captioned[name])[0])
-            figures.append(nodes.figure("", nodes.image(uri=uri, alt=said), caption, ids=[where]))
+            drawing = nodes.container("", nodes.image(uri=uri, alt=said), classes=["drawing"])  # scrolls by itself
+            figures.append(nodes.figure("", drawing, caption, ids=[where]))
         return [thumbnails, *figures]
 
 

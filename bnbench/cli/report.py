@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from bnbench.cli.help_in_groups import GroupedCommand
-from bnbench.cli.options import FOLDER, Text, say
+from bnbench.cli.options import FOLDER, Arms, Text, say
 from bnbench.cli.paths import results_argument
 from bnbench.errors import RequestError
-from bnbench.protocol.parsing import FORMATS, parse_formats, parse_pair
+from bnbench.protocol.parsing import FORMATS, parse_arms, parse_formats, parse_pair
 from bnbench.wording import on_one_line
 
 
@@ -38,6 +38,12 @@ from bnbench.wording import on_one_line
     type=Text("P,SEED", parse_pair),
     help="Fill probability and seed of figure 3, such as 0.5,1.  [default: p nearest 0.5, first seed with most arms]",
 )
+@click.option(
+    "--arms",
+    type=Arms("A,B", parse_arms),
+    default=(),
+    help="The two arms to compare.  [default: plain and bn, else the first two that the run was asked for]",
+)
 @click.option("--compare", is_flag=True, help="Draw the sweeps of several protocols into one figure 4.")
 def report(
     results: Path,
@@ -46,6 +52,7 @@ def report(
     show: bool,
     evaluations: Path | None,
     figure3: tuple[float, int] | None,
+    arms: tuple[str, ...],
     compare: bool,
 ) -> None:
     """Write statistics, figures and a page for every sweep below RESULTS, finished or not."""
@@ -54,7 +61,9 @@ def report(
     from bnbench.report import build_report
 
     target = out or Path("reports") / results.resolve().name
-    built = build_report(results, target, compare=compare, formats=formats, evaluations=evaluations, figure3=figure3)
+    built = build_report(
+        results, target, compare=compare, formats=formats, evaluations=evaluations, figure3=figure3, arms=arms
+    )
     for message in built.notes:
         say(f"note: {message}")
     for message in built.broken:

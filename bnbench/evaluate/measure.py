@@ -55,7 +55,7 @@ class Evaluated:
         if self.message:
             return f"{self.key}: FAILED, {self.message}"
         found = ", ".join(f"{policy} {difference:.3f}" for policy, difference in self.differences.items())
-        return f"{self.key}: difference {found} in {self.seconds:.0f} s"
+        return f"{self.key}: difference over all pixels {found} in {self.seconds:.0f} s"
 
 
 def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> Iterator[Evaluated]:

@@ -14,7 +14,7 @@ import pandas as pd
 from bnbench.errors import RequestError
 from bnbench.interactive.naming import Names, errors_name_arguments, in_python, names_of
 from bnbench.interactive.one_fit import FittedLandscape
-from bnbench.interactive.values import folder_of, formats_of, pair_of
+from bnbench.interactive.values import arms_of, folder_of, formats_of, pair_of
 from bnbench.measures.registry import ALWAYS_STORED, REGISTERED
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
@@ -114,6 +114,7 @@ class SweepResult:
         formats: str | Iterable[str] = FORMATS,
         evaluations: str | Path | None = None,
         figure3: str | tuple[float, int] | None = None,
+        arms: str | Iterable[str] = (),
     ) -> WrittenReport:
         """Write the report of all that the folder holds, see :func:`bnbench.build_report`.
 
@@ -122,6 +123,7 @@ class SweepResult:
             formats: what to write, of :data:`bnbench.protocol.parsing.FORMATS`: one, several, or text with commas.
             evaluations: what ``bnbench evaluate`` wrote; by default ``evaluations`` in the folder.
             figure3: fill probability and seed of figure 3, such as (0.5, 1) or ``0.5,1``.
+            arms: the two arms to compare, or text with a comma; by default plain and bn, else the first two of the run.
 
         Returns:
             What was written; ``.page`` is the page's path, which is also what it prints.
@@ -139,6 +141,7 @@ class SweepResult:
                 formats=formats_of(formats),
                 evaluations=folder_of(evaluations, "evaluations"),
                 figure3=pair_of(figure3),
+                arms=arms_of(arms) if arms else (),
             )
         return WrittenReport(built.paths, built.broken, built.notes, built.headlines)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bnbench.errors import RequestError
 from bnbench.protocol.arm_names import short_key, short_names
 from bnbench.protocol.protocol import BUILT_IN
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import differences
+from bnbench.wording import on_one_line
 
 _LONGEST_LABEL = 24
 MOST_NAMED = 3  # arms whose values a sentence lists; of more it names the ends, since a table has all
@@ -35,13 +38,15 @@ class ComparedArms(NamedTuple):
         return f"{self.first} − {self.second}"
 
 
-def compared_arms(fits: pd.DataFrame) -> ComparedArms | None:
-    """Choose the two arms that the report compares: plain and bn, else the first two that share a pair.
+def compared_arms(fits: pd.DataFrame, order: Sequence[str] = ()) -> ComparedArms | None:
+    """Choose the two arms that the report compares: the first two that share a pair.
 
     Args:
         fits: a row per fit: ``arm, p, seed, difference_trained``.
+        order: which arms come first; then the built-in ones, plain and bn before all, then foreign ones by name.
     """
-    for first, second in combinations(arm_order(fits["arm"]), 2):
+    known = arm_order(fits["arm"])
+    for first, second in combinations(dict.fromkeys([*(arm for arm in order if arm in known), *known]), 2):
         if len(pairs := differences.paired(fits, first, second, _CONTRAST)):
             return ComparedArms(pairs, first, second)
     return None
@@ -51,6 +56,33 @@ def arm_order(arms: Iterable[str]) -> list[str]:
     """Return the distinct arms: the built-in ones in their order, then foreign ones by name."""
     distinct = set(arms.unique() if isinstance(arms, pd.Series) else arms)  # a row per pixel makes millions
     return [arm for arm in BUILT_IN if arm in distinct] + sorted(distinct - set(BUILT_IN))
+
+
+def as_asked(arms: Sequence[str]) -> list[str]:
+    """Return arms as they are compared by default: the built-in ones in their order, then own ones as asked for."""
+    return [*(arm for arm in BUILT_IN if arm in arms), *(arm for arm in arms if arm not in BUILT_IN)]
+
+
+def two_arms(wanted: Sequence[str], called: Mapping[str, str], results: Path) -> tuple[str, ...]:
+    """Return what the two arms are called that a report is asked to compare, each given by its short or full name.
+
+    Args:
+        wanted: two arms, or none.
+        called: what each arm of the results is called, see :func:`names_of`.
+        results: where they are, for the sentence.
+
+    Raises:
+        RequestError: not two arms, or one that the results do not have.
+    """
+    found = tuple(called.get(arm, arm) for arm in wanted)
+    option = f"--arms {','.join(map(on_one_line, wanted))}"
+    if wanted and len(set(found)) != 2:
+        raise RequestError(f"{option}: a report compares two arms; give two of {', '.join(called.values())}.")
+    if unknown := [arm for arm in found if arm not in called.values()]:
+        raise RequestError(
+            f"{option}: {results} has no arm {on_one_line(unknown[0])}; it has {', '.join(called.values())}."
+        )
+    return found
 
 
 def of_arms(values: Mapping[Any, float], said: Callable[[str], str], separator: str = ", ") -> str:
@@ -65,9 +97,9 @@ def of_arms(values: Mapping[Any, float], said: Callable[[str], str], separator: 
         return separator.join(map(said, values))
     least, most = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     if values[least] == values[most]:
-        return f"{said(least)} (as much as each of the {len(values)} arms)"
+        return f"{said(least)}, as much as each of the {len(values)} arms"
     both = (" and " if separator == ", " else separator).join([said(least), said(most)])
-    return f"{both} (the least and the most of {len(values)} arms)"
+    return f"{both}, the least and the most of {len(values)} arms"
 
 
 def arm_labels(arms: Iterable[str]) -> dict[str, str]:

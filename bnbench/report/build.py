@@ -16,7 +16,7 @@ from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.parsing import FORMATS, parse_formats
 from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol
-from bnbench.report.arms import named_in_short, names_of, with_names
+from bnbench.report.arms import named_in_short, names_of, two_arms, with_names
 from bnbench.report.chapters import capacity, pictures, protocols
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
@@ -64,6 +64,7 @@ def build_report(
     formats: str | Collection[str] = FORMATS,
     evaluations: str | Path | None = None,
     figure3: Pair | None = None,
+    arms: Sequence[str] = (),
 ) -> Report:
     """Write the report of every sweep at or below a folder: page, figures and tables.
 
@@ -78,20 +79,24 @@ def build_report(
         evaluations: where planes were measured again; by default ``evaluations`` in ``results`` and in every
             sweep's own folder.
         figure3: the (p, seed) of figure 3, where a sweep has it; else p nearest one half.
+        arms: the two arms that sentences, paired tables and figures compare, where a sweep has both on one mask; by
+            default plain and bn, else the first two of those asked for.
 
     Raises:
-        RequestError: no sweep there, an unknown format, or ``out`` cannot be written or belongs to results.
+        RequestError: no sweep there, an unknown format, arms that the results do not have or never on one mask, or
+            ``out`` cannot be written or belongs to results.
     """
     results, out = Path(results).expanduser(), Path(out).expanduser()
     formats = parse_formats(formats if isinstance(formats, str) else ",".join(formats))
     evaluations = None if evaluations is None else Path(evaluations).expanduser()
     refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
-    arms = names_of(sweeps)
+    called = names_of(sweeps)
+    chosen = two_arms(arms, called, results)
     sweeps = named_in_short(sweeps)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
-    evaluated = with_names(evaluated, arms)
+    evaluated = with_names(evaluated, called)
     if figure3 and not any(arms_at(sweep.landscapes, *figure3) for sweep in sweeps):
         raise RequestError(
             f"--figure3 {figure3[0]:g},{figure3[1]}: {results} has no such fit; it has {_fits_words(sweeps)}."
@@ -100,8 +105,10 @@ def build_report(
     measured = [read_smoothness(sweep, sweeps) for sweep in sweeps]
     broken += [message for _, messages in measured for message in messages]
     sections = _with_sizes(
-        [section(sweep, evaluated, found, figure3) for sweep, (found, _) in zip(sweeps, measured, strict=True)]
+        [section(sweep, evaluated, found, figure3, chosen) for sweep, (found, _) in zip(sweeps, measured, strict=True)]
     )
+    if chosen and not any(one.compared and {one.compared.first, one.compared.second} == {*chosen} for one in sections):
+        raise RequestError(f"--arms {','.join(arms)}: no (p, seed) of {results} has both; run the missing fits.")
     comparison = compare_sweeps(sweeps, names) if compare else None
     across = [*protocols.chapters(sections), *pictures.chapters(sweeps), *capacity.chapters(sweeps)]
     try:

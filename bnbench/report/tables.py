@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnbench.measures.registry import compared_columns
+from bnbench.measures.registry import READINGS, compared_columns
 from bnbench.report.arms import arm_order
 from bnbench.results.failures import Failure
 from bnbench.results.summary import headline_measures
@@ -168,21 +168,24 @@ def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.Da
     return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(counts, "Int64"))  # an arm may lack a p
 
 
-def _compared(fits: pd.DataFrame, first: str, second: str) -> dict[str, tuple[str, pd.DataFrame]]:
+def _compared(
+    fits: pd.DataFrame, first: str, second: str, among: Container[str] | None = None
+) -> dict[str, tuple[str, pd.DataFrame]]:
     """Return the columns in which two arms can be compared, with title and pairs: an earlier fit may lack a measure."""
-    columns = {column: title for column, title in compared_columns().items() if column in fits}
+    wanted = {column: title for column, title in compared_columns().items() if among is None or column in among}
+    columns = {column: title for column, title in wanted.items() if column in fits}
     pairs = {one: differences.paired(fits.dropna(subset=[one]), first, second, one) for one in columns}
     return {column: (title, pairs[column]) for column, title in columns.items() if len(pairs[column])}
 
 
 def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
-    """Return the paired difference of every two arms that share a (p, seed): over trained pixels, then over all."""
-    rows = []
-    for first, second in itertools.combinations(arm_order(fits["arm"]), 2):
-        for pixels, value in (("trained", "difference_trained"), ("all", "difference")):
-            pairs = differences.paired(fits, first, second, value)
-            if len(pairs):
-                rows.append({"first": first, "second": second, "pixels": pixels, **pairs_summary(pairs)})
+    """Return both readings of every two arms that share a (p, seed): contrast, J and right, each over both pixels."""
+    readings = [column for column in compared_columns() if column.removesuffix("_trained") in READINGS]
+    rows = [
+        {"first": first, "second": second, "quantity": title, **pairs_summary(pairs)}
+        for first, second in itertools.combinations(arm_order(fits["arm"]), 2)
+        for title, pairs in _compared(fits, first, second, readings).values()
+    ]
     return pd.DataFrame(rows)
 
 
@@ -233,7 +236,7 @@ def pairs_summary(pairs: pd.DataFrame) -> dict[str, Any]:
         "high": whole.high,
         "df": whole.df,
         "effect_size": whole.d_z,
-        "wins": whole.wins,
+        "positive_gaps": whole.wins,
         "sign_flip_p": whole.sign_flip,
         "seed_flip_p": whole.seed_flip,
     }

@@ -167,8 +167,9 @@ class Outcome:
             return f"{self.key}: FAILED, {self.message}"
         if self.state != "done":
             return f"{self.key}: {self.state}{note}"
+        difference = f"difference {self.black - self.white:.3f} over all pixels"
         accuracies = f"black {self.black:.3f}, white {self.white:.3f}"
-        return f"{self.key}: difference {self.black - self.white:.3f} ({accuracies}) in {self.seconds:.0f} s{note}"
+        return f"{self.key}: {difference} ({accuracies}) in {self.seconds:.0f} s{note}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values, for machines."""

@@ -111,8 +111,8 @@ def test_the_plan_of_the_start_page_has_to_be_what_is_said(
 
 SAID = """\
 started plain p=0.3 seed=1 on cpu#0
-[1/2] plain p=0.3 seed=1: difference -0.021 (black 0.049, white 0.070) in 0 s; 1 left, about 1 s
-[2/2] bn p=0.3 seed=1: difference 0.001 (black 0.103, white 0.104) in 1 h 2 min
+[1/2] plain p=0.3 seed=1: difference -0.021 over all pixels (black 0.049, white 0.070) in 0 s; 1 left, about 1 s
+[2/2] bn p=0.3 seed=1: difference 0.001 over all pixels (black 0.103, white 0.104) in 1 h 2 min
 last fit finished 9 s ago, 400 fits an hour, nothing to do
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -11,10 +12,11 @@ import pandas as pd
 import pytest
 
 from bnbench.measures.registry import REGISTERED
-from bnbench.protocol.profiles import title
+from bnbench.protocol.profiles import LONGER_FITS, PROFILES, title
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import load, read_sweep
 from tests.benchmark_scripts import benchmark_script
+from tests.sentences import numbers
 from tests.synthetic import SMALL, write_sweep
 
 KINDS = ("trained", "all")
@@ -144,3 +146,20 @@ def test_a_folder_that_cannot_be_read_ends_it(script: ModuleType, tmp_path: Path
     (tmp_path / "protocol.json").write_text("{")
     with pytest.raises(SystemExit, match=re.escape("protocol.json")):
         script.read([tmp_path])
+
+
+@pytest.mark.parametrize(("profile", "size"), [("quick", (10, 10)), ("compact", (30, 30))])
+def test_longer_fits_showed_what_the_page_says_of_a_profile(
+    script: ModuleType, profile: str, size: tuple[int, int]
+) -> None:
+    steps_of, means = PROFILES[profile].training.steps, {}
+    for sweep in script.read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]):
+        if sweep.protocol.mask.mask_size == size and sweep.protocol.training.steps >= steps_of:
+            means[sweep.protocol.training.steps] = (
+                script.readings(sweep).groupby("arm")[["difference", "objective"]].mean()
+            )
+    said = [int(text.replace(",", "")) for text in numbers(LONGER_FITS[profile])]
+    assert sorted(means) == [steps_of, *said]
+    for before, after in pairwise(sorted(means)):
+        assert (means[after]["difference"] > means[before]["difference"]).all()
+        assert (means[after]["objective"] < means[before]["objective"]).all()

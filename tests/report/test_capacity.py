@@ -172,6 +172,26 @@ def test_the_figure_draws_every_fit_and_the_crossing_where_it_is() -> None:
     assert {text.get_text().split("\n")[0] for text in axes.get_xticklabels()} >= {"196", "6,400"}
 
 
+def test_of_many_arms_each_has_a_panel_with_its_own_fits_and_crossing_before_every_curve() -> None:
+    arms = {"plain": 31.0, "bn": 26.0, "skip": 20.0, "softplus": 40.0}
+    fits = made_up(arms)
+    found = capacity.capacities(fits, 0.5, {}).set_index("arm")
+    figure = capacity_figure("capacity", with_sizes(fits), found.reset_index(), 0.5)
+    assert figure.narrow is not None
+    with print_style():
+        wide, narrow = figure.draw(), figure.narrow(narrow=True)
+    assert narrow.get_figwidth() < wide.get_figwidth()
+    colours = arm_colours(list(arms))
+    for drawing in (wide, narrow):
+        panels = {axes.get_title(loc="left"): axes for axes in drawing.axes if axes.get_visible()}
+        assert list(panels) == list(arms)
+        for arm, axes in panels.items():
+            assert not {line.get_color() for line in axes.lines} & set(colours.values()) - {colours[arm]}
+            (tick,) = [line for line in axes.lines if line.get_marker() == "|" and len(line.get_xydata()) == 1]  # type: ignore[arg-type]  # an array
+            assert tick.get_xydata()[0].tolist() == pytest.approx([found["bits"][arm], 0.9])  # type: ignore[index,union-attr]  # an array
+            assert len([line for line in axes.lines if len(line.get_xydata()) == 200]) == len(arms)  # type: ignore[arg-type]  # an array
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_figure_is_drawn_without_a_crossing_and_without_a_curve(seeds: int) -> None:
     fits = made_up({"plain": 1000.0, "own.module:factory": 30.0}, seeds=seeds)

@@ -210,6 +210,14 @@ def test_no_width_scrolls_sideways(chromium: Browser, sweep: Sweep, width: int, 
     # Figure 4 and the objective as two panels, figure 3, training and test, time, two of steps, statistics, pairs.
     assert len(shown) == 12
     assert max(shown) <= width
+    moved = chromium.run(
+        "[...document.querySelectorAll('details')].forEach(one => { one.open = true; }),"
+        "[...document.querySelectorAll('.scroll')].filter(box => box.querySelector('td.named')).map(box => {"
+        "box.scrollLeft = 1e5; return box.querySelector('td.named').getBoundingClientRect().left"
+        " - box.getBoundingClientRect().left; })"
+    )
+    assert len(moved) > 5
+    assert all(left >= 0 for left in moved), "what a row is about stays in sight"
     light = chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light is not dark
 

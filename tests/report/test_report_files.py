@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bnbench.report.build import build_report
-from bnbench.report.chapters import gallery
+from bnbench.report.chapters import evidence, gallery
+from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.figures.figure import Figure
 from bnbench.report.page import manifest, writer
 from bnbench.report.tables import Table
@@ -50,14 +52,20 @@ def test_a_new_figure_brings_its_files_its_caption_and_its_table(
     write_sweep(tmp_path / "results", arms=["plain"], probs=[0.5], seeds=[1])
     table = Table("fresh_numbers", "Numbers", "Made up", pd.DataFrame({"n": [41.5]}))
     figure = Figure("fresh", lambda: pytest.fail("drawn"), "A caption of its own.", table)
+    unread = Table("unread", "For programs", "Made up", pd.DataFrame({"n": [1]}), on_page=False)
+    said = Chapter("said", "Said", [], [replace(figure, name="second", table=unread)], [unread])
     monkeypatch.setattr(gallery, "wall_time", lambda fits: figure)
+    monkeypatch.setattr(evidence, "chapter", lambda *_: said)
     out = tmp_path / "report"
     build_report(tmp_path / "results", out)
     (record,) = json.loads((out / "report.json").read_text())["protocols"]
     assert record["captions"]["fresh"] == figure.caption
     assert record["tables"]["fresh_numbers"]["rows"] == [{"n": 41.5}]
     assert {"figures/fresh.svg", "figures/fresh.pdf", "tables/fresh_numbers.csv"} <= set(page_of(out).addresses)
-    assert all((out / address).is_file() for address in page_of(out).addresses if not address.startswith("#"))
+    page = page_of(out)
+    assert "For programs" not in page.text, "a table that nobody reads is a file alone"
+    for address in page.addresses:
+        assert address[1:] in page.ids if address.startswith("#") else (out / address).is_file(), address
 
 
 def test_files_of_an_earlier_report_go_and_foreign_ones_stay(tmp_path: Path) -> None:

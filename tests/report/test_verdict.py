@@ -15,12 +15,12 @@ from scipy import stats
 
 from bnbench.measures.registry import compared_columns
 from bnbench.protocol.protocol import FitKey, Grid
-from bnbench.report.arms import compared_arms
+from bnbench.report.arms import ComparedArms, compared_arms
 from bnbench.report.chapters.headline import answer
 from bnbench.report.chapters.in_short import ALONE, APART, NOTHING, of_nothing
 from bnbench.report.chapters.readings import readings_table
 from bnbench.report.chapters.standing import Standing
-from bnbench.report.chapters.verdict import DIFFER, OPEN, TIE, case_of, headline_of, objective_says, reading
+from bnbench.report.chapters.verdict import DIFFER, OPEN, TIE, case_of, headline_of, objective_says, reading, so_far
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4
 from bnbench.report.figures.figure4 import figure4, figure4_all_pixels
@@ -32,7 +32,7 @@ from tests.sentences import named, numbers
 from tests.synthetic import write_sweep
 
 NONE = pd.DataFrame(columns=["arm", "p", "seed"])
-SAID = ("plain", "bn", TIE, OPEN, DIFFER)
+SAID = ("plain", "bn", TIE, OPEN)
 
 
 def fits_of(contrast: float, objective: float, right: float, sd: float = 0.002, seeds: int = 5) -> pd.DataFrame:
@@ -92,14 +92,32 @@ def test_the_first_sentence_of_one_arm_of_arms_apart_and_of_many() -> None:
     assert of_nothing().case == NOTHING
 
 
-@pytest.mark.parametrize(("contrast", "objective"), list(itertools.product(("plain", "bn", OPEN), SAID)))
-def test_every_headline_names_its_metrics(contrast: str, objective: str) -> None:
-    text = headline_of(contrast, objective, "plain", "bn")
+COMPARED = ComparedArms(differences.paired(fits_of(0.1, 0.1, 0.1), value="difference_trained"), "plain", "bn")
+EVERY_CASE = list(itertools.product(("plain", "bn", OPEN), SAID, SAID))
+
+
+@pytest.mark.parametrize(("contrast", "by_j", "by_right"), EVERY_CASE)
+def test_every_headline_names_its_metrics(contrast: str, by_j: str, by_right: str) -> None:
+    text, objective = headline_of(contrast, by_j, by_right, COMPARED), objective_says(by_j, by_right)
     assert "accuracy contrast" in text.lower()
     assert "objective" in text
     assert ("further" in text) == (objective in ("plain", "bn"))
     assert objective in (TIE, OPEN, DIFFER) or re.findall(r"\b(?:plain|bn)\b", text)[-1] == objective
     assert case_of(contrast, objective) in ("agree", "disagree", "tie", "inconclusive")
+    if by_j != by_right:  # what each says stands there: J is not the objective by itself
+        assert re.findall(r"\b(J|right)\b", text) == ["J", "right"]
+        said = text[text.index("J ") :]
+        assert re.findall(r"\b(?:plain|bn)\b", said) == [says for says in (by_j, by_right) if says in ("plain", "bn")]
+
+
+@pytest.mark.parametrize(("contrast", "by_j", "by_right"), EVERY_CASE)
+def test_no_arm_bends_further_while_pairs_are_to_come(contrast: str, by_j: str, by_right: str) -> None:
+    text = so_far(contrast, by_j, by_right)
+    assert "further" not in text
+    assert text.startswith("No verdict")
+    said = (contrast,) if contrast == by_j == by_right else (contrast, *dict.fromkeys((by_j, by_right)))
+    arms = [says for says in said if says in ("plain", "bn")]
+    assert re.findall(r"\b(?:plain|bn)\b", text) == arms
 
 
 @pytest.mark.parametrize(
@@ -122,9 +140,9 @@ def test_j_and_right_make_one_reading(by_j: str, by_right: str, together: str) -
 
 def test_a_lower_j_is_ahead_and_a_larger_right_is() -> None:
     pairs = differences.paired(fits_of(0.1, 0.1, 0.1), value="difference_trained")
-    assert reading(pairs, "plain", "bn").says == "plain"
-    assert reading(pairs, "plain", "bn", "right").says == "plain"
-    assert reading(pairs, "plain", "bn", "objective").says == "bn"
+    assert reading(pairs, COMPARED).says == "plain"
+    assert reading(pairs, COMPARED, "right").says == "plain"
+    assert reading(pairs, COMPARED, "objective").says == "bn"
 
 
 def stands_at(done: pd.DataFrame, failed: Mapping[FitKey, str] = MappingProxyType({})) -> Standing:
@@ -160,7 +178,7 @@ def test_what_is_to_run_what_failed_and_what_does_not_tell_are_three_things(
     assert found.case == case
     assert (counts is None) == ("failed" not in found.headline)
     assert counts is None or counts in found.headline
-    assert (found.case == "unfinished") == found.headline.startswith("So far")
+    assert (found.case == "unfinished") == found.headline.startswith("No verdict")
     assert found.in_short.case == case
     assert (numbers(found.in_short.sentence)[:2] == [str(len(fits)), "90"]) == (case == "unfinished")
     assert bool(stands.to_run) == ("Unfinished" in stands.note())

@@ -72,7 +72,7 @@ def test_a_kept_report_is_of_the_fits_that_are_there(profile: str) -> None:
     for pixels, quantity in ((True, HEADLINE), (False, "difference, all pixels")):
         gaps = gaps_of(RESULTS / profile, fits[["arm", "p", "seed"]], trained=pixels)
         row = quantity_of(REPORTS / profile, quantity)
-        assert (row["pairs"], row["wins"]) == (len(gaps), (gaps > 0).sum())
+        assert (row["pairs"], row["positive_gaps"]) == (len(gaps), (gaps > 0).sum())
         assert_allclose(row[["gap", "low", "high"]].to_list(), interval(gaps), rtol=1e-5)
     assert not fits.duplicated(["arm", "p", "seed"]).any()
 
@@ -86,7 +86,7 @@ def test_the_headline_is_what_ten_lines_by_hand_say(report: Path, gaps: pd.Serie
     flip = np.mean(np.abs(signs @ d.to_numpy()) >= abs(d.sum()) - 1e-12)
     per_p = by_p.apply(lambda x: stats.ttest_1samp(x, 0).pvalue if len(x) > 1 else math.nan)
     row = quantity_of(report, HEADLINE)
-    assert (row["pairs"], row["df"], row["wins"]) == (len(d), df, (d > 0).sum())
+    assert (row["pairs"], row["df"], row["positive_gaps"]) == (len(d), df, (d > 0).sum())
     assert_allclose(row[["gap", "low", "high"]].to_list(), [gap, low, high], rtol=1e-5)
     assert_allclose(row["effect_size"], d.mean() / d.std(), rtol=1e-5)
     assert_allclose(row["sign_flip_p"], flip, atol=5 * math.sqrt(max(flip, 1e-4) / 100_000))

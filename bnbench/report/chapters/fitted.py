@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from bnbench.protocol.profiles import LONGER_FITS, changes
 from bnbench.report import tables
 from bnbench.report.arms import ComparedArms, arm_order, of_arms
 from bnbench.report.chapters.chapter import Chapter, drawable
@@ -25,7 +26,7 @@ _BOTH_COLOURS = (
 )
 _QUANTITIES_NOTE = (
     "Gap: mean paired difference; low, high: its 95 % t interval, variance within each p, df degrees of freedom; "
-    "effect size: Cohen's d_z; wins: pairs with a positive gap; sign flip p: test over pairs; "
+    "effect size: Cohen's d_z; positive gaps: pairs whose gap is above 0; sign flip p: test over pairs; "
     "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds"
 )
 _END_NOTE = (
@@ -82,21 +83,24 @@ def status(sweep: Sweep) -> list[tuple[str, str]]:
 
     Whether the fits have settled, and how many white pixels were past the threshold, where the objective asks no more.
     """
-    settled, past = "Have the fits settled?", "How many white pixels were past the threshold?"
+    settled, past = "Have the fits settled?", "White pixels past the threshold?"
     if "step" not in sweep.traces:
         return [(settled, "Nobody knows: no trace of their training is left."), (past, "No trace tells.")]
     end = end_table(sweep, None)
     moved, clamped = (end.set_index("arm")[name].dropna().to_dict() for name in ("moved", "clamped"))
+    protocol = sweep.protocol
+    known = "" if changes(protocol) else LONGER_FITS.get(protocol.profile, "")
     still = (
-        f"These fits alone cannot show it: the last quarter of their {sweep.protocol.training.steps:,} steps moved the "
-        f"contrast by {of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}. Longer fits tell."
+        f"{known or 'These fits alone cannot show it: longer fits tell.'} The last quarter of their "
+        f"{protocol.training.steps:,} steps moved the contrast by "
+        f"{of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}."
     )
     threshold = sweep.protocol.training.threshold
     asked = f"Past a loss of {threshold:g} the objective asks for no more."
     shares = of_arms(clamped, lambda arm: f"{arm} {percent_tenths(clamped[arm])}")
     white = f"Of those that were sampled last, {shares}. {asked}"
     return [
-        (settled, still if moved else "These fits are too short to show it: longer ones tell."),
+        (settled, still if moved else known or "These fits are too short to show it: longer ones tell."),
         (past, white if clamped else "The traces do not tell."),
     ]
 
@@ -131,8 +135,8 @@ def clamped_words(end: pd.DataFrame, threshold: float) -> str:
         lambda arm: f"{percent_tenths(clamped[arm])} of {arm}'s (on the measured images {percent_tenths(beyond[arm])})",
     )
     text = (
-        f"White pixels are pushed up to a loss of {threshold:g} and no further. When training stopped, {shares} were "
-        "beyond it and gave no gradient: what accuracy is left there, the objective no longer asks to lower."
+        f"White pixels are pushed up to a loss of {threshold:g} and no further. When training stopped, so many were "
+        f"beyond it and gave no gradient: {shares}. What accuracy is left there, the objective no longer asks to lower."
     )
     if is_nearly_satisfied(rows):
         text += (

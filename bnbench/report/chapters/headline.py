@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from bnbench.report.arms import ComparedArms, arm_order, compared_arms
 from bnbench.report.chapters.in_short import InShort, of_no_pair, of_pairs
+from bnbench.report.chapters.reservations import limits_of_interval, listed, not_everywhere
 from bnbench.report.chapters.standing import Standing
-from bnbench.report.chapters.verdict import verdict
+from bnbench.report.chapters.verdict import OPEN, verdict
 from bnbench.stats import differences
 from bnbench.wording import counted, plain_number, probability, signed
 
-_FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
 _MEANING = (
-    "Accuracy contrast is what figure 4 draws and tables call difference; how far a landscape is bent is what the "
-    "objective says: past the threshold it asks no white pixel for a lower accuracy."
+    "Accuracy contrast is what figure 4 draws and tables call difference. How far a landscape is bent is what the "
+    "objective says: once the loss of a white pixel is past the threshold, nothing asks its accuracy to fall further."
 )
 _NAMED = 10  # fill probabilities that a sentence names; more are counted
 
@@ -34,6 +34,7 @@ class Answer:
             without pairs.
         objective: what the objective says, with its numbers; empty where the fits do not tell.
         in_short: the first sentence, for whoever knows no statistics.
+        gaps: how far apart the arms are by each reading; empty without pairs.
     """
 
     headline: str
@@ -42,6 +43,7 @@ class Answer:
     in_short: InShort
     case: str = ""
     objective: str = ""
+    gaps: str = ""
 
 
 def answer(
@@ -49,6 +51,7 @@ def answer(
     diverged: pd.DataFrame,
     standing: Standing | None = None,
     *,
+    order: Sequence[str] = (),
     by_colour: bool = False,
     steps: int = 0,
 ) -> Answer:
@@ -59,10 +62,11 @@ def answer(
             ``objective_trained`` and ``right_trained``; with ``by_colour`` also ``black_trained, white_trained``.
         diverged: a row per fit that diverged: ``arm, p, seed``.
         standing: how far the whole sweep is; None where these fits are all that there is to say.
+        order: which arms come first, see :func:`bnbench.report.arms.compared_arms`.
         by_colour: whether the sentence must say which colour the gap comes from.
         steps: how long each fit was trained, for a note on what that leaves open; 0 leaves it out.
     """
-    compared = compared_arms(fits)
+    compared = compared_arms(fits, order)
     if compared is None:
         return _without_pairs(fits, diverged, standing.per_arm if standing else 0)
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
@@ -80,21 +84,24 @@ def answer(
     length = [f"All of this is after {steps:,} steps; what more steps would change, longer fits alone tell."] * bool(
         steps
     )
+    reserved = not_everywhere(fits, compared)
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
-        notes = [f"{wins}.", _MEANING, *length, "An interval needs two pairs at every p: run a second seed."]
-        return Answer(both.headline, sentence, notes, short, both.case, both.sentence)
+        notes = [f"{wins}.", _MEANING, *reserved, *length, "An interval needs two pairs at every p: run a second seed."]
+        return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         _MEANING,
+        *reserved,
         *length,
-        *_limits_of_interval(compared.pairs),
+        *limits_of_interval(compared.pairs),
     ]
     low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
     interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
+    undecided = ", which does not tell the arms apart" if both.contrast.says == OPEN else ""
     freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
-    sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}).{colours}"
-    return Answer(both.headline, sentence, notes, short, both.case, both.sentence)
+    sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}){undecided}.{colours}"
+    return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:
@@ -117,22 +124,9 @@ def _no_interval_words(pairs: pd.DataFrame) -> str:
         return "with one pair there is no interval"
     if len(single) == len(counts):
         return "with one pair at each p there is no interval"
-    which = f"{len(single)} of {counted(len(counts), 'p')}" if len(single) > _NAMED else f"p = {_listed(single)}"
+    which = f"{len(single)} of {counted(len(counts), 'p')}" if len(single) > _NAMED else f"p = {listed(single)}"
     lacks = "lacks a second pair" if len(single) == 1 else "lack a second pair"
     return f"there is no interval yet, since {which} {lacks}"
-
-
-def _limits_of_interval(pairs: pd.DataFrame) -> list[str]:
-    """Say what a reader of an interval should know about the pairs behind it."""
-    counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
-    notes = []
-    if counts.nunique() > 1:
-        notes.append(
-            f"There are {counts.min()} to {counts.max()} pairs at each p, and every p weighs the same in the mean."
-        )
-    if seeds < _FEW_SEEDS:
-        notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
-    return notes
 
 
 def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> Answer:
@@ -141,7 +135,7 @@ def _without_pairs(fits: pd.DataFrame, diverged: pd.DataFrame, per_arm: int) -> 
     mine = {arm: fits[fits["arm"] == arm] for arm in arms}
     parts = [
         f"{arm} {differences.mean_over_p(table, 'difference_trained'):.3f} over {counted(len(table), 'fit')} "
-        f"at p {_listed(table['p'].unique())}"
+        f"at p {listed(table['p'].unique())}"
         for arm, table in mine.items()
     ]
     sentence = f"Mean difference in accuracy, black − white over trained pixels: {'; '.join(parts)}."
@@ -175,9 +169,3 @@ def diverged_note(diverged: pd.DataFrame, compared: ComparedArms | None) -> str:
     text = f"{counted(len(diverged), 'fit')} diverged ({shares}) and {'has' if len(diverged) == 1 else 'have'} no value"
     lost = compared is not None and bool(diverged["arm"].isin([compared.first, compared.second]).any())
     return f"{text}: their pairs are not in the headline." if lost else f"{text}."
-
-
-def _listed(values: Iterable[float]) -> str:
-    """Return fill probabilities in a sentence: ``0.1, 0.3 and 0.5``."""
-    texts = [f"{value:g}" for value in sorted(values)]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -51,8 +51,8 @@ def of_pairs(fits: pd.DataFrame, both: Verdict, first: str, second: str, share: 
     """
     contrast, objective = both.contrast.says, both.objective
     ends, extremes_said = _extremes(fits)
-    said = f"{_two_words(both, first, second)}{extremes_said}."
-    said = f"So far, with {share} done, {said}" if share else said[0].upper() + said[1:]
+    said = f"{_two_words(both, first, second, share)}{extremes_said}."
+    said = said[0].upper() + said[1:]
     return InShort(both.case, contrast, objective, ends, said)
 
 
@@ -77,25 +77,25 @@ def of_nothing() -> InShort:
     return InShort(NOTHING, "", "", (), said)
 
 
-def _two_words(both: Verdict, first: str, second: str) -> str:
-    """Say which of two arms bent further, by how much, or why that is open."""
+def _two_words(both: Verdict, first: str, second: str, share: str) -> str:
+    """Say which of two arms bent further, by how much, or why that is open, as it is while pairs are to come."""
     contrast, objective = both.contrast.says, both.objective
-    case = case_of(contrast, objective)  # what an unfinished one would be, were nothing to come
     accuracy, asked = _accuracy_words(both.contrast, first, second), _objective_words(both, first, second)
-    if case == "agree":
+    lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks"
+    if share:
+        link = "but" if case_of(contrast, objective) == "disagree" else "and"
+        return f"with {share} done, {lead}: so far {accuracy}, {link} {asked}"
+    if both.case == "agree":
         other = second if objective == first else first
         return (
             f"the loss landscape of {objective} bent further to the masks than that of {other}: {accuracy}, and {asked}"
         )
-    if case == "disagree":
+    if both.case == "disagree":
         return f"which loss landscape bent further to the masks depends on the measure: {accuracy}, but {asked}"
-    if case == "tie":
+    if both.case == "tie":
         equal = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
         return f"{equal}: {asked}, although {accuracy}"
-    return (
-        f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks: {accuracy}, "
-        f"and {asked}"
-    )
+    return f"{lead}: {accuracy}, and {asked}"
 
 
 def _accuracy_words(contrast: Reading, first: str, second: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from bnbench.protocol.knob_text import shown_text
 from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import Protocol
-from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.section import Section
 from bnbench.report.chapters.standing import standing
@@ -28,7 +27,7 @@ def chapters(sections: Sequence[Section]) -> list[Chapter]:
         return []
     names = distinct_names([one.sweep.protocol for one in sections])
     shown = [
-        forest.Protocol(name, one.fits, compared_arms(one.fits), not standing(one.sweep).to_run)
+        forest.Protocol(name, one.fits, one.compared, not standing(one.sweep).to_run)
         for name, one in zip(names, sections, strict=True)
     ]
     figure = forest.protocols(shown)

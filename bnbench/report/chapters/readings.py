@@ -34,7 +34,7 @@ def readings_table(fits: pd.DataFrame, compared: ComparedArms) -> Table:
         pairs = differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
         if pairs.empty:
             continue
-        one, over_p = reading(pairs, compared.first, compared.second, name), interaction(pairs["gap"], pairs["p"])
+        one, over_p = reading(pairs, compared, name), interaction(pairs["gap"], pairs["p"])
         whole, bound = one.whole, BOUNDS.get(name, float("nan"))
         rows.append(
             {

@@ -48,7 +48,7 @@ def command(
             "--seeds",
             seeds_text(fits["seed"]),
             "--arms",
-            ",".join(arm_order(fits["arm"])),
+            ",".join(asked.arms if asked else arm_order(fits["arm"])),
         ]
     changed: dict[str, Any] = dict(changes(protocol))
     given = dict(options or {})
@@ -146,14 +146,24 @@ def cost(provenance: pd.DataFrame) -> str:
     return " and ".join(texts)
 
 
-def commands(sweep: Sweep, fits: pd.DataFrame, wanted: tuple[float, int] | None = None) -> list[str]:
-    """Return the commands that run the sweep as it was asked for and write this report, with (p, seed) of figure 3."""
+def commands(
+    sweep: Sweep, fits: pd.DataFrame, wanted: tuple[float, int] | None = None, arms: Sequence[str] = ()
+) -> list[str]:
+    """Return the commands that run the sweep as it was asked for and write this report.
+
+    Args:
+        sweep: what was read.
+        fits: a row per fit: ``arm, p, seed``.
+        wanted: (p, seed) of figure 3, where they were asked for.
+        arms: the two arms to compare, likewise.
+    """
     protocol, options = sweep.protocol, sweep.options
     folder = str(options.get("out", f"results/{folder_name(protocol)}"))
-    figure3 = ["--figure3", f"{wanted[0]:g},{wanted[1]}"] if wanted else []
+    shown = ["--figure3", f"{wanted[0]:g},{wanted[1]}"] if wanted else []
+    shown += ["--arms", ",".join(map(sweep.full_name, arms))] if arms else []
     fits = fits.assign(arm=fits["arm"].map(sweep.full_name))
     asked = sweep.asked and replace(sweep.asked, arms=tuple(map(sweep.full_name, sweep.asked.arms)))
-    return [command(protocol, fits, asked, options), shlex.join(["bnbench", "report", folder, *figure3])]
+    return [command(protocol, fits, asked, options), shlex.join(["bnbench", "report", folder, *shown])]
 
 
 def needs(sweep: Sweep) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from bnbench.protocol.arm_names import names_words
 from bnbench.protocol.profiles import title
 from bnbench.report import tables
-from bnbench.report.arms import ComparedArms, compared_arms
+from bnbench.report.arms import ComparedArms, as_asked, compared_arms
 from bnbench.report.chapters import (
     bn_statistics,
     evidence,
@@ -45,6 +45,7 @@ class Section:
         sweep: what was read.
         fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
         name: its profile and what was changed in it.
+        compared: the two arms that are compared and their pairs; None where no two share a mask.
         answer: what a reader sees first.
         status: two questions that limit every number, each with its answer: settled, and past the threshold; nothing
             without fits.
@@ -72,6 +73,7 @@ class Section:
     sweep: Sweep
     fits: pd.DataFrame
     name: str
+    compared: ComparedArms | None
     answer: Answer
     status: list[tuple[str, str]]
     caution: str
@@ -109,10 +111,16 @@ class Section:
     @property
     def tables_shown(self) -> set[str]:
         """Return the names of the tables that the page itself holds."""
-        return {table.name for table in self.all_tables}
+        return {table.name for table in self.all_tables if table.on_page}
 
 
-def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: tuple[float, int] | None) -> Section:
+def section(
+    sweep: Sweep,
+    evaluated: pd.DataFrame,
+    smooth: Smoothness,
+    wanted: tuple[float, int] | None,
+    arms: Sequence[str] = (),
+) -> Section:
     """Say all that a sweep allows to say.
 
     Args:
@@ -120,16 +128,22 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
         evaluated: planes measured again, of any sweep.
         smooth: networks measured along training, pixels of planes and capacities, of this sweep.
         wanted: the (p, seed) of figure 3, if the sweep has it; else p nearest one half.
+        arms: those to compare, where two of them share a mask.
     """
     protocol, fits, diverged = sweep.protocol, tables.fits_table(sweep), tables.diverged_fits(sweep)
-    compared, has_fits = compared_arms(fits), len(fits) > 0
+    order = [*arms, *as_asked(sweep.asked.arms if sweep.asked else ())]
+    compared, has_fits = compared_arms(fits, order), len(fits) > 0
     pair = choose_pair(sweep.landscapes, wanted) if has_fits else (math.nan, 0)
     authors = authors_of(protocol, fits)
     split = protocol.measurement.split
     lead = _with_full_names(figure4(fits, authors, split), sweep) if has_fits else []
     read = objective(fits, protocol.training.threshold, authors) if has_fits else []
     pictures = gallery(sweep, fits, pair) if has_fits else []
-    first = [strip(sweep.landscapes, sweep.protocol.training.threshold, split)] if has_fits else []
+    first = (
+        [strip(sweep.landscapes, protocol.training.threshold, split, compared[1:] if compared else ())]
+        if has_fits
+        else []
+    )
     if has_fits:
         chapters = _chapters(sweep, fits, evaluated, smooth, compared, authors)
     else:
@@ -141,13 +155,16 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
     behind = [*_unplaced(drawn, placed), *([authors_table(authors)] if authors is not None else [])]
     caution, stands = fitted.caution(sweep), standing(sweep)
     if has_fits:
-        said = headline.answer(fits, diverged, stands, by_colour=bool(caution), steps=protocol.training.steps)
+        said = headline.answer(
+            fits, diverged, stands, order=order, by_colour=bool(caution), steps=protocol.training.steps
+        )
     else:
         said = without_fits.answer(sweep, diverged)
     return Section(
         sweep=sweep,
         fits=fits,
         name=title(protocol),
+        compared=compared,
         answer=said,
         status=fitted.status(sweep) if has_fits else [],
         caution=caution,
@@ -167,7 +184,7 @@ def section(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness, wanted: t
         knobs=[(knob.replace("_", " "), reproduce.shown(knob, value)) for knob, value in protocol.knobs()],
         provenance=Table("provenance", "Provenance", "", tables.provenance_table(sweep)),
         failures=Table("failures", "Fits that failed", "", tables.failures_table(sweep.failures)),
-        commands=reproduce.commands(sweep, fits, wanted if wanted == pair else None),
+        commands=reproduce.commands(sweep, fits, wanted if wanted == pair else None, arms),
         needs=reproduce.needs(sweep),
     )
 
@@ -202,7 +219,7 @@ def _shown_tables(fits: pd.DataFrame, lead: Sequence[Figure]) -> list[Table]:
     per_p = [lead[0].table]
     if fits["arm"].nunique() <= 2:
         return per_p
-    note = "Of the difference, over trained and over all pixels; other columns as in the table of all quantities"
+    note = "Both readings, over trained and over all pixels; lower is better of J alone; columns as in the table of all"
     comparisons = Table("comparisons", "Every two arms: first − second", note, tables.comparisons_table(fits))
     return [comparisons, *per_p] if len(comparisons.frame) else per_p
 

@@ -3,9 +3,10 @@
 The rule is fixed before any result is looked at. A reading names an arm where its 95 % interval leaves out zero, and a
 tie where two one-sided t tests find it within its bound (:data:`bnbench.stats.equivalence.BOUNDS`), whichever side of
 zero it lies; else it is open. The contrast has no bound and so no tie. J and right together name what both name. While
-pairs are still to come, whatever the rest says, a sweep is unfinished; one of which no pair is to come, and of which a
-reading is open or J and right name different arms, is inconclusive. Pairs that a failed fit has cost do not come, and
-the headline counts them.
+pairs are still to come, whatever the rest says, a sweep is unfinished and has no verdict: an interval that is looked at
+after every fit, until it leaves out zero, is none of 95 %. One of which no pair is to come, and of which a reading is
+open or J and right name different arms, is inconclusive. Pairs that a failed fit has cost do not come, and the headline
+counts them.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Verdict:
         contrast: what accuracy contrast says.
         objective: what J and right say together.
         right: what right says; None where the fits do not tell.
+        gaps: the gap of each reading, with its interval where there is one.
     """
 
     case: str
@@ -62,6 +64,7 @@ class Verdict:
     contrast: Reading
     objective: str
     right: Reading | None
+    gaps: str
 
 
 def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, lost: int = 0) -> Verdict:
@@ -73,23 +76,30 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, los
         to_come: pairs of the sweep that are still to run.
         lost: pairs that never come, since a fit of theirs failed.
     """
-    first, second = compared.first, compared.second
-    contrast = reading(compared.pairs, first, second)
-    found = {}
+    contrast = reading(compared.pairs, compared)
+    found: dict[str, Reading] = {}
     for name, column in _COLUMNS.items():
-        if column in fits and len(pairs := differences.paired(fits.dropna(subset=[column]), first, second, column)):
-            found[name] = reading(pairs, first, second, name)
-    asked = objective_says(found["objective"].says, found["right"].says) if len(found) == len(_COLUMNS) else OPEN
-    headline, case = headline_of(contrast.says, asked, first, second), case_of(contrast.says, asked)
+        if column in fits:
+            pairs = differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
+            found |= {name: reading(pairs, compared, name)} if len(pairs) else {}
+    is_whole = len(found) == len(_COLUMNS)
+    by_j, by_right = (found[name].says if is_whole else OPEN for name in _COLUMNS)
+    asked = objective_says(by_j, by_right)
+    headline, case = headline_of(contrast.says, by_j, by_right, compared), case_of(contrast.says, asked)
     if to_come:
-        headline, case = f"So far: {_in_mid_sentence(headline)}", "unfinished"
+        headline, case = so_far(contrast.says, by_j, by_right), "unfinished"
     if lost:
         headline += f" ({lost} of {counted(len(compared.pairs) + to_come + lost, 'pair')} failed)"
-    sentence = _sentence(found, compared) if len(found) == len(_COLUMNS) else ""
-    return Verdict(case, headline, sentence, contrast, asked, found.get("right"))
+    sentence = _sentence(found, compared) if is_whole else ""
+    return Verdict(case, headline, sentence, contrast, asked, found.get("right"), _gaps(contrast, found, compared))
 
 
-def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Reading:
+def better(gap: float, name: str, compared: ComparedArms) -> str:
+    """Return the arm that a gap other than zero is in favour of: lower is better of J alone."""
+    return compared.first if (gap > 0) != (name == "objective") else compared.second
+
+
+def reading(pairs: pd.DataFrame, compared: ComparedArms, name: str = "") -> Reading:
     """Read two arms by one number; lower is better of J alone, and a number without a bound has no tie."""
     whole = differences.overall(pairs)
     bound = BOUNDS.get(name, 0.0)
@@ -98,7 +108,7 @@ def reading(pairs: pd.DataFrame, first: str, second: str, name: str = "") -> Rea
     if equal <= TEST_LEVEL:
         says = TIE
     elif whole.low > 0 or whole.high < 0:
-        says = first if (whole.mean > 0) != (name == "objective") else second
+        says = better(whole.mean, name, compared)
     means = (differences.mean_over_p(pairs, "first"), differences.mean_over_p(pairs, "second"))
     return Reading(says, whole, *means, equal)
 
@@ -122,31 +132,45 @@ def case_of(contrast: str, objective: str) -> str:
     return "agree" if contrast == objective else "disagree"
 
 
-def headline_of(contrast: str, objective: str, first: str, second: str) -> str:
+def headline_of(contrast: str, by_j: str, by_right: str, compared: ComparedArms) -> str:
     """Say both in a few words, each claim with its metric; only the objective says which arm bends further."""
-    if contrast == objective == OPEN:
-        return f"Neither accuracy contrast nor the objective tells {first} and {second} apart"
-    large = f"accuracy contrast is larger for {contrast}"
-    if contrast == OPEN:
-        large = "accuracy contrast does not tell the arms apart"
-    further = f"{objective} bends its landscape further"
-    if objective == OPEN:
-        further = "it is open which arm is ahead"
+    objective = objective_says(by_j, by_right)
+    if contrast == by_j == by_right == OPEN:
+        return f"Neither accuracy contrast nor the objective tells {compared.first} and {compared.second} apart"
+    large = _contrast_words(contrast)
+    if objective in (OPEN, DIFFER):
+        why = "" if by_j == by_right else f": {_apart_words(by_j, by_right)}"
+        return f"{large[0].upper()}{large[1:]}; by the objective it is open which arm is ahead{why}"
     if objective == TIE:
-        further = f"{first} and {second} tie"
-    if objective == DIFFER:
-        further = "J and right name different arms"
-    if case_of(contrast, objective) == "agree":
+        return f"{large[0].upper()}{large[1:]}; by the objective {compared.first} and {compared.second} tie"
+    if contrast == objective:
         return f"{objective} bends its landscape further by the objective, and its accuracy contrast is larger"
-    if case_of(contrast, objective) == "disagree":
-        return f"The readings disagree: {large}, but by the objective {further}"
-    return f"{large[0].upper()}{large[1:]}; by the objective {further}"
+    further = f"by the objective {objective} bends its landscape further"
+    if contrast == OPEN:
+        return f"{large[0].upper()}{large[1:]}; {further}"
+    return f"The readings disagree: {large}, but {further}"
 
 
-def _in_mid_sentence(headline: str) -> str:
-    """Return a headline without its capital, unless it begins with an arm's name."""
-    begins = headline.startswith(("Accuracy contrast", "Neither accuracy contrast", "The readings"))
-    return headline[0].lower() + headline[1:] if begins else headline
+def so_far(contrast: str, by_j: str, by_right: str) -> str:
+    """Say what both readings are while pairs are to come, and that this is no verdict: no arm bends further yet."""
+    both = _apart_words(by_j, by_right)
+    if contrast == by_j == by_right != OPEN:
+        return f"No verdict yet: so far {contrast} is ahead in accuracy contrast, J and right"
+    if by_j == by_right:
+        both = {OPEN: "J and right do not tell", TIE: "J and right tie"}.get(by_j, f"J and right are better for {by_j}")
+    return f"No verdict yet: so far {_contrast_words(contrast)}, and by the objective {both}"
+
+
+def _contrast_words(says: str) -> str:
+    return f"accuracy contrast {'does not tell the arms apart' if says == OPEN else f'is larger for {says}'}"
+
+
+def _apart_words(by_j: str, by_right: str) -> str:
+    """Say what J says and what right says, where these are two things."""
+    words = {OPEN: "does not tell", TIE: "finds a tie"}
+    return ", ".join(
+        f"{name} {words.get(says, f'is better for {says}')}" for name, says in (("J", by_j), ("right", by_right))
+    )
 
 
 def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
@@ -164,8 +188,29 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
         if one.whole.df > 0 and one.whole.se == 0 == one.whole.mean:
             interval, said = "equal in every pair", "a tie, and no test is needed"
         means = " / ".join(f"{value:.3f}".replace("-", "−") for value in (one.first, one.second))
-        texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}): {said}")
+        counts = _counts(one.whole, name, compared)
+        texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}{counts}): {said}")
     pairs = counted(found["right"].whole.pairs, "pair")
     return (
         f"By the objective, over trained pixels of {pairs}, {compared.first} / {compared.second}: {'; '.join(texts)}."
     )
+
+
+def _counts(whole: differences.Overall, name: str, compared: ComparedArms) -> str:
+    """Say in how many pairs the arm with the better mean is ahead; nothing of equal means."""
+    if whole.mean == 0:
+        return ""
+    count = whole.wins if whole.mean > 0 else whole.losses
+    return f"; better for {better(whole.mean, name, compared)} in {count} of {counted(whole.pairs, 'pair')}"
+
+
+def _gaps(contrast: Reading, found: dict[str, Reading], compared: ComparedArms) -> str:
+    """Write the gap of each reading, the interval once in words."""
+    texts: list[str] = []
+    for title, one in (("accuracy contrast", contrast), ("right", found.get("right")), ("J", found.get("objective"))):
+        if one is None:
+            continue
+        interval = f"{signed(one.whole.low)} to {signed(one.whole.high)}"
+        interval = f" ({interval if texts else f'95 % interval {interval}'})" if one.whole.df > 0 else ""
+        texts.append(f"{title} {signed(one.whole.mean)}{interval}{', where lower is better' if title == 'J' else ''}")
+    return f"{compared.gap_name}: {'; '.join(texts)}."

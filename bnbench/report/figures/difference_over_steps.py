@@ -19,6 +19,8 @@ from bnbench.stats import differences
 from bnbench.stats.settling import gap_course, smooth
 from bnbench.wording import counted
 
+_MOST_BANDS = 4  # of more arms they lie on each other, and none can be told from another
+
 
 def difference_over_steps(traces: pd.DataFrame, compared: ComparedArms | None = None) -> Figure | None:
     """Draw how far every arm was bent at each step and, where two are compared, their gap; None without traces.
@@ -73,11 +75,12 @@ def _draw(table: pd.DataFrame, course: pd.DataFrame, compared: ComparedArms | No
 
 
 def _draw_differences(axes: Axes, table: pd.DataFrame) -> None:
-    colours = arm_colours(table["arm"])
-    for arm in arm_order(table["arm"]):
+    colours, order = arm_colours(table["arm"]), arm_order(table["arm"])
+    for arm in order:
         groups = table[table["arm"] == arm].groupby("window")
         step, mean, sd = groups["step"].mean(), groups["difference"].mean(), groups["difference"].std().fillna(0.0)
-        axes.fill_between(step, mean - sd, mean + sd, color=colours[arm], alpha=0.14, linewidth=0)
+        if len(order) <= _MOST_BANDS:
+            axes.fill_between(step, mean - sd, mean + sd, color=colours[arm], alpha=0.14, linewidth=0)
         axes.plot(step, mean, color=colours[arm], linewidth=1.2)
     axes.set_ylabel("minibatch accuracy, black − white")
     axes.set_ylim(*_limits_around(table["difference"].to_numpy(dtype=float)))
@@ -102,7 +105,7 @@ def _caption(table: pd.DataFrame, compared: ComparedArms | None) -> str:
     counts = of_arms(fits[arm_order(fits.index)].to_dict(), lambda arm: f"{arm} {counted(int(fits[arm]), 'fit')}")
     text = (
         "Difference, black − white accuracy on training minibatches, against steps: "
-        f"mean ± one standard deviation over fits, all p and seeds ({counts})."
+        f"mean{' ± one standard deviation' if len(fits) <= _MOST_BANDS else ''} over fits, all p and seeds ({counts})."
     )
     if compared:
         text += f" Right, or below: mean paired gap {compared.gap_name} over {counted(len(compared.pairs), 'pair')}"

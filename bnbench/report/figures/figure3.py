@@ -21,7 +21,8 @@ from bnbench.report.figures.scales import MASK_COLOURS, Colours, Scales, colour_
 from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 
 _PANEL = 3.6 / 2.54  # widest panel, in inches
-_SMALL = 6  # panels beside each other from which their titles are wider than they are
+_ARMS_IN_A_ROW = 5  # beside each other; with more, a row goes on below
+_LETTER = 0.64  # of a title's size: how wide one is at most, in the mean
 
 
 def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str = "test") -> Figure:
@@ -48,12 +49,10 @@ def _draw(
     shown: pd.DataFrame, p: float, seed: int, scales: Scales, threshold: float, split: str, *, narrow: bool = False
 ) -> Drawing:
     rows, columns = picture_of(shown[shown["arm"] == shown["arm"].iloc[0]], "black").shape
-    drawing, grid = _grid(1 + shown["arm"].nunique(), rows / columns, narrow=narrow)
+    drawing, grid = _grid(shown["arm"].nunique(), rows / columns, narrow=narrow)
     draw_landscapes(grid, shown, scales, threshold, split)
-    grid[0, 0].set_title("")
-    is_crowded = not narrow and len(grid[0]) > _SMALL
-    size = grid[0, 1].title.get_fontsize()
-    grid[0, 0].set_title(f"mask, p = {p:g}, seed {seed}", loc="left" if is_crowded else "center", fontsize=size)
+    between = ",\n" if _goes_on_below(grid[0]) else ", "
+    grid[0, 0].set_title(f"mask{between}p = {p:g}, seed {seed}", fontsize=grid[0, 1].title.get_fontsize())
     return drawing
 
 
@@ -63,7 +62,7 @@ def draw_landscapes(
     """Draw the mask, and each arm's loss above its accuracy, with the scales that all arms share.
 
     Args:
-        grid: axes, shape (2, 1 + number of arms).
+        grid: axes, shape (2, 1 + number of arms); either row may go on below, and the arms are named in both then.
         shown: a row per pixel of each arm at one (p, seed): ``arm, row, column, black, test_loss, test_accuracy``.
         scales: of loss and accuracy, see :func:`scales_of`.
         threshold: cross-entropy that white pixels are pushed to; marked on the scale.
@@ -79,11 +78,9 @@ def draw_landscapes(
         mine = shown[shown["arm"] == arm]
         show_pixels(grid[0, column], picture_of(mine, "test_loss"), loss_colours)
         show_pixels(grid[1, column], picture_of(mine, "test_accuracy"), accuracy_colours)
-        grid[0, column].set_title(labels[arm])
-    if len(arms) >= _SMALL and grid[0, 0].get_subplotspec().rowspan == grid[0, 1].get_subplotspec().rowspan:
-        longest = max(len(labels[arm]) for arm in arms)
-        for axes in grid[0, 1:]:  # beside each other, each as wide as its panel
-            axes.title.set_fontsize(min(axes.title.get_fontsize(), 72 * DOUBLE / (len(arms) + 2) / (0.64 * longest)))
+        for axes in grid[:, column] if _goes_on_below(grid[0]) else grid[:1, column]:
+            axes.set_title(labels[arm])
+    _fit_titles(grid, max(len(label) for label in labels.values()))
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
     drawing = grid[0, 0].get_figure(root=True)
@@ -91,21 +88,49 @@ def draw_landscapes(
     colour_bar(drawing, grid[1], accuracy_colours).set_label(f"{split} accuracy")
 
 
-def _grid(panels: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:
+def _goes_on_below(row: NDArray[np.object_]) -> bool:
+    """Say whether axes stand in several rows and columns."""
+    places = [axes.get_subplotspec() for axes in row]
+    return len({place.rowspan.start for place in places}) > 1 < len({place.colspan.start for place in places})
+
+
+def _fit_titles(grid: NDArray[np.object_], longest: int) -> None:
+    """Let no title of so many letters be wider than its panel's share of the figure."""
+    place = grid[0, 1].get_subplotspec()
+    width = 72 * grid[0, 1].get_figure(root=True).get_figwidth() / (place.get_gridspec().ncols + 1)
+    for axes in grid[:, 1:].ravel():
+        axes.title.set_fontsize(min(axes.title.get_fontsize(), width / (_LETTER * longest)))
+
+
+def _grid(arms: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:
     """Return an empty figure, and its axes in a row for the loss and one for the accuracy: beside each other if narrow.
 
+    Either row goes on below, without a mask at its beginning, where there are many arms.
+
     Args:
-        panels: in each row.
+        arms: how many there are.
         tall: height of a panel as a multiple of its width.
         narrow: for one column of print.
     """
+    panels = 1 + arms
     if narrow:
         panel = (SINGLE - 0.15) / 2
         drawing = new_drawing(SINGLE, panels * (tall * panel + 0.2) + 0.6)
         return drawing, drawing.subplots(panels, 2, squeeze=False).T
-    panel = min(_PANEL, (DOUBLE - 0.75) / panels)
-    drawing = new_drawing(panel * panels + 0.75, 2 * tall * panel + 0.5)
-    return drawing, drawing.subplots(2, panels, squeeze=False)
+    lines = -(-arms // _ARMS_IN_A_ROW)
+    columns = 1 + -(-arms // lines)
+    panel = min(_PANEL, (DOUBLE - 0.75) / columns)
+    drawing = new_drawing(panel * columns + 0.75, 2 * lines * (tall * panel + 0.2 * (lines > 1)) + 0.5)
+    grid = drawing.subplots(2 * lines, columns, squeeze=False)
+    for axes in (*grid[1:lines, 0], *grid[lines + 1 :, 0]):
+        axes.set_axis_off()
+    rows = []
+    for part in (grid[:lines], grid[lines:]):
+        row = [part[0, 0], *part[:, 1:].ravel()]
+        for axes in row[panels:]:
+            axes.set_axis_off()
+        rows.append(row[:panels])
+    return drawing, np.array(rows, dtype=object)
 
 
 def picture_of(fit: pd.DataFrame, value: str) -> NDArray[np.generic]:

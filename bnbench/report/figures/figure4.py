@@ -80,6 +80,7 @@ def _draw_stacked(fits: pd.DataFrame, split: str, *, narrow: bool = False) -> Dr
     top, bottom = drawing.subplots(2, 1)
     draw_difference(top, fits, None, split)
     draw_colours(bottom, fits, None, split)
+    _letter(top, bottom)
     legend_above(drawing, _handles(fits, None))
     return drawing
 
@@ -89,10 +90,15 @@ def _draw_both(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> 
     left, right = drawing.subplots(1, 2)
     draw_difference(left, fits, authors, split)
     draw_colours(right, fits, authors, split)
-    for axes, letter in ((left, "a"), (right, "b")):
-        axes.set_title(letter, loc="left", fontweight="bold")
+    _letter(left, right)
     legend_above(drawing, _handles(fits, authors))
     return drawing
+
+
+def _letter(*panels: Axes) -> None:
+    """Name panels that one caption tells apart; a panel by itself, which has its own caption, has no letter."""
+    for axes, letter in zip(panels, "ab", strict=True):
+        axes.set_title(letter, loc="left", fontweight="bold")
 
 
 def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
@@ -100,7 +106,6 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
     handles = [*arm_handles(fits), *authors_handles(fits, authors)]
     rows = rows_of_legends(drawing, fits, authors)
     draw_difference(drawing.subplots(), fits, authors, split)
-    drawing.axes[0].set_title("a", loc="left", fontweight="bold")
     legend_above(drawing, handles, rows)
     return drawing
 
@@ -108,7 +113,6 @@ def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
     draw_colours(drawing.subplots(), fits, authors, split)
-    drawing.axes[0].set_title("b", loc="left", fontweight="bold")
     legend_above(drawing, _handles(fits, authors))
     return drawing
 

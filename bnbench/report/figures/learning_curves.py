@@ -18,7 +18,7 @@ from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.stats.settling import WINDOWS, smooth
 from bnbench.wording import counted
 
-_MANY_ARMS = 3  # with more, the legend would be as high as a panel
+_MANY_ARMS = 3  # with more, the legend would be as high as a panel, and a narrow screen shows two beside each other
 
 
 def learning_curves(traces: pd.DataFrame, fits: pd.DataFrame) -> Figure | None:
@@ -49,16 +49,21 @@ def _means_table(table: pd.DataFrame) -> Table:
 def _draw(table: pd.DataFrame, *, narrow: bool = False) -> Drawing:
     order = arm_order(table["arm"])
     colours, labels = arm_colours(order), arm_labels(order)
-    columns = 1 if narrow else 2 if len(order) in (2, 4) else min(len(order), 3)
+    is_small = narrow and len(order) > _MANY_ARMS
+    columns = 1 + is_small if narrow else 2 if len(order) in (2, 4) else min(len(order), 3)
     rows = -(-len(order) // columns)
-    drawing = new_drawing(DOUBLE if columns > 1 else SINGLE, 5.4 / 2.54 * rows + 0.2)
+    drawing = new_drawing(
+        DOUBLE if columns > 1 and not narrow else SINGLE, (4.6 if is_small else 5.4) / 2.54 * rows + 0.2
+    )
     grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in grid[len(order) :]:
         axes.set_visible(False)
     for axes, arm in zip(grid, order, strict=False):
         mine = table[table["arm"] == arm]
         _draw_fits(axes, mine, colours[arm], many=_number(table) > MANY_FITS)
-        axes.set_title(f"{labels[arm].strip()}, {counted(mine.groupby(['p', 'seed']).ngroups, 'fit')}", loc="left")
+        between = ",\n" if is_small else ", "
+        number = counted(mine.groupby(["p", "seed"]).ngroups, "fit")
+        axes.set_title(f"{labels[arm].strip()}{between}{number}", loc="left")
     grid[0].set_ylim(0, 1)
     for axes in grid[0 : len(order) : columns]:
         axes.set_ylabel("minibatch accuracy")

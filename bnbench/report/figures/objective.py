@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import starmap
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -32,13 +34,20 @@ def objective(fits: pd.DataFrame, threshold: float, authors: pd.DataFrame | None
     """
     if not set(_VALUES) <= set(fits) or fits[list(_LABELS)].isna().all(axis=None):
         return []
-    caption, table = _caption(fits, threshold), _table(fits)
+    table = _table(fits)
     draws = {"": _draw_both} | {
         ending: partial(_draw_one, value, authors) for ending, value in zip(("_right", "_j"), _LABELS, strict=True)
     }
+    shown = {"": tuple(_LABELS)} | {ending: (value,) for ending, value in zip(("_right", "_j"), _LABELS, strict=True)}
     return [
-        Figure(f"objective{ending}", partial(draw, fits, threshold), caption, table, on_page=bool(ending))
-        for ending, draw in draws.items()
+        Figure(
+            f"objective{ending}",
+            partial(draws[ending], fits, threshold),
+            _caption(fits, threshold, values),
+            table,
+            on_page=bool(ending),
+        )
+        for ending, values in shown.items()
     ]
 
 
@@ -66,9 +75,7 @@ def _draw_both(fits: pd.DataFrame, threshold: float) -> Drawing:
 
 def _draw_one(value: str, authors: pd.DataFrame | None, fits: pd.DataFrame, threshold: float) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
-    axes = drawing.subplots()
-    _draw_panel(axes, fits, value, threshold)
-    axes.set_title("a" if value == "right_trained" else "b", loc="left", fontweight="bold")
+    _draw_panel(drawing.subplots(), fits, value, threshold)
     legend_above(drawing, arm_handles(fits), rows_of_legends(drawing, fits, authors))
     return drawing
 
@@ -86,17 +93,35 @@ def _draw_panel(axes: Axes, fits: pd.DataFrame, value: str, threshold: float) ->
     probability_axis(axes, seed_counts(fits), fits["p"], "seed")
 
 
-def _caption(fits: pd.DataFrame, threshold: float) -> str:
-    means, rights = {}, {}
+def _caption(fits: pd.DataFrame, threshold: float, values: Sequence[str]) -> str:
+    """Return the caption of a panel, or of both, which stand in one figure with letters."""
     shared, over = of_all_arms(fits)
+    said = {
+        "right_trained": (
+            "Right: share of pixels on their colour's side of the best cut through the losses, both colours weighing "
+            "the same; dashed: all of them, and ½, the least that there is."
+        ),
+        "objective_trained": (
+            f"J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, {threshold:g}); dashed: "
+            f"−{threshold:g}, the least that there is, and 0."
+        ),
+    }
+    letters = ("(a) ", "(b) ") if len(values) > 1 else ("",)
+    words = " ".join(f"{letter}{said[value]}" for letter, value in zip(letters, values, strict=True))
+    of_arm: dict[str, dict[str, float]] = {}
     for arm in arm_order(fits["arm"]):
         mine = shared[shared["arm"] == arm]
-        right, j = (differences.mean_over_p(mine, value) for value in _LABELS)
-        rights[arm], means[arm] = right, f"Mean of {arm}{over}: right {right:.3f}, J {plain_number(j)}"
+        of_arm[arm] = {value: differences.mean_over_p(mine, value) for value in values}
+    first = {arm: means[values[0]] for arm, means in of_arm.items()}
+
+    def mean_of(arm: str) -> str:
+        return f"Mean of {arm}{over}: {', '.join(starmap(_mean_words, of_arm[arm].items()))}"
+
     return (
-        "The objective against the fill probability p, over trained pixels. (a) Right: share of pixels on their "
-        "colour's side of the best cut through the losses, both colours weighing the same; dashed: all of them, and "
-        "½, the least that there is. (b) J, what eq. 3 minimizes: mean black loss minus the mean of min(white loss, "
-        f"{threshold:g}); dashed: −{threshold:g}, the least that there is, and 0. {whisker_words(fits)} "
-        f"{of_arms(rights, means.__getitem__, '. ')}."
+        f"The objective against the fill probability p, over trained pixels. {words} {whisker_words(fits)} "
+        f"{of_arms(first, mean_of, '. ')}."
     )
+
+
+def _mean_words(value: str, mean: float) -> str:
+    return f"right {mean:.3f}" if value == "right_trained" else f"J {plain_number(mean)}"

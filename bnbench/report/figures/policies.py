@@ -62,7 +62,8 @@ def policies_table(measured: pd.DataFrame, reference: str | None) -> Table:
         mine = measured[measured["arm"] == arm]
         for (where, policy), chosen in mine.groupby(["on", "policy"], sort=False):
             row: dict[str, Any] = {"arm": arm, "on": where, "policy": policy}
-            row |= {"headline": "yes" if chosen["headline"].any() else "", "n": len(chosen), **chosen[_VALUES].mean()}
+            row |= {"headline": "yes" if chosen["headline"].any() else "", "n": len(chosen)}
+            row |= {name: differences.mean_over_p(chosen, name) for name in _VALUES}
             if reference is not None:
                 base = measured[(measured["arm"] == reference) & (measured["on"] == where)]
                 row |= _gap(base, chosen, reference, arm)

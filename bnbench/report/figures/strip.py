@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -22,7 +23,7 @@ _MOST_ARMS = 3  # beside a mask
 _GAP = 0.3  # between the pictures of one p and of the next, in pictures
 
 
-def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test") -> Figure:
+def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test", first: Sequence[str] = ()) -> Figure:
     """Show the masks of three fill probabilities, each beside the accuracy of the arms, on one scale.
 
     Args:
@@ -30,24 +31,26 @@ def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test") -> Fi
             them set the scale.
         threshold: cross-entropy that white pixels are pushed to.
         split: the images that were measured on, for the labels.
+        first: arms that are shown before others, of which there may be more than there is room for.
     """
-    shown = _shown(landscapes)
+    shown = _shown(landscapes, first)
+    there, drawn = landscapes["arm"].nunique(), shown["arm"].nunique()
+    left_out = f" {drawn} of {there} arms are shown; the landscapes below have them all." if drawn < there else ""
     draw: NarrowDrawing = partial(_draw, shown, scales_of(landscapes, threshold).accuracy, split)
     pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
     caption = (
-        f"A mask, and the {split} accuracy of the networks that lie at its pixels, for {pairs}, one fit each. Dark "
-        "is a high accuracy, on one scale for all pictures of this page: a landscape that took its mask looks like it. "
-        "Networks are to classify well at black pixels and badly at white ones; trained are those pixels that have a "
-        "neighbour of the other colour."
+        f"Masks of {pairs}, and the {split} accuracy of the networks at their pixels, one fit each. Dark: high, on one "
+        "scale for this page. Networks are to classify well at black pixels and badly at white ones; trained are pixels "
+        f"with a neighbour of the other colour.{left_out}"
     )
     return Figure("strip", draw, caption, _table(shown), draw)
 
 
-def _shown(landscapes: pd.DataFrame) -> pd.DataFrame:
+def _shown(landscapes: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
     """Return the pixels of the fits that are shown: at each p those of the first seed with most arms."""
     there = landscapes["p"].unique()
     nearest = dict.fromkeys(min(there, key=lambda p: (round(abs(p - wanted), 6), p)) for wanted in _PROBABILITIES)
-    arms = arm_order(landscapes["arm"])[:_MOST_ARMS]
+    arms = list(dict.fromkeys([*first, *arm_order(landscapes["arm"])]))[:_MOST_ARMS]
     parts = []
     for p in sorted(nearest):
         at = landscapes[landscapes["p"] == p]

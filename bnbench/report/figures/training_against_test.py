@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_labels, arm_order, of_arms
 from bnbench.report.figures.figure import Figure, NarrowDrawing
@@ -17,7 +18,8 @@ from bnbench.report.figures.style import DOUBLE, INK, SINGLE, arm_colours, new_d
 from bnbench.wording import signed
 
 _ARMS_IN_A_COLUMN = 2  # whose panels one column of print has room for, side by side
-_ARMS_IN_A_ROW = 5  # of whose axes every number and label has room
+_ARMS_IN_A_ROW = 5  # of whose axes every number and label has room; with more, the rows go on below
+_MANY_POINTS = 1000  # with more pixels they are an image, whose colours are those of light pages
 
 
 def training_against_test(landscapes: pd.DataFrame, p: float, seed: int, split: str = "test") -> Figure:
@@ -39,38 +41,62 @@ def _draw(shown: pd.DataFrame, split: str, *, narrow: bool = False) -> Drawing:
         drawing = new_drawing(SINGLE, 4.2 / 2.54 * len(arms))
         grid = drawing.subplots(len(arms), 2, squeeze=False, sharex="col", sharey="col").T
     else:
-        drawing = new_drawing(DOUBLE if len(arms) > _ARMS_IN_A_COLUMN else SINGLE, 8.4 / 2.54)
-        grid = drawing.subplots(2, len(arms), squeeze=False, sharex="row", sharey="row")
+        drawing, grid = _wide(len(arms))
     grid[0, 0].set(xscale="log", yscale="log")
-    is_crowded = not narrow and len(arms) > _ARMS_IN_A_ROW
     for axis in (grid[0, 0].xaxis, grid[0, 0].yaxis):
-        is_narrow = axis is grid[0, 0].xaxis and (is_crowded or _spans_decades(shown["train_loss"]))
-        steps = (1,) if is_narrow else (1, 2, 5)
+        steps: tuple[int, ...] = (1, 2, 5)
+        if axis is grid[0, 0].xaxis:  # whose numbers stand beside each other
+            steps = (1,) if _spans_decades(shown["train_loss"]) else (1, 3)
         axis.set_major_locator(LogLocator(subs=steps, numticks=5))
         axis.set_minor_locator(NullLocator())
-    if is_crowded:
-        grid[1, 0].xaxis.set_major_locator(MaxNLocator(2))
     for row, value in zip(grid, ("loss", "accuracy"), strict=True):
         for axes, arm in zip(row, arms, strict=True):
-            _scatter(axes, shown[shown["arm"] == arm], value, colours[arm])
+            _scatter(axes, shown[shown["arm"] == arm], value, colours[arm], as_image=len(shown) > _MANY_POINTS)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        for axes in row[-1:] if narrow else row[len(arms) // 2 :][:1] if is_crowded else row:
-            axes.set_xlabel(f"training {value}")
-        for axes in row if narrow else row[:1]:
-            axes.set_ylabel(f"{split} {value}")
-    for axes, arm in zip(grid[0], arms, strict=True):
-        axes.set_title(labels[arm])
+        places = [axes.get_subplotspec() for axes in row]
+        below = {(place.rowspan.start, place.colspan.start) for place in places}
+        for axes, place in zip(row, places, strict=True):
+            if (place.rowspan.stop, place.colspan.start) not in below:
+                axes.set_xlabel(f"training {value}")
+                axes.tick_params(labelbottom=True)
+            if narrow or place.is_first_col():
+                axes.set_ylabel(f"{split} {value}")
+    goes_on_below = not narrow and len(arms) > _ARMS_IN_A_ROW
+    for row in grid if goes_on_below else grid[:1]:
+        for axes, arm in zip(row, arms, strict=True):
+            axes.set_title(labels[arm])
     return drawing
 
 
+def _wide(arms: int) -> tuple[Drawing, NDArray[np.object_]]:
+    """Return a drawing with its axes in a row for the loss and one for the accuracy, either on as many lines as needed.
+
+    Axes of a row share their scales.
+    """
+    lines = -(-arms // _ARMS_IN_A_ROW)
+    columns = -(-arms // lines)
+    drawing = new_drawing(DOUBLE if arms > _ARMS_IN_A_COLUMN else SINGLE, 8.4 * lines / 2.54)
+    places = drawing.add_gridspec(2 * lines, columns)
+    rows = []
+    for first in (0, lines):
+        row: list[Axes] = []
+        for number in range(arms):
+            line, column = divmod(number, columns)
+            shared = row[0] if row else None
+            row.append(drawing.add_subplot(places[first + line, column], sharex=shared, sharey=shared))
+            row[-1].tick_params(labelleft=column == 0, labelbottom=number + columns >= arms)
+        rows.append(row)
+    return drawing, np.array(rows, dtype=object)
+
+
 def _spans_decades(values: pd.Series) -> bool:
-    """Say whether values above 0 span more than two decades, so that ticks at 1, 2 and 5 would lie on each other."""
+    """Say whether values above 0 span more than two decades, so that powers of ten are ticks enough."""
     above = values[np.isfinite(values) & (values > 0)]
     return bool(len(above)) and above.max() > 100 * above.min()
 
 
-def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
+def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str, *, as_image: bool) -> None:
     """Draw one fit's pixels filled where black, and the line where training and test agree."""
     for black, face in ((False, "none"), (True, colour)):
         pixels = fit[fit["black"] == black]
@@ -83,7 +109,7 @@ def _scatter(axes: Axes, fit: pd.DataFrame, value: str, colour: str) -> None:
             markersize=2.4,
             alpha=0.6,
             mew=0.6,
-            rasterized=True,
+            rasterized=as_image,
         )
     both = fit[[f"train_{value}", f"test_{value}"]].to_numpy(dtype=float)
     both = both[np.isfinite(both) & (both > 0)]

@@ -22,6 +22,13 @@ function make(tag, content = "", className = "") {
   return element;
 }
 
+// An arm's name beside its colour: some are too pale for letters.
+function named(arm) {
+  const name = make("b", arm.name, "arm");
+  name.style.setProperty("--arm", `var(${arm.colour})`);
+  return name;
+}
+
 function number(value) {
   if (Number.isNaN(value)) return "not a number";
   if (!Number.isFinite(value)) return "∞";
@@ -175,8 +182,7 @@ class Explorer {
     this.find("[name=p]").setAttribute("aria-valuetext", `p = ${this.p}`);
     for (const radio of this.root.querySelectorAll("[data-name=scale]")) radio.closest("fieldset").disabled = quantity !== "loss" || this.showsGap;
     const panels = this.showsGap ? [this.gapPanel(quantity)] : this.shown.map(({ arm, ...fit }) => {
-      const caption = make("figcaption", make("b", arm.name));
-      caption.firstChild.style.color = `var(${arm.colour})`;
+      const caption = make("figcaption", named(arm));
       return this.panel(caption, fit[quantity], value => this.colour(value));
     });
     const caption = make("figcaption", make("b", "mask"));
@@ -296,8 +302,7 @@ class Explorer {
     const [row, column] = this.pixel, place = row * this.data.columns + column, code = this.mask[place];
     const where = `Row ${row}, column ${column}: ${code & 1 ? "black" : "white"}, ${code & 2 ? "trained" : "not trained"}. `;
     line.replaceChildren(make("span", where, "value"), ...this.shown.filter(fit => fit.loss).map(({ arm, loss, accuracy }) => {
-      const value = make("span", make("b", arm.name), "value");
-      value.firstChild.style.color = `var(${arm.colour})`;
+      const value = make("span", named(arm), "value");
       value.append(` loss ${number(loss[place])}, accuracy ${number(accuracy[place])} `);
       return value;
     }));

@@ -17,9 +17,11 @@ from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import css_colours, page_colours
+from bnbench.report.tables import Table
 
 _TIED = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)|(?<=[=<≤]) (?=[\d.−])")
 _FURTHER_DECIMALS = re.compile(r"(?<=\.\d\d)\d+")
+_LONG_NAME = 20  # letters from which on what a row is about may take two lines on a phone
 _PIXELS_PER_POINT = 2.4  # print's 7 pt letters are read at 17 px at most
 
 
@@ -121,7 +123,18 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=_keep_together,
     )
+    environment.globals["column_kinds"] = column_kinds
     return environment.get_template("template.html")
+
+
+def column_kinds(table: Table) -> list[str]:
+    """Return how each column looks: ``number``; ``named``, what a row is about, maybe ``long``; or as any text."""
+    kinds = ["number" if is_number else "" for is_number in table.numeric]
+    if "" in kinds:
+        named = kinds.index("")
+        is_long = any(len(row[named]) > _LONG_NAME for row in table.page_rows)
+        kinds[named] = "named long" if is_long else "named"
+    return kinds
 
 
 def _keep_together(value: Any) -> Any:

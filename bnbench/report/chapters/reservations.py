@@ -1,0 +1,72 @@
+"""What a reader should know before one number for all p: where it is otherwise, and what its interval rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from bnbench.report.arms import ComparedArms
+from bnbench.report.chapters.verdict import OPEN, TIE, Reading, better, reading
+from bnbench.stats import differences
+from bnbench.wording import counted, signed
+
+_FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
+_READINGS = {"difference": "accuracy contrast", "objective": "J", "right": "the share of right pixels"}
+
+
+def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
+    """Say at which p the arm that is ahead over all of them is behind, and what all pixels say where it is otherwise.
+
+    Args:
+        fits: a row per fit: ``arm, p, seed``, and of each reading what there is over trained and over all pixels.
+        compared: the two arms.
+    """
+    notes = []
+    for name, title in _READINGS.items():
+        over = {
+            pixels: differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
+            for pixels, column in (("trained", f"{name}_trained"), ("all", name))
+            if column in fits
+        }
+        found = {pixels: reading(pairs, compared, name) for pixels, pairs in over.items() if len(pairs)}
+        if "trained" in found:
+            notes += _behind_at(over["trained"], found["trained"], name, title, compared)
+        if len(found) == 2 and found["all"].says != found["trained"].says:
+            whole, says = found["all"].whole, found["all"].says
+            words = {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is better for {says}")
+            interval = f", 95 % interval {signed(whole.low)} to {signed(whole.high)}" if whole.df > 0 else ""
+            notes.append(
+                f"Over all pixels, also those that no step is trained on, {title} {words} "
+                f"(gap {signed(whole.mean)}{interval})."
+            )
+    return notes
+
+
+def _behind_at(pairs: pd.DataFrame, one: Reading, name: str, title: str, compared: ComparedArms) -> list[str]:
+    """Name the p whose mean gap has the other sign than that over all p; nothing with a single p."""
+    means = pairs.groupby("p")["gap"].mean()
+    behind = means.index[means * one.whole.mean < 0]
+    if behind.empty:
+        return []
+    other = better(-one.whole.mean, name, compared)
+    return [f"{title[0].upper()}{title[1:]} is better for {other} at p = {listed(behind)}, on the mean of the pairs."]
+
+
+def limits_of_interval(pairs: pd.DataFrame) -> list[str]:
+    """Say what a reader of an interval should know about the pairs behind it."""
+    counts, seeds = pairs.groupby("p").size(), pairs["seed"].nunique()
+    notes = []
+    if counts.nunique() > 1:
+        notes.append(
+            f"There are {counts.min()} to {counts.max()} pairs at each p, and every p weighs the same in the mean."
+        )
+    if seeds < _FEW_SEEDS:
+        notes.append(f"With {counted(seeds, 'seed')}, a test that flips whole seeds cannot say anything yet.")
+    return notes
+
+
+def listed(values: Iterable[float]) -> str:
+    """Return fill probabilities in a sentence: ``0.1, 0.3 and 0.5``."""
+    texts = [f"{value:g}" for value in sorted(values)]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
