@@ -23,6 +23,7 @@ from bnbench.protocol.profiles import title
 from bnbench.report.figures.style import DOUBLE, arm_colours, arm_markers, new_drawing, print_style, save
 from bnbench.results.summary import headline_rows
 from bnbench.results.sweeps import read_sweeps
+from bnbench.wording import signed
 
 ARMS = ("plain", "bn")
 # The knobs that tell one protocol of the evidence from another, and how a table says each.
@@ -69,7 +70,7 @@ def markdown(fits: pd.DataFrame) -> str:
             )
             means.append(own["difference"].mean())
             seconds.append(f"{own['wall_seconds'].mean():,.0f}")
-        gap = f"{means[0] - means[1]:+.3f}".replace("-", "−")
+        gap = signed(means[0] - means[1])
         lines.append("| " + " | ".join((name, str(group["seed"].nunique()), *cells, gap, ", ".join(seconds))) + " |")
     return "\n".join(lines)
 

@@ -34,7 +34,7 @@ from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 
 from bnbench.results.sweeps import Sweep, read_sweeps
-from bnbench.wording import duration
+from bnbench.wording import duration, plain_number
 from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
@@ -91,16 +91,16 @@ class Numbers:
 
     def gap(self, quantity: str = CONTRAST) -> str:
         """The mean of plain − bn over the pairs; J and right stand for those over trained pixels."""
-        return signed(self._quantities["gap"][_SHORT.get(quantity, quantity)])
+        return plain_number(self._quantities["gap"][_SHORT.get(quantity, quantity)])
 
     def interval(self, quantity: str = CONTRAST) -> str:
         """The gap's 95 % interval."""
         low, high = (self._quantities[end][_SHORT.get(quantity, quantity)] for end in ("low", "high"))
-        return f"{signed(low)} to {signed(high)}"
+        return f"{plain_number(low)} to {plain_number(high)}"
 
     def mean(self, arm: str, quantity: str = CONTRAST) -> str:
         """An arm's mean over the pairs."""
-        return signed(self._quantities[f"{arm} mean"][_SHORT.get(quantity, quantity)])
+        return plain_number(self._quantities[f"{arm} mean"][_SHORT.get(quantity, quantity)])
 
     def past_threshold(self, arm: str) -> str:
         """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""
@@ -148,13 +148,8 @@ def gpu_table() -> str:
 def own_pictures() -> str:
     """A Markdown table of how far ``picture`` bends to five pictures, from what own_pictures.py has measured."""
     rows = pd.read_csv(ROOT / "benchmarks" / "own_pictures.csv").itertuples(index=False)
-    cells = [[str(row[0]), f"{row[3]:.2f}", f"{row[4]:.2f}", f"{signed(row[5])}", f"{row[6]:.3f}"] for row in rows]
+    cells = [[str(row[0]), f"{row[3]:.2f}", f"{row[4]:.2f}", plain_number(row[5]), f"{row[6]:.3f}"] for row in rows]
     return readings_as_markdown([["picture", "accuracy, black", "accuracy, white", "J", "right"], *cells])
-
-
-def signed(value: float) -> str:
-    """Three places, with a true minus."""
-    return f"{value:.3f}".replace("-", "−")
 
 
 def evidence(folder: str, **chosen: object) -> str:

@@ -26,6 +26,7 @@ from bnbench.report.chapters.protocols import distinct_names, in_order
 from bnbench.report.figures.authors import authors_of
 from bnbench.results.sweeps import Sweep, read_sweeps
 from bnbench.stats import differences, equivalence
+from bnbench.wording import plain_number
 
 ARMS = ("plain", "bn")
 _MEASURES = {"difference": accuracy_contrast, "objective": objective, "right": right}
@@ -165,7 +166,7 @@ def equal_loss_table(sweeps: Sequence[Sweep]) -> list[list[str]]:
     table = [["sweep", "gap on white pixels", "at equal white loss", "share of the gap"]]
     for name, sweep in named(sweeps):
         gap, equal = at_equal_white_loss(sweep)
-        numbers = [f"{value:.3f}".replace("-", "−") for value in (gap, equal)]
+        numbers = [plain_number(value) for value in (gap, equal)]
         # Of opposite signs, the one is no part of the other.
         share = f"{100 * equal / gap:.0f} %" if equal * gap > 0 else "–"
         table.append([name, *numbers, share])
@@ -193,7 +194,7 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
 
 def _means(pairs: pd.DataFrame) -> str:
     """Either arm's mean over the pairs, with a true minus."""
-    return " / ".join(f"{pairs[side].mean():.3f}".replace("-", "−") for side in ("first", "second"))
+    return " / ".join(plain_number(pairs[side].mean()) for side in ("first", "second"))
 
 
 def read(roots: Iterable[Path]) -> list[Sweep]:

@@ -46,13 +46,13 @@ def plan_time(seconds: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """Write three decimals, with the sign written out."""
-    return f"{value:+.3f}".replace("-", "−")
+    """Write three decimals, with the sign written out; what rounds to zero has a plus."""
+    return f"{value:+z.3f}".replace("-", "−")
 
 
 def plain_number(value: float) -> str:
-    """Write three decimals, with a true minus sign."""
-    return f"{value:.3f}".replace("-", "−")
+    """Write three decimals, with a true minus sign; what rounds to zero has none."""
+    return f"{value:z.3f}".replace("-", "−")
 
 
 def probability(value: float) -> str:

@@ -37,7 +37,7 @@ from bnbench.protocol.written_numbers import (
     parse_whole,
     whole_number,
 )
-from bnbench.wording import shown
+from bnbench.wording import plain_number, shown, signed
 
 PARSERS: tuple[Callable[[str, str], object], ...] = (
     parse_probs,
@@ -190,3 +190,12 @@ def test_a_time_that_is_too_long_is_told_how_long_it_may_be() -> None:
     assert parse_seconds("1e9", "--fit-timeout") == 1e9
     with pytest.raises(RequestError, match=r"--fit-timeout 1e10: .* at most 1,000,000,000"):
         parse_seconds("1e10", "--fit-timeout")
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "with_sign"),
+    [(0.0, "0.000", "+0.000"), (-0.0, "0.000", "+0.000"), (-0.0004, "0.000", "+0.000"), (-0.0006, "−0.001", "−0.001"),
+     (0.0006, "0.001", "+0.001"), (-1.5, "−1.500", "−1.500"), (math.nan, "nan", "+nan")],
+)  # fmt: skip
+def test_what_rounds_to_zero_is_not_negative(value: float, plain: str, with_sign: str) -> None:
+    assert (plain_number(value), signed(value)) == (plain, with_sign)

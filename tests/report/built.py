@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from html.parser import HTMLParser
 from pathlib import Path
@@ -60,7 +61,7 @@ def record_of(out: Path) -> dict[str, Any]:
 
 def first_screen(out: Path) -> str:
     """What stands above the explorer."""
-    return Page((out / "index.html").read_text(encoding="utf-8").partition('-explorer">')[0]).text
+    return Page(re.split(r'id="[^"]*-explorer"', (out / "index.html").read_text(encoding="utf-8"))[0]).text
 
 
 EMPTY = b'<svg viewBox="0 0 10 10"></svg>'

@@ -14,7 +14,7 @@ import pandas as pd
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.verdict import DIFFER, TIE, Reading, Verdict, case_of
 from bnbench.stats import differences
-from bnbench.wording import counted, percent_tenths
+from bnbench.wording import counted, percent_tenths, plain_number
 
 ALONE, APART, NOTHING = "alone", "apart", "nothing"  # one arm; arms that share no mask; no fit
 _COLOURS = "black pixels, where networks should classify well, and white ones, where they should not"
@@ -61,7 +61,7 @@ def of_no_pair(fits: pd.DataFrame) -> InShort:
     arms = arm_order(fits["arm"])
     if len(arms) == 1:
         black, white = (_mean(fits, name) for name in ("black_trained", "white_trained"))
-        levels = "" if math.isnan(black) else f" (accuracy {_three_decimals(black)} and {_three_decimals(white)})"
+        levels = "" if math.isnan(black) else f" (accuracy {plain_number(black)} and {plain_number(white)})"
         said = (
             f"Which arm bends further is open, since {arms[0]} alone has finished fits; they set apart {_COLOURS}"
             f"{levels}."
@@ -102,10 +102,10 @@ def _accuracy_words(contrast: Reading, first: str, second: str) -> str:
     """Say what accuracy says of two arms, what the colours are, and both numbers."""
     values = {first: contrast.first, second: contrast.second}
     if contrast.says not in values:
-        numbers = " and ".join(f"{_three_decimals(value)} for {arm}" for arm, value in values.items())
+        numbers = " and ".join(f"{plain_number(value)} for {arm}" for arm, value in values.items())
         return f"the difference in accuracy between {_COLOURS}, does not tell ({numbers})"
     ahead, other = (first, second) if contrast.says == first else (second, first)
-    numbers = f"{_three_decimals(values[ahead])}, for {other} {_three_decimals(values[other])}"
+    numbers = f"{plain_number(values[ahead])}, for {other} {plain_number(values[other])}"
     return f"accuracy differs more for {ahead} between {_COLOURS} ({numbers})"
 
 
@@ -125,10 +125,6 @@ def _objective_words(both: Verdict, first: str, second: str) -> str:
     return f"{why} ({shares[first]} of {first}, {shares[second]} of {second})"
 
 
-def _three_decimals(value: float) -> str:
-    return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
-
-
 def _extremes(fits: pd.DataFrame) -> tuple[tuple[str, ...], str]:
     """Return which of more than two arms have the largest and the smallest contrast, over the masks that all have."""
     arms = arm_order(fits["arm"])
@@ -138,7 +134,7 @@ def _extremes(fits: pd.DataFrame) -> tuple[tuple[str, ...], str]:
     means = {arm: _mean(shared[shared["arm"] == arm], "difference_trained") for arm in arms}
     most, least = max(arms, key=means.__getitem__), min(arms, key=means.__getitem__)
     of_all = f"of all {counted(len(arms), 'arm')}"
-    ends = f"({_three_decimals(means[most])}), {least} the smallest ({_three_decimals(means[least])})"
+    ends = f"({plain_number(means[most])}), {least} the smallest ({plain_number(means[least])})"
     return (most, least), f"; {of_all} {most} has the largest difference in accuracy {ends}"
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from bnbench.report.arms import ComparedArms
 from bnbench.stats import differences
 from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
-from bnbench.wording import counted, probability, signed
+from bnbench.wording import counted, plain_number, probability, signed
 
 TIE, OPEN = "tie", "open"
 DIFFER = "differ"  # of J and right: each names another arm
@@ -187,7 +187,7 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
         }.get(one.says, f"{one.says} ahead")
         if one.whole.df > 0 and one.whole.se == 0 == one.whole.mean:
             interval, said = "equal in every pair", "a tie, and no test is needed"
-        means = " / ".join(f"{value:.3f}".replace("-", "−") for value in (one.first, one.second))
+        means = " / ".join(map(plain_number, (one.first, one.second)))
         counts = _counts(one.whole, name, compared)
         texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}{counts}): {said}")
     pairs = counted(found["right"].whole.pairs, "pair")

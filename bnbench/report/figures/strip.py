@@ -40,7 +40,7 @@ def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test", first
     pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
     caption = (
         f"Masks of {pairs}, and the {split} accuracy of the networks at their pixels, one fit each. Dark: high, on one "
-        "scale for this page. Networks are to classify well at black pixels and badly at white ones; trained are pixels "
+        "scale for the page. Networks are to classify well at black pixels and badly at white ones; trained are pixels "
         f"with a neighbour of the other colour.{left_out}"
     )
     return Figure("strip", draw, caption, _table(shown), draw)
