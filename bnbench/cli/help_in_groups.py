@@ -38,7 +38,7 @@ _GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "report": {
         "Output": ("--out", "--format", "--open"),
-        "Contents": ("--evaluations", "--figure3", "--compare"),
+        "Contents": ("--arms", "--evaluations", "--figure3", "--compare"),
     },
     "export": {"Output": ("--tensorboard",)},
     "verify": {"Output": ("--record", "--json")},
