@@ -35,6 +35,7 @@ def test_p_at_which_the_other_arm_is_ahead_are_named() -> None:
     assert (numbers(note), named(note, ("plain", "bn"))) == (["0.2"], {"plain"})
     contrast, right = notes_of(turned(turned(fits, "right_trained", [0.9]), "difference_trained", [0.5]))
     assert (numbers(contrast), named(contrast, ("plain", "bn", "contrast"))) == (["0.5"], {"bn", "contrast"})
+    assert "better" not in contrast, "a larger contrast by itself is no better one"
     assert (numbers(right), named(right, ("plain", "bn", "right"))) == (["0.9"], {"bn", "right"})
 
 

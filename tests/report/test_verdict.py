@@ -58,6 +58,8 @@ def fits_of(contrast: float, objective: float, right: float, sd: float = 0.002, 
         (fits_of(0.1, 0.005, -0.003), "tie", ""),  # beyond chance, and within the bounds
         (fits_of(0.1, 0.1, 0.0), "inconclusive", ""),  # J names an arm, and right finds a tie
         (fits_of(0.1, -0.1, -0.05), "inconclusive", ""),  # J and right name different arms
+        (fits_of(0.0, -0.1, 0.05), "inconclusive", "plain"),  # the contrast is open, and the objective is not
+        (fits_of(0.0, 0.0, 0.0), "inconclusive", ""),
         (fits_of(0.1, 0.0, 0.0, sd=0.3), "inconclusive", ""),
         (fits_of(0.1, -0.1, 0.05, seeds=1), "inconclusive", ""),
     ],
@@ -71,7 +73,8 @@ def test_each_case_from_a_made_table(fits: pd.DataFrame, case: str, further: str
     assert "J" in found.objective
     short = found.in_short
     assert (short.case, short.extremes) == (case, ())
-    assert (short.objective if case in ("agree", "disagree") else "") == further
+    assert (short.objective if short.objective in ("plain", "bn") else "") == further
+    assert ("it is open" in short.sentence.lower()) == (short.objective in (OPEN, DIFFER)), "as the headline has it"
     assert {"black", "white", "plain", "bn"} <= set(re.findall(r"\w+", short.sentence))
     means = fits.groupby("arm")[["difference_trained", "right_trained"]].mean()
     said = [f"{value:.3f}" for value in means["difference_trained"]]
@@ -179,6 +182,7 @@ def test_what_is_to_run_what_failed_and_what_does_not_tell_are_three_things(
     assert (counts is None) == ("failed" not in found.headline)
     assert counts is None or counts in found.headline
     assert (found.case == "unfinished") == found.headline.startswith("No verdict")
+    assert (found.case == "unfinished") == found.objective.startswith("So far")
     assert found.in_short.case == case
     assert (numbers(found.in_short.sentence)[:2] == [str(len(fits)), "90"]) == (case == "unfinished")
     assert bool(stands.to_run) == ("Unfinished" in stands.note())
@@ -208,10 +212,23 @@ def test_many_failures_of_a_kind_are_counted_and_few_are_named() -> None:
     assert f"timed out: {grid.fits()[-1]}" in note
 
 
-def test_fits_that_do_not_tell_the_objective_are_read_by_contrast_alone() -> None:
-    found = answer(fits_of(0.1, -0.1, 0.05)[["arm", "p", "seed", "difference_trained"]], NONE)
-    assert (found.case, found.objective) == ("inconclusive", "")
-    assert (found.in_short.contrast, found.in_short.objective) == ("plain", OPEN)
+@pytest.mark.parametrize("lacks", [["objective_trained", "right_trained"], ["objective_trained"]])
+def test_fits_that_do_not_tell_the_objective_are_read_by_contrast_alone(lacks: list[str]) -> None:
+    fits = fits_of(0.1, -0.1, 0.05)
+    for table in (fits.drop(columns=lacks), fits.assign(**dict.fromkeys(lacks, float("nan")))):
+        found = answer(table, NONE)
+        assert (found.case, found.objective) == ("inconclusive", "")
+        assert (found.in_short.contrast, found.in_short.objective) == ("plain", OPEN)
+        assert len(numbers(found.in_short.sentence)) == 2, "both contrasts, and no share of right pixels"
+
+
+def test_of_equal_arms_none_has_more() -> None:
+    equal = fits_of(0.0, 0.0, 0.0, sd=0.0)
+    third = equal[equal["arm"] == "bn"].assign(arm="skip")
+    found = answer(pd.concat([equal, third]), NONE)
+    assert "larger" not in found.sentence
+    assert (found.in_short.objective, found.in_short.extremes) == (TIE, ())
+    assert "skip" not in found.in_short.sentence
 
 
 def test_figure_4_is_over_trained_pixels_and_behind_its_switch_over_all(tmp_path: Path) -> None:

@@ -73,11 +73,12 @@ def answer(
     to_come, lost = standing.pairs(first, second) if standing else (0, 0)
     both = verdict(fits, compared, to_come=to_come, lost=lost)
     short = of_pairs(fits, both, first, second, standing.share if standing and to_come else "")
-    more, less = (first, second) if whole.mean > 0 else (second, first)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
+    more, less = (first, second) if whole.mean > 0 else (second, first)
+    larger = f"{abs(whole.mean):.3f} larger for {more} than for {less}"
     gap = (
-        f"accuracy contrast, black − white over trained pixels, is {abs(whole.mean):.3f} larger for {more} "
-        f"than for {less}"
+        "accuracy contrast, black − white over trained pixels, is "
+        f"{larger if whole.mean else f'equal for {first} and {second} on the mean'}"
     )
     colours = f" {colours_words(fits, compared)}" if by_colour else ""
     wins = f"{first} has the larger contrast in {whole.wins} of {counted(whole.pairs, 'pair')}"

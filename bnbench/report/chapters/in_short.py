@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnbench.report.arms import arm_order
-from bnbench.report.chapters.verdict import DIFFER, TIE, Reading, Verdict, case_of
+from bnbench.report.chapters.verdict import DIFFER, OPEN, TIE, Reading, Verdict, case_of
 from bnbench.stats import differences
 from bnbench.wording import counted, percent_tenths, plain_number
 
@@ -28,7 +28,8 @@ class InShort:
         case: the verdict's, or :data:`ALONE`, :data:`APART` or :data:`NOTHING`.
         contrast: the arm with the larger accuracy contrast, or ``open``; empty without a pair.
         objective: the arm that bends further by the objective, or ``tie``, ``open`` or ``differ``; likewise.
-        extremes: of more than two arms, those with the largest and the smallest contrast over the masks that all have.
+        extremes: of more than two arms, those with the largest and the smallest contrast over the masks that all have;
+            none where all are equal.
         sentence: all of it.
     """
 
@@ -63,8 +64,8 @@ def of_no_pair(fits: pd.DataFrame) -> InShort:
         black, white = (_mean(fits, name) for name in ("black_trained", "white_trained"))
         levels = "" if math.isnan(black) else f" (accuracy {plain_number(black)} and {plain_number(white)})"
         said = (
-            f"Which arm bends further is open, since {arms[0]} alone has finished fits; they set apart {_COLOURS}"
-            f"{levels}."
+            f"Which arm bends further is open, since {arms[0]} alone has finished fits; they are to set apart "
+            f"{_COLOURS}{levels}."
         )
         return InShort(ALONE, "", "", (), said)
     said = f"Which arm bends further is open, since no two of {', '.join(arms)} were fitted to the same mask."
@@ -85,16 +86,15 @@ def _two_words(both: Verdict, first: str, second: str, share: str) -> str:
     if share:
         link = "but" if case_of(contrast, objective) == "disagree" else "and"
         return f"with {share} done, {lead}: so far {accuracy}, {link} {asked}"
-    if both.case == "agree":
-        other = second if objective == first else first
-        return (
-            f"the loss landscape of {objective} bent further to the masks than that of {other}: {accuracy}, and {asked}"
-        )
     if both.case == "disagree":
         return f"which loss landscape bent further to the masks depends on the measure: {accuracy}, but {asked}"
-    if both.case == "tie":
+    if objective in (first, second):
+        other = second if objective == first else first
+        further = f"the loss landscape of {objective} bent further to the masks than that of {other}"
+        return f"{further}: {accuracy}, and {asked}" if contrast == objective else f"{further}: {asked}, but {accuracy}"
+    if objective == TIE:
         equal = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
-        return f"{equal}: {asked}, although {accuracy}"
+        return f"{equal}: {asked}, {'but' if contrast == OPEN else 'although'} {accuracy}"
     return f"{lead}: {accuracy}, and {asked}"
 
 
@@ -118,11 +118,13 @@ def _objective_words(both: Verdict, first: str, second: str) -> str:
         ahead, other = (first, second) if both.objective == first else (second, first)
         numbers = f"{shares[ahead]}, of {other} {shares[other]}"
         return f"by the objective more pixels of {ahead} have a loss on the right side ({numbers})"
-    why = {
-        TIE: "about as many pixels have a loss on the right side",
-        DIFFER: "the two numbers of the objective name different arms",
-    }.get(both.objective, "the objective, pixels whose loss is on the right side, does not tell")
-    return f"{why} ({shares[first]} of {first}, {shares[second]} of {second})"
+    numbers = f"{shares[first]} of {first}, {shares[second]} of {second}"
+    if both.objective == TIE:
+        return f"about as many pixels have a loss on the right side ({numbers})"
+    why = "the objective does not tell"
+    if both.objective == DIFFER:
+        why = "the two numbers of the objective name different arms"
+    return f"{why} (pixels whose loss is on the right side: {numbers})"
 
 
 def _extremes(fits: pd.DataFrame) -> tuple[tuple[str, ...], str]:
@@ -133,6 +135,8 @@ def _extremes(fits: pd.DataFrame) -> tuple[tuple[str, ...], str]:
         return (), ""
     means = {arm: _mean(shared[shared["arm"] == arm], "difference_trained") for arm in arms}
     most, least = max(arms, key=means.__getitem__), min(arms, key=means.__getitem__)
+    if means[most] == means[least]:
+        return (), ""
     of_all = f"of all {counted(len(arms), 'arm')}"
     ends = f"({plain_number(means[most])}), {least} the smallest ({plain_number(means[least])})"
     return (most, least), f"; {of_all} {most} has the largest difference in accuracy {ends}"

@@ -12,7 +12,12 @@ from bnbench.stats import differences
 from bnbench.wording import counted, signed
 
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
-_READINGS = {"difference": "accuracy contrast", "objective": "J", "right": "the share of right pixels"}
+# What each is called, and how it is in favour of an arm: a larger contrast by itself is no better one.
+_READINGS = {
+    "difference": ("accuracy contrast", "larger"),
+    "objective": ("J", "better"),
+    "right": ("the share of right pixels", "larger"),
+}
 
 
 def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
@@ -23,7 +28,7 @@ def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
         compared: the two arms.
     """
     notes = []
-    for name, title in _READINGS.items():
+    for name, (title, favours) in _READINGS.items():
         over = {
             pixels: differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
             for pixels, column in (("trained", f"{name}_trained"), ("all", name))
@@ -31,10 +36,10 @@ def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
         }
         found = {pixels: reading(pairs, compared, name) for pixels, pairs in over.items() if len(pairs)}
         if "trained" in found:
-            notes += _behind_at(over["trained"], found["trained"], name, title, compared)
+            notes += _behind_at(over["trained"], found["trained"], name, compared)
         if len(found) == 2 and found["all"].says != found["trained"].says:
             whole, says = found["all"].whole, found["all"].says
-            words = {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is better for {says}")
+            words = {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is {favours} for {says}")
             interval = f", 95 % interval {signed(whole.low)} to {signed(whole.high)}" if whole.df > 0 else ""
             notes.append(
                 f"Over all pixels, also those that no step is trained on, {title} {words} "
@@ -43,14 +48,16 @@ def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
     return notes
 
 
-def _behind_at(pairs: pd.DataFrame, one: Reading, name: str, title: str, compared: ComparedArms) -> list[str]:
+def _behind_at(pairs: pd.DataFrame, one: Reading, name: str, compared: ComparedArms) -> list[str]:
     """Name the p whose mean gap has the other sign than that over all p; nothing with a single p."""
     means = pairs.groupby("p")["gap"].mean()
     behind = means.index[means * one.whole.mean < 0]
     if behind.empty:
         return []
-    other = better(-one.whole.mean, name, compared)
-    return [f"{title[0].upper()}{title[1:]} is better for {other} at p = {listed(behind)}, on the mean of the pairs."]
+    other, (title, favours) = better(-one.whole.mean, name, compared), _READINGS[name]
+    return [
+        f"{title[0].upper()}{title[1:]} is {favours} for {other} at p = {listed(behind)}, on the mean of the pairs."
+    ]
 
 
 def limits_of_interval(pairs: pd.DataFrame) -> list[str]:

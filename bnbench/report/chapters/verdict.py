@@ -90,8 +90,9 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, los
         headline, case = so_far(contrast.says, by_j, by_right), "unfinished"
     if lost:
         headline += f" ({lost} of {counted(len(compared.pairs) + to_come + lost, 'pair')} failed)"
-    sentence = _sentence(found, compared) if is_whole else ""
-    return Verdict(case, headline, sentence, contrast, asked, found.get("right"), _gaps(contrast, found, compared))
+    sentence = _sentence(found, compared, "So far, by" if to_come else "By") if is_whole else ""
+    right = found["right"] if is_whole else None
+    return Verdict(case, headline, sentence, contrast, asked, right, _gaps(contrast, found, compared))
 
 
 def better(gap: float, name: str, compared: ComparedArms) -> str:
@@ -173,8 +174,14 @@ def _apart_words(by_j: str, by_right: str) -> str:
     )
 
 
-def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
-    """Say the objective's two numbers over trained pixels, each with its interval and what it says."""
+def _sentence(found: dict[str, Reading], compared: ComparedArms, begins: str) -> str:
+    """Say the objective's two numbers over trained pixels, each with its interval and what it says.
+
+    Args:
+        found: J and right.
+        compared: the two arms.
+        begins: the sentence's first words, which say whether this is an end.
+    """
     texts = []
     for name, title, unit in (("right", "pixels right", ""), ("objective", "J (lower is better)", " nats")):
         one = found[name]
@@ -185,15 +192,13 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms) -> str:
             TIE: f"a tie within ±{BOUNDS[name]:g}{unit}, two one-sided t tests: p {probability(one.equivalence)}",
             OPEN: f"undecided, since these fits show neither a gap nor a tie within ±{BOUNDS[name]:g}{unit}",
         }.get(one.says, f"{one.says} ahead")
-        if one.whole.df > 0 and one.whole.se == 0 == one.whole.mean:
+        if one.whole.df > 0 and one.whole.wins == one.whole.losses == 0:
             interval, said = "equal in every pair", "a tie, and no test is needed"
         means = " / ".join(map(plain_number, (one.first, one.second)))
         counts = _counts(one.whole, name, compared)
         texts.append(f"{title} {means}, gap {signed(one.whole.mean)} ({interval}{counts}): {said}")
-    pairs = counted(found["right"].whole.pairs, "pair")
-    return (
-        f"By the objective, over trained pixels of {pairs}, {compared.first} / {compared.second}: {'; '.join(texts)}."
-    )
+    over = f"over trained pixels of {counted(found['right'].whole.pairs, 'pair')}"
+    return f"{begins} the objective, {over}, {compared.first} / {compared.second}: {'; '.join(texts)}."
 
 
 def _counts(whole: differences.Overall, name: str, compared: ComparedArms) -> str:
