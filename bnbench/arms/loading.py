@@ -26,7 +26,7 @@ from bnbench.protocol.protocol import BUILT_IN, is_own_arm
 CHILD_EXIT = 70  # exit code of a process that foreign code has forked; sysexits.h calls it a fault in the software
 _BEGAN = read_start()
 # Layers between bnbench.BatchNorm once started otherwise: fits of such an arm from then are of another version of it.
-_SCALES_LAST = b"\n# scales are drawn last"
+_SCALES_LAST = "-scales-last"
 _CLOCKS_DIFFER = 2.0  # seconds; that of files and that of processes
 
 
@@ -64,7 +64,8 @@ class _ExactLoader(SourceFileLoader):
 def arm_source(arm: str) -> str:
     """Return the hash of the file that defines a user arm's factory, as it was when this process loaded it.
 
-    Empty for a built-in arm, whose code the revision covers. Files that this one imports are not part of it.
+    It is SHA-256's first digits; after a hyphen it may say in which of bnbench's ways its networks start. Empty for a
+    built-in arm, whose code the revision covers. Files that this one imports are not part of it.
 
     Raises:
         ArmError: it cannot be imported.
@@ -251,4 +252,4 @@ def _file_hash(module: ModuleType) -> str:
 
 
 def _hash(content: bytes) -> str:
-    return hashlib.sha256(content + _SCALES_LAST * (b"BatchNorm" in content)).hexdigest()[:12]
+    return hashlib.sha256(content).hexdigest()[:12] + _SCALES_LAST * (b"BatchNorm" in content)

@@ -117,6 +117,11 @@ def test_a_foreign_arms_source_is_that_of_the_code_which_was_loaded(
     assert sys.path == looked_for
     assert str(tmp_path) not in sys.path
     assert arm_source("plain") == ""
+    path.write_text("from bnbench import BatchNorm\n")
+    monkeypatch.delitem(sys.modules, "my_own_arm")
+    digest, _, started = arm_source("my_own_arm:make").partition("-")
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()[:12], "what sha256sum says of the file"
+    assert started, "fits from before such a network's scales were drawn last are of another version"
 
 
 NETWORK = PROFILES["smoke"].network

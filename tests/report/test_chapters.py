@@ -43,7 +43,7 @@ def test_the_commands_name_the_folder_that_was_asked_for_and_what_they_need(tmp_
     protocol = with_picture(SMALL.with_knobs(dataset="own"), "heart", np.eye(5, dtype=bool))
     write_sweep(tmp_path, arms=grid.arms, probs=(0.3,), seeds=(1,), protocol=protocol)
     write_config(tmp_path, effective_config(protocol, grid, options))
-    sweep = replace(sweeps.read_sweep(tmp_path), sources={own: "0123456789ab"})
+    sweep = replace(sweeps.read_sweep(tmp_path), sources={own: "0123456789ab-started-so"})
     run, report = (shlex.split(text) for text in reproduce.commands(sweep, fits_table(sweep)))
     said = {name: value for name, value in pairwise(run) if name.startswith("--")}
     assert (said["--out"], said["--data"]) == ("mine/own fits", "~/pets")
@@ -54,6 +54,7 @@ def test_the_commands_name_the_folder_that_was_asked_for_and_what_they_need(tmp_
         cli.commands["run"].make_context("run", run[2:])
     file, picture, images = reproduce.needs(sweep)
     assert all(part in file for part in (own, "nets/mine.py", "0123456789ab", "PYTHONPATH"))
+    assert "started-so" not in file, "that is no digit of the file's hash"
     assert "heart" in picture
     assert "--data" in images
 

@@ -194,7 +194,7 @@ def needs(sweep: Sweep) -> list[str]:
 def _file_words(module: str, arms: Sequence[str], sources: Mapping[str, str]) -> str:
     """Say which file holds some arms, the hash that its fits have, and where it must lie."""
     file = f"{module.replace('.', '/')}.py"
-    known = sorted({sources[arm] for arm in arms if sources.get(arm)})
+    known = sorted({sources[arm].partition("-")[0] for arm in arms if sources.get(arm)})
     digest = f" (its SHA-256 begins with {' or '.join(known)})" if known else ""
     return (
         f"{', '.join(arms)}: the file {file}{digest} must be found from the folder in which the command is run, or "
