@@ -182,7 +182,7 @@ def _short(folder: Path) -> Path:
 
 
 def _differences(fits: pd.DataFrame, arms: Sequence[str]) -> str:
-    """Draw up the mean difference in accuracy, black − white, and n: a row per arm, a column per p."""
+    """Draw up the mean difference in accuracy over all pixels, and n: a row per arm, a column per p."""
     table = per_p(fits)
     rows = zip(table["arm"], table["p"], table["mean"], table["n"], strict=True)
     means = {(arm, p): f"{plain_number(mean)} (n = {n})" for arm, p, mean, n in rows}
@@ -191,6 +191,6 @@ def _differences(fits: pd.DataFrame, arms: Sequence[str]) -> str:
     cells = {arm: "".join(f"<td>{means.get((arm, p), '–')}</td>" for p in probs) for arm in arms}
     body = "".join(f"<tr><th>{escape(arm)}</th>{cells[arm]}</tr>" for arm in arms)
     return (
-        "<table><caption>Mean difference in accuracy, black − white, over n fits</caption>"
+        "<table><caption>Mean difference in accuracy, black − white over all pixels, of n fits</caption>"
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
     )

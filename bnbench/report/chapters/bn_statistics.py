@@ -59,10 +59,10 @@ def gap_words(table: pd.DataFrame, reference: str | None) -> list[str]:
 def _order_words(rows: list[dict[Any, Any]], reference: str, arm: str) -> str:
     signs = {float(np.sign(row["gap"])) for row in rows}
     if len(signs) > 1:
-        return " Which arm is ahead depends on the policy."
-    ahead = (
-        f" {reference if signs == {1.0} else arm} is ahead under all of them" if signs != {0.0} else " No gap at all"
-    )
+        return " Which arm has the larger difference depends on the policy."
+    ahead = " No gap at all"
+    if signs != {0.0}:
+        ahead = f" The difference is larger for {reference if signs == {1.0} else arm} under all of them"
     known = [row for row in rows if not np.isnan(row["low"])]
     if not known:
         return f"{ahead}; there is no interval yet."

@@ -72,7 +72,7 @@ def protocols_table(shown: Sequence[Protocol]) -> Table:
     frame = pd.DataFrame(rows).astype({f"{name} pairs": int for name, _ in _READINGS.values()})
     note = (
         "Over trained pixels: mean paired gap over p, every p weighing the same, with its 95 % t interval, variance "
-        "within each p; J: the objective, lower is better; right: share of pixels on their side of the best cut"
+        "within each p; J: what eq. 3 minimizes, lower is better; right: share of pixels on their side of the best cut"
     )
     return Table("protocols", "The gap under every protocol", note, frame)
 
@@ -139,5 +139,5 @@ def _caption(frame: pd.DataFrame) -> str:
         f"{what} under each of {counted(len(frame), 'protocol')}, over trained pixels: accuracy contrast (black − "
         "white), J and the share of pixels that are right. Diamond: mean over pairs of (p, seed), every p weighing "
         "the same; line: its 95 % t interval, where every p has two pairs or more. Of J less is better: left of zero "
-        f"the first arm bends further.{hollow}"
+        f"it is better for the first arm.{hollow}"
     )
