@@ -26,7 +26,8 @@ def gaps(fits: pd.DataFrame, arms: tuple[str, str] | None = None, *, pixels: str
             ``objective_trained`` and ``right_trained``: such as :attr:`bnbench.SweepResult.fits`, or
             ``tables/fits.csv`` of a report.
         arms: the arm that is counted positive, and the one that is subtracted, by name or as figures label them; by
-            default the two that a report compares: plain and bn, else the first two that share a (p, seed).
+            default plain and bn, else the first two that share a (p, seed): built-in arms come before own ones, and these
+            by name, where a report takes them in the order of the run.
         pixels: ``trained``, or ``all`` for the columns ``difference``, ``objective`` and ``right``.
 
     Returns:
@@ -58,7 +59,7 @@ def two_arms(fits: pd.DataFrame, arms: tuple[str, str] | None) -> tuple[str, str
 
     Args:
         fits: a row per fit, ``arm, p, seed``.
-        arms: their names or labels; None for those that a report compares.
+        arms: their names or labels; None for plain and bn, else the first two that share a (p, seed).
 
     Raises:
         RequestError: one is not there, no (p, seed) has both, or a fit occurs twice.

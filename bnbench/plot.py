@@ -80,7 +80,7 @@ def paired(
         fits: as :func:`figure4` takes them.
         axes: where to draw; by default those of a new figure.
         arms: the arm that is counted positive, and the one that is subtracted, by name or as figures label them; by
-            default the two that a report compares: plain and bn, else the first two that share a (p, seed).
+            default as :func:`bnbench.gaps` takes them.
         pixels: ``trained`` or ``all``, see :func:`figure4`.
 
     Returns:

@@ -63,7 +63,7 @@ def as_asked(arms: Sequence[str]) -> list[str]:
     return [*(arm for arm in BUILT_IN if arm in arms), *(arm for arm in arms if arm not in BUILT_IN)]
 
 
-def two_arms(wanted: Sequence[str], called: Mapping[str, str], results: Path) -> tuple[str, ...]:
+def arms_to_compare(wanted: Sequence[str], called: Mapping[str, str], results: Path) -> tuple[str, ...]:
     """Return what the two arms are called that a report is asked to compare, each given by its short or full name.
 
     Args:

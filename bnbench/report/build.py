@@ -16,7 +16,7 @@ from bnbench.protocol.mask_sizes import Size, size_name
 from bnbench.protocol.parsing import FORMATS, parse_formats
 from bnbench.protocol.profiles import changes
 from bnbench.protocol.protocol import Protocol
-from bnbench.report.arms import named_in_short, names_of, two_arms, with_names
+from bnbench.report.arms import arms_to_compare, named_in_short, names_of, with_names
 from bnbench.report.chapters import capacity, pictures, protocols
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
@@ -92,7 +92,7 @@ def build_report(
     refuse_results_folder("--out", out, results, "reports/mine")
     sweeps, broken = _read(results)
     called = names_of(sweeps)
-    chosen = two_arms(arms, called, results)
+    chosen = arms_to_compare(arms, called, results)
     sweeps = named_in_short(sweeps)
     evaluated, unreadable = _read_evaluations(results, sweeps, evaluations)
     broken += unreadable
