@@ -26,8 +26,8 @@ def gaps(fits: pd.DataFrame, arms: tuple[str, str] | None = None, *, pixels: str
             ``objective_trained`` and ``right_trained``: such as :attr:`bnbench.SweepResult.fits`, or
             ``tables/fits.csv`` of a report.
         arms: the arm that is counted positive, and the one that is subtracted, by name or as figures label them; by
-            default plain and bn, else the first two that share a (p, seed): built-in arms come before own ones, and these
-            by name, where a report takes them in the order of the run.
+            default plain and bn, else the first two that share a (p, seed): built-in arms come before own ones, which
+            come by name, where a report takes them in the order of the run.
         pixels: ``trained``, or ``all`` for the columns ``difference``, ``objective`` and ``right``.
 
     Returns:
