@@ -88,7 +88,8 @@ def answer(
     reserved = not_everywhere(fits, compared)
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
-        notes = [f"{wins}.", _MEANING, *reserved, *length, "An interval needs two pairs at every p: run a second seed."]
+        needs = f"An interval needs two pairs at every p{'' if to_come else ': run a second seed'}."
+        notes = [f"{wins}.", _MEANING, *reserved, *length, needs]
         return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",

@@ -159,7 +159,7 @@ def so_far(contrast: str, by_j: str, by_right: str) -> str:
         return f"No verdict yet: so far {contrast} is ahead in accuracy contrast, J and right"
     if by_j == by_right:
         both = {OPEN: "J and right do not tell", TIE: "J and right tie"}.get(by_j, f"J and right are better for {by_j}")
-    return f"No verdict yet: so far {_contrast_words(contrast)}, and by the objective {both}"
+    return f"No verdict yet: so far {_contrast_words(contrast)}, and {both}"
 
 
 def _contrast_words(says: str) -> str:
