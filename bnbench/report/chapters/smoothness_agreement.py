@@ -134,10 +134,10 @@ def tables_of(taus: pd.DataFrame) -> list[Table]:
     """Return τ of everything, and how many of its values are clear."""
     note = (
         "Kendall's τ over the arms' means, 95 % interval low to high over seeds (bootstrap, t quantiles); objective "
-        "with its sign changed, so that more is bent further; positive: what bends further is rougher; at: the step, "
+        "with its sign changed, so that more is better; positive: arms with more of it are rougher; at: the step, "
         "or the loss (nats) at equal loss; none where a reading ties more than half of the pairs of arms"
     )
-    clear = "above: what bends further is rougher; below: it is smoother; by the interval over seeds, not corrected"
+    clear = "above: arms with more of it are rougher; below: smoother; by the interval over seeds, not corrected"
     return [
         Table("smoothness_tau_counts", "Values of τ whose interval leaves 0 out", clear, counts_of(taus)),
         Table("smoothness_tau", "Does bending say what the measure says?", note, taus),
@@ -153,7 +153,7 @@ def words(taus: pd.DataFrame, capacities: pd.DataFrame) -> list[str]:
         counts = counts_of(own).iloc[0]
         text = (
             f"Over {own['arms'].max()} arms, of {counts['values']} values of Kendall's τ between accuracy contrast and "
-            f"a measure at a step, the interval over seeds is above 0 (what bends further is rougher) in "
+            f"a measure at a step, the interval over seeds is above 0 (arms of more contrast are rougher) in "
             f"{counts['above']} and below 0 in {counts['below']}."
         )
         if len(equal):
