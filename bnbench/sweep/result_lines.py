@@ -19,6 +19,7 @@ _MOST = 1_000  # fits that are read again for it; reading more takes longer than
 _READINGS = (
     ("difference_trained", "contrast (accuracy on black minus accuracy on white pixels)"),
     ("right_trained", "pixels on the right side of the objective's cut"),
+    ("objective_trained", "J, the objective's loss, where lower is better"),
 )
 
 

@@ -204,7 +204,7 @@ def test_a_run_ends_with_the_gap_of_its_arms_and_the_command_that_shows_it(swept
     *_, result, command = again.stderr.splitlines()
     assert "plain − bn" in result
     assert re.search(r"\b1 pair\b", result)
-    for column in ("difference_trained", "right_trained"):
+    for column in ("difference_trained", "right_trained", "objective_trained"):
         assert signed(plain[column] - bn[column]) in result
     assert command.endswith("bnbench report results/smoke")
 

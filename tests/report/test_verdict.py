@@ -231,6 +231,14 @@ def test_of_equal_arms_none_has_more() -> None:
     assert "skip" not in found.in_short.sentence
 
 
+def test_an_objective_of_some_pairs_alone_decides_nothing() -> None:
+    fits = fits_of(0.1, -0.1, 0.05)
+    assert answer(fits, NONE).case == "agree"
+    found = answer(fits.assign(objective_trained=fits["objective_trained"].where(fits["seed"] < 3)), NONE)
+    assert (found.case, found.in_short.objective) == ("inconclusive", OPEN)
+    assert "18 pairs" in found.objective
+
+
 def test_figure_4_is_over_trained_pixels_and_behind_its_switch_over_all(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     fits = fits_table(read_sweep(tmp_path))

@@ -1,12 +1,12 @@
 """What both readings say of two arms: the accuracy contrast of figure 4, and the objective by J and by right.
 
-The rule is fixed before any result is looked at. A reading names an arm where its 95 % interval leaves out zero, and a
-tie where two one-sided t tests find it within its bound (:data:`bnbench.stats.equivalence.BOUNDS`), whichever side of
-zero it lies; else it is open. The contrast has no bound and so no tie. J and right together name what both name. While
-pairs are still to come, whatever the rest says, a sweep is unfinished and has no verdict: an interval that is looked at
-after every fit, until it leaves out zero, is none of 95 %. One of which no pair is to come, and of which a reading is
-open or J and right name different arms, is inconclusive. Pairs that a failed fit has cost do not come, and the headline
-counts them.
+The rule was fixed before any result was looked at; what was added since makes it say less. A reading names an arm where
+its 95 % interval leaves out zero, and a tie where two one-sided t tests find it within its bound
+(:data:`bnbench.stats.equivalence.BOUNDS`), whichever side of zero it lies; else it is open. The contrast has no bound
+and so no tie. J and right together name what both name. While pairs are still to come, whatever the rest says, a sweep
+is unfinished and has no verdict: an interval that is looked at after every fit, until it leaves out zero, is none of 95
+%. One of which no pair is to come, and of which a reading is open, or J and right name different arms or are known of
+some pairs alone, is inconclusive. Pairs that a failed fit has cost do not come, and the headline counts them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def verdict(fits: pd.DataFrame, compared: ComparedArms, *, to_come: int = 0, los
             pairs = differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
             found |= {name: reading(pairs, compared, name)} if len(pairs) else {}
     is_whole = len(found) == len(_COLUMNS)
-    by_j, by_right = (found[name].says if is_whole else OPEN for name in _COLUMNS)
+    has_all = is_whole and all(one.whole.pairs == contrast.whole.pairs for one in found.values())
+    by_j, by_right = (found[name].says if has_all else OPEN for name in _COLUMNS)
     asked = objective_says(by_j, by_right)
     headline, case = headline_of(contrast.says, by_j, by_right, compared), case_of(contrast.says, asked)
     if to_come:
