@@ -124,7 +124,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=_keep_together,
     )
-    environment.globals |= {"column_kinds": column_kinds, "listed": listed}
+    environment.globals |= {"column_kinds": column_kinds, "listed": listed, "in_words": in_words}
     return environment.get_template("template.html")
 
 
@@ -141,6 +141,12 @@ def column_kinds(table: Table) -> list[str]:
 def listed(text: str) -> Markup:
     """Return a text whose lines may end after a comma: a list of numbers without blanks breaks nowhere else."""
     return Markup.escape(text).replace(",", Markup(",<wbr>"))
+
+
+def in_words(command: str) -> Markup:
+    """Return a command whose lines may end after a word or a comma, and not at a hyphen: an option stays whole."""
+    parts = re.split(r"(\s+)|(?<=,)(?=\S)", command)
+    return Markup("").join(Markup("<span>{}</span>").format(part) if part.strip() else part for part in parts if part)
 
 
 def _keep_together(value: Any) -> Any:
