@@ -132,7 +132,7 @@ def main() -> None:
         print(f"\n{name}\n\n{markdown(fits)}")
         if draw is not None and (draw is draw_settling or fits["images"].nunique() > 1):
             with print_style():
-                save(draw(fits), asked.out, name)
+                save(draw(fits), asked.out, name, ["svg"])
 
 
 if __name__ == "__main__":

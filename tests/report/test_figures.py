@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure as Drawing
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -27,7 +28,7 @@ from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4, draw_authors
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.figure3 import figure3
-from bnbench.report.figures.figure4 import figure4
+from bnbench.report.figures.figure4 import draw_difference, figure4
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
 from bnbench.report.figures.paired import _draw as pairs_drawn
@@ -129,6 +130,27 @@ def test_the_authors_arms_are_told_apart_without_colour() -> None:
     axes = Drawing().subplots()
     draw_authors(axes, authors, authors, ("difference",))
     assert len({line.get_marker() for line in axes.lines}) == 3
+
+
+@pytest.mark.parametrize("probs", [[0.5], [0.4, 0.5, 0.6]])
+def test_the_authors_leave_the_panel_to_the_fits(tmp_path: Path, probs: list[float]) -> None:
+    arms = ["plain", "bn", "skip", "bn-skip", "groupnorm", "layernorm", "standardized", "softplus", "softplus-centred"]
+    write_sweep(tmp_path, arms=arms, probs=probs, seeds=[1, 2, 3])
+    fits = tables.over_trained(tables.fits_table(sweeps.read_sweep(tmp_path)))
+    axes = Drawing().subplots()
+    draw_difference(axes, fits, authors_figure4(), "test")
+    ends = axes.get_xlim()
+    assert ends[1] - ends[0] <= 1.5 * max(0.1, np.ptp(probs)), "as wide as without them"
+    theirs = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    assert [len(np.atleast_1d(line.get_xdata())) for line in theirs] == [len(probs)] * 3
+    ours = [bars.lines[0] for bars in axes.containers if isinstance(bars, ErrorbarContainer)]
+    with_arm = [
+        any(np.array_equal(line.get_xdata(), mine.get_xdata()) for mine in ours if mine.get_color() == line.get_color())
+        for line in theirs
+    ]
+    assert all(with_arm) == (len(probs) == 1), "of a single p each marker stands with its arm"
+    caption = figure4(fits, authors_figure4())[1].caption
+    assert ("dashed lines" in caption) == (len(probs) > 1)
 
 
 @pytest.mark.parametrize(

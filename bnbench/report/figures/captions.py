@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bnbench.report.arms import arm_order, of_arms
-from bnbench.report.figures.authors import AUTHORS_NOTE
+from bnbench.report.figures.authors import authors_beside, authors_note
 from bnbench.stats import differences
 from bnbench.wording import counted
 
@@ -13,8 +13,11 @@ _WORDS = {"difference": "contrast"}  # what a column is called in a sentence
 LEAST_SEEDS = 3  # of two, a deviation says little more than their distance, which the points show
 
 
-def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, authors: bool = False) -> str:
+def figure4_caption(
+    fits: pd.DataFrame, split: str, panel: str, *, pixels: str, authors: pd.DataFrame | None = None
+) -> str:
     """Return the caption of figure 4 over ``all`` or over ``trained`` pixels: ``panel`` is ``ab``, ``a`` or ``b``."""
+    theirs = authors_note(authors_beside(fits, authors))
     letters = {
         "a": "Accuracy contrast, mean {0} accuracy over black pixels minus that over white ones",
         "b": "the two means of {0} accuracy"
@@ -26,11 +29,12 @@ def figure4_caption(fits: pd.DataFrame, split: str, panel: str, *, pixels: str, 
     text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
     if "b" in panel:
         text += "Solid: black pixels, dotted: white pixels. "
-    text += f"Over {pixels} pixels{', which alone the authors measure' if authors else ''}. "
+    text += f"Over {pixels} pixels{', which alone the authors measure' if theirs else ''}. "
     text += f"{whisker_words(fits)} "
     text += _mean_words(fits, panel)
-    which = "; of an arm's two lines the upper one is of black pixels" if "b" in panel else ""
-    return text + (f" {AUTHORS_NOTE}{which}." if authors else "")
+    drawn = "lines" if fits["p"].nunique() > 1 else "markers"
+    which = f"; of an arm's two {drawn} the upper one is of black pixels" if "b" in panel else ""
+    return text + (f" {theirs}{which}." if theirs else "")
 
 
 def figure3_caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, split: str) -> str:

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from bnbench.report.arms import arm_labels, arm_order
-from bnbench.report.figures.authors import AUTHORS_NOTE, authors_handles, draw_authors, shown_probabilities
+from bnbench.report.figures.authors import (
+    authors_beside,
+    authors_handles,
+    authors_note,
+    draw_authors,
+    shown_probabilities,
+)
 from bnbench.report.figures.axes import WHISKER, dodge_unit, legend_above, probability_axis
 from bnbench.report.figures.captions import seeds_words
 from bnbench.report.figures.figure import Figure, NarrowDrawing
@@ -41,7 +47,7 @@ def comparison(
     """
     shown = [(name, over_trained(fits)) for name, fits in sweeps]
     draw: NarrowDrawing = partial(_draw, shown, authors)
-    caption = _caption(shown, elsewhere, authors=authors is not None)
+    caption = _caption(shown, elsewhere, authors_note(authors_beside(pd.concat([fits for _, fits in shown]), authors)))
     return Figure("comparison", draw, caption, _table(sweeps), draw)
 
 
@@ -78,8 +84,14 @@ def _draw(sweeps: Sequence[tuple[str, pd.DataFrame]], authors: pd.DataFrame | No
     return drawing
 
 
-def _caption(sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str], *, authors: bool) -> str:
-    """Return the caption of figure 4a of several sweeps; ``elsewhere``: those not measured on test images."""
+def _caption(sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str], theirs: str) -> str:
+    """Return the caption of figure 4a of several sweeps.
+
+    Args:
+        sweeps: each one's name and fits.
+        elsewhere: those not measured on test images.
+        theirs: what the authors' curves are; empty where none is shown.
+    """
     counts = [f"{name}: {counted(len(fits), 'fit')}, {seeds_words(fits)}" for name, fits in sweeps]
     text = (
         "Figure 4a of all protocols. Colour: arm; marker and kind of line: protocol. "
@@ -87,6 +99,6 @@ def _caption(sweeps: Sequence[tuple[str, pd.DataFrame]], elsewhere: Sequence[str
     )
     if elsewhere:
         text += f" On held-out training images, not on test images: {'; '.join(elsewhere)}."
-    if authors:
-        text += f" {AUTHORS_NOTE}{', on test images' if elsewhere else ''}."
+    if theirs:
+        text += f" {theirs}{', on test images' if elsewhere else ''}."
     return text

@@ -40,7 +40,7 @@ def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str 
         Figure(
             name=f"figure4{panels if len(panels) == 1 else ''}",
             draw=partial(draw, shown, authors, split),
-            caption=figure4_caption(shown, split, panels, pixels="trained", authors=authors is not None),
+            caption=figure4_caption(shown, split, panels, pixels="trained", authors=authors),
             table=table,
             on_page=len(panels) == 1,
         )
@@ -119,7 +119,7 @@ def _draw_panel_b(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) 
 
 def draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel a: mean ± standard deviation over seeds of black − white, every seed as a point."""
-    draw_authors(axes, fits, authors, ("difference",))
+    draw_authors(axes, fits, authors, ("difference",), _asides(fits))
     draw_arms(axes, fits, "difference", "-")
     axes.set_ylabel(f"{split} accuracy, black − white")
     probability_axis(axes, seed_counts(fits), shown_probabilities(fits, authors), "seed")
@@ -127,7 +127,7 @@ def draw_difference(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None
 
 def draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> None:
     """Draw panel b: the mean accuracy over black pixels (solid) and over white pixels (dotted)."""
-    draw_authors(axes, fits, authors, ("black", "white"))
+    draw_authors(axes, fits, authors, ("black", "white"), _asides(fits))
     draw_arms(axes, fits, "black", "-")
     draw_arms(axes, fits, "white", (0, (1, 1.3)))
     axes.set_ylabel(f"{split} accuracy")
@@ -137,14 +137,13 @@ def draw_colours(axes: Axes, fits: pd.DataFrame, authors: pd.DataFrame | None, s
 def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
     """Draw each arm's mean of a value at every p, its deviation over seeds, and every seed as a point."""
     order = arm_order(fits["arm"])
-    unit, colours, markers = dodge_unit(fits["p"]), arm_colours(order), arm_markers(order)
-    apart = min(_DODGE, 0.7 / len(order)) * unit
+    unit, colours, markers, asides = dodge_unit(fits["p"]), arm_colours(order), arm_markers(order), _asides(fits)
     for number, arm in enumerate(order):
         mine = fits[fits["arm"] == arm]
         table = differences.per_p(mine, value)
-        place = table["p"] + apart * (number - (len(order) - 1) / 2)
+        place = table["p"] + asides[arm]
         if table["n"].max() > 1:
-            seeds = mine["p"] + apart * (number - (len(order) - 1) / 2) - min(0.13, 0.3 / len(order)) * unit
+            seeds = mine["p"] + asides[arm] - min(0.13, 0.3 / len(order)) * unit
             look: dict[str, Any] = {"color": colours[arm], "markersize": 1.9, "alpha": 0.6, "markeredgewidth": 0}
             places, named = seeds, mine[["p", "seed", value]]
             if len(fits) > MANY_FITS:  # one image, and a name for each mean: it opens the first seed there
@@ -158,6 +157,13 @@ def draw_arms(axes: Axes, fits: pd.DataFrame, value: str, line: Any) -> None:
             place, table["mean"], deviations(table), color=colours[arm], marker=markers[arm], zorder=4, **WHISKER
         )
         bars.lines[0].set_linestyle(line)
+
+
+def _asides(fits: pd.DataFrame) -> dict[str, float]:
+    """Return how far from p each arm stands, so that arms can be told apart."""
+    order = arm_order(fits["arm"])
+    apart = min(_DODGE, 0.7 / len(order)) * dodge_unit(fits["p"])
+    return {arm: apart * (number - (len(order) - 1) / 2) for number, arm in enumerate(order)}
 
 
 def deviations(table: pd.DataFrame) -> pd.Series:

@@ -16,13 +16,14 @@ from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.comparison import Comparison
 from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.style import css_colours, page_colours
+from bnbench.report.figures.style import page_colours
 from bnbench.report.tables import Table
 
-_TIED = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)|(?<=[=<≤]) (?=[\d.−])")
-_FURTHER_DECIMALS = re.compile(r"(?<=\.\d\d)\d+")
+_TIED = re.compile(
+    r"(?<=\d) (?=%)|(?<=±) (?=\w)|(?<=[=<≤]) (?=[\d.−])|(?<=\w) (?=[=<≤] [\d.−])|"
+    r"(?<=\bJ) (?=[+−\d])|(?<=\d) (?=× \d)|(?<=\d ×) (?=\d)"
+)
 _LONG_NAME = 20  # letters from which on what a row is about may take two lines on a phone
-_PIXELS_PER_POINT = 2.4  # print's 7 pt letters are read at 17 px at most
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=_keep_together,
     )
-    environment.globals["column_kinds"] = column_kinds
+    environment.globals |= {"column_kinds": column_kinds, "listed": listed, "in_words": in_words}
     return environment.get_template("template.html")
 
 
@@ -137,34 +138,17 @@ def column_kinds(table: Table) -> list[str]:
     return kinds
 
 
+def listed(text: str) -> Markup:
+    """Return a text whose lines may end after a comma: a list of numbers without blanks breaks nowhere else."""
+    return Markup.escape(text).replace(",", Markup(",<wbr>"))
+
+
+def in_words(command: str) -> Markup:
+    """Return a command whose lines may end after a word or a comma, and not at a hyphen: an option stays whole."""
+    parts = re.split(r"(\s+)|(?<=,)(?=\S)", command)
+    return Markup("").join(Markup("<span>{}</span>").format(part) if part.strip() else part for part in parts if part)
+
+
 def _keep_together(value: Any) -> Any:
     """Tie a number to its sign and its unit in a text, so that no line ends between them; markup stays as it is."""
     return _TIED.sub("\N{NO-BREAK SPACE}", value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def inline_svg(text: str, name: str, title: str) -> Markup:
-    """Return a saved SVG as a part of HTML: it scales, and its colours are the page's, so that it follows dark mode.
-
-    Identifiers get the figure's name in front: two figures on one page may share them otherwise. What a browser does
-    not need goes: identifiers that nothing names, indents, and decimals of a place beyond a hundredth of a point.
-
-    Args:
-        text: what ``style.as_files`` gave.
-        name: of this figure alone on its page.
-        title: what a screen reader says.
-    """
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', lambda match: match[1] or "", text, count=2)
-    named = set(re.findall(r'(?:href="#|url\(#)([^")]*)', text))
-    text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in named or "fit-" in match[1] else "", text)
-    text = re.sub(r'(?<= [dxy]=")[^"]*', lambda match: _FURTHER_DECIMALS.sub("", match[0]), text)
-    text = re.sub(r"\n +", "\n", text).replace("xlink:href", "href")
-    prefix = re.sub(r"\W", "-", name)
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
-    for colour, name in css_colours().items():
-        text = text.replace(colour, f"var({name})")
-    points = float(re.search(r'viewBox="0 0 ([\d.]+)', text)[1])  # type: ignore[index]  # every saved SVG has one
-    style = f"max-width: {_PIXELS_PER_POINT * points:.0f}px"
-    label = Markup.escape(title)
-    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{label}" style="{style}"', 1).strip())

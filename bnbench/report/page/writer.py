@@ -14,7 +14,8 @@ from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.section import Section
 from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import as_files
-from bnbench.report.page.page import Picture, inline_svg
+from bnbench.report.page.page import Picture
+from bnbench.report.page.svg import inline_svg
 from bnbench.report.tables import Table, in_markdown
 from bnbench.results.layout import write_atomically
 
