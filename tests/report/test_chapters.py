@@ -37,6 +37,14 @@ def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -
     assert "--probs 0.3:0.7:0.2 --seeds 2 --arms plain,bn" in run
 
 
+def test_fits_that_the_last_run_was_not_asked_for_are_reproduced_too(tmp_path: Path) -> None:
+    protocol = write_sweep(tmp_path, arms=("plain", "bn", "skip"), probs=(0.3, 0.5), seeds=(1,))
+    write_config(tmp_path, effective_config(protocol, Grid(("skip", "plain"), (0.3,), (2,)), {}))
+    sweep = sweeps.read_sweep(tmp_path)
+    run, _ = reproduce.commands(sweep, fits_table(sweep))
+    assert "--probs 0.3,0.5 --seeds 2 --arms skip,plain,bn" in run
+
+
 def test_the_commands_name_the_folder_that_was_asked_for_and_what_they_need(tmp_path: Path) -> None:
     own, grid = "nets.mine:wide", Grid(("plain", "nets.mine:wide"), (0.3,), (1,))
     options = {"out": Path("mine/own fits"), "keep_planes": True, "jobs": 2, "data_folder": Path("~/pets")}

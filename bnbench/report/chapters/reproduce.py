@@ -19,7 +19,7 @@ from bnbench.protocol.picture_text import picture_name
 from bnbench.protocol.profiles import PROFILES, changes, folder_name
 from bnbench.protocol.protocol import SECTIONS, Grid, Protocol, is_own_arm
 from bnbench.report.arms import arm_order
-from bnbench.report.chapters.standing import Standing
+from bnbench.report.chapters.standing import Standing, whole_grid
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, duration
 
@@ -151,6 +151,8 @@ def commands(
 ) -> list[str]:
     """Return the commands that run the sweep as it was asked for and write this report.
 
+    Where fits are there that the last run was not asked for, the command asks for the whole grid.
+
     Args:
         sweep: what was read.
         fits: a row per fit: ``arm, p, seed``.
@@ -162,7 +164,11 @@ def commands(
     shown = ["--figure3", f"{wanted[0]:g},{wanted[1]}"] if wanted else []
     shown += ["--arms", ",".join(map(sweep.full_name, arms))] if arms else []
     fits = fits.assign(arm=fits["arm"].map(sweep.full_name))
-    asked = sweep.asked and replace(sweep.asked, arms=tuple(map(sweep.full_name, sweep.asked.arms)))
+    asked = sweep.asked
+    if asked and not sweep.identities.keys() <= set(asked.fits()):
+        whole = whole_grid(sweep)
+        asked = replace(whole, arms=tuple(dict.fromkeys((*asked.arms, *whole.arms))))
+    asked = asked and replace(asked, arms=tuple(map(sweep.full_name, asked.arms)))
     return [command(protocol, fits, asked, options), shlex.join(["bnbench", "report", folder, *shown])]
 
 
