@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from bnbench.arms import networks
 from bnbench.arms.networks import ConvolutionalNetwork
 from bnbench.inputs import data, masks
 from bnbench.mpo import batch_norm_together, gradient, landscape, objective, plane
@@ -398,7 +399,7 @@ MUTANTS = (
     ),
     Mutant(
         "a gain of √2 whatever is asked for",
-        ConvolutionalNetwork.__init__,
+        networks._start,
         "network.gain",
         "2**0.5",
         "plain, other settings: black loss, step 1",
