@@ -54,11 +54,13 @@ _MASKS = (
     (r"[\d,]+ fits? an hour", "FITS an hour"),
     (r"[\d,]+ parameters?, plain has [\d,]+", "SIZES"),
     (r"\b(\d+) of the \1 layers\b", "each of the LAYERS"),
+    # A page's own small networks have other sizes, so that one with layers of other sizes may share none.
+    (r"\d+ of the \d+ layers that both have start as plain's|no layer has the shape of one of plain's", "FEW LAYERS"),
     (r"\S+ p=[\d.]+ seed=\d+", "FIT"),
     (r"^loading torch; .*$", ""),  # a test has it already
     (r"^started FIT on SLOT$", ""),  # fits that end at once are not announced
-    (r"-?\d+\.\d+(?= in TIME| \(|,|\)| |$)", "NUMBER"),
     (r"[+−]\d\.\d+", "GAP"),
+    (r"-?\d+\.\d+(?= in TIME| \(|,|\)| |$)", "NUMBER"),
     (r"difference none NUMBER|difference( batch:64| recalibrate:512) NUMBER, recalibrate:512 NUMBER", "DIFFERENCES"),
 )
 _SMALL = {"mask_size": (4, 4), "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 3}  # a page's own sweep
