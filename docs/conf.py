@@ -48,6 +48,7 @@ html_title = "bnbench"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_domain_indices = False  # a page of the one module that is documented as such helps nobody
 html_show_sphinx = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0077bb", "color-brand-content": "#0067a3"},
