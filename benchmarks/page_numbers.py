@@ -21,20 +21,20 @@ import json
 import math
 import re
 import statistics
-import subprocess
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from check_numbers import CheckNumbers
+from commits import unpublished_commits
 from jinja2 import Environment, StrictUndefined
 from readings import at_equal_white_loss, read, readings, settings_counts, settling_table
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 
-from bnbench.results.sweeps import Sweep, read_sweeps
-from bnbench.wording import duration, plain_number
+from bnbench.wording import duration, interval_words, plain_number
 from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +96,7 @@ class Numbers:
     def interval(self, quantity: str = CONTRAST) -> str:
         """The gap's 95 % interval."""
         low, high = (self._quantities[end][_SHORT.get(quantity, quantity)] for end in ("low", "high"))
-        return f"{plain_number(low)} to {plain_number(high)}"
+        return interval_words(low, high)
 
     def mean(self, arm: str, quantity: str = CONTRAST) -> str:
         """An arm's mean over the pairs."""
@@ -114,28 +114,41 @@ def equal_loss_share(profile: str) -> str:
     return f"{100 * equal / gap:.0f} %"
 
 
+def equal_loss_by_p(profile: str) -> str:
+    """The lowest and the highest such share of one fill probability, in bins of that one's losses."""
+    (sweep,) = read([ROOT / "results" / profile])
+    shares = []
+    for _, pixels in sweep.landscapes.groupby("p"):
+        gap, equal = at_equal_white_loss(replace(sweep, landscapes=pixels))
+        shares.append(100 * equal / gap)
+    return f"{min(shares):.0f} to {max(shares):.0f} %"
+
+
 def against_steps() -> str:
     """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
     return readings_as_markdown(settling_table(read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"])))
 
 
 def sensitivity() -> dict[str, str]:
-    """In how many settings below ``evidence/sensitivity`` bn is where, in words."""
+    """What the settings below ``evidence/sensitivity`` say of plain and bn, in words."""
     return settings_counts(read([ROOT / "evidence/sensitivity"]))
 
 
 def computed_twice(profile: str, again: str) -> str:
-    """How far rounding moves a fit: the fits of a sweep that are in a folder of evidence, too, computed elsewhere."""
+    """How far rounding moves a fit: the fits of a sweep that are in a folder of evidence, too, computed once more."""
     (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
     both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
     moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in ("difference", "objective", "right")}
     most = {name: f"{move.abs().max():.3f}" for name, move in moves.items()}
+    largest = moves["difference"].abs().idxmax()
+    without = moves["difference"].drop(largest).abs().max()
     of_rounding = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
     over_seeds = math.sqrt(both.groupby(["arm", "p"])["difference_x"].var().mean())
     return (
-        f"of {len(both)} fits of `{profile}` the difference moved by up to {most['difference']}, J by up to "
-        f"{most['objective']} and right by up to {most['right']}. In the difference rounding alone has a standard "
-        f"deviation of {of_rounding:.3f}, seeds and rounding together one of {over_seeds:.3f}"
+        f"of {len(both)} fits of `{profile}` at p = {both['p'].iloc[0]:g} the difference moved by up to "
+        f"{most['difference']} (one fit; the others by up to {without:.3f}), J by up to {most['objective']} and right "
+        f"by up to {most['right']}. In the difference computing anew has a standard deviation of {of_rounding:.3f}, "
+        f"seeds and it together one of {over_seeds:.3f}"
     )
 
 
@@ -176,44 +189,6 @@ def _fit_seconds(profile: str) -> list[float]:
     return [statistics.median(fits.loc[fits["arm"] == arm, "wall_seconds"]) for arm in ("plain", "bn")]
 
 
-def unpublished_commits() -> str:
-    """A Markdown table of the committed fits whose commit is not part of the history, or that name none.
-
-    Raises:
-        SystemExit: the history is not all here.
-    """
-    if git("rev-parse", "--is-shallow-repository") != "false":
-        raise SystemExit("this clone has no whole history: git fetch --unshallow")
-    known = set(git("rev-list", "HEAD").split())
-    lines = ["| fits | how many | commit that is named | torch |", "|---|---|---|---|"]
-    for root in ("results", "evidence"):
-        sweeps, broken = read_sweeps(ROOT / root)
-        if broken:
-            raise SystemExit(broken[0])
-        for sweep in sorted(sweeps, key=lambda sweep: sweep.folders):
-            lines += _unpublished(sweep, known)
-    return "\n".join(lines)
-
-
-def _unpublished(sweep: Sweep, known: set[str]) -> list[str]:
-    """The rows of one sweep."""
-    rows = []
-    named = sweep.provenance.assign(git_revision=sweep.provenance["git_revision"].fillna("none"))
-    counts = named.groupby(["git_revision", "torch"]).size().reset_index()
-    for commit, torch, fits in counts.itertuples(index=False):
-        if commit not in known:
-            where = ", ".join(str(folder.relative_to(ROOT)) for folder in sweep.folders)
-            rows.append(f"| `{where}` | {fits} | {commit[:7]} | {torch} |")
-    return rows
-
-
-def git(*arguments: str) -> str:
-    """What git answers in this repository."""
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
 def rendered(text: str) -> str:
     """A page with the numbers of today.
 
@@ -227,6 +202,7 @@ def rendered(text: str) -> str:
         "check": CheckNumbers(),
         "computed_twice": computed_twice,
         "against_steps": against_steps,
+        "equal_loss_by_p": equal_loss_by_p,
         "equal_loss_share": equal_loss_share,
         "evidence": evidence,
         "fit_times": fit_times,

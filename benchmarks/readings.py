@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ from bnbench.measures.difference import accuracy_contrast
 from bnbench.measures.measure import Pixels
 from bnbench.measures.objective import objective
 from bnbench.measures.right import right
+from bnbench.report.arms import ComparedArms
+from bnbench.report.chapters import verdict
 from bnbench.report.chapters.protocols import distinct_names, in_order
 from bnbench.report.figures.authors import authors_of
 from bnbench.results.sweeps import Sweep, read_sweeps
-from bnbench.stats import differences, equivalence
+from bnbench.stats import differences
 from bnbench.wording import plain_number
 
 ARMS = ("plain", "bn")
@@ -80,21 +83,33 @@ def sweeps_table(sweeps: Sequence[Sweep]) -> list[list[str]]:
 
 
 def settings_counts(sweeps: Sequence[Sweep]) -> dict[str, str]:
-    """In how many of several protocols bn has the smaller difference, and is behind, level or ahead by J, on the mean.
+    """What several protocols, each of one p, say of plain and bn, over trained pixels of the images that were measured.
 
-    Level is a mean gap within the bound of a tie. Over trained pixels of the images that were measured.
+    Returns:
+        Texts: ``settings`` and ``seeds``, how many; in how many bn has the ``smaller`` mean difference, and the
+        ``gaps`` of these means; by J in how many an interval or a test names an arm (``told``), finds a ``tie`` or
+        neither (``open``); and the ``moves`` of an arm's mean difference between two protocols that differ in one knob.
     """
-    counts = dict.fromkeys(("smaller", "behind", "level", "ahead"), 0)
-    seeds = set()
+    counts, seeds, gaps = dict.fromkeys(("smaller", "told", "tie", "open"), 0), set(), []
+    means: list[tuple[dict[str, object], dict[str, float]]] = []
     for sweep in sweeps:
-        pairs = {name: differences.paired(readings(sweep), *ARMS, name) for name in ("difference", "objective")}
-        gaps = {name: differences.mean_over_p(of_one, "gap") for name, of_one in pairs.items()}
-        bound = equivalence.BOUNDS["objective"]
-        counts["smaller"] += gaps["difference"] > 0
-        of_bn = "level" if abs(gaps["objective"]) < bound else "behind" if gaps["objective"] < 0 else "ahead"
-        counts[of_bn] += 1
-        seeds.add(len(pairs["difference"]))
+        fits = readings(sweep)
+        apart, by_j = (differences.paired(fits, *ARMS, name) for name in ("difference", "objective"))
+        says = verdict.reading(by_j, ComparedArms(apart, *ARMS), "objective").says
+        counts[{verdict.TIE: "tie", verdict.OPEN: "open"}.get(says, "told")] += 1
+        gaps.append(differences.mean_over_p(apart, "gap"))
+        counts["smaller"] += gaps[-1] > 0
+        seeds.add(len(apart))
+        means.append((dict(sweep.protocol.knobs()), {side: float(apart[side].mean()) for side in ("first", "second")}))
+    moves = [
+        abs(theirs[arm] - ours[arm])
+        for (these, ours), (those, theirs) in combinations(means, 2)
+        if sum(these[name] != those[name] for name in these) == 1
+        for arm in ("first", "second")
+    ]
     said = {name: number_word(count) for name, count in counts.items()}
+    for name, found in (("gaps", gaps), ("moves", moves)):
+        said[name] = f"{min(found):.2f} to {max(found):.2f}" if found else "none"
     return {**said, "settings": number_word(len(sweeps)), "seeds": " or ".join(map(number_word, sorted(seeds)))}
 
 

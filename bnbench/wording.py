@@ -8,6 +8,7 @@ import shlex
 import unicodedata
 from datetime import datetime, timedelta
 
+_ZERO = 1e-9  # What is nearer to zero than this is rounding.
 _SHOWN = 60  # letters of a text that an error repeats
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # kinds of letters that steer a terminal, end a line or are no text
 
@@ -53,6 +54,25 @@ def signed(value: float) -> str:
 def plain_number(value: float) -> str:
     """Write three decimals, with a true minus sign; what rounds to zero has none."""
     return f"{value:z.3f}".replace("-", "−")
+
+
+def interval_words(low: float, high: float, *, sign: bool = False) -> str:
+    """Write an interval's ends, ``−0.0002 to 0.175``: three decimals, or as many as show on which side of 0 an end is.
+
+    Args:
+        low: the lower end.
+        high: the upper end.
+        sign: whether a plus is written, too.
+    """
+    return f"{_end(low, sign)} to {_end(high, sign)}"
+
+
+def _end(value: float, sign: bool) -> str:
+    write = signed if sign else plain_number
+    if not _ZERO < abs(value) < 0.0005:
+        return write(value)
+    places = math.ceil(-math.log10(abs(value)))
+    return f"{value:{'+' if sign else ''}.{places}f}".replace("-", "−")
 
 
 def probability(value: float) -> str:

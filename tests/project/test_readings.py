@@ -78,6 +78,22 @@ def test_every_table_is_printed(script: ModuleType, folder: Path, capsys: pytest
     assert [line[:3] for line in lines if line[0] == "6×6"] == [["6×6", "300", "2"], ["6×6", "600", "2"]] * 2
 
 
+def test_settings_are_counted_by_the_rules_of_the_headline(script: ModuleType, folder: Path) -> None:
+    sweeps = script.read([folder / "settling"])
+    said = script.settings_counts(sweeps)
+    assert (said["settings"], said["seeds"]) == ("two", "two")
+    means = [script.readings(sweep).groupby("arm")["difference"].mean() for sweep in sweeps]
+    gaps = sorted(mean["plain"] - mean["bn"] for mean in means)
+    moves = sorted(abs(means[0][arm] - means[1][arm]) for arm in ("plain", "bn"))
+    assert said["gaps"] == f"{gaps[0]:.2f} to {gaps[1]:.2f}"
+    assert said["moves"] == f"{moves[0]:.2f} to {moves[1]:.2f}"
+    words = ["none", "one", "two"]
+    assert said["smaller"] == words[sum(gap > 0 for gap in gaps)]
+    assert sum(words.index(said[name]) for name in ("told", "tie", "open")) == 2
+    alone = script.settings_counts([script.read([folder / "results"])[0]])
+    assert alone["moves"] == "none", "one setting moves nothing"
+
+
 def test_sweeps_of_one_profile_have_names_of_their_own(script: ModuleType, folder: Path) -> None:
     sweeps = script.read([folder / "settling"])
     for table in (script.sweeps_table, script.authors_table, script.equal_loss_table):
@@ -152,14 +168,14 @@ def test_a_folder_that_cannot_be_read_ends_it(script: ModuleType, tmp_path: Path
 def test_longer_fits_showed_what_the_page_says_of_a_profile(
     script: ModuleType, profile: str, size: tuple[int, int]
 ) -> None:
-    steps_of, means = PROFILES[profile].training.steps, {}
+    steps_of, found = PROFILES[profile].training.steps, {}
     for sweep in script.read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]):
         if sweep.protocol.mask.mask_size == size and sweep.protocol.training.steps >= steps_of:
-            means[sweep.protocol.training.steps] = (
-                script.readings(sweep).groupby("arm")[["difference", "objective"]].mean()
-            )
+            fits = script.readings(sweep).set_index(["arm", "p", "seed"]).sort_index()
+            found[sweep.protocol.training.steps] = fits
     said = [int(text.replace(",", "")) for text in numbers(LONGER_FITS[profile])]
-    assert sorted(means) == [steps_of, *said]
-    for before, after in pairwise(sorted(means)):
-        assert (means[after]["difference"] > means[before]["difference"]).all()
-        assert (means[after]["objective"] < means[before]["objective"]).all()
+    assert sorted(found) == [steps_of, *said]
+    for before, after in pairwise(sorted(found)):
+        assert (found[after]["objective"] < found[before]["objective"]).all(), "in every fit"
+        rose = (found[after]["difference"] > found[before]["difference"]).all()
+        assert rose == ("contrast" in LONGER_FITS[profile])

@@ -37,7 +37,7 @@ from bnbench.protocol.written_numbers import (
     parse_whole,
     whole_number,
 )
-from bnbench.wording import plain_number, shown, signed
+from bnbench.wording import interval_words, plain_number, shown, signed
 
 PARSERS: tuple[Callable[[str, str], object], ...] = (
     parse_probs,
@@ -199,3 +199,20 @@ def test_a_time_that_is_too_long_is_told_how_long_it_may_be() -> None:
 )  # fmt: skip
 def test_what_rounds_to_zero_is_not_negative(value: float, plain: str, with_sign: str) -> None:
     assert (plain_number(value), signed(value)) == (plain, with_sign)
+
+
+@given(low=st.floats(-2, 2), width=st.floats(0, 2))
+def test_an_interval_shows_on_which_side_of_zero_its_ends_are(low: float, width: float) -> None:
+    for sign in (False, True):
+        texts = interval_words(low, low + width, sign=sign).split(" to ")
+        for end, text in zip((low, low + width), texts, strict=True):
+            written = float(text.replace("−", "-"))
+            assert written == pytest.approx(end, abs=0.0005)
+            if abs(end) > 1e-9:
+                assert written * end > 0
+            assert not sign or text[0] in "+−"
+
+
+def test_an_end_that_is_zero_or_its_rounding_has_no_side() -> None:
+    assert interval_words(0.0, 0.0) == interval_words(-1e-17, 1e-12) == "0.000 to 0.000"
+    assert interval_words(-0.00023, 0.175) == "−0.0002 to 0.175"

@@ -63,3 +63,14 @@ def test_the_objective_counts_the_pairs_of_the_arm_that_is_better() -> None:
     said = answer(fits, NONE).objective.split("; ")
     counts = [text.split(" in ")[1].split(")")[0] for text in said if "better for plain in" in text]
     assert counts == ["45 of 45 pairs", "35 of 45 pairs"]
+
+
+def test_pairs_that_are_equal_are_none_of_either_arm() -> None:
+    fits = fits_of(0.1, -0.1, 0.05)
+    equal = fits["p"] < 0.35
+    columns = ["right_trained", "difference_trained"]
+    same = fits.assign(**{name: fits[name].where(~equal, 0.5) for name in columns})
+    said = answer(same, NONE)
+    right = next(text for text in said.objective.split("; ") if "better for plain in" in text)
+    assert numbers(right.split("better for plain in")[1].split(")")[0]) == ["30", "45", "15"]
+    assert numbers(said.notes[0].split("(")[0]) == ["30", "45", "15"]

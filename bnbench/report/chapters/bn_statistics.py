@@ -13,7 +13,7 @@ from bnbench.report.chapters.chapter import Chapter, drawable
 from bnbench.report.chapters.measured_again import evaluations_of, measurements
 from bnbench.report.figures.policies import policies, policies_table, statistics_name
 from bnbench.results.sweeps import Sweep
-from bnbench.wording import counted, plain_number, signed
+from bnbench.wording import counted, interval_words, signed
 
 NAME = "bn-statistics"
 TITLE = "Does the answer depend on the batch-norm statistics?"
@@ -89,4 +89,4 @@ def _pairs_and_interval(row: dict[Any, Any]) -> str:
     pairs = counted(int(row["pairs"]), "pair")
     if np.isnan(row["low"]):
         return pairs
-    return f"{pairs}, 95 % interval {plain_number(row['low'])} to {plain_number(row['high'])}"
+    return f"{pairs}, 95 % interval {interval_words(row['low'], row['high'])}"

@@ -15,7 +15,7 @@ from bnbench.report.figures.difference_over_steps import difference_over_steps
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import settling
-from bnbench.wording import percent_tenths, plain_number, signed
+from bnbench.wording import interval_words, percent_tenths, signed
 
 NAME = "fitted"
 TITLE = "What lies behind the gap?"
@@ -185,4 +185,4 @@ def order_words(traces: pd.DataFrame, compared: ComparedArms) -> str:
 
 
 def _interval_words(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f" (95 % interval {plain_number(low)} to {plain_number(high)})"
+    return "" if math.isnan(low) else f" (95 % interval {interval_words(low, high)})"

@@ -13,7 +13,7 @@ from bnbench.report.chapters.reservations import limits_of_interval, listed, not
 from bnbench.report.chapters.standing import Standing
 from bnbench.report.chapters.verdict import OPEN, verdict
 from bnbench.stats import differences
-from bnbench.wording import counted, plain_number, probability, signed
+from bnbench.wording import counted, interval_words, probability, signed
 
 _MEANING = (
     "Accuracy contrast is what figure 4 draws and tables call difference. How far a landscape is bent is what the "
@@ -81,7 +81,9 @@ def answer(
         f"{larger if whole.mean else f'equal for {first} and {second} on the mean'}"
     )
     colours = f" {colours_words(fits, compared)}" if by_colour else ""
+    equal = whole.pairs - whole.wins - whole.losses
     wins = f"{first} has the larger contrast in {whole.wins} of {counted(whole.pairs, 'pair')}"
+    wins += f", and {equal} {'is' if equal == 1 else 'are'} equal" if equal else ""
     length = [f"All of this is after {steps:,} steps; what more steps would change, longer fits alone tell."] * bool(
         steps
     )
@@ -99,7 +101,7 @@ def answer(
         *limits_of_interval(compared.pairs),
     ]
     low, high = sorted([whole.low, whole.high] if whole.mean > 0 else [-whole.low, -whole.high])
-    interval = f"95 % interval {plain_number(low)} to {plain_number(high)}"
+    interval = f"95 % interval {interval_words(low, high)}"
     undecided = ", which does not tell the arms apart" if both.contrast.says == OPEN else ""
     freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
     sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}){undecided}.{colours}"

@@ -9,7 +9,7 @@ import pandas as pd
 from bnbench.report.arms import ComparedArms
 from bnbench.report.chapters.verdict import OPEN, TIE, Reading, better, reading
 from bnbench.stats import differences
-from bnbench.wording import counted, signed
+from bnbench.wording import counted, interval_words, signed
 
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
 # What each is called, and how it is in favour of an arm: a larger contrast by itself is no better one.
@@ -40,7 +40,7 @@ def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
         if len(found) == 2 and found["all"].says != found["trained"].says:
             whole, says = found["all"].whole, found["all"].says
             words = {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is {favours} for {says}")
-            interval = f", 95 % interval {signed(whole.low)} to {signed(whole.high)}" if whole.df > 0 else ""
+            interval = f", 95 % interval {interval_words(whole.low, whole.high, sign=True)}" if whole.df > 0 else ""
             notes.append(
                 f"Over all pixels, also those that no step is trained on, {title} {words} "
                 f"(gap {signed(whole.mean)}{interval})."

@@ -18,7 +18,7 @@ import pandas as pd
 from bnbench.report.arms import ComparedArms
 from bnbench.stats import differences
 from bnbench.stats.equivalence import BOUNDS, TEST_LEVEL, two_one_sided
-from bnbench.wording import counted, plain_number, probability, signed
+from bnbench.wording import counted, interval_words, plain_number, probability, signed
 
 TIE, OPEN = "tie", "open"
 DIFFER = "differ"  # of J and right: each names another arm
@@ -188,7 +188,7 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms, begins: str) ->
         one = found[name]
         interval = "no interval yet"
         if one.whole.df > 0:
-            interval = f"95 % interval {signed(one.whole.low)} to {signed(one.whole.high)}"
+            interval = f"95 % interval {interval_words(one.whole.low, one.whole.high, sign=True)}"
         said = {
             TIE: f"a tie within ±{BOUNDS[name]:g}{unit}, two one-sided t tests: p {probability(one.equivalence)}",
             OPEN: f"undecided, since these fits show neither a gap nor a tie within ±{BOUNDS[name]:g}{unit}",
@@ -203,11 +203,12 @@ def _sentence(found: dict[str, Reading], compared: ComparedArms, begins: str) ->
 
 
 def _counts(whole: differences.Overall, name: str, compared: ComparedArms) -> str:
-    """Say in how many pairs the arm with the better mean is ahead; nothing of equal means."""
+    """Say in how many pairs the arm with the better mean is ahead, and how many are equal; nothing of equal means."""
     if whole.mean == 0:
         return ""
-    count = whole.wins if whole.mean > 0 else whole.losses
-    return f"; better for {better(whole.mean, name, compared)} in {count} of {counted(whole.pairs, 'pair')}"
+    count, equal = whole.wins if whole.mean > 0 else whole.losses, whole.pairs - whole.wins - whole.losses
+    ties = f", equal in {equal}" if equal else ""
+    return f"; better for {better(whole.mean, name, compared)} in {count} of {counted(whole.pairs, 'pair')}{ties}"
 
 
 def _gaps(contrast: Reading, found: dict[str, Reading], compared: ComparedArms) -> str:
@@ -216,7 +217,7 @@ def _gaps(contrast: Reading, found: dict[str, Reading], compared: ComparedArms) 
     for title, one in (("accuracy contrast", contrast), ("right", found.get("right")), ("J", found.get("objective"))):
         if one is None:
             continue
-        interval = f"{signed(one.whole.low)} to {signed(one.whole.high)}"
+        interval = interval_words(one.whole.low, one.whole.high, sign=True)
         interval = f" ({interval if texts else f'95 % interval {interval}'})" if one.whole.df > 0 else ""
         texts.append(f"{title} {signed(one.whole.mean)}{interval}{', where lower is better' if title == 'J' else ''}")
     return f"{compared.gap_name}: {'; '.join(texts)}."

@@ -51,7 +51,7 @@ def figure3_caption(shown: pd.DataFrame, p: float, seed: int, threshold: float, 
         f"Figure 3. The mask of p = {p:g}, seed {seed}, and the landscapes bent to it; "
         "one pixel is one weight vector of the plane. "
         f"Above, or left: {split} loss, one logarithmic scale for all fits, the threshold {threshold:g} marked; "
-        "arrows: the 1 % of all pixels beyond either end. "
+        "arrows: up to 1 % of the losses of all fits, training and test, lie beyond an end. "
         f"Below, or right: {split} accuracy: {accuracies}. "
         "Dark is low loss and high accuracy: a well-bent landscape looks like its mask."
     )

@@ -18,7 +18,7 @@ from bnbench.report.figures.figure import Figure
 from bnbench.report.figures.style import INK, SINGLE, new_drawing
 from bnbench.report.tables import Table
 from bnbench.stats import differences
-from bnbench.wording import signed
+from bnbench.wording import counted, interval_words, signed
 
 _WIDE = 1.5  # Intervals of few pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
 _PAIR: dict[str, Any] = {
@@ -109,10 +109,10 @@ def _caption(pairs: pd.DataFrame, first: str, second: str) -> str:
         f"{LEAST_SEEDS} pairs (with few they may run out of the frame; the table has all of them); "
         "small points: every pair. "
     )
-    mean = f"mean of all {whole.pairs} pairs, {signed(whole.mean)}"
+    mean = f"mean over p of {counted(whole.pairs, 'pair')}, {signed(whole.mean)}"
     if whole.df == 0:
         return f"{head}Dashed line: {mean}, without an interval while a p has a single pair."
     return (
         f"{head}Dashed line and band: {mean}, and its 95 % interval "
-        f"{signed(whole.low)} to {signed(whole.high)} (variance within each p, df = {whole.df:.3g})."
+        f"{interval_words(whole.low, whole.high, sign=True)} (variance within each p, df = {whole.df:.3g})."
     )
