@@ -3,7 +3,7 @@
     python benchmarks/evidence.py [--evidence evidence] [--out docs/figures]
 
 Reads what settling.sh, sensitivity.sh and the search left below evidence/ (held-out images, seeds from 101
-on), prints one Markdown table for each and draws two figures. All are over trained pixels.
+on), prints one Markdown table for each and draws two figures. Tables and figures are over trained pixels.
 """
 
 from __future__ import annotations
@@ -87,11 +87,9 @@ def draw_settling(fits: pd.DataFrame) -> Figure:
         for axes, (reading, name) in zip(row, _AGAINST_STEPS.items(), strict=True):
             _lines(axes, own, reading=reading)
             axes.set_title(f"{rows}×{columns}, {counted(seeds, 'mask')}")
-            axes.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
             axes.set_xlabel("training steps, thousands")
             axes.set_ylabel(name)
-            if axes is not row[0]:
-                axes.legend_.remove()
+        row[0].legend()
     return figure
 
 
@@ -103,6 +101,7 @@ def draw_sensitivity(fits: pd.DataFrame) -> Figure:
     for axes, (threshold, steps) in zip(panels, cells, strict=True):
         own = fits[(fits["threshold"] == threshold) & (fits["steps"] == steps)]
         _lines(axes, own, "images")
+        axes.legend()
         axes.set_title(f"threshold {threshold:g}, {steps:,} steps")
         axes.set_xlabel("images a pixel sees")
     panels[0].set_ylabel("black − white accuracy")
@@ -118,14 +117,14 @@ def _lines(axes: Axes, fits: pd.DataFrame, x: str = "steps", reading: str = "dif
         sns.scatterplot(own, x=x, y=reading, color=colours[arm], alpha=0.45, s=8, ax=axes, legend=False)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(fits[x].unique()))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
+    unit = 1000 if x == "steps" else 1
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     if reading == "difference":
         axes.set_ylim(0, 1.08 * max(fits["difference"].max(), axes.get_ylim()[1]))
     elif reading == "right":
         axes.set_ylim(0.5, 1.02)
     axes.set_ylabel("")
-    axes.legend()
 
 
 def main() -> None:

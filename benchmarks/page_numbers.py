@@ -115,13 +115,21 @@ def equal_loss_share(profile: str) -> str:
 
 
 def equal_loss_by_p(profile: str) -> str:
-    """The lowest and the highest such share of one fill probability, in bins of that one's losses."""
+    """The same in bins of the losses of each fill probability: of the gap over all of them, the lowest and the highest.
+
+    All of them have as many pairs and weigh the same.
+    """
     (sweep,) = read([ROOT / "results" / profile])
-    shares = []
-    for _, pixels in sweep.landscapes.groupby("p"):
-        gap, equal = at_equal_white_loss(replace(sweep, landscapes=pixels))
-        shares.append(100 * equal / gap)
-    return f"{min(shares):.0f} to {max(shares):.0f} %"
+    pixels, parts = sweep.landscapes, {}
+    for p in pixels["p"].unique():
+        parts[float(p)] = at_equal_white_loss(replace(sweep, landscapes=pixels[pixels["p"] == p]))
+    whole = sum(equal for _, equal in parts.values()) / sum(gap for gap, _ in parts.values())
+    shares = {p: equal / gap for p, (gap, equal) in parts.items()}
+    low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+    return (
+        f"{100 * whole:.0f} % with bins of each p, from {100 * shares[low]:.0f} % at p = {low:g} to "
+        f"{100 * shares[high]:.0f} % at p = {high:g}"
+    )
 
 
 def against_steps() -> str:
@@ -135,20 +143,20 @@ def sensitivity() -> dict[str, str]:
 
 
 def computed_twice(profile: str, again: str) -> str:
-    """How far rounding moves a fit: the fits of a sweep that are in a folder of evidence, too, computed once more."""
+    """How far computing a fit anew moves it: the fits of a sweep that are in a folder of evidence, too."""
     (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
     both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
     moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in ("difference", "objective", "right")}
     most = {name: f"{move.abs().max():.3f}" for name, move in moves.items()}
     largest = moves["difference"].abs().idxmax()
     without = moves["difference"].drop(largest).abs().max()
-    of_rounding = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
+    of_anew = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
     over_seeds = math.sqrt(both.groupby(["arm", "p"])["difference_x"].var().mean())
     return (
         f"of {len(both)} fits of `{profile}` at p = {both['p'].iloc[0]:g} the difference moved by up to "
         f"{most['difference']} (one fit; the others by up to {without:.3f}), J by up to {most['objective']} and right "
-        f"by up to {most['right']}. In the difference computing anew has a standard deviation of {of_rounding:.3f}, "
-        f"seeds and it together one of {over_seeds:.3f}"
+        f"by up to {most['right']}. Computing anew by itself gives the difference a standard deviation of "
+        f"{of_anew:.3f}, and together with other seeds one of {over_seeds:.3f}"
     )
 
 

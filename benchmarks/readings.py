@@ -109,7 +109,7 @@ def settings_counts(sweeps: Sequence[Sweep]) -> dict[str, str]:
     ]
     said = {name: number_word(count) for name, count in counts.items()}
     for name, found in (("gaps", gaps), ("moves", moves)):
-        said[name] = f"{min(found):.2f} to {max(found):.2f}" if found else "none"
+        said[name] = f"{min(found):.2f} to {max(found):.2f}".replace("-", "−") if found else "none"
     return {**said, "settings": number_word(len(sweeps)), "seeds": " or ".join(map(number_word, sorted(seeds)))}
 
 

@@ -8,7 +8,7 @@ import shlex
 import unicodedata
 from datetime import datetime, timedelta
 
-_ZERO = 1e-9  # What is nearer to zero than this is rounding.
+_ZERO = 1e-6  # What is nearer to zero than this is rounding.
 _SHOWN = 60  # letters of a text that an error repeats
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # kinds of letters that steer a terminal, end a line or are no text
 

@@ -18,7 +18,10 @@ def script() -> ModuleType:
     return benchmark_script("page_numbers")
 
 
-LONG = [pytest.param(page, marks=pytest.mark.nightly) for page in ("docs/gallery.md", "evidence/README.md")]
+LONG = [
+    pytest.param(page, marks=pytest.mark.nightly)
+    for page in ("docs/experiment.md", "docs/gallery.md", "evidence/README.md")
+]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/check.md", "docs/meaning.md", "docs/running.md", *LONG])

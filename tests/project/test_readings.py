@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from bnbench.protocol.profiles import LONGER_FITS, PROFILES, title
 from bnbench.report.tables import fits_table
 from bnbench.results.sweeps import load, read_sweep
 from tests.benchmark_scripts import benchmark_script
+from tests.report.test_verdict import fits_of
 from tests.sentences import numbers
 from tests.synthetic import SMALL, write_sweep
 
@@ -78,20 +79,36 @@ def test_every_table_is_printed(script: ModuleType, folder: Path, capsys: pytest
     assert [line[:3] for line in lines if line[0] == "6×6"] == [["6×6", "300", "2"], ["6×6", "600", "2"]] * 2
 
 
-def test_settings_are_counted_by_the_rules_of_the_headline(script: ModuleType, folder: Path) -> None:
-    sweeps = script.read([folder / "settling"])
+def test_settings_are_counted_by_the_rules_of_the_headline(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {
+        "told": fits_of(0.2, -0.1, 0.0),
+        "tie": fits_of(0.1, 0.004, 0.0),
+        "tie too": fits_of(0.1, -0.004, 0.0),
+        "open": fits_of(-0.1, 0.03, 0.0, sd=0.2),
+    }
+    tables = {name: fits.rename(columns=lambda column: column.removesuffix("_trained")) for name, fits in made.items()}
+    knobs = {"told": (1, 1), "tie": (1, 2), "tie too": (2, 2), "open": (3, 3)}  # the last differs in both from all
+    sweeps = [
+        SimpleNamespace(
+            name=name, protocol=SimpleNamespace(knobs=lambda name=name: zip("ab", knobs[name], strict=True))
+        )
+        for name in made
+    ]
+    monkeypatch.setattr(script, "readings", lambda sweep: tables[sweep.name])
     said = script.settings_counts(sweeps)
-    assert (said["settings"], said["seeds"]) == ("two", "two")
-    means = [script.readings(sweep).groupby("arm")["difference"].mean() for sweep in sweeps]
-    gaps = sorted(mean["plain"] - mean["bn"] for mean in means)
-    moves = sorted(abs(means[0][arm] - means[1][arm]) for arm in ("plain", "bn"))
-    assert said["gaps"] == f"{gaps[0]:.2f} to {gaps[1]:.2f}"
-    assert said["moves"] == f"{moves[0]:.2f} to {moves[1]:.2f}"
-    words = ["none", "one", "two"]
-    assert said["smaller"] == words[sum(gap > 0 for gap in gaps)]
-    assert sum(words.index(said[name]) for name in ("told", "tie", "open")) == 2
-    alone = script.settings_counts([script.read([folder / "results"])[0]])
-    assert alone["moves"] == "none", "one setting moves nothing"
+    assert {name: said[name] for name in ("settings", "smaller", "told", "tie", "open")} == {
+        "settings": "four", "smaller": "three", "told": "one", "tie": "two", "open": "one",
+    }  # fmt: skip
+    means = {name: table.groupby("arm")["difference"].mean() for name, table in tables.items()}
+    gaps = [mean["plain"] - mean["bn"] for mean in means.values()]
+    assert said["gaps"] == f"−{-min(gaps):.2f} to {max(gaps):.2f}"
+    moves = [
+        abs(means[one][arm] - means[other][arm])
+        for one, other in (("told", "tie"), ("tie", "tie too"))
+        for arm in ("plain", "bn")
+    ]
+    assert said["moves"] == f"{min(moves):.2f} to {max(moves):.2f}"
+    assert script.settings_counts(sweeps[:1])["moves"] == "none", "one setting moves nothing"
 
 
 def test_sweeps_of_one_profile_have_names_of_their_own(script: ModuleType, folder: Path) -> None:
