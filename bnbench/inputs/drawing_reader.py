@@ -8,6 +8,7 @@ nothing of bnbench.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 _LARGEST_MEMORY = 2**30  # bytes
@@ -26,15 +27,10 @@ def draw(longest: int, fonts: list[str]) -> None:
     """
     import resvg_py
 
-    try:
-        import resource
-    except ImportError:  # on Windows the caller's time limit alone holds
-        pass
-    else:
-        for limit, value in ((resource.RLIMIT_AS, _LARGEST_MEMORY), (resource.RLIMIT_CPU, _LONGEST)):
-            _, hard = resource.getrlimit(limit)
-            resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for limit, value in ((resource.RLIMIT_AS, _LARGEST_MEMORY), (resource.RLIMIT_CPU, _LONGEST)):
+        _, hard = resource.getrlimit(limit)
+        resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     families = ("font_family", "serif_family", "sans_serif_family", "cursive_family", "fantasy_family")
     sys.stdout.buffer.write(
         resvg_py.svg_to_bytes(
