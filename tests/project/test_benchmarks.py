@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,11 +53,12 @@ def test_the_bounds_benchmark_compares_equal_gradients() -> None:
 
 
 @pytest.mark.nightly
-def test_the_demos_time_is_told_in_a_line_and_shrinks_with_it(tmp_path: Path) -> None:
+def test_the_demos_time_is_told_in_a_line_in_seconds_or_minutes(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "demo_time.py"), "--folder", str(tmp_path), "--seeds", "1"]
     for probs, fits in (("0.1:0.9:0.2", 10), ("0.5", 2)):
         said = subprocess.run([*command, "--probs", probs], check=True, capture_output=True, text=True).stdout
         assert said.count("\n") == 1
         assert f" {fits} fits " in said
-        assert " min, until " in said
+        # A machine at rest does two fits in less than the 90 s from which minutes are said.
+        assert re.search(r": about \d+ (s|min|h \d+ min), until \d\d:\d\d on ", said)
     assert not [*tmp_path.iterdir()]
