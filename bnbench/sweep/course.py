@@ -92,7 +92,7 @@ class Course:
             rows = summary_rows(found, *masks, policy=policy, split="", threshold=protocol.training.threshold)
             self.rows += [course_row(step, row) for row in rows]
         except FitStoppedError:
-            pass
+            pass  # half a landscape is none: the fit that goes on from its checkpoint measures this step anew
         except Exception as error:  # a measure that fails halfway through a fit may well do at its end
             self._failed.append(step)
             self.note = self.note or f"its landscape could not be measured at step {step:,} ({first_line(error)})"
