@@ -10,7 +10,9 @@ from torch import Tensor
 
 from bnbench.arms.networks import FACTOR, ConvolutionalNetwork, arm_factory, rescale
 from bnbench.arms.normalized_layers import GroupNorm, StandardizedConvolution
+from bnbench.inputs.data import load_data_of
 from bnbench.mpo.plane import fresh_network
+from bnbench.protocol.profiles import PROFILES
 from tests.cases import CLASSES, IMAGE_SHAPE, NETWORKS, make_images
 
 
@@ -68,6 +70,20 @@ def test_softplus_is_smooth_where_relu_is_not_and_known_at_0(arm: str, beta: flo
     assert found[6] == pytest.approx(at_zero, abs=1e-15)
     bends = torch.func.vmap(torch.func.grad(torch.func.grad(network(arm).activation)))(values)
     assert bends.max() <= beta / 4 + 1e-12
+
+
+def test_what_softplus_adds_to_a_fresh_networks_logits_and_what_centring_takes_away() -> None:
+    protocol = PROFILES["smoke"]
+    digits = load_data_of(protocol)
+    logits = {}
+    for arm in ("plain", "softplus", "softplus-centred"):
+        factory = arm_factory(arm, digits.image_shape, digits.classes, protocol.network)
+        with torch.no_grad():
+            logits[arm] = torch.stack([fresh_network(factory, seed)(digits.measured.pixels[:128]) for seed in range(5)])
+    size = {arm: float(found.square().mean().sqrt()) for arm, found in logits.items()}
+    assert size["softplus"] > 3 * size["plain"]
+    assert size["softplus-centred"] < size["plain"] / 5
+    assert float(logits["softplus"].std(1).mean()) < 0.1 * size["softplus"]  # much the same for all images
 
 
 def outputs(made: ConvolutionalNetwork) -> Tensor:
