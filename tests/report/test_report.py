@@ -122,6 +122,26 @@ def test_the_page_says_whatever_the_numbers_whether_fits_settled_and_what_was_pa
         assert f"{arm} {wording.signed(end['moved'][arm])}" in settled
 
 
+def test_white_pixels_past_the_threshold_are_trained_ones_and_every_fit_weighs_the_same(tmp_path: Path) -> None:
+    write_sweep(tmp_path, probs=(0.1, 0.5, 0.8), seeds=(1, 2), skip=[("plain", 0.5, 2)])
+    sweep = sweeps.read_sweep(tmp_path)
+    found = fitted.end_table(sweep, None).set_index("arm")["beyond_threshold"]
+    columns = ("arm", "p", "seed", "trained", "black", "test_loss")
+    for arm in ("plain", "bn"):
+        of_p = []
+        for p in (0.1, 0.5, 0.8):
+            shares = []
+            for seed in (1, 2):
+                pixels = zip(*(sweep.landscapes[name] for name in columns), strict=True)
+                losses = [
+                    loss for *fit, trained, black, loss in pixels if fit == [arm, p, seed] and trained and not black
+                ]
+                shares += [sum(loss >= 2.5 for loss in losses) / len(losses)] if losses else []
+            of_p.append(sum(shares) / len(shares))
+        assert found[arm] == pytest.approx(sum(of_p) / 3)
+        assert 0.05 < found[arm] < 0.999
+
+
 def test_the_first_picture_shows_the_fits_nearest_to_three_probabilities(tmp_path: Path) -> None:
     write_sweep(tmp_path, probs=(0.2, 0.5, 0.7), seeds=(1, 2), skip=[("bn", 0.2, 1)])
     landscapes = sweeps.read_sweep(tmp_path).landscapes

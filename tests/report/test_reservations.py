@@ -49,6 +49,29 @@ def test_all_pixels_are_heard_where_they_say_otherwise() -> None:
     assert named(note, ("plain", "bn", "J", "right", "tie")) == {"right", "tie"}
 
 
+def of_one_p(value: float, at: float) -> pd.DataFrame:
+    """Arms alike in J, but for a gap at one p."""
+    fits = fits_of(0.1, 0.0, 0.05)
+    there = (fits["p"] == at) & (fits["arm"] == "plain")
+    return fits.assign(objective_trained=fits["objective_trained"] + value * there)
+
+
+def test_p_on_which_a_verdict_hangs_are_named() -> None:
+    for value, says in ((-0.5, "plain"), (0.5, "bn")):  # without that p it is a tie
+        fits = of_one_p(value, 0.5)
+        assert says in answer(fits, NONE).objective.rsplit(":", 1)[1]
+        note = notes_of(fits)[-1]
+        assert (numbers(note), named(note, ("J", "right", "contrast", "tie"))) == (["0.5"], {"J"})
+    both = of_one_p(-0.5, 0.5)
+    both["objective_trained"] += 0.5 * ((both["p"] == 0.7) & (both["arm"] == "plain"))
+    note = notes_of(both)[-1]  # a tie of two that are none
+    assert (numbers(note), named(note, ("J", "tie"))) == (["0.5", "0.7"], {"J", "tie"})
+    three = of_one_p(-0.5, 0.5)
+    three["objective_trained"] -= 0.01 * ((three["p"] != 0.5) & (three["arm"] == "plain"))
+    assert len(notes_of(three[three["p"].isin([0.5, 0.7, 0.9])])) == 1
+    assert notes_of(three[three["p"].isin([0.5, 0.7])]) == [], "of two, one is half of all"
+
+
 def test_the_first_screen_has_them() -> None:
     fits = turned(fits_of(0.1, -0.1, 0.05), "objective_trained", [0.1, 0.3])
     (note,) = notes_of(fits)

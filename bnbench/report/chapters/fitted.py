@@ -14,7 +14,7 @@ from bnbench.report.chapters.headline import colours_words
 from bnbench.report.figures.difference_over_steps import difference_over_steps
 from bnbench.report.tables import Table
 from bnbench.results.sweeps import Sweep
-from bnbench.stats import settling
+from bnbench.stats import differences, settling
 from bnbench.wording import interval_words, percent_tenths, signed
 
 NAME = "fitted"
@@ -30,8 +30,9 @@ _QUANTITIES_NOTE = (
     "seed flip p: signs of whole seeds flipped together, so it cannot fall below 2 / 2ⁿ with n seeds"
 )
 _END_NOTE = (
-    "Means over fits. Clamped: share of sampled white pixels whose minibatch loss lay above the threshold, over the "
-    "last tenth of the steps; beyond threshold: share of all white pixels whose loss on the measured images does; "
+    "Means over fits, every p weighing the same. Clamped: share of sampled white pixels whose minibatch loss lay above "
+    "the threshold, over the last tenth of the steps; beyond threshold: share of a fit's trained white pixels whose "
+    "loss on the measured images does; "
     "before, end: minibatch accuracy, black − white, over the tenth before the last quarter and over the last tenth; "
     "moved: end − before; low, high: its 95 % t interval, variance within each p. "
     "The last row of two arms: their paired gap"
@@ -114,9 +115,12 @@ def end_table(sweep: Sweep, compared: ComparedArms | None) -> pd.DataFrame:
     """Return where training stopped, see :func:`bnbench.stats.settling.settled`: a row per arm, then the gap's."""
     ends = settling.ends(sweep.traces)
     table = settling.settled(ends).set_index("arm")
-    white = sweep.landscapes.loc[~sweep.landscapes["black"], ["arm", "test_loss"]]
-    beyond = (white["test_loss"] >= sweep.protocol.training.threshold).groupby(white["arm"]).mean()
-    table.insert(2, "beyond_threshold", beyond.reindex(table.index))
+    pixels = sweep.landscapes
+    white = pixels.loc[pixels["trained"] & ~pixels["black"], ["arm", "p", "seed", "test_loss"]]
+    white = white.assign(beyond=white["test_loss"] >= sweep.protocol.training.threshold)
+    shares = white.groupby(["arm", "p", "seed"])["beyond"].mean().reset_index().groupby("arm")
+    beyond = {arm: differences.mean_over_p(of, "beyond") for arm, of in shares}
+    table.insert(2, "beyond_threshold", table.index.map(beyond))
     table = table.loc[arm_order(table.index)].reset_index()
     if compared is None:
         return table

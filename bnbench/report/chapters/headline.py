@@ -64,7 +64,7 @@ def answer(
         standing: how far the whole sweep is; None where these fits are all that there is to say.
         order: which arms come first, see :func:`bnbench.report.arms.compared_arms`.
         by_colour: whether the sentence must say which colour the gap comes from.
-        steps: how long each fit was trained, for a note on what that leaves open; 0 leaves it out.
+        steps: how long each fit was trained, for what that leaves open; 0 leaves it out.
     """
     compared = compared_arms(fits, order)
     if compared is None:
@@ -72,7 +72,7 @@ def answer(
     first, second, whole = compared.first, compared.second, differences.overall(compared.pairs)
     to_come, lost = standing.pairs(first, second) if standing else (0, 0)
     both = verdict(fits, compared, to_come=to_come, lost=lost)
-    short = of_pairs(fits, both, first, second, standing.share if standing and to_come else "")
+    short = of_pairs(fits, both, first, second, standing.share if standing and to_come else "", steps)
     support = f"Over {counted(whole.pairs, 'pair')} of (p, seed) at {counted(whole.probabilities, 'fill probability')}"
     more, less = (first, second) if whole.mean > 0 else (second, first)
     larger = f"{abs(whole.mean):.3f} larger for {more} than for {less}"

@@ -40,7 +40,7 @@ class InShort:
     sentence: str
 
 
-def of_pairs(fits: pd.DataFrame, both: Verdict, first: str, second: str, share: str = "") -> InShort:
+def of_pairs(fits: pd.DataFrame, both: Verdict, first: str, second: str, share: str = "", steps: int = 0) -> InShort:
     """Say which of two arms bent further to the masks, by either reading; of more arms, which are the extremes.
 
     Args:
@@ -49,10 +49,11 @@ def of_pairs(fits: pd.DataFrame, both: Verdict, first: str, second: str, share: 
         first: one arm.
         second: the other.
         share: how much of a sweep is done while it is unfinished, ``57 of 90 fits``; else empty.
+        steps: how long each fit was trained, which a sentence on what came out begins with; 0 leaves it out.
     """
     contrast, objective = both.contrast.says, both.objective
     ends, extremes_said = _extremes(fits)
-    said = f"{_two_words(both, first, second, share)}{extremes_said}."
+    said = f"{_two_words(both, first, second, share, f'after {steps:,} steps ' if steps else '')}{extremes_said}."
     said = said[0].upper() + said[1:]
     return InShort(both.case, contrast, objective, ends, said)
 
@@ -78,7 +79,7 @@ def of_nothing() -> InShort:
     return InShort(NOTHING, "", "", (), said)
 
 
-def _two_words(both: Verdict, first: str, second: str, share: str) -> str:
+def _two_words(both: Verdict, first: str, second: str, share: str, when: str) -> str:
     """Say which of two arms bent further, by how much, or why that is open, as it is while pairs are to come."""
     contrast, objective = both.contrast.says, both.objective
     accuracy, asked = _accuracy_words(both.contrast, first, second), _objective_words(both, first, second)
@@ -87,13 +88,15 @@ def _two_words(both: Verdict, first: str, second: str, share: str) -> str:
         link = "but" if case_of(contrast, objective) == "disagree" else "and"
         return f"with {share} done, {lead}: so far {accuracy}, {link} {asked}"
     if both.case == "disagree":
-        return f"which loss landscape bent further to the masks depends on the measure: {accuracy}, but {asked}"
+        return (
+            f"{when}which loss landscape is bent further to the masks depends on the measure: {accuracy}, but {asked}"
+        )
     if objective in (first, second):
         other = second if objective == first else first
-        further = f"the loss landscape of {objective} bent further to the masks than that of {other}"
+        further = f"{when}the loss landscape of {objective} is bent further to the masks than that of {other}"
         return f"{further}: {accuracy}, and {asked}" if contrast == objective else f"{further}: {asked}, but {accuracy}"
     if objective == TIE:
-        equal = f"by the objective the loss landscapes of {first} and {second} bent equally far to the masks"
+        equal = f"{when}by the objective the loss landscapes of {first} and {second} are bent equally far to the masks"
         return f"{equal}: {asked}, {'but' if contrast == OPEN else 'although'} {accuracy}"
     return f"{lead}: {accuracy}, and {asked}"
 

@@ -11,6 +11,7 @@ from bnbench.report.chapters.verdict import OPEN, TIE, Reading, better, reading
 from bnbench.stats import differences
 from bnbench.wording import counted, interval_words, signed
 
+_MANY_P = 3  # With fewer, to leave one out is to leave out half of them.
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
 # What each is called, and how it is in favour of an arm: a larger contrast by itself is no better one.
 _READINGS = {
@@ -21,7 +22,10 @@ _READINGS = {
 
 
 def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
-    """Say at which p the arm that is ahead over all of them is behind, and what all pixels say where it is otherwise.
+    """Say where one number for all p hides something else.
+
+    That is: at which p the arm that is ahead over all of them is behind, which p what it says hangs on, and what all
+    pixels say where it is otherwise.
 
     Args:
         fits: a row per fit: ``arm, p, seed``, and of each reading what there is over trained and over all pixels.
@@ -37,6 +41,7 @@ def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
         found = {pixels: reading(pairs, compared, name) for pixels, pairs in over.items() if len(pairs)}
         if "trained" in found:
             notes += _behind_at(over["trained"], found["trained"], name, compared)
+            notes += _hangs_on(over["trained"], found["trained"], name, compared)
         if len(found) == 2 and found["all"].says != found["trained"].says:
             whole, says = found["all"].whole, found["all"].says
             words = {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is {favours} for {says}")
@@ -58,6 +63,21 @@ def _behind_at(pairs: pd.DataFrame, one: Reading, name: str, compared: ComparedA
     return [
         f"{title[0].upper()}{title[1:]} is {favours} for {other} at p = {listed(behind)}, on the mean of the pairs."
     ]
+
+
+def _hangs_on(pairs: pd.DataFrame, one: Reading, name: str, compared: ComparedArms) -> list[str]:
+    """Name the p without any one of which a number says something else; nothing where it is open, or of few p."""
+    values = sorted(pairs["p"].unique())
+    if one.says == OPEN or len(values) < _MANY_P:
+        return []
+    left = {p: reading(pairs[pairs["p"] != p], compared, name).says for p in values}
+    needed = [p for p, says in left.items() if says != one.says]
+    if not needed:
+        return []
+    some = f"any one of p = {listed(needed)}" if len(needed) > 1 else f"p = {listed(needed)}"
+    lost = "no longer finds a tie" if one.says == TIE else "no longer tells the arms apart"
+    title = _READINGS[name][0]
+    return [f"Without {some}, {title} {lost}."]
 
 
 def limits_of_interval(pairs: pd.DataFrame) -> list[str]:
