@@ -34,6 +34,8 @@ from readings import at_equal_white_loss, read, readings, settings_counts, settl
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 
+from bnbench.report.arms import compared_arms
+from bnbench.report.chapters.reservations import not_everywhere
 from bnbench.wording import duration, interval_words, plain_number
 from evidence import markdown, read_fits
 
@@ -78,6 +80,14 @@ class Numbers:
     def objective(self) -> str:
         """The page's sentence on the objective."""
         return self._report["answer"]["objective"]
+
+    @property
+    def reserved(self) -> str:
+        """The page's sentences on what one number for all p hides."""
+        fits = pd.read_csv(self._tables / "fits.csv")
+        compared = compared_arms(fits)
+        said = not_everywhere(fits, compared) if compared else []
+        return " ".join(text for text in self._report["answer"]["notes"] if text in said)
 
     @property
     def fits(self) -> str:

@@ -97,7 +97,7 @@ def _draw_apart(fits: pd.DataFrame, found: pd.DataFrame, p: float, frame: int, *
     for axes, arm in zip(panels, order, strict=False):
         _label(axes, fits, _FAR_APART)
         axes.set_title(labels[arm].strip(), loc="left")
-        for other in curves.keys() - {arm}:
+        for other in (name for name in order if name in curves and name != arm):
             _draw_curve(axes, curves[other], fits["side"], p, frame, color=INK, alpha=0.22, linewidth=0.5, zorder=1.5)
         _draw_fits(axes, fits, arm, 1.0)
         if arm in curves:
