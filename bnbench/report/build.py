@@ -110,7 +110,8 @@ def build_report(
     if chosen and not any(one.compared and {one.compared.first, one.compared.second} == {*chosen} for one in sections):
         raise RequestError(f"--arms {','.join(arms)}: no (p, seed) of {results} has both; run the missing fits.")
     comparison = compare_sweeps(sweeps, names) if compare else None
-    across = [*protocols.chapters(sections), *pictures.chapters(sweeps), *capacity.chapters(sweeps)]
+    sizes, across = capacity.chapters(sweeps), [*protocols.chapters(sections), *pictures.chapters(sweeps)]
+    across = [*sizes, *across] if capacity.is_of_all(sweeps) else [*across, *sizes]  # what was asked comes first
     try:
         paths = _write(out, names, sections, across, comparison, broken, formats)
     except OSError as error:

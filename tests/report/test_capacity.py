@@ -215,9 +215,14 @@ def test_the_report_of_a_folder_of_sizes_has_it_on_its_page_and_in_its_record(
         path.name for path in report.paths if path.parent.parent == tmp_path / "out"
     }
     page = (tmp_path / "out/index.html").read_text()
-    assert 'id="capacity"' in page
+    assert page.index('id="capacity"') < page.index('class="answers"'), "of sizes alone it comes first"
+    assert page.count('id="capacity"') == 1
     assert 'href="tables/capacity_sizes.csv"' in page
     across = json.loads((tmp_path / "out/report.json").read_text())["across"]
+    write_sweep(tmp_path / "results/other", arms=["plain"], probs=[0.5], protocol=SMALL.with_knobs(steps=400))
+    build_report(tmp_path / "results", tmp_path / "other", formats=("html",))
+    page = (tmp_path / "other/index.html").read_text()
+    assert page.index('class="answers"') < page.index('id="capacity"')
     (record,) = (chapter for chapter in across if "capacity" in chapter["tables"])
     assert record["tables"]["capacity"]["rows"][0]["arm"] == "plain"
     assert "capacity" in record["captions"]

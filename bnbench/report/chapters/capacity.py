@@ -48,6 +48,11 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
     return found
 
 
+def is_of_all(sweeps: Sequence[Sweep]) -> bool:
+    """Return whether all sweeps with fits differ in the size of the mask alone: a report of them is one on capacity."""
+    return [len(group) for group in _groups(sweeps).values()] == [sum(len(one.identities) > 0 for one in sweeps)]
+
+
 def seed_capacities_of(sweep: Sweep, sweeps: Sequence[Sweep]) -> pd.DataFrame:
     """Return the capacity of each arm and seed: ``arm, seed, capacity``, at p nearest one half.
 
