@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import statistics
 from dataclasses import replace
@@ -29,13 +28,12 @@ from typing import Any
 import pandas as pd
 from check_numbers import CheckNumbers
 from commits import unpublished_commits
+from evidence_numbers import against_steps, computed_twice, longer_gaps, sensitivity
 from jinja2 import Environment, StrictUndefined
-from readings import at_equal_white_loss, read, readings, settings_counts, settling_table
+from readings import at_equal_white_loss, read
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 
-from bnbench.report.arms import compared_arms
-from bnbench.report.chapters.reservations import not_everywhere
 from bnbench.wording import duration, interval_words, plain_number
 from evidence import markdown, read_fits
 
@@ -84,10 +82,7 @@ class Numbers:
     @property
     def reserved(self) -> str:
         """The page's sentences on what one number for all p hides."""
-        fits = pd.read_csv(self._tables / "fits.csv")
-        compared = compared_arms(fits)
-        said = not_everywhere(fits, compared) if compared else []
-        return " ".join(text for text in self._report["answer"]["notes"] if text in said)
+        return " ".join(self._report["answer"]["reserved"])
 
     @property
     def fits(self) -> str:
@@ -139,34 +134,6 @@ def equal_loss_by_p(profile: str) -> str:
     return (
         f"{100 * whole:.0f} % with bins of each p, from {100 * shares[low]:.0f} % at p = {low:g} to "
         f"{100 * shares[high]:.0f} % at p = {high:g}"
-    )
-
-
-def against_steps() -> str:
-    """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
-    return readings_as_markdown(settling_table(read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"])))
-
-
-def sensitivity() -> dict[str, str]:
-    """What the settings below ``evidence/sensitivity`` say of plain and bn, in words."""
-    return settings_counts(read([ROOT / "evidence/sensitivity"]))
-
-
-def computed_twice(profile: str, again: str) -> str:
-    """How far computing a fit anew moves it: the fits of a sweep that are in a folder of evidence, too."""
-    (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
-    both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
-    moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in ("difference", "objective", "right")}
-    most = {name: f"{move.abs().max():.3f}" for name, move in moves.items()}
-    largest = moves["difference"].abs().idxmax()
-    without = moves["difference"].drop(largest).abs().max()
-    of_anew = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
-    over_seeds = math.sqrt(both.groupby(["arm", "p"])["difference_x"].var().mean())
-    return (
-        f"of {len(both)} fits of `{profile}` at p = {both['p'].iloc[0]:g} the difference moved by up to "
-        f"{most['difference']} (one fit; the others by up to {without:.3f}), J by up to {most['objective']} and right "
-        f"by up to {most['right']}. Computing anew by itself gives the difference a standard deviation of "
-        f"{of_anew:.3f}, and together with other seeds one of {over_seeds:.3f}"
     )
 
 
@@ -225,6 +192,7 @@ def rendered(text: str) -> str:
         "evidence": evidence,
         "fit_times": fit_times,
         "gpu_table": gpu_table,
+        "longer_gaps": longer_gaps,
         "own_pictures": own_pictures,
         "sensitivity": sensitivity,
         "smoothness": SmoothnessNumbers,

@@ -111,7 +111,8 @@ def build_report(
         raise RequestError(f"--arms {','.join(arms)}: no (p, seed) of {results} has both; run the missing fits.")
     comparison = compare_sweeps(sweeps, names) if compare else None
     sizes, across = capacity.chapters(sweeps), [*protocols.chapters(sections), *pictures.chapters(sweeps)]
-    across = [*sizes, *across] if capacity.is_of_all(sweeps) else [*across, *sizes]  # what was asked comes first
+    leads = capacity.differ_in_size_alone(sweeps) and any(one.tables[0].name == "capacity" for one in sizes)
+    across = [*sizes, *across] if leads else [*across, *sizes]
     try:
         paths = _write(out, names, sections, across, comparison, broken, formats)
     except OSError as error:

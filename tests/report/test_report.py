@@ -122,7 +122,7 @@ def test_the_page_says_whatever_the_numbers_whether_fits_settled_and_what_was_pa
         assert f"{arm} {wording.signed(end['moved'][arm])}" in settled
 
 
-def test_white_pixels_past_the_threshold_are_trained_ones_and_every_fit_weighs_the_same(tmp_path: Path) -> None:
+def test_white_pixels_past_the_threshold_are_trained_ones_and_every_p_weighs_the_same(tmp_path: Path) -> None:
     write_sweep(tmp_path, probs=(0.1, 0.5, 0.8), seeds=(1, 2), skip=[("plain", 0.5, 2)])
     sweep = sweeps.read_sweep(tmp_path)
     found = fitted.end_table(sweep, None).set_index("arm")["beyond_threshold"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from bnbench.report.arms import compared_arms
 from bnbench.report.chapters.headline import answer
-from bnbench.report.chapters.reservations import not_everywhere
+from bnbench.report.chapters.reservations import _without_one_p, not_everywhere
+from bnbench.report.chapters.verdict import OPEN, TIE, reading
+from bnbench.stats import differences
 from tests.report.test_verdict import NONE, fits_of
 from tests.sentences import named, numbers
 
@@ -49,33 +52,64 @@ def test_all_pixels_are_heard_where_they_say_otherwise() -> None:
     assert named(note, ("plain", "bn", "J", "right", "tie")) == {"right", "tie"}
 
 
-def of_one_p(value: float, at: float) -> pd.DataFrame:
-    """Arms alike in J, but for a gap at one p."""
+def with_gaps_in_j(gaps: dict[float, float], sd: float = 0.002) -> pd.DataFrame:
+    """Arms of equal J but at some p, where it is so much more for plain; contrast and right name plain at every p."""
     fits = fits_of(0.1, 0.0, 0.05)
-    there = (fits["p"] == at) & (fits["arm"] == "plain")
-    return fits.assign(objective_trained=fits["objective_trained"] + value * there)
+    noise = fits_of(0.0, 0.0, 0.0, sd=sd)["objective_trained"]
+    there = fits["p"].map(gaps).fillna(0.0) * (fits["arm"] == "plain")
+    return fits.assign(objective_trained=noise + there)
 
 
-def test_p_on_which_a_verdict_hangs_are_named() -> None:
-    for value, says in ((-0.5, "plain"), (0.5, "bn")):  # without that p it is a tie
-        fits = of_one_p(value, 0.5)
-        assert says in answer(fits, NONE).objective.rsplit(":", 1)[1]
-        note = notes_of(fits)[-1]
-        assert (numbers(note), named(note, ("J", "right", "contrast", "tie"))) == (["0.5"], {"J"})
-    both = of_one_p(-0.5, 0.5)
-    both["objective_trained"] += 0.5 * ((both["p"] == 0.7) & (both["arm"] == "plain"))
-    note = notes_of(both)[-1]  # a tie of two that are none
-    assert (numbers(note), named(note, ("J", "tie"))) == (["0.5", "0.7"], {"J", "tie"})
-    three = of_one_p(-0.5, 0.5)
-    three["objective_trained"] -= 0.01 * ((three["p"] != 0.5) & (three["arm"] == "plain"))
-    assert len(notes_of(three[three["p"].isin([0.5, 0.7, 0.9])])) == 1
-    assert notes_of(three[three["p"].isin([0.5, 0.7])]) == [], "of two, one is half of all"
+def without_one_p(fits: pd.DataFrame) -> tuple[str, list[str]]:
+    """What J says of all p, and what is told of it with one p left out."""
+    compared = compared_arms(fits)
+    assert compared is not None
+    pairs = differences.paired(fits, "plain", "bn", "objective_trained")
+    one = reading(pairs, compared, "objective")
+    return one.says, _without_one_p(pairs, one, "objective", compared)
+
+
+WORDS = ("plain", "bn", "J", "right", "contrast", "tie")
+OTHERS = [p / 10 for p in range(1, 10) if p != 5]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "sd", "says", "without"),
+    [
+        ({0.5: -0.5}, 0.002, "plain", {"0.5": {"tie"}}),
+        ({0.5: 0.5}, 0.002, "bn", {"0.5": {"tie"}}),
+        ({0.5: -0.5, **dict.fromkeys(OTHERS, 0.03)}, 0.002, "plain", {"0.5": {"bn"}}),  # to the other arm
+        ({0.5: -0.7}, 0.1, "plain", {"0.5": set()}),  # open
+        ({0.5: -0.5, 0.7: 0.5}, 0.002, TIE, {"0.5": {"bn"}, "0.7": {"plain"}}),
+    ],
+)
+def test_what_is_said_without_one_p_is_told_with_that_p(
+    gaps: dict[float, float], sd: float, says: str, without: dict[str, set[str]]
+) -> None:
+    fits = with_gaps_in_j(gaps, sd)
+    found, notes = without_one_p(fits)
+    assert found == says
+    assert {numbers(note)[0]: named(note, WORDS) for note in notes} == {p: {"J", *of} for p, of in without.items()}
+    assert set(notes) <= set(answer(fits, NONE).reserved)
+
+
+def test_several_p_that_do_the_same_are_one_sentence_and_an_open_number_or_few_p_have_none() -> None:
+    many = with_gaps_in_j(dict.fromkeys([0.2, 0.4, 0.6], -0.075))  # each alone takes it from 0.025 to within ±0.02
+    _, (note,) = without_one_p(many)
+    assert numbers(note) == ["0.2", "0.4", "0.6"]
+    is_open = with_gaps_in_j({**dict.fromkeys(OTHERS, -0.1), 0.1: 0.7}, sd=0.1)
+    assert answer(is_open[is_open["p"] != 0.1], NONE).case == "agree", "one p hides it"
+    assert without_one_p(is_open) == (OPEN, [])
+    few = with_gaps_in_j({0.5: -0.5})
+    assert len(without_one_p(few[few["p"].isin([0.5, 0.7, 0.9])])[1]) == 1
+    assert without_one_p(few[few["p"].isin([0.5, 0.7])])[1] == [], "of two, one is half of all"
 
 
 def test_the_first_screen_has_them() -> None:
     fits = turned(fits_of(0.1, -0.1, 0.05), "objective_trained", [0.1, 0.3])
     (note,) = notes_of(fits)
     assert note in answer(fits, NONE).notes
+    assert answer(fits, NONE).reserved == [note]
     one_seed = fits[fits["seed"] == 1]
     assert set(notes_of(one_seed)) <= set(answer(one_seed, NONE).notes)
 

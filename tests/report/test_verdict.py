@@ -76,8 +76,7 @@ def test_each_case_from_a_made_table(fits: pd.DataFrame, case: str, further: str
     assert (short.objective if short.objective in ("plain", "bn") else "") == further
     assert ("it is open" in short.sentence.lower()) == (short.objective in (OPEN, DIFFER)), "as the headline has it"
     assert {"black", "white", "plain", "bn"} <= set(re.findall(r"\w+", short.sentence))
-    is_open = short.objective in (OPEN, DIFFER) and case != "disagree"
-    assert ("1,200" in answer(fits, NONE, steps=1_200).in_short.sentence) == (not is_open), "what came out, came then"
+    assert "1,200" in answer(fits, NONE, steps=1_200).in_short.sentence
     means = fits.groupby("arm")[["difference_trained", "right_trained"]].mean()
     said = [f"{value:.3f}" for value in means["difference_trained"]]
     said += [f"{100 * value:.1f}" for value in means["right_trained"]]

@@ -48,8 +48,8 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
     return found
 
 
-def is_of_all(sweeps: Sequence[Sweep]) -> bool:
-    """Return whether all sweeps with fits differ in the size of the mask alone: a report of them is one on capacity."""
+def differ_in_size_alone(sweeps: Sequence[Sweep]) -> bool:
+    """Return whether all sweeps with fits differ in the size of the mask alone, so that a report of them is on that."""
     return [len(group) for group in _groups(sweeps).values()] == [sum(len(one.identities) > 0 for one in sweeps)]
 
 

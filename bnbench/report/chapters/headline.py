@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -35,6 +35,7 @@ class Answer:
         objective: what the objective says, with its numbers; empty where the fits do not tell.
         in_short: the first sentence, for whoever knows no statistics.
         gaps: how far apart the arms are by each reading; empty without pairs.
+        reserved: those of the notes that say where one number for all p hides something else.
     """
 
     headline: str
@@ -44,6 +45,7 @@ class Answer:
     case: str = ""
     objective: str = ""
     gaps: str = ""
+    reserved: list[str] = field(default_factory=list)
 
 
 def answer(
@@ -88,11 +90,12 @@ def answer(
         steps
     )
     reserved = not_everywhere(fits, compared)
+    said = (short, both.case, both.sentence, both.gaps, reserved)
     if whole.df == 0:
         sentence = f"{support}, {gap}; {_no_interval_words(compared.pairs)}.{colours}"
         needs = f"An interval needs two pairs at every p{'' if to_come else ': run a second seed'}."
         notes = [f"{wins}.", _MEANING, *reserved, *length, needs]
-        return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
+        return Answer(both.headline, sentence, notes, *said)
     notes = [
         f"{wins} (sign-flip test: p {probability(whole.sign_flip)}).",
         _MEANING,
@@ -105,7 +108,7 @@ def answer(
     undecided = ", which does not tell the arms apart" if both.contrast.says == OPEN else ""
     freedom = f"{whole.df:.3g} {'degree' if whole.df == 1 else 'degrees'} of freedom"
     sentence = f"{support}, {gap} ({interval}: t, variance within each p, {freedom}){undecided}.{colours}"
-    return Answer(both.headline, sentence, notes, short, both.case, both.sentence, both.gaps)
+    return Answer(both.headline, sentence, notes, *said)
 
 
 def colours_words(fits: pd.DataFrame, compared: ComparedArms) -> str:

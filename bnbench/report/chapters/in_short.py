@@ -49,11 +49,11 @@ def of_pairs(fits: pd.DataFrame, both: Verdict, first: str, second: str, share: 
         first: one arm.
         second: the other.
         share: how much of a sweep is done while it is unfinished, ``57 of 90 fits``; else empty.
-        steps: how long each fit was trained, which a sentence on what came out begins with; 0 leaves it out.
+        steps: how long each fit was trained; 0 leaves it out.
     """
     contrast, objective = both.contrast.says, both.objective
     ends, extremes_said = _extremes(fits)
-    said = f"{_two_words(both, first, second, share, f'after {steps:,} steps ' if steps else '')}{extremes_said}."
+    said = f"{_two_words(both, first, second, share, f'after {steps:,} steps, ' if steps else '')}{extremes_said}."
     said = said[0].upper() + said[1:]
     return InShort(both.case, contrast, objective, ends, said)
 
@@ -86,7 +86,7 @@ def _two_words(both: Verdict, first: str, second: str, share: str, when: str) ->
     lead = f"it is open whether the loss landscape of {first} or that of {second} bends further to the masks"
     if share:
         link = "but" if case_of(contrast, objective) == "disagree" else "and"
-        return f"with {share} done, {lead}: so far {accuracy}, {link} {asked}"
+        return f"with {share} done, {when}{lead}: so far {accuracy}, {link} {asked}"
     if both.case == "disagree":
         return (
             f"{when}which loss landscape is bent further to the masks depends on the measure: {accuracy}, but {asked}"
@@ -96,9 +96,9 @@ def _two_words(both: Verdict, first: str, second: str, share: str, when: str) ->
         further = f"{when}the loss landscape of {objective} is bent further to the masks than that of {other}"
         return f"{further}: {accuracy}, and {asked}" if contrast == objective else f"{further}: {asked}, but {accuracy}"
     if objective == TIE:
-        equal = f"{when}by the objective the loss landscapes of {first} and {second} are bent equally far to the masks"
+        equal = f"{when}the loss landscapes of {first} and {second} are bent equally far to the masks by the objective"
         return f"{equal}: {asked}, {'but' if contrast == OPEN else 'although'} {accuracy}"
-    return f"{lead}: {accuracy}, and {asked}"
+    return f"{when}{lead}: {accuracy}, and {asked}"
 
 
 def _accuracy_words(contrast: Reading, first: str, second: str) -> str:

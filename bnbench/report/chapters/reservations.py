@@ -11,7 +11,7 @@ from bnbench.report.chapters.verdict import OPEN, TIE, Reading, better, reading
 from bnbench.stats import differences
 from bnbench.wording import counted, interval_words, signed
 
-_MANY_P = 3  # With fewer, to leave one out is to leave out half of them.
+_FEWEST_P = 3  # With fewer, to leave one out is to leave out half of them.
 _FEW_SEEDS = 5  # Flipping whole seeds gives p ≥ 2 / 2ⁿ: with fewer it is above 0.1.
 # What each is called, and how it is in favour of an arm: a larger contrast by itself is no better one.
 _READINGS = {
@@ -24,8 +24,8 @@ _READINGS = {
 def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
     """Say where one number for all p hides something else.
 
-    That is: at which p the arm that is ahead over all of them is behind, which p what it says hangs on, and what all
-    pixels say where it is otherwise.
+    That is: at which p the arm that is ahead over all of them is behind, what it says with one p left out, and what
+    all pixels say, where either is otherwise.
 
     Args:
         fits: a row per fit: ``arm, p, seed``, and of each reading what there is over trained and over all pixels.
@@ -41,13 +41,12 @@ def not_everywhere(fits: pd.DataFrame, compared: ComparedArms) -> list[str]:
         found = {pixels: reading(pairs, compared, name) for pixels, pairs in over.items() if len(pairs)}
         if "trained" in found:
             notes += _behind_at(over["trained"], found["trained"], name, compared)
-            notes += _hangs_on(over["trained"], found["trained"], name, compared)
+            notes += _without_one_p(over["trained"], found["trained"], name, compared)
         if len(found) == 2 and found["all"].says != found["trained"].says:
             whole, says = found["all"].whole, found["all"].says
-            words = {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is {favours} for {says}")
             interval = f", 95 % interval {interval_words(whole.low, whole.high, sign=True)}" if whole.df > 0 else ""
             notes.append(
-                f"Over all pixels, also those that no step is trained on, {title} {words} "
+                f"Over all pixels, also those that no step is trained on, {title} {_says_words(says, favours)} "
                 f"(gap {signed(whole.mean)}{interval})."
             )
     return notes
@@ -65,19 +64,29 @@ def _behind_at(pairs: pd.DataFrame, one: Reading, name: str, compared: ComparedA
     ]
 
 
-def _hangs_on(pairs: pd.DataFrame, one: Reading, name: str, compared: ComparedArms) -> list[str]:
-    """Name the p without any one of which a number says something else; nothing where it is open, or of few p."""
+def _without_one_p(pairs: pd.DataFrame, one: Reading, name: str, compared: ComparedArms) -> list[str]:
+    """Say what a number says without the pairs of one p, where it then says something else.
+
+    This shows how near the edge a verdict is, and nothing of these p: of one gap at all p, chance alone names some.
+    What is open stays so, since of nine p left out in turn one may well tell; of few p nothing is left out.
+    """
     values = sorted(pairs["p"].unique())
-    if one.says == OPEN or len(values) < _MANY_P:
+    if one.says == OPEN or len(values) < _FEWEST_P:
         return []
-    left = {p: reading(pairs[pairs["p"] != p], compared, name).says for p in values}
-    needed = [p for p, says in left.items() if says != one.says]
-    if not needed:
-        return []
-    some = f"any one of p = {listed(needed)}" if len(needed) > 1 else f"p = {listed(needed)}"
-    lost = "no longer finds a tie" if one.says == TIE else "no longer tells the arms apart"
-    title = _READINGS[name][0]
-    return [f"Without {some}, {title} {lost}."]
+    at: dict[str, list[float]] = {}
+    for p in values:
+        at.setdefault(reading(pairs[pairs["p"] != p], compared, name).says, []).append(p)
+    title, favours = _READINGS[name]
+    return [
+        f"With p = {listed(left, 'or')} left out{', one at a time' if len(left) > 1 else ''}, {title} "
+        f"{_says_words(says, favours)}."
+        for says, left in at.items()
+        if says != one.says
+    ]
+
+
+def _says_words(says: str, favours: str) -> str:
+    return {OPEN: "does not tell the arms apart", TIE: "finds a tie"}.get(says, f"is {favours} for {says}")
 
 
 def limits_of_interval(pairs: pd.DataFrame) -> list[str]:
@@ -93,7 +102,7 @@ def limits_of_interval(pairs: pd.DataFrame) -> list[str]:
     return notes
 
 
-def listed(values: Iterable[float]) -> str:
-    """Return fill probabilities in a sentence: ``0.1, 0.3 and 0.5``."""
+def listed(values: Iterable[float], word: str = "and") -> str:
+    """Return fill probabilities in a sentence: ``0.1, 0.3 and 0.5``, with another word between the last two."""
     texts = [f"{value:g}" for value in sorted(values)]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} {word} {texts[-1]}"

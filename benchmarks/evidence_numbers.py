@@ -1,0 +1,49 @@
+"""What the fits of ``evidence/`` say beside those of ``results/``, as text for the pages."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from readings import markdown, read, readings, settings_counts, settling_table
+
+from bnbench.wording import plain_number
+
+ROOT = Path(__file__).parents[1]
+_LENGTHS = [ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]
+
+
+def against_steps() -> str:
+    """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
+    return markdown(settling_table(read(_LENGTHS)))
+
+
+def longer_gaps(steps: int, reading: str) -> str:
+    """The gap plain − bn of a reading after so many steps, on the 30×30 mask fitted at many lengths: trained pixels."""
+    sweeps = [sweep for sweep in read(_LENGTHS) if sweep.protocol.mask.mask_size == (30, 30)]
+    (fits,) = (readings(sweep) for sweep in sweeps if sweep.protocol.training.steps == steps)
+    value = fits.set_index("arm")[reading]
+    return plain_number(value["plain"] - value["bn"])
+
+
+def sensitivity() -> dict[str, str]:
+    """What the settings below ``evidence/sensitivity`` say of plain and bn, in words."""
+    return settings_counts(read([ROOT / "evidence/sensitivity"]))
+
+
+def computed_twice(profile: str, again: str) -> str:
+    """How far computing a fit anew moves it: the fits of a sweep that are in a folder of evidence, too."""
+    (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
+    both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
+    moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in ("difference", "objective", "right")}
+    most = {name: f"{move.abs().max():.3f}" for name, move in moves.items()}
+    largest = moves["difference"].abs().idxmax()
+    without = moves["difference"].drop(largest).abs().max()
+    of_anew = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
+    over_seeds = math.sqrt(both.groupby(["arm", "p"])["difference_x"].var().mean())
+    return (
+        f"of {len(both)} fits of `{profile}` at p = {both['p'].iloc[0]:g} the difference moved by up to "
+        f"{most['difference']} (one fit; the others by up to {without:.3f}), J by up to {most['objective']} and right "
+        f"by up to {most['right']}. Computing anew by itself gives the difference a standard deviation of "
+        f"{of_anew:.3f}, and together with other seeds one of {over_seeds:.3f}"
+    )
