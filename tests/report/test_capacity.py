@@ -204,6 +204,16 @@ def test_the_figure_is_drawn_without_a_crossing_and_without_a_curve(seeds: int) 
     assert drawn(fits, pd.DataFrame()).lines
 
 
+def test_while_fits_are_to_come_the_chapter_counts_them(tmp_path: Path) -> None:
+    write_sizes(tmp_path, seeds=[1, 2], skip=[("bn", 0.5, 2)])
+    (chapter,) = chapters(read_sweeps(tmp_path)[0])
+    assert numbers(chapter.sentences[1])[:2] == ["9", "3"]
+    write_sizes(tmp_path, seeds=[1, 2])
+    (whole,) = chapters(read_sweeps(tmp_path)[0])
+    assert "3" not in numbers(" ".join(whole.sentences))
+    assert len(whole.sentences) == len(chapter.sentences) - 2, "no count, and no seed that is left out"
+
+
 def test_sweeps_that_differ_in_size_alone_are_told_from_others(tmp_path: Path) -> None:
     write_sizes(tmp_path, arms=["plain"], seeds=[1])
     sizes, _ = read_sweeps(tmp_path)

@@ -14,6 +14,7 @@ from bnbench.protocol.weights import trained_numbers
 from bnbench.report import tables
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.chapter import Chapter
+from bnbench.report.chapters.standing import standing
 from bnbench.report.figures.capacity import capacity_figure
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.results.sweeps import Sweep
@@ -45,12 +46,22 @@ def chapters(sweeps: Sequence[Sweep]) -> list[Chapter]:
         fits = _fits(group)
         if len(fits) and fits["side"].nunique() >= capacity.FEWEST_SIZES:
             found.append(_chapter(group[0].protocol, fits, f"capacity-{len(found) + 1}" if found else "capacity"))
+            found[-1].sentences[1:1] = _unfinished(group)
     return found
 
 
 def differ_in_size_alone(sweeps: Sequence[Sweep]) -> bool:
     """Return whether all sweeps with fits differ in the size of the mask alone, so that a report of them is on that."""
     return [len(group) for group in _groups(sweeps).values()] == [sum(len(one.identities) > 0 for one in sweeps)]
+
+
+def _unfinished(sweeps: Sequence[Sweep]) -> list[str]:
+    """Say that fits are to come, and that an interval which is looked at before they are there decides nothing."""
+    stand = [standing(sweep) for sweep in sweeps]
+    to_run, done = (sum(map(len, lists)) for lists in zip(*((one.to_run, one.done) for one in stand), strict=True))
+    if not to_run:
+        return []
+    return [f"Unfinished: {done:,} fits of these sizes are done, {to_run:,} still to run, so this is no verdict yet."]
 
 
 def seed_capacities_of(sweep: Sweep, sweeps: Sequence[Sweep]) -> pd.DataFrame:
