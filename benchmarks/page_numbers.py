@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from capacity_numbers import CapacityNumbers
 from check_numbers import CheckNumbers
 from commits import unpublished_commits
 from evidence_numbers import against_steps, computed_twice, longer_gaps, sensitivity
@@ -184,6 +185,7 @@ def rendered(text: str) -> str:
     values: dict[str, Any] = {
         "quick": Numbers("quick"),
         "compact": Numbers("compact"),
+        "capacity": CapacityNumbers,
         "check": CheckNumbers(),
         "computed_twice": computed_twice,
         "against_steps": against_steps,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import cached_property
 from pathlib import Path
 
@@ -50,25 +49,6 @@ class SmoothnessNumbers:
         rows = self._table("smoothness_tau_counts").itertuples(index=False)
         cells = [[str(row[0]), str(row[1]).replace("_", " "), *map(str, row[2:])] for row in rows]
         return markdown([["measured at", "reading", "values of τ", "above 0", "below 0"], *cells])
-
-    @property
-    def capacities(self) -> str:
-        """The side of each arm's capacity with its interval, of all protocols of the report that differ in size."""
-        table = pd.read_csv(self._report / "tables" / "capacity.csv")
-
-        def end(value: float) -> str:
-            return f"{value:.1f}" if 0 < value < math.inf else "beyond the sizes"
-
-        cells = [
-            [
-                row["arm"],
-                f"{row['curve_side']:.1f}",
-                f"{end(row['low'])} to {end(row['high'])}",
-                f"{row['isotonic']:.1f}",
-            ]
-            for row in table.to_dict("records")
-        ]
-        return markdown([["arm", "side", "95 % interval", "straight lines"], *cells])
 
     def planes(self, *names: str) -> str:
         """Means of some measures at black pixels of fitted planes, a row for each arm."""
