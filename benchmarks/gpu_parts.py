@@ -101,7 +101,8 @@ def resumed(device: str, tell: Callable[..., None], out: Path) -> None:
     knobs: dict[str, Any] = {"steps": 20_000}
     seeds = 2
     if device == "cpu":
-        knobs = {"steps": 150, "black_pixels": 4, "white_pixels": 4, "test_images": 64, "train_images": 64}
+        # Long enough for both fits to be in their midst at once, however late on a busy machine one of them begins.
+        knobs = {"steps": 800, "black_pixels": 4, "white_pixels": 4, "test_images": 64, "train_images": 64}
         seeds = 1
     folders = [out / "sweeps" / f"{name}-{time.time_ns()}" for name in ("whole", "stopped")]
     options = {"profile": "smoke", "probs": 0.5, "seeds": seeds, "devices": device, "per_device": SLOTS, **knobs}

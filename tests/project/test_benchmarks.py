@@ -13,10 +13,17 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
+def said_by(script: str, *options: str) -> str:
+    """What a script prints; where it fails, the test shows why."""
+    command = [sys.executable, str(BENCHMARKS / script), *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.nightly
 def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--device", "cpu", "--out", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True)
+    said_by("gpu.py", "--device", "cpu", "--out", str(tmp_path))
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert list(found) == ["right", "steps", "ceilings", "resumed", "hour"]
     assert all(rows and not any(row.get("is_wrong") for row in rows) for rows in found.values())
@@ -25,9 +32,8 @@ def test_the_gpu_benchmark_runs_on_any_device(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "engine.py"), "--shapes", "compact", "--arms", "plain"]
     options = ["--threads", "1", "--rounds", "1", "--json", str(tmp_path / "engine.json")]
-    subprocess.run([*command, *options], check=True, capture_output=True)
+    said_by("engine.py", "--shapes", "compact", "--arms", "plain", *options)
     (row,) = json.loads((tmp_path / "engine.json").read_text())["rows"]
     assert row["ratio"] == pytest.approx(row["naive_ms"] / row["engine_ms"])
     assert row["gflops"] > 0
@@ -35,8 +41,7 @@ def test_the_engine_benchmark_compares_equal_gradients(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "runner.py"), "--only", "plan", "--done", "8"]
-    subprocess.run([*command, "--json", str(tmp_path / "runner.json")], check=True, capture_output=True)
+    said_by("runner.py", "--only", "plan", "--done", "8", "--json", str(tmp_path / "runner.json"))
     found = json.loads((tmp_path / "runner.json").read_text())["plan"]
     assert found["done"] == 8
     assert found["processor_seconds"] > 0
@@ -44,8 +49,7 @@ def test_the_runner_benchmark_plans_copies_of_a_finished_fit(tmp_path: Path) -> 
 
 @pytest.mark.nightly
 def test_the_bounds_benchmark_compares_equal_gradients() -> None:
-    command = [sys.executable, str(BENCHMARKS / "bounds.py"), "--rounds", "1"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    said = said_by("bounds.py", "--rounds", "1").splitlines()
     milliseconds = {line[:32].strip(): float(line[32:].split()[0]) for line in said}
     ways = {f"{arm}, {way}" for arm in ("plain", "bn") for way in ("vmap", "written by hand")}
     assert {"their sum", *ways} <= milliseconds.keys()
@@ -54,9 +58,8 @@ def test_the_bounds_benchmark_compares_equal_gradients() -> None:
 
 @pytest.mark.nightly
 def test_the_demos_time_is_told_in_a_line_in_seconds_or_minutes(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS / "demo_time.py"), "--folder", str(tmp_path), "--seeds", "1"]
     for probs, fits in (("0.1:0.9:0.2", 10), ("0.5", 2)):
-        said = subprocess.run([*command, "--probs", probs], check=True, capture_output=True, text=True).stdout
+        said = said_by("demo_time.py", "--folder", str(tmp_path), "--seeds", "1", "--probs", probs)
         assert said.count("\n") == 1
         assert f" {fits} fits " in said
         # A machine at rest does two fits in less than the 90 s from which minutes are said.
