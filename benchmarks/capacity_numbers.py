@@ -46,18 +46,19 @@ class CapacityNumbers:
 
     @property
     def right(self) -> str:
-        """Mean and deviation of right, a row for each mask size and a column for each arm."""
+        """Mean and deviation of right over so many seeds, a row for each mask size and a column for each arm."""
         table = self._table("capacity_sizes").set_index(["size", "arm"])
         sizes, arms = (list(dict.fromkeys(table.index.get_level_values(name))) for name in ("size", "arm"))
         cells = [
             [
                 size.replace("x", "×"),
                 f"{table['bits'][size, arms[0]]:,.0f}",
+                " to ".join(f"{n}" for n in sorted({table["n"][size].min(), table["n"][size].max()})),
                 *(f"{table['mean'][size, arm]:.3f} ± {table['sd'][size, arm]:.3f}" for arm in arms),
             ]
             for size in sizes
         ]
-        return markdown([["mask", "bits", *arms], *cells])
+        return markdown([["mask", "bits", "seeds", *arms], *cells])
 
     def _table(self, name: str) -> pd.DataFrame:
         return pd.read_csv(self._report / "tables" / f"{name}.csv")
