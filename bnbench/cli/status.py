@@ -140,6 +140,7 @@ def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableT
     """Yield what to show, as text that is not read as markup: it holds names of folders, arms and errors."""
     from rich.text import Text
 
+    from bnbench.protocol.arm_names import names_words, short_key
     from bnbench.sweep.status_words import counts, pace, progress_words
     from bnbench.wording import on_one_line
 
@@ -150,11 +151,14 @@ def _lines(sweeps: list[SweepStatus], broken: list[str]) -> Iterator[RenderableT
         if sweep.fits:
             yield _table(sweep)
             yield Text(_legend(sweep))
+        names = sweep.names
+        if said := names_words(names):
+            yield Text(on_one_line(said))
         for fit in sweep.of("running"):
-            yield Text(on_one_line(f"running: {fit.key}{progress_words(fit.progress, sweep.time)}"))
+            yield Text(on_one_line(f"running: {short_key(fit.key, names)}{progress_words(fit.progress, sweep.time)}"))
         yield Text(pace(sweep))
         for fit in sweep.of("failed"):
-            yield Text(on_one_line(f"failed: {fit.key}: {fit.failure}"))
+            yield Text(on_one_line(f"failed: {short_key(fit.key, names)}: {fit.failure}"))
         yield from (Text(on_one_line(f"note: {message}")) for message in sweep.notes)
         yield from (Text(on_one_line(f"damaged: {message}")) for message in sweep.broken)
     yield from (Text(on_one_line(f"damaged: {message}")) for message in broken)
@@ -176,7 +180,8 @@ def _table(sweep: SweepStatus) -> Table:
             marks = Text.assemble(*(_mark(here[seed]) if seed in here else " " for seed in seeds))
             rows[-1].append(marks if len(seeds) <= _MANY else Text(_summary(list(here.values()))))
     table = Table(box=None, pad_edge=False)
-    for name, cells in zip(("p", *arms), zip(*rows, strict=True), strict=True):
+    called = sweep.names
+    for name, cells in zip(("p", *(called[arm] for arm in arms)), zip(*rows, strict=True), strict=True):
         widest = max(cell.cell_len for cell in cells)  # a long name folds, marks do not
         table.add_column(Text(name), min_width=widest, overflow="fold")
     for row in rows:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.protocol.arm_names import names_words, short_key
 from bnbench.protocol.protocol import Protocol
 from bnbench.results.fits import read_member
 from bnbench.results.store import FitResult, StoreError
@@ -85,22 +86,22 @@ class View:
 
 
 def _sweep(sweep: SweepStatus) -> dict[str, Any]:
-    digests = {fit.key: fit.content for fit in sweep.finished}
+    digests, names = {fit.key: fit.content for fit in sweep.finished}, sweep.names
     return {
         "name": sweep.protocol.id,
         "folders": [str(folder) for folder in sweep.folders],
-        "counts": counts(sweep),
+        "counts": "; ".join(filter(None, [counts(sweep), names_words(names)])),
         "pace": pace(sweep),
         "threshold": sweep.protocol.training.threshold,
         "split": sweep.protocol.measurement.split,
         "size": list(sweep.protocol.mask.mask_size),
-        "fits": [_fit(fit, digests.get(fit.key, ""), sweep.time) for fit in sweep.fits],
+        "fits": [_fit(fit, names, digests.get(fit.key, ""), sweep.time) for fit in sweep.fits],
         "broken": [*sweep.notes, *sweep.broken],
     }
 
 
-def _fit(fit: FitStatus, digest: str, now: float) -> dict[str, Any]:
-    told: dict[str, Any] = {**fit.key.__dict__, "kind": fit.kind, "digest": digest, "words": ""}
+def _fit(fit: FitStatus, names: dict[str, str], digest: str, now: float) -> dict[str, Any]:
+    told: dict[str, Any] = {**short_key(fit.key, names).__dict__, "kind": fit.kind, "digest": digest, "words": ""}
     if fit.state == "running":
         told["words"] = progress_words(fit.progress, now).removeprefix(", ")
     if fit.progress:

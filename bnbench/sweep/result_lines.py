@@ -16,6 +16,7 @@ from bnbench.sweep.plan import Plan
 from bnbench.wording import counted, signed
 
 _MOST = 1_000  # fits that are read again for it; reading more takes longer than a line is worth
+_MOST_ARMS = 3  # of which every two get a line; nine arms have 36 pairs, and their table is the report's
 _READINGS = (
     ("difference_trained", "contrast (accuracy on black minus accuracy on white pixels)"),
     ("right_trained", "pixels on the right side of the objective's cut"),
@@ -26,8 +27,8 @@ _READINGS = (
 def result_lines(plan: Plan) -> Iterator[str]:
     """Say what all fits of a folder say so far, over trained pixels: a line for each two arms that share a mask.
 
-    Nothing is said where no two arms do, where there are too many fits to read them again, or where the folder was
-    moved or deleted in the meantime, which its fits have said.
+    Of more than three arms there is a line for each beside the first. Nothing is said where no two share one, where
+    there are too many fits to read them again, or where the folder was moved or deleted, which its fits have said.
     """
     if len(plan.grid.fits()) > _MOST:
         return
@@ -38,8 +39,10 @@ def result_lines(plan: Plan) -> Iterator[str]:
     if sweep.summaries.empty:
         return
     fits = headline_measures(sweep.summaries, sweep.landscapes, sweep.protocol)
-    names = short_names(plan.grid.arms)
-    for first, second in combinations(plan.grid.arms, 2):
+    arms = plan.grid.arms
+    names = short_names(arms)
+    pairs_of_arms = combinations(arms, 2) if len(arms) <= _MOST_ARMS else ((arms[0], other) for other in arms[1:])
+    for first, second in pairs_of_arms:
         gaps = [gap for column, name in _READINGS if (gap := _gap(fits, first, second, column, name))]
         if gaps:
             pairs = len(differences.paired(fits, first, second, _READINGS[0][0]))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bnbench.process.reading import reason_of
+from bnbench.protocol.arm_names import short_names
 from bnbench.protocol.protocol import BUILT_IN, FitKey, Protocol
 from bnbench.results import layout
 from bnbench.results.beside_fits import beside_fits
@@ -84,6 +85,11 @@ class SweepStatus:
     def of(self, state: State) -> list[FitStatus]:
         """Return the fits in one state."""
         return [fit for fit in self.fits if fit.state == state]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return what each arm is called where people read it."""
+        return short_names(fit.key.arm for fit in self.fits)
 
     @property
     def counts(self) -> Counter[State]:

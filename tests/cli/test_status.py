@@ -219,7 +219,7 @@ def test_many_seeds_are_counted(tmp_path: Path) -> None:
     assert "(seeds 1 … 30)" in said
 
 
-def test_long_names_fold_and_hide_nothing(tmp_path: Path) -> None:
+def test_own_arms_go_by_their_functions_names_and_the_whole_ones_are_told(tmp_path: Path) -> None:
     arms = (
         "plain",
         "tests.foreign_arms:layer_norm",
@@ -227,6 +227,19 @@ def test_long_names_fold_and_hide_nothing(tmp_path: Path) -> None:
         "tests.foreign_arms:with_batch_norm",
         "tests.foreign_arms:dropout",
     )
+    write_sweep(tmp_path / "own", arms=arms, probs=(0.25,), seeds=(1, 2, 3))
+    write_config(tmp_path / "own", effective_config(SMALL, Grid(arms, (0.25,), (1, 2, 3)), {}))
+    said = bnbench("status", "own", cwd=tmp_path).stdout
+    assert said.count("●●●") == len(arms)
+    assert "0.25" in said
+    assert "…" not in said
+    header = said.splitlines()[1].split()
+    assert header == ["p", "plain", "layer_norm", "group_norm", "with_batch_norm", "dropout"]
+    assert all(arm in said for arm in arms)
+
+
+def test_names_that_are_long_fold_and_hide_nothing(tmp_path: Path) -> None:
+    arms = tuple(f"a_package_of_mine.module_{number}:normalized" for number in range(4))
     write_sweep(tmp_path / "own", arms=arms, probs=(0.25,), seeds=(1, 2, 3))
     write_config(tmp_path / "own", effective_config(SMALL, Grid(arms, (0.25,), (1, 2, 3)), {}))
     said = bnbench("status", "own", cwd=tmp_path).stdout
@@ -244,7 +257,7 @@ def test_what_it_names_is_neither_markup_nor_emoji(tmp_path: Path) -> None:
     write_failure(folder, Failure(key, "", "error", "it said [blue]:bug:[/]"))
     said = bnbench("status", str(folder), cwd=tmp_path).stdout
     assert said.startswith(f"{folder}: ")
-    assert f"  {arm}\n" in said
+    assert f"factory is {arm}\n" in said
 
 
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:

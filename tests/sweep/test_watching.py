@@ -23,14 +23,33 @@ from bnbench.sweep.execution import Outcome
 from bnbench.sweep.messages import Messages
 from bnbench.sweep.pace import fits_per_hour, seconds_left
 from bnbench.sweep.plan import plan_sweep
+from bnbench.sweep.result_lines import result_lines
 from bnbench.sweep.runner import Runner
 from tests.fits import TINY
 from tests.sentences import numbers
 from tests.sweep.test_runner import ONE
+from tests.synthetic import SMALL, write_sweep
 from tests.terminal import run_in_terminal
 
 RUN = ["run", "--profile", "smoke", "--mask-size", "4", "--images", "4", "--probs", "0.5", "--chunk", "16"]
 RUN += ["--widths", "2", "--strides", "2", "--test-images", "60", "--train-images", "60", "--bn-statistics", "batch:60"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "pairs"),
+    [
+        (("bn",), []),
+        (("bn", "plain", "skip"), ["bn − plain", "bn − skip", "plain − skip"]),
+        (
+            ("skip", "plain", "bn", "softplus", "groupnorm"),
+            ["skip − plain", "skip − bn", "skip − softplus", "skip − groupnorm"],
+        ),
+    ],
+)
+def test_of_many_arms_each_is_told_beside_the_first(tmp_path: Path, arms: tuple[str, ...], pairs: list[str]) -> None:
+    write_sweep(tmp_path, arms=arms)
+    lines = result_lines(plan_sweep(tmp_path, SMALL, Grid(arms, (0.3, 0.5), (1, 2))))
+    assert [line.split(",")[0] for line in lines] == pairs
 
 
 def progress(step: int, *, first_step: int = 0, started: float = 0.0) -> Progress:
