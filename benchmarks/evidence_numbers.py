@@ -42,7 +42,7 @@ def computed_twice(profile: str, again: str) -> str:
     of_anew = moves["difference"].std() / math.sqrt(2)  # either of the two has its own
     over_seeds = math.sqrt(both.groupby(["arm", "p"])["difference_x"].var().mean())
     return (
-        f"of {len(both)} fits of `{profile}` at p = {both['p'].iloc[0]:g} the difference moved by up to "
+        f"Of {len(both)} fits of `{profile}` at p = {both['p'].iloc[0]:g} the difference moved by up to "
         f"{most['difference']} (one fit; the others by up to {without:.3f}), J by up to {most['objective']} and right "
         f"by up to {most['right']}. Computing anew by itself gives the difference a standard deviation of "
         f"{of_anew:.3f}, and together with other seeds one of {over_seeds:.3f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from readings import markdown
@@ -13,6 +14,7 @@ from bnbench.results.smoothness import MEASURES
 
 ROOT = Path(__file__).parents[1]
 _CHAPTER = "Is it smoothness?"
+_NAMES = {"difference_trained": "contrast", "objective_trained": "J, sign turned", "right_trained": "right"}
 
 
 class SmoothnessNumbers:
@@ -46,8 +48,10 @@ class SmoothnessNumbers:
     @property
     def agreement(self) -> str:
         """Values of Kendall's τ whose interval lies on one side of 0, by place and reading."""
-        rows = self._table("smoothness_tau_counts").itertuples(index=False)
-        cells = [[str(row[0]), str(row[1]).replace("_", " "), *map(str, row[2:])] for row in rows]
+        cells = [
+            [row["place"], _NAMES.get(row["reading"], row["reading"]), *(_counts(row) if row["values"] else "–––")]
+            for row in self._table("smoothness_tau_counts").to_dict("records")
+        ]
         return markdown([["measured at", "reading", "values of τ", "above 0", "below 0"], *cells])
 
     def planes(self, *names: str) -> str:
@@ -68,3 +72,7 @@ class SmoothnessNumbers:
 
     def _table(self, name: str) -> pd.DataFrame:
         return pd.read_csv(self._tables / f"{name}.csv")
+
+
+def _counts(row: dict[Any, Any]) -> list[str]:
+    return [f"{row[name]}" for name in ("values", "above", "below")]

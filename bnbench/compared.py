@@ -31,8 +31,8 @@ def gaps(fits: pd.DataFrame, arms: tuple[str, str] | None = None, *, pixels: str
         pixels: ``trained``, or ``all`` for the columns ``difference``, ``objective`` and ``right``.
 
     Returns:
-        A row per reading that the table has, ``contrast``, ``J`` and ``right``: ``reading, first, second, gap, low,
-        high, pairs``; ``low`` and ``high`` are NaN while a p has a single pair.
+        A table with a row per reading that there is, ``contrast``, ``J`` and ``right``, and the columns ``reading,
+        first, second, gap, low, high, pairs``; ``low`` and ``high`` are NaN while a p has a single pair.
 
     Raises:
         RequestError: a column is missing, an arm is not there, no (p, seed) has both, or ``pixels`` is neither.

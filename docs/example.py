@@ -26,13 +26,24 @@ import bnbench
 
 smoke = bnbench.PROFILES["smoke"]
 data = bnbench.load_data(smoke.data, smoke.measurement)
-letter = ["......", ".###..", ".#..#.", ".###..", ".#..#.", ".#..#.", ".###..", "......"]
+letter = [
+    "......",
+    ".###..",
+    ".#..#.",
+    ".###..",
+    ".#..#.",
+    ".#..#.",
+    ".###..",
+    "......",
+]
 mask = np.array([[pixel == "#" for pixel in row] for row in letter])
-print(f"{len(data.train)} training images {data.image_shape}, {len(data.measured)} test images, mask {mask.shape}")
+print(f"{len(data.train)} training images {data.image_shape}")
+print(f"{len(data.measured)} test images, mask {mask.shape}")
 
 # %% [markdown]
 # ```text
-# 1097 training images (1, 8, 8), 500 test images, mask (8, 6)
+# 1097 training images (1, 8, 8)
+# 500 test images, mask (8, 6)
 # ```
 #
 # ## A plane through three fresh networks
@@ -43,17 +54,20 @@ print(f"{len(data.train)} training images {data.image_shape}, {len(data.measured
 
 # %%
 def network() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    hidden = nn.Linear(64, 32)
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(32, 10))
 
 
 plane = bnbench.Plane.from_factory(network, torch.Generator().manual_seed(1))
 weights = plane.vectors.shape[1]
 trained = bnbench.is_trained(mask)
-print(f"{weights} weights, a plane of {3 * weights + 1} numbers; {trained.sum()} of {mask.size} pixels are trained on")
+print(f"{weights} weights, a plane of {3 * weights + 1} numbers")
+print(f"{trained.sum()} of {mask.size} pixels are trained on")
 
 # %% [markdown]
 # ```text
-# 2410 weights, a plane of 7231 numbers; 46 of 48 pixels are trained on
+# 2410 weights, a plane of 7231 numbers
+# 46 of 48 pixels are trained on
 # ```
 #
 # ## Fit
@@ -63,16 +77,23 @@ print(f"{weights} weights, a plane of {3 * weights + 1} numbers; {trained.sum()}
 
 # %%
 training = smoke.with_knobs(steps=600).training
-trace = bnbench.fit(plane, torch.from_numpy(mask), torch.from_numpy(trained), data.train, training)
+trace = bnbench.fit(
+    plane,
+    torch.from_numpy(mask),
+    torch.from_numpy(trained),
+    data.train,
+    training,
+)
 for row in trace[4::25]:
-    print(f"step {row.step}: accuracy {row.black_accuracy:.2f} on black and {row.white_accuracy:.2f} on white pixels")
+    black, white = row.black_accuracy, row.white_accuracy
+    print(f"step {row.step}: accuracy {black:.2f} on black, {white:.2f} on white")
 
 # %% [markdown]
 # ```text
-# step 30: accuracy 0.32 on black and 0.19 on white pixels
-# step 180: accuracy 0.93 on black and 0.32 on white pixels
-# step 330: accuracy 0.95 on black and 0.34 on white pixels
-# step 480: accuracy 0.96 on black and 0.33 on white pixels
+# step 30: accuracy 0.32 on black, 0.19 on white
+# step 180: accuracy 0.93 on black, 0.32 on white
+# step 330: accuracy 0.95 on black, 0.34 on white
+# step 480: accuracy 0.96 on black, 0.33 on white
 # ```
 #
 # ## Look
@@ -109,13 +130,16 @@ figure.savefig("letter.png", dpi=150)
 # put them into a module one after the other, and look: the landscape is defined between the pixels as well.
 
 # %%
-walk = torch.stack([torch.linspace(-2.5, 2.5, 11), torch.full((11,), -1.5)], dim=1)  # (α, β), along a row
+# (α, β) of eleven points along a row
+walk = torch.stack([torch.linspace(-2.5, 2.5, 11), torch.full((11,), -1.5)], dim=1)
 point = network()
+images, labels = data.measured.pixels, data.measured.labels
 accuracies = []
 with torch.no_grad():
     for vector in plane.weights_at(walk):  # (11, n)
         nn.utils.vector_to_parameters(vector, point.parameters())
-        accuracies.append((point(data.measured.pixels).argmax(1) == data.measured.labels).float().mean().item())
+        is_right = point(images).argmax(1) == labels
+        accuracies.append(is_right.float().mean().item())
 print(" ".join(f"{accuracy:.2f}" for accuracy in accuracies))
 print("     ".join("black" if pixel else "white" for pixel in mask[5]))
 
@@ -137,19 +161,34 @@ print("     ".join("black" if pixel else "white" for pixel in mask[5]))
 
 # %%
 ball = (np.stack(np.indices((6, 6, 6)) - 2.5) ** 2).sum(0) < 2.6**2
-space = bnbench.Plane.from_factory(network, torch.Generator().manual_seed(1), directions=3)
+generator = torch.Generator().manual_seed(1)
+space = bnbench.Plane.from_factory(network, generator, directions=3)
 training = smoke.with_knobs(steps=200, learning_rate=0.01).training
-bnbench.fit(space, torch.from_numpy(ball), torch.from_numpy(bnbench.is_trained(ball)), data.train, training)
-inside = bnbench.measure_landscape(space, ball.shape, data.measured).accuracy.numpy()
+bnbench.fit(
+    space,
+    torch.from_numpy(ball),
+    torch.from_numpy(bnbench.is_trained(ball)),
+    data.train,
+    training,
+)
+found = bnbench.measure_landscape(space, ball.shape, data.measured)
+inside = found.accuracy.numpy()
 for number, (is_ball, accuracy) in enumerate(zip(ball, inside, strict=True)):
     within, outside = accuracy[is_ball].mean(), accuracy[~is_ball].mean()
-    print(f"slice {number}: {within:.2f} at its {is_ball.sum()} black pixels, {outside:.2f} at the others")
+    blacks = f"{within:.2f} at its {is_ball.sum()} black pixels"
+    print(f"slice {number}: {blacks}, {outside:.2f} at the others")
 
 figure, rows = plt.subplots(2, 6, figsize=(6.7, 2.4), layout="constrained")
-for slices, row, colours, title in ((ball, rows[0], "gray_r", "mask"), (inside, rows[1], "rocket_r", "test accuracy")):
+shown_in_rows = [
+    (ball, rows[0], "gray_r", "mask"),
+    (inside, rows[1], "rocket_r", "test accuracy"),
+]
+for slices, row, colours, title in shown_in_rows:
+    palette = seaborn.color_palette(colours, as_cmap=True)
     for number, (picture, axes) in enumerate(zip(slices, row, strict=True)):
-        shown = axes.imshow(picture, cmap=seaborn.color_palette(colours, as_cmap=True), vmin=0, vmax=1)
-        axes.set(xticks=[], yticks=[], title=f"slice {number}" if slices is ball else "")
+        shown = axes.imshow(picture, cmap=palette, vmin=0, vmax=1)
+        name = f"slice {number}" if slices is ball else ""
+        axes.set(xticks=[], yticks=[], title=name)
     row[0].set_ylabel(title)
     figure.colorbar(shown, ax=list(row), ticks=[0, 1])
 figure.savefig("ball.png", dpi=150)

@@ -65,7 +65,7 @@ def values(name: str) -> str:
     """What a knob is in each profile: profiles that have the same value share it."""
     found: dict[str, list[str]] = {}
     for profile, protocol in PROFILES.items():
-        found.setdefault(knob_text(name, dict(protocol.knobs())[name]), []).append(profile)
+        found.setdefault(knob_text(name, dict(protocol.knobs())[name]) or "none", []).append(profile)
     if len(found) == 1:
         return f"  [{next(iter(found))}]"
     return "  [" + "; ".join(f"{', '.join(profiles)}: {value}" for value, profiles in found.items()) + "]"

@@ -206,7 +206,7 @@ class Reader:
         self.environment.setitem(PROFILES, "smoke", PROFILES["smoke"].with_knobs(**_SMALL))
         if name == "run" and "--dry-run" not in options:
             Path("results", "quick").unlink(missing_ok=True)  # from here on the page speaks of its own sweep
-            folder = Path(options[options.index("--out") + 1] if "--out" in options else "results/smoke")
+            folder = Path(options[options.index("--out") + 1])
             self.made |= {folder, folder.parent}
             arguments = [*arguments, "--chunk", "16", *(("--steps", "3") if "--config" in options else ())]
             arguments += ["--backend", "inline"]  # a process of an earlier page would not find this one's modules
@@ -262,11 +262,13 @@ class Reader:
         """
         program, *arguments = words
         program = program.removeprefix(".venv/bin/")
-        if program == "bnbench" and not (runs or refused) and self.can_be_run(arguments):
-            return self.run_small(arguments)
         if program == "bnbench":
-            self._follow_bnbench(arguments, runs=runs, refused=refused)
-        elif program == "nox":
+            small = not (runs or refused) and self.can_be_run(arguments)
+            said = self.run_small(arguments) if small else self._follow_bnbench(arguments, runs=runs, refused=refused)
+            if not refused:
+                assert_leaves_committed_results_alone(arguments)
+            return said
+        if program == "nox":
             assert set(arguments) - {"-s", "-l", "--"} <= _SESSIONS, words
         elif program == "pip":
             own = [found for name in arguments if (found := _OWN.fullmatch(name))]
@@ -286,10 +288,10 @@ class Reader:
             raise AssertionError(f"{self.page.name}: nobody knows what to do with {shlex.join(words)}")
         return None
 
-    def _follow_bnbench(self, arguments: list[str], *, runs: bool, refused: bool) -> None:
+    def _follow_bnbench(self, arguments: list[str], *, runs: bool, refused: bool) -> str | None:
         name, *options = arguments
         if name != "run":
-            for folder in (option for option in options if option.startswith("results/")):
+            for folder in (option for option in options if option.startswith(("results/", "mine"))):
                 Path(folder).mkdir(parents=True, exist_ok=True)
         if runs or refused:
             if name == "run":
@@ -298,9 +300,9 @@ class Reader:
                 arguments = [*arguments, "--jobs", "1"]
             if refused:
                 arguments.append("--dry-run")  # should it be accepted after all
-            self.say(arguments, wanted=2 if refused else 0)
-        else:
-            _parse(cli.commands[name], name, options)
+            return self.say(arguments, wanted=2 if refused else 0)
+        _parse(cli.commands[name], name, options)
+        return None
 
     def say(self, arguments: Sequence[str], *, wanted: int) -> str:
         """What bnbench says, and that it ends with the exit code that is wanted."""
@@ -310,6 +312,17 @@ class Reader:
             main(arguments)
         assert ended.value.code == wanted, said.getvalue()
         return said.getvalue()
+
+
+def assert_leaves_committed_results_alone(arguments: Sequence[str]) -> None:
+    """A reader in a clone writes nothing into committed folders, and joins no sweep of theirs by its default folder."""
+    name, *options = arguments
+    out = options[options.index("--out") + 1] if "--out" in options else ""
+    assert Path(out).parts[:1] not in [("results",), ("reports",), ("evidence",)], arguments
+    # A dry run writes nothing, a file may name the folder, and other images have folders of their own.
+    needs_none = {"--dry-run", "--help", "--config", "--data", "--dataset", "--planes"}
+    if name == "report" or (name in ("run", "smoothness") and needs_none.isdisjoint(options)):
+        assert out, f"{arguments}: it would write where the committed results are"
 
 
 def is_said(shown: str, said: str) -> bool:

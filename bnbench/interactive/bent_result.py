@@ -44,7 +44,7 @@ class BendResult:
 
     @property
     def accuracy(self) -> pd.DataFrame:
-        """Return a row per arm, ``arm, black, white, difference``: mean test accuracies over pixels of a colour."""
+        """Return a row per arm, ``arm, black, white, difference``, mean test accuracies over pixels of a colour."""
         rows = [(bent.arm, *(bent.mean(ACCURACY, black=black) for black in (True, False))) for bent in self._bents]
         table = pd.DataFrame(rows, columns=["arm", "black", "white"])
         return table.assign(difference=table["black"] - table["white"])

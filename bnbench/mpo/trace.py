@@ -20,8 +20,9 @@ class DivergedError(RuntimeError):
 class TraceRow(NamedTuple):
     """Means over the steps since the last row; accuracies and shares in [0, 1], losses in nats.
 
-    ``clamped`` is the share of white pixels whose loss has reached the threshold, where they have no gradient.
-    ``step``, ``scale`` and ``learning_rate`` are those of the last of these steps, no means.
+    ``clamped`` is the share of the sampled white pixels whose minibatch loss has reached the threshold, where they have
+    no gradient. ``gradient_norm`` is that before clipping. ``step``, ``scale``, which is the plane's s, and
+    ``learning_rate`` are those of the last of these steps, no means.
     """
 
     step: int

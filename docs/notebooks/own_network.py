@@ -3,6 +3,7 @@
 # %% [markdown]
 # # My own network as an arm
 #
+# This page is a script in cells, `docs/notebooks/own_network.py`.
 # An arm is a kind of network that a sweep compares with others. A function that takes the shape of an image and the
 # number of classes, and returns a module, is enough; the file has to be importable, so that worker processes find it.
 # `start_as_plain` draws its weights as large as plain's, which torch alone does not.

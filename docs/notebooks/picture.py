@@ -3,6 +3,7 @@
 # %% [markdown]
 # # A picture in a landscape
 #
+# This page is a script in cells, `docs/notebooks/picture.py`.
 # Bend the loss landscape of a small network to the letter T, and look at it. The cells run as they stand, in under a
 # minute.
 

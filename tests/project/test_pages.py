@@ -68,6 +68,9 @@ def test_a_page_can_be_followed(page: Path, sweeps: bool, desk: pytest.MonkeyPat
         ("sh", "pip install '.[none]'", "extra"),
         ("json", "{", "property name"),
         ("", "bnbench check own.json --no-such-option", "--no-such-option"),
+        ("sh", "bnbench run --profile quick --out results/quick", "results/quick"),
+        ("sh", "bnbench run --devices cpu", "where the committed results are"),
+        ("sh", "bnbench report results/", "where the committed results are"),
         ("console", "$ bnbench nothing\n", "'nothing'"),
         ("console", "$ bnbench run --profile smoke\nbnbench: --profile smoke is wrong.\n", "90 to run"),
         ("bash", "bnbench run --shard $SLURM_ARRAY_TASK_ID/2\n", "--shard 3/2"),
@@ -91,7 +94,7 @@ def test_a_block_that_does_not_hold_is_found(kind: str, text: str, said: str, de
         ("2 slots (cpu#0, cpu#1)", "1 slot (cpu#0)", True),
         ("12 fits = 2 arms × 3 probabilities × 2 seeds", "18 fits = 2 arms × 3 probabilities × 3 seeds", False),
         ("3 probabilities", "4 probabilities", False),
-        ("results in results/smoke", "results in results/own", False),
+        ("results in mine/smoke", "results in mine/own", False),
         ("0 done, 12 to run", "1 done, 11 to run", False),
     ],
 )
@@ -107,6 +110,14 @@ def test_the_plan_of_the_start_page_has_to_be_what_is_said(
     else:
         with pytest.raises(AssertionError, match="12 fits = 2 arms × 3 probabilities × 2 seeds; 0 done, 12 to run"):
             reader.read(changed)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name in ("docs", "notebooks")], ids=lambda page: page.name
+)
+def test_code_on_the_site_is_as_wide_as_its_column(page: Path) -> None:
+    lines = [line for block in blocks(page) if block.kind == "python" for line in block.text.splitlines()]
+    assert [line for line in lines if len(line) > 84] == []  # Python is not wrapped there: a line's end would be lost
 
 
 SAID = """\

@@ -137,7 +137,10 @@ def tables_of(taus: pd.DataFrame) -> list[Table]:
         "with its sign changed, so that more is better; positive: arms with more of it are rougher; at: the step, "
         "or the loss (nats) at equal loss; none where a reading ties more than half of the pairs of arms"
     )
-    clear = "above: arms with more of it are rougher; below: smoother; by the interval over seeds, not corrected"
+    clear = (
+        "above: arms that bend further by this reading are rougher (the sign of the objective is changed); below: "
+        "smoother; by the interval over seeds, not corrected"
+    )
     return [
         Table("smoothness_tau_counts", "Values of τ whose interval leaves 0 out", clear, counts_of(taus)),
         Table("smoothness_tau", "Does bending say what the measure says?", note, taus),

@@ -118,6 +118,6 @@ def _caption(shown: pd.DataFrame, reference: str) -> str:
     whisker = f" with its 95 % t interval{some}" if has_whisker.any() else ""
     return (
         f"Mean paired gap {reference} − arm in difference (black − white accuracy, all pixels){whisker} "
-        f"over {pairs}, under {counted(len(shown), 'choice')} of statistics and images. Filled: headline. "
+        f"over {pairs}, under {counted(len(shown), 'choice')} of statistics and images. Filled: the headline's choice. "
         f"Lowest {signed(shown['gap'].min())}, highest {signed(shown['gap'].max())}."
     )
