@@ -57,7 +57,7 @@ def steps(device: str, tell: Callable[..., None], out: Path) -> None:
 
 
 def tell_time(tell: Callable[..., None], shape: str, arm: str, count: int, way: str, found: Timed) -> None:
-    """Tell what was measured; one batch of fits that were none is wrong."""
+    """Tell what was measured, and end the fit; one batch of fits that were none is wrong."""
     fit, pixels = found.fit, len(found.fit.targets.factors)
     visits = fit.engine.forward_visits + fit.engine.gradient_visits
     rate = fit.engine.flops(IMAGE_SHAPE[shape]) / visits * pixels * fit.images_shape[-1] / found.seconds / 1e12
@@ -69,6 +69,7 @@ def tell_time(tell: Callable[..., None], shape: str, arm: str, count: int, way: 
     about = {"shape": shape, "arm": arm, "count": count, "way": way, "seconds": found.seconds, "tflops": rate}
     is_wrong = way == BATCH and fit.batched != [count]
     tell(what=f"{shape}, {arm}, {count} at once, {way}", result=said, is_wrong=is_wrong, **about)
+    fit.forget_recordings()
 
 
 def timed(shape: str, arm: str, count: int, device: str, way: str) -> Timed:
@@ -104,6 +105,8 @@ def timed(shape: str, arm: str, count: int, device: str, way: str) -> Timed:
 
     with ThreadPoolExecutor(count) as threads:
         rates = list(threads.map(rate, range(count)))
+    for other in fits[1:]:
+        other.forget_recordings()
     if fits[0].engine.strategy:
         _kept[shape, arm] = fits[0].engine.strategy.name
     return Timed(1 / sum(of_one for of_one, _ in rates), max(share for _, share in rates), fits[0])

@@ -84,6 +84,18 @@ class ArmBending:
         """
         prepare_process(self.request.threads, self.fit.training.precision)  # the arm before was measured in float32
         self.started = time.perf_counter()
+        try:
+            self._train(is_stopped, told)
+        finally:
+            self.fit.forget_recordings()  # their memory is needed for the measurement
+        prepare_process(self.request.threads)  # whatever it was trained in, it is measured in float32
+        bent = self._measured()
+        save_plane(self.request.folder, self.plane, self.key, self.identity, self.request.protocol, self.data)
+        write_bent(self.request, bent)
+        layout.checkpoint_path(self.request.folder, self.key).unlink(missing_ok=True)
+        return bent
+
+    def _train(self, is_stopped: Callable[[], bool], told: Told) -> None:
         next_checkpoint = time.monotonic() + self.request.checkpoint_every
         while not self.fit.is_done:
             self._measure_frame()
@@ -97,12 +109,6 @@ class ArmBending:
             told(self.fit.step, self.fit.rows[-1] if self.fit.rows else None)
         self._measure_frame()
         self._checkpoint()  # the measurement at the end takes a while, too
-        prepare_process(self.request.threads)  # whatever it was trained in, it is measured in float32
-        bent = self._measured()
-        save_plane(self.request.folder, self.plane, self.key, self.identity, self.request.protocol, self.data)
-        write_bent(self.request, bent)
-        layout.checkpoint_path(self.request.folder, self.key).unlink(missing_ok=True)
-        return bent
 
     def _begin(self) -> None:
         """Make the fit as it is before its first step."""

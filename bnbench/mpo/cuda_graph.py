@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from typing import Any
 
@@ -18,7 +20,12 @@ Recording = tuple[Callable[[], object], tuple[Tensor, ...]]
 RECORDING = threading.RLock()
 _WARM_UPS = 2  # libraries choose kernels and workspaces in the first calls, which a recording must not hold
 _AHEAD = 2  # launches that may wait on the GPU: enough to keep it busy, few enough to stop within seconds
-_own = threading.local()
+_STREAMS = 32  # of one priority that torch has for a GPU; it hands them out in turn, again and again
+_PRIORITY = -1  # of recordings: fits and batches compute on streams of the usual one, which are none of these
+_OF_RECORDINGS: dict[torch.device, set[int]] = {}  # handles of all that were ever used
+_free: dict[torch.device, list[torch.cuda.Stream]] = {}  # those of them on which no living recording was made
+# Neither cuBLAS nor cuDNN says so by torch's own error: each has a status of its own.
+_WANT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed", "allocation_failed")
 
 
 class DeviceLostError(RuntimeError):
@@ -38,6 +45,13 @@ def is_lost(device: torch.device) -> bool:
     return False
 
 
+def is_out_of_memory(error: BaseException, text: str) -> bool:
+    """Say whether a failure, whose words are given, is for want of memory, of the processor or of a GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in text.lower() for words in _WANT_OF_MEMORY)
+
+
 def record_graph(work: Work, device: torch.device) -> Recording:
     """Record what ``work`` launches on a GPU; it may not wait for the device.
 
@@ -51,34 +65,39 @@ def record_graph(work: Work, device: torch.device) -> Recording:
         What launches all of it again on the current stream, and the tensors that hold its values afterwards.
 
     Raises:
-        RuntimeError: it waits for the device, or copies from the processor's memory; or there is too little memory.
+        RuntimeError: it waits for the device, or copies from the processor's memory; or there is too little memory, or
+            there are as many recordings as the GPU has streams for them.
     """
     # The current stream is entered as well, because a recording that fails does not leave its own.
     with RECORDING, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
-        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
-        beside, current = _stream(device), torch.cuda.current_stream()
+        held = _Held(device)
+        graph, beside, pool = held.graph, held.stream, torch.cuda.graph_pool_handle()
+        current = torch.cuda.current_stream()
         beside.wait_stream(current)
         with torch.cuda.stream(beside):
             for _ in range(_WARM_UPS):
                 work()
         current.wait_stream(beside)
         try:
-            with torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"):
+            with (
+                _nothing_collected(),
+                torch.cuda.graph(graph, pool=pool, stream=beside, capture_error_mode="thread_local"),
+            ):
                 values = work()
         except BaseException:
             _clear_away(pool, beside, device)
             raise
-    return _launcher(graph, device), values
+    return _launcher(held, device), values
 
 
-def _launcher(graph: torch.cuda.CUDAGraph, device: torch.device) -> Callable[[], None]:
+def _launcher(held: _Held, device: torch.device) -> Callable[[], None]:
     """Return what launches a graph; it waits, without using the processor, while too many launches are under way."""
     turns = cycle([torch.cuda.Event(blocking=True) for _ in range(_AHEAD)])
 
     def launch() -> None:
         earlier = next(turns)
         earlier.synchronize()  # at once where it was never recorded
-        graph.replay()
+        held.graph.replay()
         earlier.record(torch.cuda.current_stream(device))  # of this GPU, whichever is the current one
 
     return launch
@@ -100,13 +119,54 @@ def _clear_away(pool: Any, beside: torch.cuda.Stream, device: torch.device) -> N
             next_to_nothing += 1
 
 
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Return this thread's stream for recordings on a GPU.
+class _Held:
+    """A recording to be, and a stream that is its own for as long as it lives.
 
-    Libraries keep memory for every stream that they have seen, and a recording holds on to it: recordings of two
-    threads, which may run at the same moment, must not share it.
+    Libraries keep memory for every stream that they have seen. A recording goes on using that of its own, and torch
+    gives it back when the recording ends: two that share a stream would write over each other, or lose it.
     """
-    streams: dict[torch.device, torch.cuda.Stream] = _own.__dict__.setdefault("streams", {})
-    if device not in streams:
-        streams[device] = torch.cuda.Stream(device)
-    return streams[device]
+
+    def __init__(self, device: torch.device) -> None:
+        free = _free.setdefault(device, [])
+        self.graph, self.stream = torch.cuda.CUDAGraph(), _lent_stream(device, free)
+        weakref.finalize(self, _end, self.graph, self.stream, free).atexit = False
+
+
+def _end(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, free: list[torch.cuda.Stream]) -> None:
+    """End a recording that nobody can launch any more; only then may its stream go to another."""
+    with suppress(RuntimeError):
+        graph.reset()
+    free.append(stream)
+
+
+def _lent_stream(device: torch.device, free: list[torch.cuda.Stream]) -> torch.cuda.Stream:
+    """Return a stream on which no living recording was made.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    known = _OF_RECORDINGS.setdefault(device, set())
+    for collects in (False, True):
+        if collects:  # recordings that refer to themselves are waiting for it
+            gc.collect()
+        for _ in range(0 if free else _STREAMS):
+            stream = torch.cuda.Stream(device, priority=_PRIORITY)
+            if stream.cuda_stream not in known:
+                known.add(stream.cuda_stream)
+                free.append(stream)
+                break
+        if free:
+            return free.pop()
+    raise RuntimeError(f"there are {len(known)} recordings on this GPU, as many as it has streams for them")
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keep Python from collecting garbage within: what an old recording or kernel ends with is no work to record."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

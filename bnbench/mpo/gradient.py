@@ -14,6 +14,7 @@ from torch import Tensor
 from bnbench.mpo.batched import batched_logits, losses_and_hits, takes_channels_last
 from bnbench.mpo.candidates import CANDIDATES, GROUPED, OF_ONE, ORDINARY, Way, allowed_kernels
 from bnbench.mpo.convolutions import Kernels
+from bnbench.mpo.cuda_graph import RECORDING
 from bnbench.mpo.flops import count_flops
 from bnbench.mpo.images import Images
 from bnbench.mpo.objective import Targets, is_clamped, weighted_objective
@@ -121,6 +122,8 @@ class ObjectiveGradient:
     ) -> None:
         """Choose what computes the convolutions, by one step; it waits for the device. Later calls do nothing.
 
+        Nobody records meanwhile: kernels that are compiled and timed wait for the whole GPU, which no recording stands.
+
         No pixel is clamped meanwhile, so that all gradients are compared, and none hangs on a rounding.
 
         Args:
@@ -147,11 +150,12 @@ class ObjectiveGradient:
 
         trial, self.trial = self.trial, None
         threshold, self.threshold = self.threshold, math.inf
-        try:
-            proved = trial.proved(self.preferred, compute, compute_in_float32) if self.preferred else None
-            self.use(proved or trial.chosen(compute, compute_in_float32))
-        finally:
-            self.threshold = threshold
+        with RECORDING:
+            try:
+                proved = trial.proved(self.preferred, compute, compute_in_float32) if self.preferred else None
+                self.use(proved or trial.chosen(compute, compute_in_float32))
+            finally:
+                self.threshold = threshold
 
     def prefer(self, name: str) -> None:
         """Compute as an earlier part of the fit did, or fits of the same arm, if a step proves that it works here."""

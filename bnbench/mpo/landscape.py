@@ -13,6 +13,7 @@ from bnbench.bn_policy import NO_BN, BnPolicy
 from bnbench.errors import RequestError
 from bnbench.mpo.batch_norm import recalibrated, uses_bn
 from bnbench.mpo.batched import batched_logits, losses_and_hits
+from bnbench.mpo.cuda_graph import is_out_of_memory
 from bnbench.mpo.images import Images, check_outputs
 from bnbench.mpo.plane import Plane, check_directions, grid_coordinates
 
@@ -104,8 +105,8 @@ def in_parts(coordinates: Tensor, images: int, work: Callable[[Tensor], Tensor])
         part = left.pop(0)
         try:
             found = work(part)
-        except torch.OutOfMemoryError:  # of a GPU, which others may use as well
-            if len(part) == 1:
+        except RuntimeError as error:  # of a GPU, which others may use as well
+            if len(part) == 1 or not is_out_of_memory(error, str(error)):
                 raise
             left = [half for many in (part, *left) for half in many.split((len(many) + 1) // 2)]
         else:

@@ -52,9 +52,12 @@ def fit(
     under_way = Fit(
         plane, black, trained, data, training or Training(), origin=origin, pixels=pixels, images=images, chunk=chunk
     )
-    while not under_way.is_done:
-        rows = len(under_way.rows)
-        under_way.advance()
-        if on_row and len(under_way.rows) > rows:
-            on_row(under_way.rows[-1])
+    try:
+        while not under_way.is_done:
+            rows = len(under_way.rows)
+            under_way.advance()
+            if on_row and len(under_way.rows) > rows:
+                on_row(under_way.rows[-1])
+    finally:
+        under_way.forget_recordings()  # which refer to the fit, so that it would keep a GPU's memory
     return under_way.rows

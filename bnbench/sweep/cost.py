@@ -240,8 +240,11 @@ def _seconds_of_a_pixel(
     """
     with foreign_code(arm):
         under_way = fit_to_time(arm, protocol, execution, data, pixels)
-        if is_estimate and execution.slots[0].device == "cpu":
-            seconds = seconds_of_a_step_beside(under_way, _others(execution))
-        else:
-            seconds = seconds_of_a_step(under_way)
+        try:
+            if is_estimate and execution.slots[0].device == "cpu":
+                seconds = seconds_of_a_step_beside(under_way, _others(execution))
+            else:
+                seconds = seconds_of_a_step(under_way)
+        finally:
+            under_way.forget_recordings()
         return seconds / len(under_way.targets.factors)

@@ -13,6 +13,7 @@ import pandas as pd
 from bnbench.arms.loading import arm_source, use_module_path
 from bnbench.inputs.data import load_data_of
 from bnbench.mpo.candidates import OF_TRITON
+from bnbench.mpo.cuda_graph import RECORDING
 from bnbench.mpo.one_batch import HaltedError
 from bnbench.mpo.trace import TraceRow
 from bnbench.process.surroundings import in_force
@@ -89,14 +90,16 @@ class FitUnderWay:
             UnwritableError: the disk is full, or the like.
         """
         before = in_force()
-        with joined(self.fit, self.key):
-            self._train(stop, confinement)
-        settings = in_force()
-        if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
-            self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
-        for note in self.fit.notes:
-            self.add_note(note)
-        self.fit.forget_recordings()  # their memory is needed for the measurement
+        try:
+            with joined(self.fit, self.key):
+                self._train(stop, confinement)
+            settings = in_force()
+            if changed := [f"{name} from {value}" for name, value in before.items() if settings[name] != value]:
+                self.add_note(f"its arm's code changed {', '.join(changed)} while it was trained")
+            for note in self.fit.notes:
+                self.add_note(note)
+        finally:
+            self.fit.forget_recordings()  # their memory is needed for the measurement, and by other fits
         trained_seconds = self._seconds() - self.course.seconds
         prepare_process(self.job.execution.threads)  # whatever it was trained in, it is measured in float32
         table, summary = measure_fit(
@@ -177,12 +180,13 @@ class FitUnderWay:
             self.note = f"{self.note}; {note}" if self.note else note
 
     def _begin(self) -> None:
-        """Make the fit as it is before its first step."""
+        """Make the fit as it is before its first step; on a GPU its libraries begin, which no recording stands."""
         protocol = self.job.protocol
-        self.plane = make_plane(self.key, protocol, self.data, self.slot.device)
-        use_module_path(self.key.arm)
-        masks = (self.mask, self.trained)
-        self.fit = make_fit(self.key, protocol, self.plane, masks, self.data.train, self.chunk)
+        with RECORDING:
+            self.plane = make_plane(self.key, protocol, self.data, self.slot.device)
+            use_module_path(self.key.arm)
+            masks = (self.mask, self.trained)
+            self.fit = make_fit(self.key, protocol, self.plane, masks, self.data.train, self.chunk)
         self.course = Course(self.job.execution.measure_at, protocol.training.steps)
 
     def _resume(self) -> None:

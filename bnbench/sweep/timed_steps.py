@@ -144,6 +144,7 @@ def seconds_of_a_step_of_several(
             try:
                 stack.enter_context(own_stream(execution.slots[0].device))
                 under_way = fit_to_time(arm, protocol, execution, data)
+                stack.callback(under_way.forget_recordings)
                 under_way.engine.prefer(_kernels.get(kind, ""))
                 if is_batch:
                     stack.enter_context(batch.joined(under_way, (number,)))

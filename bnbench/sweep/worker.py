@@ -12,7 +12,7 @@ import torch
 
 from bnbench.arms.foreign_errors import error_text, is_from_outside
 from bnbench.inputs.masks import OneColourError
-from bnbench.mpo.cuda_graph import RECORDING, is_lost
+from bnbench.mpo.cuda_graph import RECORDING, is_lost, is_out_of_memory
 from bnbench.mpo.trace import DivergedError
 from bnbench.process.writers import host_hash
 from bnbench.protocol.protocol import FitKey, is_own_arm
@@ -200,7 +200,7 @@ def _with_slot(key: FitKey, job: Job, stop: WorkerStop) -> Outcome:
                 raise
             end_if_lost(job, slot)
             seconds, details = time.perf_counter() - start, traceback.format_exc()
-            kind = "out of memory" if _is_out_of_memory(error) else "error"
+            kind = "out of memory" if is_out_of_memory(error, error_text(error)) else "error"
             details = details if kind == "error" else ""
             return record_failure(key, job, kind, error_text(error), seconds=seconds, slot=str(slot), details=details)
         return record_failure(key, job, kind, message, seconds=time.perf_counter() - start, slot=str(slot))
@@ -215,7 +215,7 @@ def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement
     try:
         return FitUnderWay(key, job, slot, chunk).run(stop, confinement)
     except Exception as error:
-        if not _is_out_of_memory(error) or (chunk == 1 and not job.shares_process):
+        if not is_out_of_memory(error, error_text(error)) or (chunk == 1 and not job.shares_process):
             raise
     if job.shares_process:  # while a neighbour records, torch gives no cached memory back
         try:
@@ -223,7 +223,7 @@ def _with_retry(key: FitKey, job: Job, stop: WorkerStop, slot: Slot, confinement
                 stop, confinement
             )
         except Exception as error:
-            if not _is_out_of_memory(error) or chunk == 1:
+            if not is_out_of_memory(error, error_text(error)) or chunk == 1:
                 raise
     note = f"out of memory with {chunk} pixels at once, computed with {chunk // 2}"
     return _again(key, job, slot, chunk // 2, note).run(stop, confinement)
@@ -236,10 +236,3 @@ def _again(key: FitKey, job: Job, slot: Slot, chunk: int, note: str) -> FitUnder
     under_way = FitUnderWay(key, job, slot, chunk)
     under_way.add_note(note)
     return under_way
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = error_text(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -286,6 +286,21 @@ def test_untrained_pixels_are_never_drawn() -> None:
         assert trained.flatten()[pixels].all()
 
 
+def test_a_fit_forgets_its_recordings_however_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They refer to the fit, so that a GPU's memory would wait for Python to collect both."""
+
+    def stop(row: object) -> None:
+        raise InterruptedError
+
+    forgotten: list[int] = []
+    monkeypatch.setattr(Fit, "forget_recordings", lambda under_way: forgotten.append(under_way.step))
+    asked = make_plane("plain"), make_mask(), torch.ones(4, 5, dtype=torch.bool), make_images(), TRAINING
+    fit(*asked)
+    with pytest.raises(InterruptedError):
+        fit(*asked, on_row=stop)
+    assert forgotten == [TRAINING.steps, 1]
+
+
 def test_divergence_is_an_error() -> None:
     broken = make_images()
     data = broken.to("cpu", torch.float64)

@@ -94,6 +94,7 @@ def test_fits_of_one_batch_each_write_their_own_file(tmp_path: Path, monkeypatch
         pd.testing.assert_frame_equal(one.landscape, other.landscape, rtol=1e-3)
         provenance = other.provenance
         assert (provenance["recorded"], provenance["batch"].split(", ")[-1], provenance["note"]) == ("whole", "3", "")
+    assert [fit.whole for fit in fits.values()] == [None] * 3, "a recording outlives its fit, which refers to it"
 
 
 def test_fits_of_one_batch_are_begun_together() -> None:
