@@ -32,17 +32,18 @@ class CapacityNumbers:
 
     @property
     def sides(self) -> str:
-        """The side of each arm's capacity with its interval, beside that of straight lines between the means."""
+        """Each arm's side with its interval, beside that of straight lines, and how far the means lie off the curve."""
         cells = [
             [
                 row["arm"],
                 f"{row['curve_side']:.1f}",
                 f"{_end(row['low'])} to {_end(row['high'])}",
                 f"{row['isotonic']:.1f}",
+                f"{row['misfit']:.3f}",
             ]
             for row in self._table("capacity").to_dict("records")
         ]
-        return markdown([["arm", "side", "95 % interval", "straight lines"], *cells])
+        return markdown([["arm", "side", "95 % interval", "straight lines", "misfit"], *cells])
 
     @property
     def right(self) -> str:
@@ -54,7 +55,10 @@ class CapacityNumbers:
                 size.replace("x", "×"),
                 f"{table['bits'][size, arms[0]]:,.0f}",
                 " to ".join(f"{n}" for n in sorted({table["n"][size].min(), table["n"][size].max()})),
-                *(f"{table['mean'][size, arm]:.3f} ± {table['sd'][size, arm]:.3f}" for arm in arms),
+                *(
+                    f"{table['mean'][size, arm]:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{table['sd'][size, arm]:.3f}"
+                    for arm in arms
+                ),
             ]
             for size in sizes
         ]

@@ -93,12 +93,12 @@ def test_a_crossing_is_said_with_its_interval_and_beyond_the_sizes_in_words() ->
     (plain,) = [one for one in sentences if "for plain" in one]
     assert all(f"{found[name]['plain']:.1f}" in plain for name in ("side", "low", "high"))
     (skip,) = [one for one in sentences if "for skip" in one or "of skip" in one]
-    assert numbers(skip) == ["0.5", "80", "95", "80.0"], "p, the largest size, and the interval from there on; no side"
+    seeds = str(fits["seed"].nunique())
+    assert numbers(skip) == ["0.5", seeds, "80", "95", "80.0"], "p, seeds, the largest size, the interval; no side"
     (ratio,) = [one for one in sentences if "times" in one]
     assert f"{capacity.capacity_gaps(fits, ['plain', 'bn']).to_dict('records')[0]['ratio']:.2f}" in ratio
-    assert any(numbers(one) == ["0.5", "14", "95", "14.0"] for one in said(made_up({"plain": 4.0}))), (
-        "the smallest size"
-    )
+    smallest = ["0.5", seeds, "14", "95", "14.0"]
+    assert any(numbers(one) == smallest for one in said(made_up({"plain": 4.0})))
 
 
 def test_a_curve_that_falls_between_two_sizes_is_said_to() -> None:
@@ -130,6 +130,19 @@ def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:
     for bn, tells in ((24.0, True), (31.0, False)):
         (ratio,) = [one for one in said(made_up({"plain": 31.0, "bn": bn})) if "times" in one]
         assert ("seeds" in ratio) != tells
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [
+        (0.9984, 1.32, "0.998 to 1.32"),
+        (1.0004, 1.32, "1.0004 to 1.32"),
+        (0.91, 0.9962, "0.91 to 0.996"),
+        (1, 2, "1.00 to 2.00"),
+    ],
+)
+def test_an_end_of_a_ratio_shows_on_which_side_of_one_it_lies(low: float, high: float, ends: str) -> None:
+    assert chapter_of._ratio_words(low, high) == ends
 
 
 def test_pairs_of_many_arms_are_counted_in_one_sentence() -> None:

@@ -39,6 +39,7 @@ from tests.synthetic import SMALL, write_sweep
 FIGURES = [
     *("strip", "figure4", "figure4a", "figure4b", "figure3", "training_against_test", "wall_time", "learning_curves"),
     *("difference_over_steps", "paired", "policies", "objective", "objective_right", "objective_j", "figure4_all"),
+    "paired_objective",
 ]
 WIDE = [
     "strip",
@@ -46,10 +47,12 @@ WIDE = [
     "learning_curves",
     "difference_over_steps",
     "figure4_all",
+    "paired_objective",
 ]  # drawn again for a narrow screen
 TABLES = [
     *("quantities", "training_end", "paired", "sensitivity", "agreement", "per_p", "policies", "fits", "strip"),
     *("quantities_per_p", "learning_curves", "difference_over_steps", "authors", "objective", "readings"),
+    "paired_objective",
 ]
 
 

@@ -167,7 +167,8 @@ def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataF
             f"At p = {p:g}, the side at which 90 % are right is smallest for {least['arm']}, {least['side']:.1f}, and "
             f"largest for {most['arm']}, {most['side']:.1f}; the table has every arm with its interval."
         )
-    said += [f"At p = {p:g}, {_crossing_words(row, used)}." for row in told.to_dict("records")]
+    over = f"At p = {p:g}, over {counted(used['seed'].nunique(), 'seed')},"
+    said += [f"{over} {_crossing_words(row, used)}." for row in told.to_dict("records")]
     if len(gaps) > _FEW_PAIRS:
         apart = int(((gaps["low"] > 1) | (gaps["high"] < 1)).sum())
         said.append(f"Of {len(gaps)} pairs of arms {apart} have sides whose ratio's 95 % interval leaves 1 out.")
@@ -189,9 +190,14 @@ def _pair_words(row: dict[Any, Any]) -> str:
 
 
 def _ratio_words(low: float, high: float) -> str:
-    """Return the ends of a ratio's interval, either of which may be open."""
-    least = f"{low:.2f}" if low else "anything"
-    return f"{least} to {f'{high:.2f}' if math.isfinite(high) else 'anything'}"
+    """Return the ends of a ratio's interval, either of which may be open; each shows on which side of 1 it lies."""
+    least = _beside_one(low) if low else "anything"
+    return f"{least} to {_beside_one(high) if math.isfinite(high) else 'anything'}"
+
+
+def _beside_one(ratio: float) -> str:
+    texts = [f"{ratio:.{digits}f}" for digits in (2, 3, 4)]
+    return next((text for text in texts if float(text) != 1), texts[0])
 
 
 def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:

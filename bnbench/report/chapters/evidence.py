@@ -11,7 +11,7 @@ from bnbench.report import tables
 from bnbench.report.arms import MOST_NAMED, ComparedArms, arm_order
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.readings import readings_table
-from bnbench.report.figures.paired import paired, paired_table
+from bnbench.report.figures.paired import paired, paired_objective, paired_table
 from bnbench.report.tables import Table
 from bnbench.stats import agreement, differences, sensitivity
 from bnbench.wording import counted, plain_number, probability, signed
@@ -57,7 +57,7 @@ def chapter(
         frame = agreement_table(fits, authors, compared)
         shown.append(Table("agreement", "Against the authors' own figure 4", _AGREEMENT_NOTE, frame))
         sentences.append(agreement_words(frame))
-    figures = [paired(compared)] if compared and len(compared.pairs) > 1 else []
+    figures = [paired(compared), *paired_objective(fits, compared)] if compared and len(compared.pairs) > 1 else []
     return Chapter(NAME, TITLE, [text for text in sentences if text], figures, shown)
 
 
