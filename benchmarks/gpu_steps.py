@@ -17,6 +17,7 @@ from engine import CHUNKS, IMAGE_SHAPE, Case
 from recordings import computes_again
 
 from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.mpo.cuda_graph import RECORDING
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.one_batch import Batch
 from bnbench.mpo.replayed import Replayed
@@ -83,7 +84,8 @@ def timed(shape: str, arm: str, count: int, device: str, way: str) -> Timed:
         with ExitStack() as stack:
             try:
                 stack.enter_context(own_stream(device))
-                fit = made_fit(shape, arm, device, way)
+                with RECORDING:
+                    fit = made_fit(shape, arm, device, way)
                 if way == BATCH:
                     stack.enter_context(batch.joined(fit, (number,)))
             finally:

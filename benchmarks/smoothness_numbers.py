@@ -49,7 +49,7 @@ class SmoothnessNumbers:
     def agreement(self) -> str:
         """Values of Kendall's τ whose interval lies on one side of 0, by place and reading."""
         cells = [
-            [row["place"], _NAMES.get(row["reading"], row["reading"]), *(_counts(row) if row["values"] else "–––")]
+            [row["place"], _NAMES.get(row["reading"], row["reading"]), *(_counts(row) if row["values"] else ["–"] * 3)]
             for row in self._table("smoothness_tau_counts").to_dict("records")
         ]
         return markdown([["measured at", "reading", "values of τ", "above 0", "below 0"], *cells])

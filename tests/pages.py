@@ -258,7 +258,7 @@ class Reader:
         """One command: run where it can be or the page says so, else held to what its program accepts.
 
         Returns:
-            What it said, if it was run small.
+            What it said, if it was run.
         """
         program, *arguments = words
         program = program.removeprefix(".venv/bin/")
@@ -319,6 +319,10 @@ def assert_leaves_committed_results_alone(arguments: Sequence[str]) -> None:
     name, *options = arguments
     out = options[options.index("--out") + 1] if "--out" in options else ""
     assert Path(out).parts[:1] not in [("results",), ("reports",), ("evidence",)], arguments
+    if name in ("run", "smoothness", "evaluate"):
+        assert not any(option.startswith(("results/", "evidence/")) for option in options), arguments
+        taken = {folder.name for folder in (ROOT / "reports").iterdir()}  # where a report of it would go by default
+        assert Path(out).name not in taken, f"{arguments}: its report would replace a committed one"
     # A dry run writes nothing, a file may name the folder, and other images have folders of their own.
     needs_none = {"--dry-run", "--help", "--config", "--data", "--dataset", "--planes"}
     if name == "report" or (name in ("run", "smoothness") and needs_none.isdisjoint(options)):

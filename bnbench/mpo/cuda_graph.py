@@ -21,9 +21,9 @@ RECORDING = threading.RLock()
 _WARM_UPS = 2  # libraries choose kernels and workspaces in the first calls, which a recording must not hold
 _AHEAD = 2  # launches that may wait on the GPU: enough to keep it busy, few enough to stop within seconds
 _STREAMS = 32  # of one priority that torch has for a GPU; it hands them out in turn, again and again
-_PRIORITY = -1  # of recordings: fits and batches compute on streams of the usual one, which are none of these
-_OF_RECORDINGS: dict[torch.device, set[int]] = {}  # handles of all that were ever used
-_free: dict[torch.device, list[torch.cuda.Stream]] = {}  # those of them on which no living recording was made
+# Of recordings: fits and batches compute on streams of the usual priority, which are none of these. A recording keeps
+# its priority wherever it is launched: it goes before a neighbour's landscape, which is not recorded.
+_PRIORITY = -1
 # Neither cuBLAS nor cuDNN says so by torch's own error: each has a status of its own.
 _WANT_OF_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed", "allocation_failed")
 
@@ -38,10 +38,8 @@ def is_lost(device: torch.device) -> bool:
         return False
     try:
         torch.ones(1, device=device).item()
-    except torch.OutOfMemoryError:
-        return False
-    except RuntimeError:
-        return True
+    except RuntimeError as error:
+        return not is_out_of_memory(error, str(error))
     return False
 
 
@@ -70,8 +68,8 @@ def record_graph(work: Work, device: torch.device) -> Recording:
     """
     # The current stream is entered as well, because a recording that fails does not leave its own.
     with RECORDING, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
-        held = _Held(device)
-        graph, beside, pool = held.graph, held.stream, torch.cuda.graph_pool_handle()
+        recorded = _Recorded(_streams.setdefault(device, _Streams(device)))
+        graph, beside, pool = recorded.graph, recorded.stream, torch.cuda.graph_pool_handle()
         current = torch.cuda.current_stream()
         beside.wait_stream(current)
         with torch.cuda.stream(beside):
@@ -87,17 +85,17 @@ def record_graph(work: Work, device: torch.device) -> Recording:
         except BaseException:
             _clear_away(pool, beside, device)
             raise
-    return _launcher(held, device), values
+    return _launcher(recorded, device), values
 
 
-def _launcher(held: _Held, device: torch.device) -> Callable[[], None]:
+def _launcher(recorded: _Recorded, device: torch.device) -> Callable[[], None]:
     """Return what launches a graph; it waits, without using the processor, while too many launches are under way."""
     turns = cycle([torch.cuda.Event(blocking=True) for _ in range(_AHEAD)])
 
     def launch() -> None:
         earlier = next(turns)
         earlier.synchronize()  # at once where it was never recorded
-        held.graph.replay()
+        recorded.graph.replay()
         earlier.record(torch.cuda.current_stream(device))  # of this GPU, whichever is the current one
 
     return launch
@@ -115,49 +113,59 @@ def _clear_away(pool: Any, beside: torch.cuda.Stream, device: torch.device) -> N
         torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
     with suppress(RuntimeError):
         next_to_nothing = torch.zeros(1, device=device)
-        with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=beside, capture_error_mode="thread_local"):
+        with (
+            _nothing_collected(),
+            torch.cuda.graph(torch.cuda.CUDAGraph(), stream=beside, capture_error_mode="thread_local"),
+        ):
             next_to_nothing += 1
 
 
-class _Held:
-    """A recording to be, and a stream that is its own for as long as it lives.
+class _Streams:
+    """Streams of a GPU for recordings: each is lent to one at a time, for as long as that lives.
 
     Libraries keep memory for every stream that they have seen. A recording goes on using that of its own, and torch
-    gives it back when the recording ends: two that share a stream would write over each other, or lose it.
+    gives it back when the recording ends: two that shared a stream would write over each other, or lose it.
     """
 
     def __init__(self, device: torch.device) -> None:
-        free = _free.setdefault(device, [])
-        self.graph, self.stream = torch.cuda.CUDAGraph(), _lent_stream(device, free)
-        weakref.finalize(self, _end, self.graph, self.stream, free).atexit = False
+        self.device = device
+        self.free: list[torch.cuda.Stream] = []
+        self._handles: set[int] = set()  # of all that were ever lent
+
+    def lend(self) -> torch.cuda.Stream:
+        """Return a stream on which no living recording was made.
+
+        Raises:
+            RuntimeError: there is none.
+        """
+        for _ in range(0 if self.free else _STREAMS):
+            stream = torch.cuda.Stream(self.device, priority=_PRIORITY)
+            if stream.cuda_stream not in self._handles:
+                self._handles.add(stream.cuda_stream)
+                return stream
+        if not self.free:
+            gc.collect()  # recordings that refer to themselves are waiting for it
+        if not self.free:
+            raise RuntimeError(f"{len(self._handles)} recordings live on this GPU, which has no stream for another one")
+        return self.free.pop()
 
 
-def _end(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, free: list[torch.cuda.Stream]) -> None:
-    """End a recording that nobody can launch any more; only then may its stream go to another."""
+_streams: dict[torch.device, _Streams] = {}
+
+
+class _Recorded:
+    """A recording with its stream, which goes to another one only after this one has ended."""
+
+    def __init__(self, streams: _Streams) -> None:
+        self.graph, self.stream = torch.cuda.CUDAGraph(), streams.lend()
+        weakref.finalize(self, _end, self.graph, self.stream, streams).atexit = False
+
+
+def _end(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, streams: _Streams) -> None:
+    """End a recording that nobody can launch any more."""
     with suppress(RuntimeError):
         graph.reset()
-    free.append(stream)
-
-
-def _lent_stream(device: torch.device, free: list[torch.cuda.Stream]) -> torch.cuda.Stream:
-    """Return a stream on which no living recording was made.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    known = _OF_RECORDINGS.setdefault(device, set())
-    for collects in (False, True):
-        if collects:  # recordings that refer to themselves are waiting for it
-            gc.collect()
-        for _ in range(0 if free else _STREAMS):
-            stream = torch.cuda.Stream(device, priority=_PRIORITY)
-            if stream.cuda_stream not in known:
-                known.add(stream.cuda_stream)
-                free.append(stream)
-                break
-        if free:
-            return free.pop()
-    raise RuntimeError(f"there are {len(known)} recordings on this GPU, as many as it has streams for them")
+    streams.free.append(stream)
 
 
 @contextmanager

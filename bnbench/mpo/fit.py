@@ -174,6 +174,16 @@ class Fit:
         images = self.image_cycle.draw(math.prod(self.images_shape)).view(self.images_shape)
         return torch.cat([black, white]), images
 
+    def choose_kernels(self) -> None:
+        """Choose on a GPU what computes the networks, by a step that is drawn and put back; before the next step."""
+        if not self.engine.trial:
+            return
+        before = [cycle.state_dict() for cycle in self.cycles]
+        pixels, images = (drawn.to(self.coordinates.device) for drawn in self.draw())
+        for cycle, state in zip(self.cycles, before, strict=True):
+            cycle.load_state_dict(state)
+        self.engine.choose_kernels(self.plane.frame().detach(), pixels, *self.targets, images)
+
     @property
     def notes(self) -> list[str]:
         """Return what a fit's provenance says of its steps, such as that a GPU refused a faster way to compute them."""

@@ -122,7 +122,7 @@ class ObjectiveGradient:
     ) -> None:
         """Choose what computes the convolutions, by one step; it waits for the device. Later calls do nothing.
 
-        Nobody records meanwhile: kernels that are compiled and timed wait for the whole GPU, which no recording stands.
+        Nobody records meanwhile, since kernels that are compiled and timed wait for the whole GPU.
 
         No pixel is clamped meanwhile, so that all gradients are compared, and none hangs on a rounding.
 

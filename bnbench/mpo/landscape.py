@@ -106,7 +106,8 @@ def in_parts(coordinates: Tensor, images: int, work: Callable[[Tensor], Tensor])
         try:
             found = work(part)
         except RuntimeError as error:  # of a GPU, which others may use as well
-            if len(part) == 1 or not is_out_of_memory(error, str(error)):
+            is_full = coordinates.is_cuda and is_out_of_memory(error, str(error))
+            if len(part) == 1 or not (is_full or isinstance(error, torch.OutOfMemoryError)):
                 raise
             left = [half for many in (part, *left) for half in many.split((len(many) + 1) // 2)]
         else:

@@ -184,9 +184,9 @@ def keep_freed_memory() -> bool:
 
 def free_cached_memory(device: str) -> None:
     """Hand back what an attempt has left, so that the next one, or another process, finds room."""
-    gc.collect()
-    if device.startswith("cuda"):
-        with RECORDING:  # of another fit in this process
+    with RECORDING:  # of another fit in this process
+        gc.collect()
+        if device.startswith("cuda"):
             torch.cuda.empty_cache()
 
 

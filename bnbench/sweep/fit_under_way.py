@@ -180,7 +180,7 @@ class FitUnderWay:
             self.note = f"{self.note}; {note}" if self.note else note
 
     def _begin(self) -> None:
-        """Make the fit as it is before its first step; on a GPU its libraries begin, which no recording stands."""
+        """Make the fit as it is before its first step; a GPU's libraries begin, while nobody records."""
         protocol = self.job.protocol
         with RECORDING:
             self.plane = make_plane(self.key, protocol, self.data, self.slot.device)

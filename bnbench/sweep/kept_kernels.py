@@ -32,11 +32,7 @@ def choose_once(fit: Fit, folder: Path, device_name: str, arm: str) -> None:
     with _CHOOSING:
         if not fit.engine.preferred:
             fit.engine.prefer(read_kernels(folder, device_name, arm))
-        before = [cycle.state_dict() for cycle in fit.cycles]
-        pixels, images = (drawn.to(fit.coordinates.device) for drawn in fit.draw())
-        for cycle, state in zip(fit.cycles, before, strict=True):
-            cycle.load_state_dict(state)
-        fit.engine.choose_kernels(fit.plane.frame().detach(), pixels, *fit.targets, images)
+        fit.choose_kernels()
         if fit.engine.strategy:
             with suppress(OSError):  # a fit that cannot be written says so itself
                 keep_kernels(folder, device_name, arm, fit.engine.strategy.name)

@@ -15,6 +15,7 @@ import torch
 from bnbench.arms.loading import use_module_path
 from bnbench.inputs.data import DataSet
 from bnbench.inputs.masks import draw_mask, is_trained
+from bnbench.mpo.cuda_graph import RECORDING
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.one_batch import Batch
 from bnbench.protocol.protocol import FitKey, Protocol
@@ -143,15 +144,17 @@ def seconds_of_a_step_of_several(
         with ExitStack() as stack:
             try:
                 stack.enter_context(own_stream(execution.slots[0].device))
-                under_way = fit_to_time(arm, protocol, execution, data)
-                stack.callback(under_way.forget_recordings)
-                under_way.engine.prefer(_kernels.get(kind, ""))
+                with RECORDING:  # one after another: the first chooses its kernels, and the others prove its choice
+                    under_way = fit_to_time(arm, protocol, execution, data)
+                    stack.callback(under_way.forget_recordings)
+                    under_way.engine.prefer(_kernels.get(kind, ""))
+                    under_way.choose_kernels()
+                    if under_way.engine.strategy:
+                        _kernels[kind] = under_way.engine.strategy.name
                 if is_batch:
                     stack.enter_context(batch.joined(under_way, (number,)))
                 batch.expect(-1)
                 _take(under_way, 2)  # the first one records
-                if under_way.engine.strategy:
-                    _kernels[kind] = under_way.engine.strategy.name
             except BaseException:
                 begun.abort()
                 batch.expect(-count)

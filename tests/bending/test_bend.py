@@ -27,6 +27,7 @@ from bnbench.bending.request import BendRequest, fitted_protocol
 from bnbench.bending.strip import draw_strip, loss_ticks, quantities, scale_of
 from bnbench.errors import RequestError
 from bnbench.inputs.data import load_data_of
+from bnbench.mpo.fit import Fit
 from bnbench.process.writers import host_hash
 from bnbench.report.figures.style import print_style
 from bnbench.results import layout
@@ -206,7 +207,11 @@ def test_a_checkpoint_of_an_arm_that_is_not_asked_for_is_left_alone(finished: Be
     assert checkpoint.exists()
 
 
-def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tmp_path: Path) -> None:
+def test_a_fit_that_was_stopped_goes_on_and_ends_alike(
+    finished: BendRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[int] = []
+    monkeypatch.setattr(Fit, "forget_recordings", lambda fit: forgotten.append(fit.step))
     asked = request(tmp_path, arms=("plain", "bn"))
     with pytest.raises(Interrupted):
         bent_to(asked, Stops(3))
@@ -217,6 +222,9 @@ def test_a_fit_that_was_stopped_goes_on_and_ends_alike(finished: BendRequest, tm
     listener = Stops(0)
     bent_to(asked, listener)
     assert listener.seen[0] == ("plain", 4)
+    steps = asked.protocol.training.steps
+    of_bends = [step for step in forgotten if step > 2]  # others have timed two steps
+    assert of_bends == [3, steps, steps], "recordings are forgotten before what follows needs their memory"
     for arm in asked.arms:
         resumed, whole = read_bent(asked, arm), read_bent(finished, arm)
         assert resumed is not None

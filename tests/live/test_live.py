@@ -128,6 +128,14 @@ def test_it_follows_a_sweep_while_it_is_written(sweep: Path) -> None:
     assert not any(path.exists() for path in before)
 
 
+def test_an_own_arm_goes_by_its_functions_name_and_the_whole_one_is_told(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "own", arms=("plain", "package.module:normalized"), probs=(0.5,), seeds=(1,))
+    with served(tmp_path) as server:
+        (found,) = told(server)["sweeps"]
+    assert {fit["arm"] for fit in found["fits"]} == {"plain", "normalized"}
+    assert "normalized is package.module:normalized" in found["counts"]
+
+
 def test_a_finished_landscape_is_a_picture_of_its_numbers(sweep: Path) -> None:
     with served(sweep) as server:
         digest = fits_of(server)[DONE]["digest"]

@@ -50,8 +50,7 @@ class Device:
         monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", self.end_pool, raising=False)
         monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *pool: self.calls.append("release"), raising=False)
         monkeypatch.setattr(cuda_graph, "_STREAMS", STREAMS)
-        for name in ("_OF_RECORDINGS", "_free"):
-            monkeypatch.setattr(cuda_graph, name, {})
+        monkeypatch.setattr(cuda_graph, "_streams", {})
 
     def next_stream(self, device: torch.device, priority: int) -> Stream:
         assert priority < 0

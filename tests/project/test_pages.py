@@ -69,6 +69,8 @@ def test_a_page_can_be_followed(page: Path, sweeps: bool, desk: pytest.MonkeyPat
         ("json", "{", "property name"),
         ("", "bnbench check own.json --no-such-option", "--no-such-option"),
         ("sh", "bnbench run --profile quick --out results/quick", "results/quick"),
+        ("sh", "bnbench run --profile quick --out mine/quick", "replace a committed one"),
+        ("sh", "bnbench evaluate results/quick", "results/quick"),
         ("sh", "bnbench run --devices cpu", "where the committed results are"),
         ("sh", "bnbench report results/", "where the committed results are"),
         ("console", "$ bnbench nothing\n", "'nothing'"),
@@ -94,7 +96,7 @@ def test_a_block_that_does_not_hold_is_found(kind: str, text: str, said: str, de
         ("2 slots (cpu#0, cpu#1)", "1 slot (cpu#0)", True),
         ("12 fits = 2 arms × 3 probabilities × 2 seeds", "18 fits = 2 arms × 3 probabilities × 3 seeds", False),
         ("3 probabilities", "4 probabilities", False),
-        ("results in mine/smoke", "results in mine/own", False),
+        ("results in mine/start", "results in mine/own", False),
         ("0 done, 12 to run", "1 done, 11 to run", False),
     ],
 )

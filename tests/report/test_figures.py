@@ -22,7 +22,7 @@ from bnbench.protocol.parsing import parse_probs, parse_seeds
 from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import BUILT_IN, FitKey
 from bnbench.report import tables
-from bnbench.report.arms import arm_order
+from bnbench.report.arms import arm_order, compared_arms
 from bnbench.report.chapters import headline, reproduce
 from bnbench.report.figures import style
 from bnbench.report.figures.authors import authors_figure4, draw_authors
@@ -32,6 +32,7 @@ from bnbench.report.figures.figure4 import draw_difference, figure4
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
 from bnbench.report.figures.paired import _draw as pairs_drawn
+from bnbench.report.figures.paired import paired_objective
 from bnbench.report.figures.training_against_test import training_against_test
 from bnbench.report.figures.wall_time import _draw as times_drawn
 from bnbench.results import sweeps
@@ -317,6 +318,18 @@ def test_many_fits_are_a_band_and_an_image_and_each_mean_opens_its_first_seed(
     pairs = differences.paired(fits, "plain", "bn", "difference_trained")
     for drawn in (pairs_drawn(pairs, "plain", "bn"), times_drawn(fits)):
         assert any(one.get_rasterized() for one in [*drawn.axes[0].lines, *drawn.axes[0].collections])
+
+
+def test_gaps_that_are_all_none_have_a_frame_around_them() -> None:
+    keys = {"p": [0.3, 0.3, 0.5, 0.5], "seed": [1, 2, 1, 2]}
+    both = pd.DataFrame(keys).assign(difference_trained=0.2, right_trained=1.0, objective_trained=-2.0)
+    fits = pd.concat([both.assign(arm="plain"), both.assign(arm="bn")])
+    compared = compared_arms(fits)
+    assert compared is not None
+    (figure,) = paired_objective(fits, compared)
+    with style.print_style():
+        limits = [axes.get_ylim() for axes in figure.draw().axes]
+    assert all(low < -1e-3 and high > 1e-3 for low, high in limits)
 
 
 class LastBitsOff(ConstrainedLayoutEngine):

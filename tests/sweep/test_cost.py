@@ -80,16 +80,19 @@ def test_a_processor_is_timed_with_its_other_slots_busy(
     slots: int, cores: int, others: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
+    forgotten: list[Fit] = []
 
     def timed(under_way: Fit, beside: int) -> float:
         asked.append(beside)
         return 1.0
 
     monkeypatch.setattr(cost, "available_cores", lambda: cores)
+    monkeypatch.setattr(Fit, "forget_recordings", lambda fit: forgotten.append(fit))
     monkeypatch.setattr(cost, "seconds_of_a_step_beside", timed)
     data = load_data(TINY.data, TINY.measurement)
     cost.timed_fit("plain", TINY, Execution(make_slots(("cpu",), slots, 1), chunk=4), data)
     assert asked == [others]
+    assert len(forgotten) == 1, "a GPU's memory is given back"
 
 
 @pytest.mark.parametrize("arm", ["plain", "bn"])

@@ -89,6 +89,7 @@ def test_how_many_fits_at_once_is_measured_by_their_steps(
     monkeypatch.setattr("bnbench.sweep.timed_steps._take", lambda under_way, steps: under_way.advance() or steps)
     execution, plan = Execution(PAIR), plan_sweep(tmp_path, TINY.with_knobs(steps=10**9), GRID)
     assert choose_fits_at_once(plan, execution, load_inputs(GRID, TINY, execution))
+    assert not any(fit.whole for fit in made), "their recordings are forgotten"
     assert [fit.batched for fit in made] == ([[1]] * 3 + [[2]] * 2 if is_recorded else [[]] * 5)
 
 

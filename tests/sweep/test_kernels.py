@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from torch import Tensor
 
 from bnbench.mpo.convolutions import Kernels
+from bnbench.mpo.cuda_graph import RECORDING
 from bnbench.mpo.fit import Fit
 from bnbench.mpo.strategy import Trial
 from bnbench.mpo.windows import Windows
@@ -66,6 +68,37 @@ def test_the_kernels_of_a_fit_stand_in_its_provenance(
     found = provenance(tmp_path)
     assert found["convolutions"].startswith("grouped (grouped ")
     assert ("too little memory" in found["note"]) == said
+
+
+def test_nobody_records_while_a_fit_begins_or_chooses_its_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a library does first, and what waits for a whole GPU, would spoil the recording of another thread."""
+    seen: list[bool] = []
+
+    def may_record() -> bool:
+        if is_free := RECORDING.acquire(blocking=False):
+            RECORDING.release()
+        return is_free
+
+    def look() -> None:
+        with ThreadPoolExecutor(1) as another:
+            seen.append(another.submit(may_record).result())
+
+    def windows() -> Windows:
+        look()
+        return Windows()
+
+    def tried(*given: Any) -> Fit:
+        look()
+        fit = make_fit(*given)
+        fit.engine.trial = Trial(candidates={"windows": windows}, clock=count().__next__, rounds=1)
+        return fit
+
+    monkeypatch.setattr(fit_under_way, "make_fit", tried)
+    computed(tmp_path)
+    look()
+    assert seen == [False, False, True]
 
 
 def test_a_processors_fit_says_nothing_of_kernels(tmp_path: Path) -> None:

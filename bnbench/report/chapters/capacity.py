@@ -159,15 +159,14 @@ def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> lis
 
 def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataFrame, gaps: pd.DataFrame) -> list[str]:
     inside = found[~found["crossing"].isin([capacity.ABOVE, capacity.BELOW])].sort_values("side")
-    told, said = found, []
+    told, said, over = found, [], f"At p = {p:g}, over {counted(used['seed'].nunique(), 'seed')},"
     if len(inside) > _FEW_ARMS:
         least, most = inside.iloc[0], inside.iloc[-1]
         told = found.drop(inside.index)
         said.append(
-            f"At p = {p:g}, the side at which 90 % are right is smallest for {least['arm']}, {least['side']:.1f}, and "
+            f"{over} the side at which 90 % are right is smallest for {least['arm']}, {least['side']:.1f}, and "
             f"largest for {most['arm']}, {most['side']:.1f}; the table has every arm with its interval."
         )
-    over = f"At p = {p:g}, over {counted(used['seed'].nunique(), 'seed')},"
     said += [f"{over} {_crossing_words(row, used)}." for row in told.to_dict("records")]
     if len(gaps) > _FEW_PAIRS:
         apart = int(((gaps["low"] > 1) | (gaps["high"] < 1)).sum())

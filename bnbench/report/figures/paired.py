@@ -22,6 +22,7 @@ from bnbench.stats import differences
 from bnbench.wording import counted, interval_words, signed
 
 _WIDE = 1.5  # Intervals of few pairs are huge: from this multiple of the pairs' spread on the frame cuts them.
+_NARROW = 0.01  # half of the frame where every gap is 0
 _PAIR: dict[str, Any] = {
     "linestyle": "",
     "marker": "o",
@@ -101,7 +102,7 @@ def draw_pairs(axes: Axes, pairs: pd.DataFrame, first: str, second: str, what: s
         pairs: what :func:`bnbench.stats.differences.paired` gives, at least one row.
         first: the arm that is counted positive.
         second: the arm that is subtracted.
-        what: is drawn, for the axis.
+        what: words for the axis, after the two arms.
 
     Returns:
         The handles of its legend.
@@ -130,7 +131,10 @@ def _draw_means(axes: Axes, pairs: pd.DataFrame) -> pd.DataFrame:
     axes.axhline(whole.mean, **_MEAN)
     half = (per_p["high"] - per_p["mean"]).where(per_p["n"] >= LEAST_SEEDS).to_numpy()
     shown = [0, *pairs["gap"]]
-    if np.isfinite(half).any() and np.nanmax(half) > _WIDE * (spread := float(np.ptp(shown))):
+    spread = float(np.ptp(shown))
+    if spread == 0:
+        axes.set_ylim(-_NARROW, _NARROW)
+    elif np.isfinite(half).any() and np.nanmax(half) > _WIDE * spread:
         axes.set_ylim(min(shown) - spread, max(shown) + spread)
     axes.errorbar(per_p["p"], per_p["mean"], half, fmt="D", color=INK, capsize=1.6, linewidth=0.9, markersize=3)
     return per_p
