@@ -30,6 +30,16 @@ class CapacityNumbers:
         (found,) = (chapter["sentences"] for chapter in across if chapter["name"] == "capacity")
         return "\n".join(f"- {sentence}" for sentence in found[1:])
 
+    def side(self, arm: str) -> str:
+        """The side of an arm's capacity."""
+        return f"{self._table('capacity').set_index('arm')['side'][arm]:.1f}"
+
+    def ahead(self, first: str, second: str, least: float, most: float = math.inf) -> str:
+        """In how many pairs of masks of some sides one arm has more pixels right than another: ``14 of 15``."""
+        right = self._table("capacity_fits").pivot(index=["side", "seed"], columns="arm", values="right").reset_index()
+        there = right[right["side"].between(least, most)].dropna(subset=[first, second])
+        return f"{(there[first] > there[second]).sum()} of {len(there)}"
+
     @property
     def sides(self) -> str:
         """Each arm's side with its interval, beside that of straight lines, and how far the means lie off the curve."""
