@@ -6,9 +6,13 @@ import json
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from readings import markdown
+
+from bnbench.stats.falling_curve import LEVEL, right_at
+from bnbench.wording import interval_words, percent, plain_number
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,21 +28,61 @@ class CapacityNumbers:
         self._report = ROOT / "reports" / folder
 
     @cached_property
+    def _record(self) -> Any:
+        return json.loads((self._report / "report.json").read_text(encoding="utf-8"))
+
+    @property
     def sentences(self) -> str:
         """The chapter's sentences but for its introduction, a bullet each: its rules choose them."""
-        across = json.loads((self._report / "report.json").read_text(encoding="utf-8"))["across"]
-        (found,) = (chapter["sentences"] for chapter in across if chapter["name"] == "capacity")
+        (found,) = (chapter["sentences"] for chapter in self._record["across"] if chapter["name"] == "capacity")
         return "\n".join(f"- {sentence}" for sentence in found[1:])
 
     def side(self, arm: str) -> str:
         """The side of an arm's capacity."""
         return f"{self._table('capacity').set_index('arm')['side'][arm]:.1f}"
 
-    def ahead(self, first: str, second: str, least: float, most: float = math.inf) -> str:
-        """In how many pairs of masks of some sides one arm has more pixels right than another: ``14 of 15``."""
-        right = self._table("capacity_fits").pivot(index=["side", "seed"], columns="arm", values="right").reset_index()
-        there = right[right["side"].between(least, most)].dropna(subset=[first, second])
-        return f"{(there[first] > there[second]).sum()} of {len(there)}"
+    def ahead_in_all(self, first: str, second: str, least: float) -> str:
+        """In how many pairs an arm is ahead by right, J and contrast, of masks whose shorter side is so long or longer."""
+        ahead = []
+        for protocol in self._record["protocols"]:
+            if min(protocol["protocol"]["mask"]["mask_size"]) >= least:
+                fits = pd.DataFrame(protocol["tables"]["fits"]["rows"]).pivot(index="seed", columns="arm")
+                more = (fits[name][first] > fits[name][second] for name in ("right_trained", "difference_trained"))
+                ahead += [
+                    pd.concat([*more, fits["objective_trained"][first] < fits["objective_trained"][second]], axis=1)
+                ]
+        together = pd.concat(ahead).all(axis=1)
+        return f"{together.sum()} of {len(together)}"
+
+    def most(self, least: float) -> str:
+        """The largest share of right pixels that a fit of so large a mask or a larger one has."""
+        fits = self._table("capacity_fits")
+        return percent(fits.loc[fits["side"] >= least, "right"].max())
+
+    def straight(self, first: str, second: str) -> str:
+        """By what factor one arm's side is that of another, at 90 %, by straight lines."""
+        table = self._table("capacity_ratios").set_index(["level", "first", "second"])
+        return f"{table['isotonic'][LEVEL, first, second]:.2f}"
+
+    @property
+    def gaps(self) -> str:
+        """The gap plain − bn at each size by every reading, with its 95 % interval over pairs."""
+        cells = [
+            [
+                row["protocol"].removeprefix("compact: mask size ").replace("x", "×"),
+                *(
+                    f"{plain_number(row[f'{name} gap'])} ({interval_words(row[f'{name} low'], row[f'{name} high'])})"
+                    for name in ("contrast", "J", "right")
+                ),
+            ]
+            for row in self._table("protocols").to_dict("records")
+        ]
+        return markdown([["mask", "contrast", "J (below 0: better for plain)", "right"], *cells])
+
+    def at(self, side: float, arm: str) -> str:
+        """What the curve of an arm says of masks of a side."""
+        curve = self._table("capacity").set_index("arm")
+        return f"{float(right_at(side, curve['curve_side'][arm], curve['slope'][arm])):.2f}"
 
     @property
     def sides(self) -> str:

@@ -18,11 +18,16 @@ def against_steps() -> str:
     return markdown(settling_table(read(_LENGTHS)))
 
 
-def longer_gaps(steps: int, reading: str) -> str:
-    """The gap plain − bn of a reading after so many steps, on the 30×30 mask fitted at many lengths: trained pixels."""
+def longer(steps: int, reading: str) -> dict[str, float]:
+    """A reading of each arm after so many steps, on the 30×30 mask that was fitted at many lengths: trained pixels."""
     sweeps = [sweep for sweep in read(_LENGTHS) if sweep.protocol.mask.mask_size == (30, 30)]
     (fits,) = (readings(sweep) for sweep in sweeps if sweep.protocol.training.steps == steps)
-    value = fits.set_index("arm")[reading]
+    return {str(arm): float(value) for arm, value in fits.set_index("arm")[reading].items()}
+
+
+def longer_gaps(steps: int, reading: str) -> str:
+    """The gap plain − bn of it."""
+    value = longer(steps, reading)
     return plain_number(value["plain"] - value["bn"])
 
 

@@ -29,7 +29,7 @@ import pandas as pd
 from capacity_numbers import CapacityNumbers
 from check_numbers import CheckNumbers
 from commits import unpublished_commits
-from evidence_numbers import against_steps, computed_twice, longer_gaps, sensitivity
+from evidence_numbers import against_steps, computed_twice, longer, longer_gaps, sensitivity
 from jinja2 import Environment, StrictUndefined
 from readings import at_equal_white_loss, read
 from readings import markdown as readings_as_markdown
@@ -194,6 +194,7 @@ def rendered(text: str) -> str:
         "evidence": evidence,
         "fit_times": fit_times,
         "gpu_table": gpu_table,
+        "longer": longer,
         "longer_gaps": longer_gaps,
         "own_pictures": own_pictures,
         "sensitivity": sensitivity,

@@ -20,7 +20,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,10 +27,19 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from bnbench.stats.differences import CONFIDENCE
-from bnbench.stats.falling_curve import LEVEL, Floats, fit_curves, is_between_sizes, isotonic_side, right_at
+from bnbench.stats.drawn_curves import DrawnCurves, drawn_curves, half_width
+from bnbench.stats.falling_curve import (
+    LEVEL,
+    Floats,
+    fit_curves,
+    isotonic_side,
+    log_sides_at,
+    right_at,
+)
 
-DRAWS = 4_000
+LEVELS = (0.95, 0.75, 0.6)  # shares of right pixels that ratios are told at beside 90 %, which is a convention
 FEWEST_SIZES = 3  # a curve of two numbers through two sizes says nothing of its fit
+_RATIO = ("ratio", "low", "high")
 INSIDE, ABOVE, BELOW = "inside", "above the largest size", "below the smallest size"
 
 
@@ -96,7 +104,7 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int],
     arms, sides, right = _arrays(fits)
     rows = []
     for place, (arm, (log_side, slope), drawn) in enumerate(
-        zip(arms, _curves(sides, right), _drawn(sides, right), strict=True)
+        zip(arms, _curves(sides, right), drawn_curves(sides, right), strict=True)
     ):
         values = right[place].mean(axis=0)
         crossing = _crossing(math.exp(log_side), sides)
@@ -132,37 +140,41 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int],
     return pd.DataFrame(rows)
 
 
-def capacity_gaps(fits: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+def capacity_gaps(fits: pd.DataFrame, order: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
     """Return by what factor the side of one arm is that of another, paired over seeds.
 
     Args:
         fits: as :func:`capacities` takes them.
         order: the arms, the first of each two first.
+        level: share of right pixels that the sides are of, between ½ and 1.
 
     Returns:
         A row per two arms that both have their side inside the sizes: ``first, second, seeds, log_gap, log_low,
-        log_high, ratio, low, high``; ``log_gap`` is log side(first) − log side(second), ``ratio`` its exponential,
-        each with the 95 % interval. Where an arm's curve falls between two sizes, it also holds the ratios that the
-        intervals of both sides allow. The ratio of bits of masks without a frame is the square of that of sides.
+        log_high, ratio, low, high, isotonic, level``; ``log_gap`` is log side(first) − log side(second), ``ratio`` its
+        exponential, each with the 95 % interval; ``isotonic`` is the ratio by straight lines between the means. Where
+        an arm's curve falls between two sizes, it also holds the ratios that the intervals of both sides allow. The
+        ratio of bits of masks without a frame is the square of that of sides.
     """
     arms, sides, right = _arrays(fits)
-    found = dict(zip(arms, (log_side for log_side, _ in _curves(sides, right)), strict=True))
-    drawn = dict(zip(arms, _drawn(sides, right), strict=True))
+    found = {arm: float(log_sides_at(level, *one)) for arm, one in zip(arms, _curves(sides, right), strict=True)}
+    drawn = {arm: one.at(level) for arm, one in zip(arms, drawn_curves(sides, right), strict=True)}
+    straight = {arm: isotonic_side(sides, own.mean(axis=0), level) for arm, own in zip(arms, right, strict=True)}
     inside = [arm for arm in order if arm in found and _crossing(math.exp(found[arm]), sides) == INSIDE]
     rows = []
     for first, second in itertools.combinations(inside, 2):
         gap = found[first] - found[second]
-        half = _half_width(drawn[first].log_sides - drawn[second].log_sides, right.shape[1])
+        half = half_width(drawn[first].log_sides - drawn[second].log_sides, right.shape[1])
         low, high = gap - half, gap + half
         if drawn[first].is_steep or drawn[second].is_steep:
             with np.errstate(divide="ignore"):
                 ends = [np.log(_interval(found[arm], drawn[arm], sides, right.shape[1])) for arm in (first, second)]
             low, high = min(low, float(ends[0][0] - ends[1][1])), max(high, float(ends[0][1] - ends[1][0]))
         logs = {"log_gap": gap, "log_low": low, "log_high": high}
-        ratios = {name: math.exp(value) for name, value in zip(("ratio", "low", "high"), logs.values(), strict=True)}
-        rows.append({"first": first, "second": second, "seeds": right.shape[1], **logs, **ratios})
-    columns = ["first", "second", "seeds", "log_gap", "log_low", "log_high", "ratio", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+        ratios = {name: math.exp(value) for name, value in zip(_RATIO, logs.values(), strict=True)}
+        isotonic = straight[first] / straight[second]
+        rows.append({"first": first, "second": second, "seeds": right.shape[1], **logs, **ratios, "isotonic": isotonic})
+    columns = ["first", "second", "seeds", "log_gap", "log_low", "log_high", *_RATIO, "isotonic"]
+    return pd.DataFrame(rows, columns=columns).assign(level=level)
 
 
 def _arrays(fits: pd.DataFrame) -> tuple[list[str], Floats, Floats]:
@@ -182,41 +194,14 @@ def _curves(sides: Floats, right: Floats) -> list[tuple[float, float]]:
     return list(zip(log_sides.tolist(), slopes.tolist(), strict=True))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """The curves of one arm over the draws of its seeds: their log sides, and whether any falls between two sizes."""
-
-    log_sides: Floats
-    is_steep: bool
-
-
-def _drawn(sides: Floats, right: Floats) -> list[_Drawn]:
-    """Draw the seeds again and again and fit each arm; a draw takes the same seeds for all arms, and all sizes."""
-    n = right.shape[1]
-    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
-    distinct, which = np.unique(counts, axis=0, return_inverse=True)  # of 5 seeds there are but 126
-    found = []
-    for values in right:
-        log_sides, slopes = fit_curves(sides, np.vstack([distinct @ values / n, values.mean(axis=0)]))
-        found.append(_Drawn(log_sides[which.ravel()], bool(is_between_sizes(sides, log_sides, slopes).any())))
-    return found
-
-
-def _interval(log_side: float, drawn: _Drawn, sides: Floats, n: int) -> tuple[float, float]:
+def _interval(log_side: float, drawn: DrawnCurves, sides: Floats, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a side within the sizes; it holds those around it where the curve is too steep."""
-    half = _half_width(drawn.log_sides, n)
+    half = half_width(drawn.log_sides, n)
     low, high = math.exp(log_side - half), math.exp(log_side + half)
     if drawn.is_steep and n > 1:
         side = math.exp(log_side)
         low, high = min(low, sides[sides <= side].max()), max(high, sides[sides >= side].min())
     return _within(low, high, sides)
-
-
-def _half_width(drawn: Floats, n: int) -> float:
-    """Return half of the 95 % interval, from the draws of a number; NaN of a single seed."""
-    if n < 2:
-        return math.nan
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * math.sqrt(n / (n - 1)) * drawn.std())
 
 
 def _crossing(side: float, sides: Floats) -> str:

@@ -29,6 +29,19 @@ def right_at(sides: ArrayLike, side: ArrayLike, slope: ArrayLike) -> Floats:
     return share
 
 
+def log_sides_at(level: float, log_sides: ArrayLike, slopes: ArrayLike) -> Floats:
+    """Return the log side at which curves are at another level than 90 %; the arguments broadcast.
+
+    Args:
+        level: share of right pixels, between ½ and 1.
+        log_sides: of the curves, at 90 %.
+        slopes: of the curves.
+    """
+    further = math.log((1 - level) / (level - 0.5) / _ODDS)
+    there: Floats = np.asarray(log_sides) + further / np.asarray(slopes)
+    return there
+
+
 def is_between_sizes(sides: Floats, log_sides: Floats, slopes: Floats) -> NDArray[np.bool_]:
     """Say of fitted curves whether fewer than two sizes lie on their falling part, or their slope is the largest.
 
@@ -48,17 +61,17 @@ def is_between_sizes(sides: Floats, log_sides: Floats, slopes: Floats) -> NDArra
     return between
 
 
-def isotonic_side(sides: Floats, means: Floats) -> float:
-    """Return where the falling curve nearest to the means, straight in log side between sizes, is at 90 %.
+def isotonic_side(sides: Floats, means: Floats, level: float = LEVEL) -> float:
+    """Return where the falling curve nearest to the means, straight in log side between sizes, is at a level.
 
     NaN where it crosses that level at no size.
     """
     falling = isotonic_regression(means, increasing=False).x
-    if not falling[-1] < LEVEL <= falling[0]:
+    if not falling[-1] < level <= falling[0]:
         return math.nan
-    after = int(np.argmax(falling < LEVEL))
+    after = int(np.argmax(falling < level))
     (x, y), (next_x, next_y) = ((math.log(sides[place]), falling[place]) for place in (after - 1, after))
-    return math.exp(x + (y - LEVEL) / (y - next_y) * (next_x - x))
+    return math.exp(x + (y - level) / (y - next_y) * (next_x - x))
 
 
 def fit_curves(sides: Floats, means: Floats) -> tuple[Floats, Floats]:

@@ -119,3 +119,15 @@ def test_a_colour_without_a_pixel_gives_no_number(black: bool) -> None:
     pixels = pixels_of([(1.0, black, True), (2.0, not black, False)])
     assert math.isnan(objective(pixels))
     assert math.isnan(right(pixels))
+
+
+@pytest.mark.parametrize(("side", "expected"), [(14, 0.54), (80, 0.51)])
+def test_a_landscape_that_knows_nothing_of_its_mask_has_a_little_more_than_half_right(
+    side: int, expected: float
+) -> None:
+    """The numbers of docs/capacity.md: the cut is chosen after the losses are known."""
+    random = np.random.default_rng(side)
+    masks, losses = random.random((40, side, side)) < 0.5, random.normal(size=(40, side, side))
+    everywhere, accuracy = np.ones((side, side), bool), np.full((side, side), 0.3)
+    found = [right(Pixels(mask, everywhere, loss, accuracy, 2.5)) for mask, loss in zip(masks, losses, strict=True)]
+    assert np.mean(found) == pytest.approx(expected, abs=0.005)

@@ -6,16 +6,18 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from bnbench.inputs.masks import draw_mask
+from bnbench.inputs.masks import draw_mask, is_trained
 from bnbench.protocol.protocol import Protocol
 from bnbench.report.build import build_report
 from bnbench.report.chapters import capacity as chapter_of
+from bnbench.report.chapters import capacity_words
 from bnbench.report.chapters.capacity import chapters
 from bnbench.report.figures.capacity import capacity_figure
 from bnbench.report.figures.style import arm_colours, print_style
@@ -39,7 +41,8 @@ def write_sizes(folder: Path, sizes: Sequence[tuple[int, int]] = SIZES, **more: 
 def with_sizes(fits: pd.DataFrame) -> pd.DataFrame:
     """Made-up fits as the chapter has them."""
     size = [f"{side:.0f}x{side:.0f}" for side in fits["side"]]
-    return fits.assign(p=0.5, size=size, bits=capacity.mask_bits(fits["side"] ** 2, 0.5))
+    bits = capacity.mask_bits(fits["side"] ** 2, 0.5)
+    return fits.assign(p=0.5, size=size, bits=bits, visits=1e6 / fits["side"] ** 2)
 
 
 def said(fits: pd.DataFrame) -> list[str]:
@@ -95,7 +98,7 @@ def test_a_crossing_is_said_with_its_interval_and_beyond_the_sizes_in_words() ->
     (skip,) = [one for one in sentences if "for skip" in one or "of skip" in one]
     seeds = str(fits["seed"].nunique())
     assert numbers(skip) == ["0.5", seeds, "80", "95", "80.0"], "p, seeds, the largest size, the interval; no side"
-    (ratio,) = [one for one in sentences if "times" in one]
+    (ratio,) = [one for one in sentences if "times that" in one]
     assert f"{capacity.capacity_gaps(fits, ['plain', 'bn']).to_dict('records')[0]['ratio']:.2f}" in ratio
     smallest = ["0.5", seeds, "14", "95", "14.0"]
     assert any(numbers(one) == smallest for one in said(made_up({"plain": 4.0})))
@@ -128,7 +131,7 @@ def test_a_frame_holds_no_bits(tmp_path: Path) -> None:
 
 def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:
     for bn, tells in ((24.0, True), (31.0, False)):
-        (ratio,) = [one for one in said(made_up({"plain": 31.0, "bn": bn})) if "times" in one]
+        (ratio,) = [one for one in said(made_up({"plain": 31.0, "bn": bn})) if "times that" in one]
         assert ("seeds" in ratio) != tells
 
 
@@ -142,14 +145,47 @@ def test_only_an_interval_that_holds_one_is_said_not_to_tell() -> None:
     ],
 )
 def test_an_end_of_a_ratio_shows_on_which_side_of_one_it_lies(low: float, high: float, ends: str) -> None:
-    assert chapter_of._ratio_words(low, high) == ends
+    assert capacity_words._ratio_words(low, high) == ends
+
+
+def test_levels_at_which_the_interval_says_something_else_are_named() -> None:
+    fits = made_up({"plain": 28.0, "bn": 28.0}, noise=0.002, shift=0.02)
+    (alike,) = [one for one in said(fits) if "times that" in one]
+    assert not any("convention" in one for one in said(fits)), "as level at other levels as at 90 %"
+    flatter = right_at(fits["side"], 28.0, 3.0) - right_at(fits["side"], 28.0, 4.0)
+    fits["right"] += np.where(fits["arm"] == "bn", flatter, 0)
+    (level, other) = [one for one in said(fits) if "ratio is" in one or "times that" in one]
+    assert numbers(level)[:1] == numbers(alike)[:1] == ["1.00"]
+    named = [one["level"] for one in gaps_of(fits) if one["low"] > 1 or one["high"] < 1]
+    assert named == [0.95, 0.75, 0.6]
+    assert all(f"{named_one:.0%}".removesuffix("%") in other for named_one in named)
+
+
+def gaps_of(fits: pd.DataFrame) -> list[dict[Any, Any]]:
+    tables = (capacity.capacity_gaps(fits, ["plain", "bn"], level) for level in chapter_of.LEVELS)
+    return [row for table in tables for row in table.to_dict("records")]
+
+
+def test_how_often_a_pixel_is_drawn_is_told_of_the_smallest_and_the_largest_size(tmp_path: Path) -> None:
+    write_sizes(tmp_path, seeds=[1])
+    (chapter,) = chapters(read_sweeps(tmp_path)[0])
+    fits = {table.name: table.frame for table in chapter.tables}["capacity_fits"].set_index("size")
+    for rows, columns in SIZES:
+        mask = draw_mask(0.5, 1, (rows, columns))
+        trained = is_trained(mask)
+        black, white = (mask & trained).sum(), (~mask & trained).sum()
+        drawn = min(black, SMALL.training.black_pixels) + min(white, SMALL.training.white_pixels)
+        expected = SMALL.training.steps * drawn / (black + white)
+        assert fits["visits"][f"{rows}x{columns}"].tolist() == pytest.approx([expected] * 2)
+    (said_of,) = [one for one in chapter.sentences if "drawn" in one]
+    assert all(f"{fits['visits'][size].iloc[0]:,.0f} times" in said_of for size in ("5x5", "9x9"))
 
 
 def test_pairs_of_many_arms_are_counted_in_one_sentence() -> None:
     few = said(made_up({"plain": 20.0, "bn": 21.0, "skip": 40.0}))
     many = said(made_up({"plain": 20.0, "bn": 21.0, "skip": 40.0, "softplus": 60.0}))
-    assert len([one for one in few if "times" in one]) == 3
-    assert not [one for one in many if "times" in one]
+    assert len([one for one in few if "times that" in one]) == 3
+    assert not [one for one in many if "times that" in one]
     (sides,) = [one for one in many if "smallest" in one]
     assert named(sides, ["plain", "bn", "skip", "softplus"]) == {"plain", "softplus"}
     (counted,) = [one for one in many if "pairs" in one]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -13,26 +12,26 @@ from bnbench.protocol.protocol import Protocol
 from bnbench.protocol.weights import trained_numbers
 from bnbench.report import tables
 from bnbench.report.arms import arm_order
+from bnbench.report.chapters.capacity_words import sentences_at, visits_words
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.standing import standing
 from bnbench.report.figures.capacity import capacity_figure
 from bnbench.report.tables import Table, sorted_by_arm
 from bnbench.results.sweeps import Sweep
 from bnbench.stats import capacity
+from bnbench.stats.falling_curve import LEVEL
 from bnbench.stats.seed_capacity import seed_capacities
-from bnbench.wording import counted
 
-_APART = 0.05  # of log side: from here on the text says that curve and means disagree
+LEVELS = (LEVEL, *capacity.LEVELS)
 _READING = "right_trained"
 _ONE_SIZE = (30, 30)
 _INTRODUCTION = (
     "Right is the share of trained pixels on their side of the best cut through the losses, balanced over the colours. "
     "Capacity is the size of the largest random mask of which 90 % are right after {steps} steps; it says nothing of "
-    "how far apart the two colours are, and more steps bend to larger masks."
+    "how far apart the two colours are, and more steps bend to larger masks. Its bits are those of the mask: with 10 % "
+    "of the pixels wrong about half of them can be read from the landscape."
 )
 
-_FEW_ARMS = 3  # beyond these a table says more than a sentence for each
-_FEW_PAIRS = 3  # of arms, likewise
 _FRAME = (
     "The pixels of the frame are the same in every mask: they hold no bits, but they are trained and count in right as "
     "the others do."
@@ -100,8 +99,18 @@ def _fits(sweeps: Sequence[Sweep]) -> pd.DataFrame:
         if _READING in table:
             table = table[["arm", "p", "seed", _READING]].rename(columns={_READING: "right"}).dropna()
             bits = [float(capacity.mask_bits((rows - 2 * frame) * (columns - 2 * frame), p)) for p in table["p"]]
-            parts.append(table.assign(size=size_name((rows, columns)), side=math.sqrt(rows * columns), bits=bits))
+            table = table.assign(size=size_name((rows, columns)), side=math.sqrt(rows * columns), bits=bits)
+            parts.append(table.assign(visits=_visits(sweep)))
     return sorted_by_arm(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
+
+
+def _visits(sweep: Sweep) -> float:
+    """Return how often a trained pixel is drawn in a fit, on the mean over masks: a step draws some of each colour."""
+    training, pixels = sweep.protocol.training, sweep.landscapes
+    there = pixels[pixels["trained"]].groupby(["arm", "p", "seed"])["black"].agg(["sum", "size"])
+    black = there["sum"].clip(upper=training.black_pixels)
+    white = (there["size"] - there["sum"]).clip(upper=training.white_pixels)
+    return float((training.steps * (black + white) / there["size"]).mean())
 
 
 def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
@@ -109,6 +118,7 @@ def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
     frame = frame_of(protocol.mask.mask_kind)
     if frame:
         sentences.append(_FRAME)
+    sentences.append(visits_words(fits))
     numbers = {arm: count for arm in fits["arm"].unique() if (count := trained_numbers(arm, protocol)) is not None}
     probs: list[float] = sorted(fits["p"].unique().tolist())
     for p in probs:
@@ -118,13 +128,15 @@ def _chapter(protocol: Protocol, fits: pd.DataFrame, name: str) -> Chapter:
             sentences.append(f"At p = {p:g} there is no curve: no seed has its fits at every one of three sizes yet.")
             continue
         arms.append(sorted_by_arm(capacity.capacities(used, p, numbers, frame)).assign(p=p))
-        gaps.append(capacity.capacity_gaps(used, arm_order(used["arm"])).assign(p=p))
-        sentences += _sentences(p, there, used, arms[-1], gaps[-1])
+        order = arm_order(used["arm"])
+        gaps.append(pd.concat([capacity.capacity_gaps(used, order, one) for one in LEVELS]).assign(p=p))
+        sentences += sentences_at(p, there, used, arms[-1], gaps[-1])
     found = pd.concat(arms, ignore_index=True) if arms else pd.DataFrame()
     shown = min(probs, key=lambda p: (abs(p - 0.5), p))
     drawn = found[found["p"] == shown] if arms else found
     figure = capacity_figure(name, fits[fits["p"] == shown], drawn, shown, frame)
-    every = Table(f"{name}_fits", "Right of every fit", "Over trained pixels", fits, on_page=False)
+    note = "Over trained pixels; visits: how often a trained pixel is drawn, on the mean over masks"
+    every = Table(f"{name}_fits", "Right of every fit", note, fits, on_page=False)
     return Chapter(name, "How large a mask?", sentences, [figure], [*_tables(name, found, gaps), figure.table, every])
 
 
@@ -151,76 +163,10 @@ def _tables(name: str, found: pd.DataFrame, gaps: Sequence[pd.DataFrame]) -> lis
     shown = [Table(name, "Capacity of each arm", note, frame)]
     pairs = pd.concat(gaps, ignore_index=True)
     if len(pairs):
-        note = "Side of the first over that of the second: ratio, 95 % interval, paired over seeds; log: natural"
-        pairs = pairs[["p", *pairs.columns.drop("p")]]
+        note = (
+            "Side of the first over that of the second at a level, a share of right pixels: ratio, 95 % interval, "
+            "paired over seeds; log: natural; isotonic: the ratio by straight lines between falling means"
+        )
+        pairs = pairs[["p", "level", *pairs.columns.drop(["p", "level"])]]
         shown.append(Table(f"{name}_ratios", "Capacity of every two arms", note, pairs))
     return shown
-
-
-def _sentences(p: float, fits: pd.DataFrame, used: pd.DataFrame, found: pd.DataFrame, gaps: pd.DataFrame) -> list[str]:
-    inside = found[~found["crossing"].isin([capacity.ABOVE, capacity.BELOW])].sort_values("side")
-    told, said, over = found, [], f"At p = {p:g}, over {counted(used['seed'].nunique(), 'seed')},"
-    if len(inside) > _FEW_ARMS:
-        least, most = inside.iloc[0], inside.iloc[-1]
-        told = found.drop(inside.index)
-        said.append(
-            f"{over} the side at which 90 % are right is smallest for {least['arm']}, {least['side']:.1f}, and "
-            f"largest for {most['arm']}, {most['side']:.1f}; the table has every arm with its interval."
-        )
-    said += [f"{over} {_crossing_words(row, used)}." for row in told.to_dict("records")]
-    if len(gaps) > _FEW_PAIRS:
-        apart = int(((gaps["low"] > 1) | (gaps["high"] < 1)).sum())
-        said.append(f"Of {len(gaps)} pairs of arms {apart} have sides whose ratio's 95 % interval leaves 1 out.")
-    else:
-        said += [_pair_words(row) for row in gaps.to_dict("records")]
-    if lost := fits["seed"].nunique() - used["seed"].nunique():
-        said.append(f"{counted(lost, 'seed')} that an arm lacks at some size {'is' if lost == 1 else 'are'} left out.")
-    if missing := [arm for arm in arm_order(fits["arm"]) if arm not in set(used["arm"])]:
-        said.append(f"Without a curve, for lack of a size: {', '.join(missing)}.")
-    return said
-
-
-def _pair_words(row: dict[Any, Any]) -> str:
-    """Return how many times one arm's side is another's, as a sentence."""
-    interval = "" if math.isnan(row["low"]) else f" (95 % interval {_ratio_words(row['low'], row['high'])})"
-    holds_one = interval and row["low"] <= 1 <= row["high"]
-    verdict = ", so these seeds do not tell which is larger" if holds_one else ""
-    return f"The side of {row['first']} is {row['ratio']:.2f} times that of {row['second']}{interval}{verdict}."
-
-
-def _ratio_words(low: float, high: float) -> str:
-    """Return the ends of a ratio's interval, either of which may be open; each shows on which side of 1 it lies."""
-    least = _beside_one(low) if low else "anything"
-    return f"{least} to {_beside_one(high) if math.isfinite(high) else 'anything'}"
-
-
-def _beside_one(ratio: float) -> str:
-    texts = [f"{ratio:.{digits}f}" for digits in (2, 3, 4)]
-    return next((text for text in texts if float(text) != 1), texts[0])
-
-
-def _crossing_words(row: dict[Any, Any], used: pd.DataFrame) -> str:
-    """Return what is known of one arm's side, as a clause."""
-    arm, smallest, largest = row["arm"], used["side"].min(), used["side"].max()
-    if row["crossing"] == capacity.ABOVE:
-        known = "" if math.isnan(row["low"]) else f" (95 % interval {_least(row['low'])} to above the largest size)"
-        return f"by its curve the side of {arm} lies above the largest size, {largest:.4g}{known}"
-    if row["crossing"] == capacity.BELOW:
-        known = "" if math.isnan(row["low"]) else f" (95 % interval below the smallest size to {_most(row['high'])})"
-        return f"by its curve the side of {arm} lies below the smallest size, {smallest:.4g}{known}"
-    interval = "" if math.isnan(row["low"]) else f" (95 % interval {_least(row['low'])} to {_most(row['high'])})"
-    numbers = "" if math.isnan(row["numbers"]) else f", for {row['numbers']:,.0f} trained numbers"
-    text = f"90 % are right at a side of {row['side']:.1f}{interval} for {arm}: {row['bits']:,.0f} bits{numbers}"
-    if row["between_sizes"]:
-        text += "; its curve falls between two sizes, so the side is only known to lie around there"
-    if abs(math.log(row["isotonic"] / row["side"])) > _APART:
-        text += f"; straight lines between the means say {row['isotonic']:.1f}"
-    return text
-
-
-def _least(side: float) -> str:
-    return "below the smallest size" if side == 0 else f"{side:.1f}"
-
-
-def _most(side: float) -> str:
-    return "above the largest size" if side == math.inf else f"{side:.1f}"
