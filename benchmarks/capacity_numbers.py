@@ -42,7 +42,7 @@ class CapacityNumbers:
         return f"{self._table('capacity').set_index('arm')['side'][arm]:.1f}"
 
     def ahead_in_all(self, first: str, second: str, least: float) -> str:
-        """In how many pairs an arm is ahead by right, J and contrast, of masks whose shorter side is so long or longer."""
+        """In how many pairs an arm is ahead by right, J and contrast at once, of masks so large or larger."""
         ahead = []
         for protocol in self._record["protocols"]:
             if min(protocol["protocol"]["mask"]["mask_size"]) >= least:
