@@ -208,8 +208,8 @@ def test_no_width_scrolls_sideways(chromium: Browser, sweep: Sweep, width: int, 
     is_open = "svg.getClientRects().length && !svg.closest('details:not([open])')"
     figures = f"[...document.querySelectorAll('figure svg')].filter(svg => {is_open})"
     shown = chromium.run(f"{figures}.map(svg => svg.getBoundingClientRect().right)")
-    # Figure 4 and the objective as two panels, figure 3, training and test, time, two of steps, statistics, pairs.
-    assert len(shown) == 12
+    # Figure 4 and the objective as two panels, figure 3, training and test, time, steps (2), statistics, pairs (2).
+    assert len(shown) == 13
     assert max(shown) <= width
     moved = chromium.run(
         "[...document.querySelectorAll('details')].forEach(one => { one.open = true; }),"
