@@ -138,10 +138,10 @@ def equal_loss_by_p(profile: str) -> str:
     )
 
 
-def gpu_table() -> str:
-    """The table of ``nox -s gpu``, where one is committed."""
-    path = ROOT / "benchmarks" / "gpu.md"
-    return path.read_text().rstrip() if path.exists() else "Its table of a GPU is not committed yet."
+def kept_table(path: str, otherwise: str) -> str:
+    """The table that a script has left, where it is committed; else a sentence that says it is not."""
+    found = ROOT / path
+    return found.read_text(encoding="utf-8").rstrip() if found.exists() else otherwise
 
 
 def own_pictures() -> str:
@@ -193,7 +193,7 @@ def rendered(text: str) -> str:
         "equal_loss_share": equal_loss_share,
         "evidence": evidence,
         "fit_times": fit_times,
-        "gpu_table": gpu_table,
+        "kept_table": kept_table,
         "longer": longer,
         "longer_gaps": longer_gaps,
         "own_pictures": own_pictures,
