@@ -219,6 +219,17 @@ def test_many_seeds_are_counted(tmp_path: Path) -> None:
     assert "(seeds 1 … 30)" in said
 
 
+def said_in_full_of(arms: tuple[str, ...], folder: Path) -> str:
+    """What status says of three finished seeds of each arm: every mark is there, and no name is cut."""
+    write_sweep(folder / "own", arms=arms, probs=(0.25,), seeds=(1, 2, 3))
+    write_config(folder / "own", effective_config(SMALL, Grid(arms, (0.25,), (1, 2, 3)), {}))
+    said = bnbench("status", "own", cwd=folder).stdout
+    assert said.count("●●●") == len(arms)
+    assert "0.25" in said
+    assert "…" not in said
+    return said
+
+
 def test_own_arms_go_by_their_functions_names_and_the_whole_ones_are_told(tmp_path: Path) -> None:
     arms = (
         "plain",
@@ -227,25 +238,14 @@ def test_own_arms_go_by_their_functions_names_and_the_whole_ones_are_told(tmp_pa
         "tests.foreign_arms:with_batch_norm",
         "tests.foreign_arms:dropout",
     )
-    write_sweep(tmp_path / "own", arms=arms, probs=(0.25,), seeds=(1, 2, 3))
-    write_config(tmp_path / "own", effective_config(SMALL, Grid(arms, (0.25,), (1, 2, 3)), {}))
-    said = bnbench("status", "own", cwd=tmp_path).stdout
-    assert said.count("●●●") == len(arms)
-    assert "0.25" in said
-    assert "…" not in said
+    said = said_in_full_of(arms, tmp_path)
     header = said.splitlines()[1].split()
     assert header == ["p", "plain", "layer_norm", "group_norm", "with_batch_norm", "dropout"]
     assert all(arm in said for arm in arms)
 
 
 def test_names_that_are_long_fold_and_hide_nothing(tmp_path: Path) -> None:
-    arms = tuple(f"a_package_of_mine.module_{number}:normalized" for number in range(4))
-    write_sweep(tmp_path / "own", arms=arms, probs=(0.25,), seeds=(1, 2, 3))
-    write_config(tmp_path / "own", effective_config(SMALL, Grid(arms, (0.25,), (1, 2, 3)), {}))
-    said = bnbench("status", "own", cwd=tmp_path).stdout
-    assert said.count("●●●") == len(arms)
-    assert "0.25" in said
-    assert "…" not in said
+    said_in_full_of(tuple(f"a_package_of_mine.module_{number}:normalized" for number in range(4)), tmp_path)
 
 
 def test_what_it_names_is_neither_markup_nor_emoji(tmp_path: Path) -> None:
