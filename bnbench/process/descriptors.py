@@ -87,7 +87,7 @@ def keep_stdout_for_machines() -> None:
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr, sys.__stdout__):
         with suppress(OSError, ValueError, AttributeError):  # closed, or none
-            stream.flush()  # type: ignore[union-attr]  # None is suppressed above
+            stream.flush()  # type: ignore[union-attr]  # as the line above says
 
 
 def _copy(number: int) -> int:
