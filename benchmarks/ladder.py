@@ -2,12 +2,12 @@
 
     python benchmarks/ladder.py --plan     what there is to do, and how long it takes
     python benchmarks/ladder.py            all of it; the same command goes on where it was stopped
-    python benchmarks/ladder.py --table    only the table of what there is so far
+    python benchmarks/ladder.py --table    only the table and the figure of what there is so far
 
 A rung is a results folder below --out: the profile --base at one fill probability with one knob as the authors' code
 has it (bnbench.protocol.profiles.AUTHORS_CODE), measured on held-out images and on seeds from 101 on, which no
 benchmark uses. How many images are measured changes no fit: the planes of the first and the last rung are measured
-again on as few as theirs. The table, ladder.csv and ladder.md, is that of ladder_table.py.
+again on as few as theirs. The table, ladder.csv and ladder.md, is that of ladder_table.py, and ladder.svg draws it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ladder_table import FEW_IMAGES, ladder_table, rungs, table_text
+from ladder_figure import draw_ladder
+from ladder_table import FEW_IMAGES, authors_contrast, ladder_fits, ladder_table, rungs, table_text
 from rungs import Rung, base_and_grid, options, run_rung, say_plan
 
 from bnbench.errors import RequestError
 from bnbench.evaluate.measure import evaluate_planes
 from bnbench.evaluate.plan import EvaluationRequest, plan_evaluation
+from bnbench.report.figures.style import print_style, save
 from bnbench.results import layout
 from bnbench.sweep.devices import DeviceRequest
 from bnbench.sweep.execution import Execution
@@ -71,12 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = 0
         for rung in () if asked.table else wanted:
             failed += run_rung(asked, grid, rung) + (measure_few(asked, rung) if rung.keeps_planes else 0)
-        table = ladder_table(asked.out, ladder, grid)
+        fits = ladder_fits(asked.out, ladder, grid)
+        table = ladder_table(fits, ladder, grid)
     except RequestError as error:
         parser.error(error.as_command)
     asked.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(asked.out / "ladder.csv", index=False)
     (asked.out / "ladder.md").write_text(table_text(table), encoding="utf-8")
+    with print_style():
+        save(draw_ladder(fits, ladder, authors_contrast(base, grid.probs[0])), asked.out, "ladder", ["svg"])
     print(table_text(table))
     return int(failed > 0)
 

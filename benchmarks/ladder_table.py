@@ -41,11 +41,38 @@ def rungs(base: Protocol) -> list[Rung]:
     ]
 
 
-def ladder_table(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
-    """A row per rung and arm: every reading over seeds, its paired change from the first rung, and the authors' value.
+def ladder_fits(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
+    """A row per finished fit, and again for each that was measured on as few images as the authors measure.
 
     Args:
         out: folder of the rungs' folders.
+        ladder: which rungs, the first one first.
+        grid: arms, one fill probability, and seeds.
+
+    Returns:
+        ``rung, images, arm, seed``, every reading, and its ``_change`` from the first rung's fit of that arm and seed,
+        which is not a number where there is none.
+    """
+    threshold, p = ladder[0].protocol.training.threshold, grid.probs[0]
+    first = pd.DataFrame()
+    tables: list[pd.DataFrame] = []
+    for rung, images in _measured(ladder):
+        again = images if images != _images_of(rung) else None
+        fits = fits_of(read_rung(out, rung, images=again), threshold).set_index(FIT)
+        first = first if tables else fits[list(READINGS)]
+        wanted = [(arm, p, seed) for arm in rung.arms for seed in grid.seeds]
+        own = fits.loc[fits.index.isin(wanted), list(READINGS)]
+        changes = (own - first.reindex(own.index)).add_suffix("_change")
+        tables.append(own.join(changes).reset_index().assign(rung=rung.name, images=images))
+    both = [column for reading in READINGS for column in (reading, f"{reading}_change")]
+    return pd.concat(tables, ignore_index=True)[["rung", "images", "arm", "seed", *both]]
+
+
+def ladder_table(every: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
+    """A row per rung and arm: every reading over seeds, its paired change from the first rung, and the authors' value.
+
+    Args:
+        every: what :func:`ladder_fits` returns.
         ladder: which rungs, the first one first.
         grid: arms, one fill probability, and seeds.
 
@@ -54,26 +81,37 @@ def ladder_table(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
         ``_change``, over the ``pairs`` of seeds that both rungs have; ``authors``, the difference of the authors'
         figure 4, and ``distance``, ours less theirs. What is not there yet is not a number.
     """
-    threshold, p = ladder[0].protocol.training.threshold, grid.probs[0]
-    read = [(rung, rung.protocol.measurement.test_images or "all", read_rung(out, rung)) for rung in ladder]
-    read += [(rung, FEW_IMAGES, read_rung(out, rung, images=FEW_IMAGES)) for rung in ladder if rung.keeps_planes]
-    parts = [(rung, images, fits_of(pixels, threshold).set_index(FIT)) for rung, images, pixels in read]
-    authors: dict[Any, float] = {}
-    if has_their_images(ladder[0].protocol):
-        authors = authors_figure4().set_index(["arm", "p"])["difference"].to_dict()
-    first, rows = parts[0][2][list(READINGS)], []
-    for rung, images, fits in parts:
+    theirs = authors_contrast(ladder[0].protocol, grid.probs[0])
+    rows = []
+    for rung, images in _measured(ladder):
         for arm in rung.arms:
-            own = fits.loc[fits.index.isin([(arm, p, seed) for seed in grid.seeds]), list(READINGS)]
-            change = (own - first.reindex(own.index)).dropna()
+            own = every[(every["rung"] == rung.name) & (every["images"] == images) & (every["arm"] == arm)]
             row: dict[str, Any] = {"rung": rung.name, "images": images, "arm": arm}
-            row |= {"fits": len(own), "wanted": len(grid.seeds), "pairs": len(change)}
-            for reading in READINGS:
-                row |= {reading: own[reading].mean(), f"{reading}_sd": own[reading].std()}
-                row |= {f"{reading}_change": change[reading].mean(), f"{reading}_change_sd": change[reading].std()}
-            theirs = authors.get((arm, p), float("nan"))
-            rows.append({**row, "authors": theirs, "distance": row["difference"] - theirs})
+            pairs = own[f"{READINGS[0]}_change"].count()
+            row |= {"fits": len(own), "wanted": len(grid.seeds), "pairs": pairs}
+            for column in (column for reading in READINGS for column in (reading, f"{reading}_change")):
+                row |= {column: own[column].mean(), f"{column}_sd": own[column].std()}
+            authors = theirs.get(arm, math.nan)
+            rows.append({**row, "authors": authors, "distance": row["difference"] - authors})
     return pd.DataFrame(rows)
+
+
+def authors_contrast(protocol: Protocol, p: float) -> dict[str, float]:
+    """The difference of the authors' figure 4 at p, by arm; of other images than theirs there is none."""
+    if not has_their_images(protocol):
+        return {}
+    theirs = authors_figure4()
+    return dict(theirs[theirs["p"] == p].set_index("arm")["difference"])
+
+
+def _measured(ladder: Sequence[Rung]) -> list[tuple[Rung, Any]]:
+    """Each rung and on how many images it is measured; then those whose planes are measured again on few."""
+    again = [rung for rung in ladder if rung.keeps_planes and _images_of(rung) != FEW_IMAGES]
+    return [(rung, _images_of(rung)) for rung in ladder] + [(rung, FEW_IMAGES) for rung in again]
+
+
+def _images_of(rung: Rung) -> Any:
+    return rung.protocol.measurement.test_images or "all"
 
 
 def table_text(table: pd.DataFrame) -> str:

@@ -119,6 +119,7 @@ def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
     row = row_of(climbed, "together", "all", "plain")
     assert row["fits"] == 0
     assert all(np.isnan(row[name]) for name in ("difference", "objective_change", "right"))
+    assert (climbed / "ladder.svg").stat().st_size
     found = [numbers(line) for line in (climbed / "ladder.md").read_text().splitlines()]
     assert ["34", "46"] in [line[:2] for line in found], "fits that are missing"
 
@@ -126,14 +127,31 @@ def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
 @pytest.mark.nightly
 def test_distances_are_ours_less_the_authors_on_their_images_alone(script: ModuleType, climbed: Path) -> None:
     assert np.isnan(row_of(climbed, "baseline", "all", "bn")["authors"]), "digits are not their images"
-    grid = Grid(("plain", "bn"), (0.5,), (101,))
-    found = script.ladder_table(climbed / "nothing", script.rungs(PROFILES["compact"]), grid)
+    grid, ladder = Grid(("plain", "bn"), (0.5,), (101,)), script.rungs(PROFILES["compact"])
+    found = script.ladder_table(script.ladder_fits(climbed / "nothing", ladder, grid), ladder, grid)
     theirs = authors_figure4()
     for arm, values in found.groupby("arm")["authors"]:
         assert (
             values.unique().tolist() == theirs.loc[(theirs["arm"] == arm) & (theirs["p"] == 0.5), "difference"].tolist()
         )
     assert found["distance"].isna().all()
+
+
+def test_a_fit_is_drawn_at_its_change_and_the_authors_at_their_distance_from_the_first_rung(script: ModuleType) -> None:
+    ladder = script.rungs(PROFILES["compact"])
+    rows = [
+        ("baseline", "all", "plain", 101, 0.2, 0.0),
+        ("baseline", 100, "plain", 101, 0.9, 0.7),  # measured again: not drawn
+        ("threshold", "all", "plain", 101, 0.3, 0.1),
+        ("threshold", "all", "plain", 102, 0.5, np.nan),  # no fit to be compared with
+    ]
+    fits = pd.DataFrame(rows, columns=["rung", "images", "arm", "seed", "difference", "difference_change"])
+    others = {f"{name}{end}": fits[f"difference{end}"] for name in ("objective", "right") for end in ("", "_change")}
+    figure = script.draw_ladder(fits.assign(**others), ladder, {"plain": 0.45, "bn": 0.4})
+    contrast = figure.axes[0]
+    assert len(contrast.get_yticks()) == len(ladder) - 1
+    np.testing.assert_allclose(contrast.collections[0].get_offsets(), [[0.1, contrast.lines[2].get_ydata()[0]]])
+    assert [line.get_xdata()[0] for line in contrast.lines if line.get_linestyle() == "--"] == [pytest.approx(0.25)]
 
 
 @pytest.mark.nightly
