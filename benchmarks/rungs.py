@@ -26,6 +26,7 @@ from bnbench.protocol.profiles import PROFILES
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.results import layout
 from bnbench.results.evaluations import read_evaluated_landscapes
+from bnbench.results.folder_protocol import check_folder
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep.cost import estimate_seconds
 from bnbench.sweep.devices import DeviceRequest
@@ -94,7 +95,9 @@ def say_plan(asked: argparse.Namespace, grid: Grid, rungs: Sequence[Rung]) -> No
     for rung in rungs:
         own = replace(grid, arms=rung.arms)
         data = load_inputs(own, rung.protocol, execution)
-        plan = plan_sweep(asked.out / rung.name, replace(rung.protocol, content=data.content), own)
+        protocol = replace(rung.protocol, content=data.content)
+        check_folder(asked.out / rung.name, protocol)
+        plan = plan_sweep(asked.out / rung.name, protocol, own)
         known = estimate_seconds(plan, execution, data) if plan.to_run else 0.0
         seconds = math.nan if known is None else known
         total += seconds

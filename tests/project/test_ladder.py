@@ -180,6 +180,7 @@ def test_a_plan_computes_and_writes_nothing(
         (["--p", "2"], ["--p 2"]),
         (["--steps", "0"], ["--steps 0"]),
         (["--steps", "4", "--table"], ["another steps"]),
+        (["--steps", "4", "--plan"], ["steps", "4"]),
     ],
 )
 def test_a_wrong_request_is_one_sentence(
