@@ -4,11 +4,12 @@
     python benchmarks/tuning.py            all of it; the same command goes on where it was stopped
     python benchmarks/tuning.py --table    only the table of what there is so far
 
-A trial is a results folder below --out with fits of both arms. The first has the profile's own values; the others are
-drawn from a fixed seed, log-uniformly within a factor --factor of them, so that a larger budget (--fits) goes on with
-the same search. An arm's best trial is that of its lowest mean J over trained pixels, of the trials whose every seed is
-done: nothing is chosen by the difference between the arms, nor by the accuracy. The best of several is flattered by the
-seeds that it was chosen on; it is a setting to run on others. The table is tuning.csv and tuning.md.
+A trial is a results folder below --out. The first has the profile's own values; the others are drawn from a fixed seed,
+log-uniformly within a factor --factor of them, so that a larger budget (--fits) goes on with the same search. Both arms
+are fitted in every trial to the first --chosen-on seeds, and an arm's best trial is that of its lowest mean J over
+trained pixels, of the trials where all of these are done: nothing is chosen by the difference between the arms, nor by
+the accuracy. The best of several is flattered by the seeds that chose it, so the arms are compared on the other seeds,
+to which only each arm's best and the profile's own values are fitted. The table is tuning.csv and tuning.md.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from readings import markdown
-from rungs import ARMS, READINGS, Rung, base_and_grid, fits_of, options, read_rung, run_rung, say_plan
+from rungs import ARMS, FIT, READINGS, Rung, base_and_grid, fits_of, options, read_rung, run_rung, say_plan
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid, Protocol
@@ -32,6 +34,17 @@ from bnbench.wording import plain_number, signed
 
 TUNED = ("learning_rate", "initial_scale")
 _SEED = 0  # of the search
+_SHOWN = ("objective", "right", "difference")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched: all arms and seeds, those seeds that choose and the others, and the trials."""
+
+    grid: Grid
+    chosen_on: tuple[int, ...]
+    others: tuple[int, ...]
+    trials: tuple[Rung, ...]
 
 
 def trials(base: Protocol, count: int, factor: float) -> list[Rung]:
@@ -48,56 +61,86 @@ def trials(base: Protocol, count: int, factor: float) -> list[Rung]:
     return found
 
 
-def fits_table(out: Path, tried: Sequence[Rung], grid: Grid) -> pd.DataFrame:
+def fits_table(out: Path, search: Search) -> pd.DataFrame:
     """Every reading of each finished fit: ``trial, learning_rate, initial_scale, arm, p, seed`` and the readings."""
     parts = []
-    for trial in tried:
+    for trial in search.trials:
         fits = fits_of(read_rung(out, trial), trial.protocol.training.threshold)
-        fits = fits[fits["p"].isin(grid.probs) & fits["seed"].isin(grid.seeds)]
+        fits = fits[fits["p"].isin(search.grid.probs) & fits["seed"].isin(search.grid.seeds)]
         values = {name: dict(trial.protocol.knobs())[name] for name in TUNED}
         parts.append(fits.assign(trial=trial.name, **values))
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    return table[["trial", *TUNED, "arm", "p", "seed", *READINGS]]
+    return table[["trial", *TUNED, *FIT, *READINGS]]
 
 
-def means_table(fits: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """A row per trial and arm: how many of its fits are done, each reading's mean and ``_sd`` over seeds."""
-    groups = fits.groupby(["trial", *TUNED, "arm"])
+def means_table(fits: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
+    """A row per trial and arm: how many fits of these seeds are done, each reading's mean and ``_sd`` over them."""
+    groups = fits[fits["seed"].isin(seeds)].groupby(["trial", *TUNED, "arm"])
     means = groups[list(READINGS)].mean().join(groups[list(READINGS)].std().add_suffix("_sd"))
-    counts = groups.size().rename("fits").to_frame().assign(wanted=len(grid.seeds))
+    counts = groups.size().rename("fits").to_frame().assign(wanted=len(seeds))
     return counts.join(means).reset_index()
 
 
 def best_trials(means: pd.DataFrame) -> dict[str, str]:
     """Each arm's trial of the lowest mean J, of those whose every fit is done; an arm without one is left out."""
     whole = means[means["fits"] == means["wanted"]].sort_values("objective")
-    return {str(row["arm"]): str(row["trial"]) for row in whole.drop_duplicates("arm").to_dict("records")}
+    found = dict(whole.drop_duplicates("arm").set_index("arm")["trial"])
+    return {arm: found[arm] for arm in ARMS if arm in found}
 
 
-def table_text(fits: pd.DataFrame, tried: Sequence[Rung], grid: Grid) -> str:
-    """Both tables as Markdown: every trial, and the arms paired at the profile's values and each at its own best."""
-    means = means_table(fits, grid)
+def finals(tried: Sequence[Rung], best: Mapping[str, str]) -> list[Rung]:
+    """What is fitted to the other seeds: the profile's own values, and each arm's best trial with that arm alone."""
+    of = {trial.name: trial for trial in tried}
+    own = [replace(of[name], arms=(arm,)) for arm, name in best.items() if name != tried[0].name]
+    return [tried[0], *own] if best else []
+
+
+def table_text(fits: pd.DataFrame, search: Search) -> str:
+    """Both tables as Markdown: every trial on the seeds that choose, and what the best ones do on the others."""
+    means = means_table(fits, search.chosen_on)
     best = best_trials(means)
     lines = [["trial", "rate", "s", "arm", "fits", "J", "right", "difference", "best of its arm"]]
     for row in means.to_dict("records"):
-        cells = [_spread(row[name], row[f"{name}_sd"], plain_number) for name in ("objective", "right", "difference")]
+        cells = [_spread(row[name], row[f"{name}_sd"], plain_number) for name in _SHOWN]
         is_best = "yes" if best.get(row["arm"]) == row["trial"] else ""
         done = f"{row['fits']} of {row['wanted']}"
         lines.append([row["trial"], f"{row[TUNED[0]]:g}", f"{row[TUNED[1]]:g}", row["arm"], done, *cells, is_best])
-    wanted = len(tried) * len(ARMS) * len(grid.seeds)
-    missing = f"Unfinished: {wanted - len(fits)} of {wanted} fits are missing.\n\n" if len(fits) < wanted else ""
-    compared = [["plain − bn, paired", "pairs", "J", "right", "difference"]]
-    compared.append(_gaps(fits, "both at the profile's values", dict.fromkeys(ARMS, tried[0].name)))
-    compared.append(_gaps(fits, "each at its own best", best))
-    return f"{missing}{markdown(lines)}\n\n{markdown(compared)}\n"
+    return f"{_missing(fits, search, best)}{markdown(lines)}\n\n{markdown(_compared(fits, search, best))}\n"
 
 
-def _gaps(fits: pd.DataFrame, name: str, trial_of: dict[str, str]) -> list[str]:
-    """The paired gap of every reading, each arm in a trial of its own."""
-    own = fits[fits["trial"] == fits["arm"].map(trial_of)]
-    gaps = {reading: paired(own, *ARMS, reading)["gap"] for reading in ("objective", "right", "difference")}
-    cells = [_spread(float(gap.mean()), float(gap.std()), signed) for gap in gaps.values()]
-    return [name, f"{len(gaps['right'])}", *cells]
+def _missing(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> str:
+    """What is missing of the search, or of the comparison after it, as a paragraph; nothing where all is done."""
+    chose, other = (fits[fits["seed"].isin(seeds)] for seeds in (search.chosen_on, search.others))
+    of_comparison = {(trial.name, arm) for trial in finals(search.trials, best) for arm in trial.arms}
+    compared = other.set_index(["trial", "arm"]).index.isin(of_comparison)
+    left = {
+        "search": len(search.trials) * len(ARMS) * len(search.chosen_on) - len(chose),
+        "comparison": len(of_comparison) * len(search.others) - int(compared.sum()),
+    }
+    return next(
+        (f"Unfinished: {count} fits of the {part} are missing.\n\n" for part, count in left.items() if count), ""
+    )
+
+
+def _compared(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> list[list[str]]:
+    """Paired over the seeds that chose nothing: each arm's best less the profile's values, and the arms' gaps."""
+    others, usual = fits[fits["seed"].isin(search.others)], search.trials[0].name
+    rows = [["on the other seeds, paired", "pairs", "J", "right", "difference"]]
+    for arm, trial in best.items():
+        own = others[others["arm"] == arm].set_index(["trial", "p", "seed"])[list(READINGS)]
+        if {usual, trial} <= {*own.index.get_level_values("trial")}:
+            changes = own.xs(trial) - own.xs(usual)
+            rows.append(_row(f"{arm}: its best less the profile's values", pd.DataFrame(changes.dropna())))
+    for name, trial_of in (("both at the profile's values", dict.fromkeys(ARMS, usual)), ("each at its best", best)):
+        own = others[others["trial"] == others["arm"].map(trial_of)]
+        gaps = {reading: paired(own, *ARMS, reading)["gap"] for reading in READINGS}
+        rows.append(_row(f"plain − bn, {name}", pd.DataFrame(gaps)))
+    return rows
+
+
+def _row(name: str, changes: pd.DataFrame) -> list[str]:
+    cells = [_spread(float(changes[one].mean()), float(changes[one].std()), signed) for one in _SHOWN]
+    return [name, f"{len(changes)}", *cells]
 
 
 def _spread(mean: float, deviation: float, written: Any) -> str:
@@ -106,38 +149,56 @@ def _spread(mean: float, deviation: float, written: Any) -> str:
     return str(written(mean)) if math.isnan(deviation) else f"{written(mean)} ± {deviation:.3f}"
 
 
-def affordable(asked: argparse.Namespace, grid: Grid) -> int:
-    """How many trials the budget of fits is good for.
+def planned(asked: argparse.Namespace) -> Search:
+    """The trials that the budget of fits is good for, and the seeds that choose.
 
     Raises:
-        RequestError: not even one, or a factor that spans nothing.
+        RequestError: not even one, no seed is left that chose nothing, or a factor that spans nothing.
     """
-    each = len(grid.arms) * len(grid.seeds)
-    if asked.fits < each:
-        raise RequestError(f"--fits {asked.fits}: a trial takes {each} fits; give at least as many.")
+    base, grid = base_and_grid(asked)
+    first, others = grid.seeds[: asked.chosen_on], grid.seeds[max(asked.chosen_on, 0) :]
+    if not (first and others) or asked.chosen_on < 1:
+        raise RequestError(
+            f"--chosen-on {asked.chosen_on}: some of the {len(grid.seeds)} seeds (--seeds {asked.seeds}) choose and "
+            "the others do not; give two seeds or more, and a number from 1 on that leaves one over."
+        )
+    of_a_trial, of_finals = len(ARMS) * len(first), 2 * len(ARMS) * len(others)
+    if asked.fits < of_a_trial + of_finals:
+        raise RequestError(
+            f"--fits {asked.fits}: a trial takes {of_a_trial} fits and the comparison {of_finals}; "
+            f"give {of_a_trial + of_finals} or more."
+        )
     if not 1 < asked.factor < math.inf:
         raise RequestError(f"--factor {asked.factor:g}: give a number above 1, such as 5.")
-    return int(asked.fits // each)
+    count = (asked.fits - of_finals) // of_a_trial
+    return Search(grid, first, others, tuple(trials(base, count, asked.factor)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options(__doc__, "evidence/tuning", "101:105:1")
     parser.add_argument("--fits", type=int, default=120, help="budget, all trials together")
     parser.add_argument("--factor", type=float, default=5.0, help="how far from the profile's values, either way")
+    parser.add_argument("--chosen-on", type=int, default=2, help="how many of the seeds choose the best trials")
     asked = parser.parse_args(arguments)
     try:
-        base, grid = base_and_grid(asked)
-        tried = trials(base, affordable(asked, grid), asked.factor)
+        search = planned(asked)
+        choosing = replace(search.grid, seeds=search.chosen_on)
         if asked.plan:
-            say_plan(asked, grid, tried)
+            say_plan(asked, choosing, search.trials)
+            print(f"then up to {2 * len(ARMS) * len(search.others)} fits of the best ones on other seeds")
             return 0
-        failed = 0 if asked.table else sum(run_rung(asked, grid, trial) for trial in tried)
-        fits = fits_table(asked.out, tried, grid)
+        failed = 0
+        if not asked.table:
+            failed += sum(run_rung(asked, choosing, trial) for trial in search.trials)
+            best = best_trials(means_table(fits_table(asked.out, search), search.chosen_on))
+            others = replace(search.grid, seeds=search.others)
+            failed += sum(run_rung(asked, others, trial) for trial in finals(search.trials, best))
+        fits = fits_table(asked.out, search)
     except RequestError as error:
         parser.error(error.as_command)
     asked.out.mkdir(parents=True, exist_ok=True)
     fits.to_csv(asked.out / "tuning.csv", index=False)
-    text = table_text(fits, tried, grid)
+    text = table_text(fits, search)
     (asked.out / "tuning.md").write_text(text, encoding="utf-8")
     print(text)
     return int(failed > 0)

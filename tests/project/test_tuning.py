@@ -18,9 +18,22 @@ from tests.benchmark_scripts import benchmark_script
 from tests.fits import TINY
 from tests.sentences import numbers
 
-OPTIONS = ["--base", "smoke", "--seeds", "101:101:1", "--fits", "5", "--backend", "inline", "--devices", "cpu"]
+OPTIONS = [
+    "--base",
+    "smoke",
+    "--seeds",
+    "101,102",
+    "--chosen-on",
+    "1",
+    "--fits",
+    "9",
+    "--backend",
+    "inline",
+    "--devices",
+    "cpu",
+]
 OPTIONS += ["--jobs", "1", "--chunk", "8"]
-GRID = Grid(("plain", "bn"), (0.5,), (101, 102))
+GRID = Grid(("plain", "bn"), (0.5,), (101, 102, 103, 104))
 
 
 @pytest.fixture(scope="module")
@@ -60,24 +73,34 @@ def test_an_arms_best_is_its_own_lowest_objective_whatever_the_difference(script
     rows = made_up("trial00", "plain", [(-1.0, 0.9), (-1.2, 0.9)]) + made_up("trial01", "plain", [(-1.3, 0), (-1.1, 0)])
     rows += made_up("trial00", "bn", [(-1.5, 0.1), (-1.5, 0.1)]) + made_up("trial01", "bn", [(-1.4, 0.8), (-1.4, 0.8)])
     rows += made_up("trial02", "bn", [(-2.0, 0.5)])  # one of two seeds: not comparable yet
-    assert script.best_trials(script.means_table(pd.DataFrame(rows), GRID)) == {"plain": "trial01", "bn": "trial00"}
+    rows += [
+        {**row, "seed": 103, "objective": -9.0} for row in made_up("trial00", "plain", [(0, 0)])
+    ]  # does not choose
+    best = script.best_trials(script.means_table(pd.DataFrame(rows), (101, 102)))
+    assert best == {"plain": "trial01", "bn": "trial00"}
+    finals = script.finals(script.trials(PROFILES["compact"], 3, 5.0), best)
+    assert [(trial.name, trial.arms) for trial in finals] == [("trial00", ("plain", "bn")), ("trial01", ("plain",))]
 
 
-def test_both_arms_are_paired_by_seed_each_in_its_own_best_trial(script: ModuleType) -> None:
-    rows = made_up("trial00", "plain", [(-1.0, 0.4), (-1.0, 0.4)]) + made_up(
-        "trial01", "plain", [(-2.0, 0.6), (-2.1, 0.9)]
-    )
-    rows += made_up("trial00", "bn", [(-1.5, 0.1), (-1.5, 0.2)])
-    tried = script.trials(PROFILES["compact"], 2, 5.0)
-    text = script.table_text(pd.DataFrame(rows), tried, GRID)
-    (own,) = [line for line in text.splitlines() if "own best" in line]
-    assert [cell.strip() for cell in own.split("|")[2:-1]] == [
-        "2",
-        "−0.550 ± 0.071",
-        "+0.000 ± 0.000",
-        "+0.600 ± 0.141",
-    ]
-    assert ["2", "8"] in list(map(numbers, text.splitlines())), "fits that are missing"
+def test_the_best_are_compared_on_the_seeds_that_chose_nothing(script: ModuleType) -> None:
+    chose = [(-9.0, 0.0), (-9.0, 0.0)]
+    rows = made_up("trial00", "plain", [(-1.0, 0.4), (-1.0, 0.4), (-1.0, 0.4), (-1.2, 0.4)])
+    rows += made_up("trial01", "plain", [*chose, (-2.0, 0.6), (-2.1, 0.9)])
+    rows += made_up("trial00", "bn", [*chose, (-1.5, 0.1), (-1.5, 0.2)])
+    search = script.Search(GRID, (101, 102), (103, 104), tuple(script.trials(PROFILES["compact"], 2, 5.0)))
+    lines = script.table_text(pd.DataFrame(rows), search).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    (header,) = (number for number, line in enumerate(cells) if "pairs" in line)
+    plain, bn, usual, best = cells[header + 2 :]
+    assert plain[1:] == ["2", "−0.950 ± 0.071", "+0.000 ± 0.000", "+0.350 ± 0.212"]
+    assert bn[1:] == ["2", "+0.000 ± 0.000", "+0.000 ± 0.000", "+0.000 ± 0.000"], "its best is the profile's own"
+    assert usual[1:] == ["2", "+0.400 ± 0.141", "+0.000 ± 0.000", "+0.250 ± 0.071"]
+    assert best[1:] == ["2", "−0.550 ± 0.071", "+0.000 ± 0.000", "+0.600 ± 0.141"]
+    assert numbers(lines[0]) == ["2"], "fits of the search that are missing"
+    rows += made_up("trial01", "bn", [(0.0, 0.0), (0.0, 0.0)])
+    assert not numbers(script.table_text(pd.DataFrame(rows), search).splitlines()[0]), "nothing is missing"
+    last = script.table_text(pd.DataFrame(rows).query("seed != 104 or trial != 'trial01'"), search).splitlines()[0]
+    assert numbers(last) == ["1"], "a fit of the comparison"
 
 
 @pytest.mark.nightly
@@ -85,28 +108,41 @@ def test_the_search_runs_goes_on_and_says_what_its_fits_say(script: ModuleType, 
     out = tmp_path / "tuning"
     assert script.main([*OPTIONS, "--out", str(out)]) == 0
     assert [path.name for path in sorted(out.iterdir()) if path.is_dir()] == ["trial00", "trial01"], (
-        "5 fits pay for two"
+        "9 fits pay for two, and for four on the other seed"
     )
     written = pd.read_csv(out / "tuning.csv")
     for trial, rows in written.groupby("trial"):
-        expected = fits_table(read_sweep(out / str(trial))).set_index("arm")
+        expected = fits_table(read_sweep(out / str(trial))).set_index(["arm", "seed"])
         for row in rows.to_dict("records"):
             for reading in ("objective", "right", "difference"):
-                assert row[reading] == pytest.approx(expected[f"{reading}_trained"][row["arm"]], abs=1e-6)
+                assert row[reading] == pytest.approx(expected[f"{reading}_trained"][row["arm"], row["seed"]], abs=1e-6)
+    first = written[written["seed"] == 101].set_index(["arm", "trial"])["objective"]
+    others = written[written["seed"] == 102]
+    best = {(arm, first[arm].idxmin()) for arm in ("plain", "bn")}
+    assert {*zip(others["arm"], others["trial"], strict=True)} == best | {("plain", "trial00"), ("bn", "trial00")}
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
-    assert script.main([*OPTIONS, "--fits", "6", "--out", str(out), "--table"]) == 0
-    assert ["2", "6"] in list(map(numbers, (out / "tuning.md").read_text().splitlines()))
+    assert script.main([*OPTIONS, "--fits", "10", "--out", str(out), "--table"]) == 0
+    assert numbers((out / "tuning.md").read_text().splitlines()[0]) == ["2"]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")} == before
     assert {sweep.measurement.split for sweep in (read_sweep(out / "trial01").protocol,)} == {"held-out"}
 
 
 def test_a_table_of_nothing_is_one(script: ModuleType, tmp_path: Path) -> None:
     assert script.main([*OPTIONS, "--out", str(tmp_path / "none"), "--table"]) == 0
-    assert ["4", "4"] in list(map(numbers, (tmp_path / "none" / "tuning.md").read_text().splitlines()))
+    assert numbers((tmp_path / "none" / "tuning.md").read_text().splitlines()[0]) == ["4"]
     assert np.array_equal(pd.read_csv(tmp_path / "none" / "tuning.csv").shape, (0, 9))
 
 
-@pytest.mark.parametrize(("options", "words"), [(["--fits", "1"], "--fits 1"), (["--factor", "1"], "--factor 1")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fits", "5"], "--fits 5"),
+        (["--factor", "1"], "--factor 1"),
+        (["--chosen-on", "2"], "--chosen-on 2"),
+        (["--chosen-on", "-1"], "--chosen-on -1"),
+        (["--seeds", "101:101:1"], "--chosen-on 1"),
+    ],
+)
 def test_a_search_that_cannot_be_is_refused(
     script: ModuleType, tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
