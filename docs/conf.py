@@ -20,7 +20,15 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["**/captions.md", "cells.py", "conf.py", "extension.py", "pictures.py", "_build"]
+exclude_patterns = [
+    "**/captions.md",
+    "cell_pictures.py",
+    "cells.py",
+    "conf.py",
+    "extension.py",
+    "pictures.py",
+    "_build",
+]
 highlight_language = "text"
 nitpicky = True
 # Everything of bnbench has to be found. Of what others define only the names are shown, since nothing is fetched.

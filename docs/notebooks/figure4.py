@@ -34,11 +34,16 @@ left, right = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")[1]
 bnbench.plot.figure4(sweep.fits, left)
 bnbench.plot.paired(sweep.fits, right)
 left.set_title("after 20 steps")
-left.figure.savefig("my-figure4.pdf")
+left.figure.savefig("my-figure4.svg")
 
 # %% [markdown]
+# ![Difference against fill probability, and the gaps of pairs, after 20 steps](../figures/cells/my-figure4.svg)
+#
 # Figure 3 takes the pixels of one mask.
 
 # %%
 grid = bnbench.plot.figure3(sweep.landscapes.query("p == 0.5 and seed == 2"))
-grid[0, 0].figure.savefig("my-figure3.png")
+grid[0, 0].figure.savefig("my-figure3.svg")
+
+# %% [markdown]
+# ![A mask, and both arms' loss and accuracy over it, after 20 steps](../figures/cells/my-figure3.svg)

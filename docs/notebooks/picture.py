@@ -34,4 +34,7 @@ pixels = bent.landscape.assign(p=0.5, seed=1)
 panels = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")[1]
 bnbench.plot.landscape(pixels, panels[0], value="black")
 bnbench.plot.landscape(pixels, panels[1], value="test_accuracy")
-panels[0].figure.savefig("landscape.png")
+panels[0].figure.savefig("landscape.svg")
+
+# %% [markdown]
+# ![The letter T, and the accuracies of the networks at its pixels](../figures/cells/landscape.svg)
