@@ -10,13 +10,14 @@ from ladder_table import FIRST, LAST
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rungs import READINGS, Rung
+from rungs import ARMS, READINGS, Rung
 
+from bnbench.report.figures.axes import legend_above
 from bnbench.report.figures.style import DOUBLE, INK, arm_colours, arm_markers, new_drawing
 
 _PANELS = {"difference": "contrast", "objective": "J, nats: lower is better", "right": "share of right pixels"}
-_AUTHORS: dict[str, Any] = {"ls": "--", "lw": 0.8}
 _APART = 0.18  # of a rung's height, between an arm and the middle
+_DASHES = {"plain": (0, (4, 2)), "bn": (0, (2, 1.5))}  # colour alone tells some nothing
 
 
 def draw_ladder(fits: pd.DataFrame, ladder: Sequence[Rung], authors: Mapping[str, float]) -> Figure:
@@ -29,39 +30,44 @@ def draw_ladder(fits: pd.DataFrame, ladder: Sequence[Rung], authors: Mapping[str
     """
     fits = fits.drop_duplicates(["rung", "arm", "seed"])
     shown = [rung for rung in ladder if rung.name != FIRST]
-    figure = new_drawing(DOUBLE, 0.32 * len(shown) + 0.8)
+    figure = new_drawing(DOUBLE, 0.32 * len(shown) + 1)
     panels = figure.subplots(1, len(READINGS), sharey=True)
+    base = ladder[0].protocol
     for letter, axes, reading in zip("abc", panels, READINGS, strict=True):
-        _changes(axes, fits, shown, reading)
+        _draw_changes(axes, fits, shown, reading)
         axes.set_title(f"({letter}) {_PANELS[reading]}")
-        axes.set_xlabel(f"change from {ladder[0].protocol.profile}")
-    first = fits[fits["rung"] == FIRST].groupby("arm")["difference"].mean()
-    for arm, level in first.items():
-        if str(arm) in authors:
-            panels[0].axvline(authors[str(arm)] - level, color=arm_colours([str(arm)])[str(arm)], **_AUTHORS)
-    panels[0].set_yticks(range(len(shown)), [_said(rung) for rung in shown])
+    size = panels[0].xaxis.label.get_size()
+    figure.supxlabel(f"change from {base.profile} at {base.training.steps:,} steps", fontsize=size)
+    panels[0].set_yticks(range(len(shown)), ["all of them" if rung.name == LAST else rung.changed for rung in shown])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    handles, _ = panels[-1].get_legend_handles_labels()
-    dashed = [Line2D([], [], color=INK, label="the authors' level, in (a)", **_AUTHORS)] if authors else []
-    panels[-1].legend(handles=[*handles, *dashed], loc="best")
+    legend_above(figure, [*_arm_handles(), *_draw_authors(panels[0], fits, authors)])
     return figure
 
 
-def _changes(axes: Axes, fits: pd.DataFrame, shown: Sequence[Rung], reading: str) -> None:
-    arms = list(dict.fromkeys(arm for rung in shown for arm in rung.arms))
-    colours, markers = arm_colours(arms), arm_markers(arms)
+def _draw_changes(axes: Axes, fits: pd.DataFrame, shown: Sequence[Rung], reading: str) -> None:
+    colours, markers = arm_colours(ARMS), arm_markers(ARMS)
     heights = {rung.name: height for height, rung in enumerate(shown)}
     axes.axvline(0, color=INK, lw=0.6)
-    if LAST in heights:
-        axes.axhline(heights[LAST] - 0.5, color=INK, lw=0.4, ls=":")
-    for number, arm in enumerate(arms):
+    axes.axhline(heights[LAST] - 0.5, color=INK, lw=0.4, ls=":")
+    for number, arm in enumerate(ARMS):
         own = fits[(fits["arm"] == arm) & fits["rung"].isin(heights)].dropna(subset=f"{reading}_change")
-        height = own["rung"].map(heights).astype(float) + _APART * (2 * number - len(arms) + 1)
+        height = own["rung"].map(heights).astype(float) + _APART * (2 * number - len(ARMS) + 1)
         axes.scatter(own[f"{reading}_change"], height, s=5, color=colours[arm], alpha=0.45, lw=0)
         means = own[f"{reading}_change"].groupby(height).mean()
-        axes.plot(means, means.index, ls="none", color=colours[arm], marker=markers[arm], label=arm)
+        axes.plot(means, means.index, ls="none", color=colours[arm], marker=markers[arm])
 
 
-def _said(rung: Rung) -> str:
-    """A rung by its change, the last one by how many it has."""
-    return "all of them" if rung.name == LAST else str(rung).partition(": ")[2]
+def _draw_authors(axes: Axes, fits: pd.DataFrame, authors: Mapping[str, float]) -> list[Line2D]:
+    """How far the authors' contrast lies from the first rung, for arms that this rung has; returns what says so."""
+    first, colours = fits[fits["rung"] == FIRST].groupby("arm")["difference"].mean(), arm_colours(ARMS)
+    handles = []
+    for arm in (arm for arm in ARMS if arm in authors and arm in first):
+        look: dict[str, Any] = {"color": colours[arm], "linestyle": _DASHES[arm], "linewidth": 0.8}
+        axes.axvline(authors[arm] - first[arm], **look)
+        handles.append(Line2D([], [], label=f"{arm}: the authors' figure 4", **look))
+    return handles
+
+
+def _arm_handles() -> list[Line2D]:
+    colours, markers = arm_colours(ARMS), arm_markers(ARMS)
+    return [Line2D([], [], ls="none", color=colours[arm], marker=markers[arm], label=arm) for arm in ARMS]

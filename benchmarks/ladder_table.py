@@ -7,27 +7,36 @@ rung, so that it can be compared. A frame is part of what is read: it adds pixel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from readings import markdown
-from rungs import ARMS, FIT, READINGS, Rung, fits_of, read_rung
+from rungs import ARMS, FIT, READINGS, Rung, fits_of, read_rung, spread
 
-from bnbench.protocol.profiles import AUTHORS_CODE
+from bnbench.errors import RequestError
+from bnbench.protocol.profiles import AUTHORS_CODE, PROFILES
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.report.figures.authors import authors_figure4, has_their_images
 from bnbench.wording import plain_number, signed
 
 FIRST, LAST = "baseline", "together"
+_COLUMNS = [column for reading in READINGS for column in (reading, f"{reading}_change")]
 FEW_IMAGES = int(AUTHORS_CODE["test_images"])
 
 
 def rungs(base: Protocol) -> list[Rung]:
-    """The first rung, one for each knob in which the authors' code differs from it and that changes a fit, and all."""
+    """The first rung, one for each knob in which the authors' code differs from it and that changes a fit, and all.
+
+    Raises:
+        RequestError: it differs in none.
+    """
     now = dict(base.knobs())
     changes = {name: value for name, value in AUTHORS_CODE.items() if name != "test_images" and now[name] != value}
+    if not changes:
+        theirs = " or ".join(name for name in PROFILES if "authors" not in name)
+        raise RequestError(f"--base {base.profile}: it has all of the authors' code; give {theirs}.")
     single = [(name.replace("_", "-"), {name: value}) for name, value in changes.items()]
     return [
         Rung(
@@ -35,7 +44,7 @@ def rungs(base: Protocol) -> list[Rung]:
             base.with_knobs(**own),
             own,
             arms=("bn",) if own.keys() == {"bn_scale"} else ARMS,
-            keeps_planes=name in (FIRST, LAST),
+            keeps_planes=name in (FIRST, LAST) and base.measurement.test_images != FEW_IMAGES,
         )
         for name, own in [(FIRST, {}), *single, (LAST, changes)]
     ]
@@ -54,25 +63,22 @@ def ladder_fits(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
         which is not a number where there is none.
     """
     threshold, p = ladder[0].protocol.training.threshold, grid.probs[0]
-    first = pd.DataFrame()
-    tables: list[pd.DataFrame] = []
+    first, tables = fits_of(read_rung(out, ladder[0]), threshold).set_index(FIT)[list(READINGS)], []
     for rung, images in _measured(ladder):
         again = images if images != _images_of(rung) else None
         fits = fits_of(read_rung(out, rung, images=again), threshold).set_index(FIT)
-        first = first if tables else fits[list(READINGS)]
         wanted = [(arm, p, seed) for arm in rung.arms for seed in grid.seeds]
         own = fits.loc[fits.index.isin(wanted), list(READINGS)]
         changes = (own - first.reindex(own.index)).add_suffix("_change")
         tables.append(own.join(changes).reset_index().assign(rung=rung.name, images=images))
-    both = [column for reading in READINGS for column in (reading, f"{reading}_change")]
-    return pd.concat(tables, ignore_index=True)[["rung", "images", "arm", "seed", *both]]
+    return pd.concat(tables, ignore_index=True)[["rung", "images", "arm", "seed", *_COLUMNS]]
 
 
-def ladder_table(every: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
+def ladder_table(fits: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
     """A row per rung and arm: every reading over seeds, its paired change from the first rung, and the authors' value.
 
     Args:
-        every: what :func:`ladder_fits` returns.
+        fits: what :func:`ladder_fits` returns.
         ladder: which rungs, the first one first.
         grid: arms, one fill probability, and seeds.
 
@@ -85,11 +91,11 @@ def ladder_table(every: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.
     rows = []
     for rung, images in _measured(ladder):
         for arm in rung.arms:
-            own = every[(every["rung"] == rung.name) & (every["images"] == images) & (every["arm"] == arm)]
+            own = fits[(fits["rung"] == rung.name) & (fits["images"] == images) & (fits["arm"] == arm)]
             row: dict[str, Any] = {"rung": rung.name, "images": images, "arm": arm}
             pairs = own[f"{READINGS[0]}_change"].count()
             row |= {"fits": len(own), "wanted": len(grid.seeds), "pairs": pairs}
-            for column in (column for reading in READINGS for column in (reading, f"{reading}_change")):
+            for column in _COLUMNS:
                 row |= {column: own[column].mean(), f"{column}_sd": own[column].std()}
             authors = theirs.get(arm, math.nan)
             rows.append({**row, "authors": authors, "distance": row["difference"] - authors})
@@ -106,8 +112,8 @@ def authors_contrast(protocol: Protocol, p: float) -> dict[str, float]:
 
 def _measured(ladder: Sequence[Rung]) -> list[tuple[Rung, Any]]:
     """Each rung and on how many images it is measured; then those whose planes are measured again on few."""
-    again = [rung for rung in ladder if rung.keeps_planes and _images_of(rung) != FEW_IMAGES]
-    return [(rung, _images_of(rung)) for rung in ladder] + [(rung, FEW_IMAGES) for rung in again]
+    again = [(rung, FEW_IMAGES) for rung in ladder if rung.keeps_planes]
+    return [(rung, _images_of(rung)) for rung in ladder] + again
 
 
 def _images_of(rung: Rung) -> Any:
@@ -119,19 +125,12 @@ def table_text(table: pd.DataFrame) -> str:
     of_contrast = ["difference", "change", "less the authors'"]
     lines = [["rung", "images", "arm", "fits", *of_contrast, "J", "change", "right", "change"]]
     for row in table.to_dict("records"):
-        cells = [_spread(row, name) for reading in READINGS for name in (reading, f"{reading}_change")]
-        cells.insert(2, _number(row["distance"], signed))
+        cells = [
+            spread(row[name], row[f"{name}_sd"], signed if name.endswith("_change") else plain_number)
+            for name in _COLUMNS
+        ]
+        cells.insert(2, spread(row["distance"], math.nan, signed))
         lines.append([row["rung"], f"{row['images']}", row["arm"], f"{row['fits']} of {row['wanted']}", *cells])
     missing = int((table["wanted"] - table["fits"]).sum())
     said = f"Unfinished: {missing} of {int(table['wanted'].sum())} readings are missing.\n\n" if missing else ""
     return f"{said}{markdown(lines)}\n"
-
-
-def _spread(row: dict[Any, Any], name: str) -> str:
-    """A mean, with its sign where it is a change, and the deviation over seeds where there are two."""
-    mean = _number(row[name], signed if name.endswith("change") else plain_number)
-    return mean if math.isnan(row[f"{name}_sd"]) else f"{mean} ± {row[f'{name}_sd']:.3f}"
-
-
-def _number(value: float, written: Callable[[float], str]) -> str:
-    return "–" if math.isnan(value) else written(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,12 @@ class Rung:
     keeps_planes: bool = False
 
     def __str__(self) -> str:
-        changed = ", ".join(f"{name.replace('_', ' ')} {knob_text(name, to)}" for name, to in self.changes.items())
-        return f"{self.name}: {changed or self.protocol.profile}"
+        return f"{self.name}: {self.changed or self.protocol.profile}"
+
+    @property
+    def changed(self) -> str:
+        """The knobs in which it differs, in words; nothing for the first."""
+        return ", ".join(f"{name.replace('_', ' ')} {knob_text(name, to)}" for name, to in self.changes.items())
 
 
 def options(description: str | None, out: str, seeds: str) -> argparse.ArgumentParser:
@@ -73,7 +77,7 @@ def options(description: str | None, out: str, seeds: str) -> argparse.ArgumentP
     parser.add_argument("--chunk", type=int, help="pixels computed at once; measured for each folder unless given")
     parser.add_argument("--data-folder", type=Path)
     parser.add_argument("--plan", action="store_true", help="say what is left and how long it takes, compute nothing")
-    parser.add_argument("--table", action="store_true", help="write the table of what there is, compute nothing")
+    parser.add_argument("--table", action="store_true", help="write the tables of what there is, compute nothing")
     return parser
 
 
@@ -122,6 +126,13 @@ def run_rung(asked: argparse.Namespace, grid: Grid, rung: Rung) -> int:
         keep_planes=rung.keeps_planes,
     )
     return len(swept.failed)
+
+
+def spread(mean: float, deviation: float, written: Callable[[float], str]) -> str:
+    """A mean ± its deviation over seeds, where there are two; a dash where there is none."""
+    if math.isnan(mean):
+        return "–"
+    return written(mean) if math.isnan(deviation) else f"{written(mean)} ± {deviation:.3f}"
 
 
 def fits_of(landscapes: pd.DataFrame, threshold: float) -> pd.DataFrame:

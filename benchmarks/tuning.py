@@ -8,8 +8,9 @@ A trial is a results folder below --out. The first has the profile's own values;
 log-uniformly within a factor --factor of them, so that a larger budget (--fits) goes on with the same search. Both arms
 are fitted in every trial to the first --chosen-on seeds, and an arm's best trial is that of its lowest mean J over
 trained pixels, of the trials where all of these are done: nothing is chosen by the difference between the arms, nor by
-the accuracy. The best of several is flattered by the seeds that chose it, so the arms are compared on the other seeds,
-to which only each arm's best and the profile's own values are fitted. The table is tuning.csv and tuning.md.
+the accuracy. The best of several is flattered by the seeds that chose it, so the arms are compared on the other seeds
+and the same images, to which only each arm's best and the profile's own values are fitted. The table is tuning.csv and
+tuning.md.
 """
 
 from __future__ import annotations
@@ -20,17 +21,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from readings import markdown
-from rungs import ARMS, FIT, READINGS, Rung, base_and_grid, fits_of, options, read_rung, run_rung, say_plan
+from rungs import ARMS, FIT, READINGS, Rung, base_and_grid, fits_of, options, read_rung, run_rung, say_plan, spread
 
 from bnbench.errors import RequestError
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.stats.differences import paired
-from bnbench.wording import plain_number, signed
+from bnbench.wording import counted, plain_number, signed
 
 TUNED = ("learning_rate", "initial_scale")
 _SEED = 0  # of the search
@@ -90,8 +90,10 @@ def best_trials(means: pd.DataFrame) -> dict[str, str]:
 
 def finals(tried: Sequence[Rung], best: Mapping[str, str]) -> list[Rung]:
     """What is fitted to the other seeds: the profile's own values, and each arm's best trial with that arm alone."""
-    of = {trial.name: trial for trial in tried}
-    own = [replace(of[name], arms=(arm,)) for arm, name in best.items() if name != tried[0].name]
+    arms_of: dict[str, list[str]] = {}
+    for arm, name in best.items():
+        arms_of.setdefault(name, []).append(arm)
+    own = [replace(trial, arms=tuple(arms_of[trial.name])) for trial in tried[1:] if trial.name in arms_of]
     return [tried[0], *own] if best else []
 
 
@@ -101,7 +103,7 @@ def table_text(fits: pd.DataFrame, search: Search) -> str:
     best = best_trials(means)
     lines = [["trial", "rate", "s", "arm", "fits", "J", "right", "difference", "best of its arm"]]
     for row in means.to_dict("records"):
-        cells = [_spread(row[name], row[f"{name}_sd"], plain_number) for name in _SHOWN]
+        cells = [spread(row[name], row[f"{name}_sd"], plain_number) for name in _SHOWN]
         is_best = "yes" if best.get(row["arm"]) == row["trial"] else ""
         done = f"{row['fits']} of {row['wanted']}"
         lines.append([row["trial"], f"{row[TUNED[0]]:g}", f"{row[TUNED[1]]:g}", row["arm"], done, *cells, is_best])
@@ -109,7 +111,7 @@ def table_text(fits: pd.DataFrame, search: Search) -> str:
 
 
 def _missing(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> str:
-    """What is missing of the search, or of the comparison after it, as a paragraph; nothing where all is done."""
+    """What is not there of the search, and of the comparison as far as it is known, as a paragraph; else nothing."""
     chose, other = (fits[fits["seed"].isin(seeds)] for seeds in (search.chosen_on, search.others))
     of_comparison = {(trial.name, arm) for trial in finals(search.trials, best) for arm in trial.arms}
     compared = other.set_index(["trial", "arm"]).index.isin(of_comparison)
@@ -117,9 +119,8 @@ def _missing(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> str:
         "search": len(search.trials) * len(ARMS) * len(search.chosen_on) - len(chose),
         "comparison": len(of_comparison) * len(search.others) - int(compared.sum()),
     }
-    return next(
-        (f"Unfinished: {count} fits of the {part} are missing.\n\n" for part, count in left.items() if count), ""
-    )
+    said = " and ".join(f"{counted(number, 'fit')} of the {part}" for part, number in left.items() if number)
+    return f"Unfinished or failed: {said}.\n\n" if said else ""
 
 
 def _compared(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> list[list[str]]:
@@ -139,29 +140,23 @@ def _compared(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> list[
 
 
 def _row(name: str, changes: pd.DataFrame) -> list[str]:
-    cells = [_spread(float(changes[one].mean()), float(changes[one].std()), signed) for one in _SHOWN]
+    cells = [spread(float(changes[one].mean()), float(changes[one].std()), signed) for one in _SHOWN]
     return [name, f"{len(changes)}", *cells]
-
-
-def _spread(mean: float, deviation: float, written: Any) -> str:
-    if math.isnan(mean):
-        return "–"
-    return str(written(mean)) if math.isnan(deviation) else f"{written(mean)} ± {deviation:.3f}"
 
 
 def planned(asked: argparse.Namespace) -> Search:
     """The trials that the budget of fits is good for, and the seeds that choose.
 
     Raises:
-        RequestError: not even one, no seed is left that chose nothing, or a factor that spans nothing.
+        RequestError: it pays for no trial, no seed is left that chose nothing, or the factor spans nothing.
     """
     base, grid = base_and_grid(asked)
-    first, others = grid.seeds[: asked.chosen_on], grid.seeds[max(asked.chosen_on, 0) :]
-    if not (first and others) or asked.chosen_on < 1:
+    if not 1 <= asked.chosen_on < len(grid.seeds):
         raise RequestError(
-            f"--chosen-on {asked.chosen_on}: some of the {len(grid.seeds)} seeds (--seeds {asked.seeds}) choose and "
-            "the others do not; give two seeds or more, and a number from 1 on that leaves one over."
+            f"--chosen-on {asked.chosen_on}: of the {counted(len(grid.seeds), 'seed')} (--seeds {asked.seeds}) one or "
+            "more have to choose and one or more to compare; give fewer, or more seeds."
         )
+    first, others = grid.seeds[: asked.chosen_on], grid.seeds[asked.chosen_on :]
     of_a_trial, of_finals = len(ARMS) * len(first), 2 * len(ARMS) * len(others)
     if asked.fits < of_a_trial + of_finals:
         raise RequestError(
@@ -174,9 +169,21 @@ def planned(asked: argparse.Namespace) -> Search:
     return Search(grid, first, others, tuple(trials(base, count, asked.factor)))
 
 
+def _finals_now(out: Path, search: Search) -> list[Rung]:
+    return finals(search.trials, best_trials(means_table(fits_table(out, search), search.chosen_on)))
+
+
+def _say_search(asked: argparse.Namespace, search: Search) -> None:
+    """Print what is left of the search and of the comparison, which is known when the search is done."""
+    print("search:", flush=True)
+    say_plan(asked, replace(search.grid, seeds=search.chosen_on), search.trials)
+    print("comparison, of the best so far:", flush=True)
+    say_plan(asked, replace(search.grid, seeds=search.others), _finals_now(asked.out, search) or search.trials[:1])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options(__doc__, "evidence/tuning", "101:105:1")
-    parser.add_argument("--fits", type=int, default=120, help="budget, all trials together")
+    parser.add_argument("--fits", type=int, default=120, help="budget, search and comparison together")
     parser.add_argument("--factor", type=float, default=5.0, help="how far from the profile's values, either way")
     parser.add_argument("--chosen-on", type=int, default=2, help="how many of the seeds choose the best trials")
     asked = parser.parse_args(arguments)
@@ -184,15 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         search = planned(asked)
         choosing = replace(search.grid, seeds=search.chosen_on)
         if asked.plan:
-            say_plan(asked, choosing, search.trials)
-            print(f"then up to {2 * len(ARMS) * len(search.others)} fits of the best ones on other seeds")
+            _say_search(asked, search)
             return 0
         failed = 0
         if not asked.table:
             failed += sum(run_rung(asked, choosing, trial) for trial in search.trials)
-            best = best_trials(means_table(fits_table(asked.out, search), search.chosen_on))
             others = replace(search.grid, seeds=search.others)
-            failed += sum(run_rung(asked, others, trial) for trial in finals(search.trials, best))
+            failed += sum(run_rung(asked, others, trial) for trial in _finals_now(asked.out, search))
         fits = fits_table(asked.out, search)
     except RequestError as error:
         parser.error(error.as_command)

@@ -5,8 +5,8 @@
 #
 # This page is a script in cells, `docs/notebooks/figure4.py`; in a notebook each figure shows itself below its cell.
 # `bnbench.plot` draws what the report draws, from plain tables into axes of yours. Here a small sweep is run first; any
-# results folder will do. Its fits take 20 steps, so that this page ends within a minute: their pictures show little of
-# their masks yet. With `steps=300`, as in the profile `smoke`, they do.
+# results folder will do. Its fits take 20 steps, so that the cells run within a minute; after so few their landscapes
+# show little of their masks. With `steps=300`, as in the profile `smoke`, they show more.
 
 # %%
 import matplotlib.pyplot as plt

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from bnbench.protocol.profiles import AUTHORS_CODE, PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.report.figures.authors import authors_figure4
+from bnbench.report.figures.style import arm_colours
 from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
@@ -119,7 +121,7 @@ def test_what_is_missing_is_shown_as_such(climbed: Path) -> None:
     row = row_of(climbed, "together", "all", "plain")
     assert row["fits"] == 0
     assert all(np.isnan(row[name]) for name in ("difference", "objective_change", "right"))
-    assert (climbed / "ladder.svg").stat().st_size
+    assert (climbed / "ladder.svg").read_text().endswith("</svg>\n")
     found = [numbers(line) for line in (climbed / "ladder.md").read_text().splitlines()]
     assert ["34", "46"] in [line[:2] for line in found], "fits that are missing"
 
@@ -137,21 +139,63 @@ def test_distances_are_ours_less_the_authors_on_their_images_alone(script: Modul
     assert found["distance"].isna().all()
 
 
-def test_a_fit_is_drawn_at_its_change_and_the_authors_at_their_distance_from_the_first_rung(script: ModuleType) -> None:
+def test_fits_are_drawn_at_their_changes_and_the_authors_at_their_distance_from_the_first_rung(
+    script: ModuleType,
+) -> None:
     ladder = script.rungs(PROFILES["compact"])
     rows = [
         ("baseline", "all", "plain", 101, 0.2, 0.0),
         ("baseline", 100, "plain", 101, 0.9, 0.7),  # measured again: not drawn
+        ("baseline", "all", "bn", 101, 0.1, 0.0),
         ("threshold", "all", "plain", 101, 0.3, 0.1),
-        ("threshold", "all", "plain", 102, 0.5, np.nan),  # no fit to be compared with
+        ("threshold", "all", "plain", 102, 0.5, 0.4),
+        ("threshold", "all", "plain", 103, 0.5, np.nan),  # no fit to be compared with
+        ("mask-kind", "all", "bn", 101, 0.3, 0.2),
     ]
     fits = pd.DataFrame(rows, columns=["rung", "images", "arm", "seed", "difference", "difference_change"])
-    others = {f"{name}{end}": fits[f"difference{end}"] for name in ("objective", "right") for end in ("", "_change")}
-    figure = script.draw_ladder(fits.assign(**others), ladder, {"plain": 0.45, "bn": 0.4})
-    contrast = figure.axes[0]
-    assert len(contrast.get_yticks()) == len(ladder) - 1
-    np.testing.assert_allclose(contrast.collections[0].get_offsets(), [[0.1, contrast.lines[2].get_ydata()[0]]])
-    assert [line.get_xdata()[0] for line in contrast.lines if line.get_linestyle() == "--"] == [pytest.approx(0.25)]
+    for reading, factor in (("objective", -2), ("right", 3)):
+        fits = fits.assign(**{f"{reading}{end}": factor * fits[f"difference{end}"] for end in ("", "_change")})
+    figure = script.draw_ladder(fits, ladder, {"plain": 0.45, "bn": 0.4})
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [*(rung.changed for rung in ladder[1:-1]), names[-1]]
+    colours = arm_colours(["plain", "bn"])
+    for axes, factor in zip(figure.axes, (1, -2, 3), strict=True):
+        drawn = {
+            (to_hex(points.get_facecolor()[0]), names[round(y)], round(x / factor, 9))
+            for points in axes.collections
+            for x, y in points.get_offsets()
+        }
+        threshold, framed = ladder[1].changed, ladder[2].changed
+        expected = {(colours["plain"], threshold, 0.1), (colours["plain"], threshold, 0.4)}
+        assert drawn == expected | {(colours["bn"], framed, 0.2)}
+        means = [(line.get_color(), *line.get_xdata()) for line in axes.lines if line.get_marker() not in ("", "None")]
+        assert means == [(colours["plain"], pytest.approx(0.25 * factor)), (colours["bn"], pytest.approx(0.2 * factor))]
+    dashed = [line for line in figure.axes[0].lines if line.get_color() in colours.values() and line.is_dashed()]
+    assert {line.get_color(): line.get_xdata()[0] for line in dashed} == {
+        colours["plain"]: pytest.approx(0.25),
+        colours["bn"]: pytest.approx(0.3),
+    }
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_changes_do_alone_adds_up_or_is_unknown(
+    missing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers_script = benchmark_script("ladder_numbers")
+    changes = {"baseline": 0.0, "threshold": 0.1, "inputs": np.nan if missing else 0.02, "together": 0.5}
+    rows = [
+        {"rung": rung, "arm": "plain", "difference": 0.2 + change, "difference_change": change}
+        | {"difference_change_sd": 0.01, "distance": change - 0.4, "images": images}
+        for images in ("1000", "100")
+        for rung, change in changes.items()
+    ]
+    (tmp_path / "evidence" / "own").mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(tmp_path / "evidence" / "own" / "ladder.csv")
+    monkeypatch.setattr(numbers_script, "ROOT", tmp_path)
+    said = numbers_script.LadderNumbers("own")
+    assert said.alone("plain") == ("–" if missing else "+0.120")
+    assert said.change("inputs", "plain") == ("–" if missing else "+0.020 ± 0.010")
+    assert (said.level("threshold", "plain"), said.short_of("threshold", "plain")) == ("0.300", "0.300")
 
 
 @pytest.mark.nightly
@@ -180,7 +224,8 @@ def test_a_plan_computes_and_writes_nothing(
         (["--p", "2"], ["--p 2"]),
         (["--steps", "0"], ["--steps 0"]),
         (["--steps", "4", "--table"], ["another steps"]),
-        (["--steps", "4", "--plan"], ["steps", "4"]),
+        (["--steps", "4", "--plan"], ["another protocol", "4 here"]),
+        (["--base", "compact-authors"], ["--base compact-authors", "compact"]),
     ],
 )
 def test_a_wrong_request_is_one_sentence(

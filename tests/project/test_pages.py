@@ -253,3 +253,15 @@ def test_the_pictures_are_drawn() -> None:
     assert drawn["draw_objective"](mask, fitted["plain"]).axes
     assert drawn["draw_difference"](fitted).axes
     assert drawn["draw_trained"]().axes
+
+
+def test_what_scripts_in_cells_draw_is_kept_once(tmp_path: Path) -> None:
+    keep = runpy.run_path(str(ROOT / "docs" / "cell_pictures.py"))["keep_pictures"]
+    scripts, kept = [tmp_path / f"{name}.py" for name in ("first", "second")], tmp_path / "kept"
+    kept.mkdir()
+    for script in scripts:
+        script.write_text("from pathlib import Path\nPath('one.svg').write_text(str(Path.cwd()))\n")
+    with pytest.raises(FileExistsError, match="one.svg"):
+        keep(scripts, kept)
+    assert [path.name for path in kept.iterdir()] == ["one.svg"]
+    assert not Path((kept / "one.svg").read_text()).exists(), "each runs in a folder of its own, gone afterwards"

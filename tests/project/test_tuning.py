@@ -76,10 +76,14 @@ def test_an_arms_best_is_its_own_lowest_objective_whatever_the_difference(script
     rows += [
         {**row, "seed": 103, "objective": -9.0} for row in made_up("trial00", "plain", [(0, 0)])
     ]  # does not choose
-    best = script.best_trials(script.means_table(pd.DataFrame(rows), (101, 102)))
+    means = script.means_table(pd.DataFrame(rows), (101, 102)).set_index(["trial", "arm"])
+    assert means["objective"]["trial00", "plain"] == pytest.approx(-1.1)
+    best = script.best_trials(means.reset_index())
     assert best == {"plain": "trial01", "bn": "trial00"}
     finals = script.finals(script.trials(PROFILES["compact"], 3, 5.0), best)
     assert [(trial.name, trial.arms) for trial in finals] == [("trial00", ("plain", "bn")), ("trial01", ("plain",))]
+    both = script.finals(script.trials(PROFILES["compact"], 3, 5.0), {"plain": "trial02", "bn": "trial02"})
+    assert [(trial.name, trial.arms) for trial in both] == [("trial00", ("plain", "bn")), ("trial02", ("plain", "bn"))]
 
 
 def test_the_best_are_compared_on_the_seeds_that_chose_nothing(script: ModuleType) -> None:
