@@ -10,6 +10,7 @@ import pandas as pd
 from ladder_table import FIRST, LAST
 from rungs import spread
 
+from bnbench.results.sweeps import read_sweep
 from bnbench.wording import plain_number, signed
 
 ROOT = Path(__file__).parents[1]
@@ -23,11 +24,11 @@ class LadderNumbers:
     """
 
     def __init__(self, folder: str) -> None:
-        self._path = ROOT / "evidence" / folder / "ladder.csv"
+        self._folder = ROOT / "evidence" / folder
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
-        table = pd.read_csv(self._path)
+        table = pd.read_csv(self._folder / "ladder.csv")
         return table.drop_duplicates(["rung", "arm"]).set_index(["rung", "arm"])
 
     def level(self, rung: str, arm: str, reading: str = "difference") -> str:
@@ -49,3 +50,9 @@ class LadderNumbers:
         """
         changes = self._rows[f"{reading}_change"].xs(arm, level="arm").drop([FIRST, LAST])
         return spread(float(changes.sum(skipna=False)), math.nan, signed)
+
+    def over(self, colour: str, rung: str, arm: str, reading: str) -> str:
+        """Mean ``loss`` or ``accuracy`` over trained pixels, ``black`` or ``white``, then over seeds."""
+        pixels = read_sweep(self._folder / rung).landscapes
+        own = pixels[(pixels["black"] == (colour == "black")) & pixels["trained"] & (pixels["arm"] == arm)]
+        return f"{own.groupby('seed')[f'test_{reading}'].mean().mean():.2f}"

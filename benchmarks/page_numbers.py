@@ -31,6 +31,7 @@ from check_numbers import CheckNumbers
 from commits import unpublished_commits
 from evidence_numbers import against_steps, computed_twice, longer, longer_gaps, sensitivity
 from jinja2 import Environment, StrictUndefined
+from ladder_numbers import LadderNumbers
 from readings import at_equal_white_loss, read
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
@@ -194,6 +195,7 @@ def rendered(text: str) -> str:
         "evidence": evidence,
         "fit_times": fit_times,
         "kept_table": kept_table,
+        "ladder": LadderNumbers,
         "longer": longer,
         "longer_gaps": longer_gaps,
         "own_pictures": own_pictures,
