@@ -7,7 +7,8 @@
 A rung is a results folder below --out: the profile --base at one fill probability with one knob as the authors' code
 has it (bnbench.protocol.profiles.AUTHORS_CODE), measured on held-out images and on seeds from 101 on, which no
 benchmark uses. How many images are measured changes no fit: the planes of the first and the last rung are measured
-again on as few as theirs. The table, ladder.csv and ladder.md, is that of ladder_table.py, and ladder.svg draws it.
+again on as few as theirs. fits.csv has a row per fit, ladder.csv and ladder.md are the table of ladder_table.py, and
+ladder.svg draws it.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RequestError as error:
         parser.error(error.as_command)
     asked.out.mkdir(parents=True, exist_ok=True)
+    fits.to_csv(asked.out / "fits.csv", index=False)
     table.to_csv(asked.out / "ladder.csv", index=False)
     (asked.out / "ladder.md").write_text(table_text(table), encoding="utf-8")
     with print_style():

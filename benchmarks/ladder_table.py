@@ -1,13 +1,15 @@
 """The rungs of ladder.py, and their table: every reading of each rung, its change from the first, and the authors'.
 
-Readings are over trained pixels, as the authors' figure 4 has them. J is that of the first rung's threshold on every
-rung, so that it can be compared. A frame is part of what is read: it adds pixels that random masks do not have.
+Readings are over trained pixels, as the authors' figure 4 has them, and over those *inside* alone: without the two
+rings that are a frame where masks are framed, which is drawn and no random picture. J is read with the threshold that a
+rung was trained with, and for its change the first rung is read with that threshold, too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from readings import markdown
 from rungs import ARMS, FIT, READINGS, Rung, fits_of, read_rung, spread
 
 from bnbench.errors import RequestError
+from bnbench.protocol.mask_sizes import frame_of
 from bnbench.protocol.profiles import AUTHORS_CODE, PROFILES
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.report.figures.authors import authors_figure4, has_their_images
@@ -23,6 +26,7 @@ from bnbench.wording import plain_number, signed
 
 FIRST, LAST = "baseline", "together"
 _COLUMNS = [column for reading in READINGS for column in (reading, f"{reading}_change")]
+PIXELS = ("trained", "inside")
 FEW_IMAGES = int(AUTHORS_CODE["test_images"])
 
 
@@ -51,7 +55,7 @@ def rungs(base: Protocol) -> list[Rung]:
 
 
 def ladder_fits(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
-    """A row per finished fit, and again for each that was measured on as few images as the authors measure.
+    """A row per finished fit and set of pixels, and again for each fit that was measured on as few images as theirs.
 
     Args:
         out: folder of the rungs' folders.
@@ -59,23 +63,33 @@ def ladder_fits(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
         grid: arms, one fill probability, and seeds.
 
     Returns:
-        ``rung, images, arm, seed``, every reading, and its ``_change`` from the first rung's fit of that arm and seed,
-        which is not a number where there is none.
+        ``rung, images, pixels, arm, seed``, every reading over trained pixels (``pixels`` says whether all of them or
+        those inside), and its ``_change`` from the first rung's fit of that arm and seed, which is not a number where
+        there is none.
     """
-    threshold, p = ladder[0].protocol.training.threshold, grid.probs[0]
-    first, tables = fits_of(read_rung(out, ladder[0]), threshold).set_index(FIT)[list(READINGS)], []
-    for rung, images in _measured(ladder):
-        again = images if images != _images_of(rung) else None
-        fits = fits_of(read_rung(out, rung, images=again), threshold).set_index(FIT)
-        wanted = [(arm, p, seed) for arm in rung.arms for seed in grid.seeds]
-        own = fits.loc[fits.index.isin(wanted), list(READINGS)]
-        changes = (own - first.reindex(own.index)).add_suffix("_change")
-        tables.append(own.join(changes).reset_index().assign(rung=rung.name, images=images))
-    return pd.concat(tables, ignore_index=True)[["rung", "images", "arm", "seed", *_COLUMNS]]
+    first, tables = read_rung(out, ladder[0]), []
+    for rung, images in measured(ladder):
+        read = read_rung(out, rung, images=images if images != _images_of(rung) else None)
+        wanted = [(arm, grid.probs[0], seed) for arm in rung.arms for seed in grid.seeds]
+        for pixels in PIXELS:
+            fits, before = (_readings(one, rung, pixels) for one in (read, first))
+            own = fits[fits.index.isin(wanted)]
+            changes = (own - before.reindex(own.index)).add_suffix("_change")
+            tables.append(own.join(changes).reset_index().assign(rung=rung.name, images=images, pixels=pixels))
+    return pd.concat(tables, ignore_index=True)[["rung", "images", "pixels", "arm", "seed", *_COLUMNS]]
+
+
+def _readings(landscapes: pd.DataFrame, rung: Rung, pixels: str) -> pd.DataFrame:
+    """Every reading of each fit by arm, p and seed, J with the threshold of a rung."""
+    if pixels == "inside" and len(landscapes):
+        frame, size = frame_of("framed"), rung.protocol.mask.mask_size
+        for place, length in zip(("row", "column"), size, strict=True):
+            landscapes = landscapes[landscapes[place].between(frame, length - 1 - frame)]
+    return fits_of(landscapes, rung.protocol.training.threshold).set_index(FIT)[list(READINGS)]
 
 
 def ladder_table(fits: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
-    """A row per rung and arm: every reading over seeds, its paired change from the first rung, and the authors' value.
+    """A row per rung, arm and set of pixels: every reading over seeds, its paired change, and the authors' value.
 
     Args:
         fits: what :func:`ladder_fits` returns.
@@ -83,21 +97,23 @@ def ladder_table(fits: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.D
         grid: arms, one fill probability, and seeds.
 
     Returns:
-        ``rung, images, arm, fits, wanted``; for each reading its mean and ``_sd`` over seeds, and mean and deviation of
-        ``_change``, over the ``pairs`` of seeds that both rungs have; ``authors``, the difference of the authors'
-        figure 4, and ``distance``, ours less theirs. What is not there yet is not a number.
+        ``rung, images, pixels, arm, fits, wanted``; for each reading its mean and ``_sd`` over seeds, and mean and
+        deviation of ``_change``, over the ``pairs`` of seeds that both rungs have; ``authors``, the difference of the
+        authors' figure 4, and ``distance``, ours less theirs, both of all trained pixels. What is not there is not a
+        number.
     """
     theirs = authors_contrast(ladder[0].protocol, grid.probs[0])
     rows = []
-    for rung, images in _measured(ladder):
+    for pixels, (rung, images) in product(PIXELS, measured(ladder)):
         for arm in rung.arms:
-            own = fits[(fits["rung"] == rung.name) & (fits["images"] == images) & (fits["arm"] == arm)]
-            row: dict[str, Any] = {"rung": rung.name, "images": images, "arm": arm}
+            row: dict[str, Any] = {"rung": rung.name, "images": images, "pixels": pixels, "arm": arm}
+            is_arm = (fits["rung"] == rung.name) & (fits["arm"] == arm)
+            own = fits[is_arm & (fits["images"] == images) & (fits["pixels"] == pixels)]
             pairs = own[f"{READINGS[0]}_change"].count()
             row |= {"fits": len(own), "wanted": len(grid.seeds), "pairs": pairs}
             for column in _COLUMNS:
                 row |= {column: own[column].mean(), f"{column}_sd": own[column].std()}
-            authors = theirs.get(arm, math.nan)
+            authors = theirs.get(arm, math.nan) if pixels == "trained" else math.nan
             rows.append({**row, "authors": authors, "distance": row["difference"] - authors})
     return pd.DataFrame(rows)
 
@@ -110,7 +126,7 @@ def authors_contrast(protocol: Protocol, p: float) -> dict[str, float]:
     return dict(theirs[theirs["p"] == p].set_index("arm")["difference"])
 
 
-def _measured(ladder: Sequence[Rung]) -> list[tuple[Rung, Any]]:
+def measured(ladder: Sequence[Rung]) -> list[tuple[Rung, Any]]:
     """Each rung and on how many images it is measured; then those whose planes are measured again on few."""
     again = [(rung, FEW_IMAGES) for rung in ladder if rung.keeps_planes]
     return [(rung, _images_of(rung)) for rung in ladder] + again
@@ -121,16 +137,25 @@ def _images_of(rung: Rung) -> Any:
 
 
 def table_text(table: pd.DataFrame) -> str:
-    """The table as Markdown, with what is missing said above it."""
-    of_contrast = ["difference", "change", "less the authors'"]
+    """The table as Markdown, a part for each set of pixels, with what is missing said above."""
+    trained, inside = (table[table["pixels"] == pixels] for pixels in PIXELS)
+    inside = inside.drop_duplicates(["rung", "arm"])
+    missing = int((trained["wanted"] - trained["fits"]).sum())
+    said = f"Unfinished: {missing} of {int(trained['wanted'].sum())} readings are missing.\n\n" if missing else ""
+    parts = [markdown(_lines(trained)), "Inside the frame, or where it would be:", markdown(_lines(inside))]
+    return said + "\n\n".join(parts) + "\n"
+
+
+def _lines(table: pd.DataFrame) -> list[list[str]]:
+    has_authors = bool(table["authors"].notna().any())
+    of_contrast = ["contrast", "change", *(["less the authors'"] if has_authors else [])]
     lines = [["rung", "images", "arm", "fits", *of_contrast, "J", "change", "right", "change"]]
     for row in table.to_dict("records"):
         cells = [
             spread(row[name], row[f"{name}_sd"], signed if name.endswith("_change") else plain_number)
             for name in _COLUMNS
         ]
-        cells.insert(2, spread(row["distance"], math.nan, signed))
+        if has_authors:
+            cells.insert(2, spread(row["distance"], math.nan, signed))
         lines.append([row["rung"], f"{row['images']}", row["arm"], f"{row['fits']} of {row['wanted']}", *cells])
-    missing = int((table["wanted"] - table["fits"]).sum())
-    said = f"Unfinished: {missing} of {int(table['wanted'].sum())} readings are missing.\n\n" if missing else ""
-    return f"{said}{markdown(lines)}\n"
+    return lines

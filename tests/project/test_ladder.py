@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from bnbench.protocol.profiles import AUTHORS_CODE, PROFILES
 from bnbench.protocol.protocol import Grid
 from bnbench.report.figures.authors import authors_figure4
-from bnbench.report.figures.style import arm_colours
+from bnbench.report.figures.style import PAPER, arm_colours
 from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
@@ -22,7 +22,7 @@ from tests.benchmark_scripts import benchmark_script
 from tests.fits import TINY
 from tests.sentences import numbers
 
-BASE = TINY.with_knobs(test_images=0)  # all of them; the table has rows for the first hundred, too
+BASE = TINY.with_knobs(test_images=0, mask_size=(8, 8))  # all of them; the table has rows for the first hundred, too
 OPTIONS = [
     "--base",
     "smoke",
@@ -59,10 +59,11 @@ def climbed(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def row_of(out: Path, rung: str, images: str, arm: str) -> dict[str, Any]:
+def row_of(out: Path, rung: str, images: str, arm: str, pixels: str = "trained") -> dict[str, Any]:
     """One row of the table that was written."""
     found = pd.read_csv(out / "ladder.csv", dtype={"images": str})
     chosen = found[(found["rung"] == rung) & (found["images"] == images) & (found["arm"] == arm)]
+    chosen = chosen[chosen["pixels"] == pixels]
     (row,) = chosen.to_dict("records")
     return {str(name): value for name, value in row.items()}
 
@@ -97,15 +98,24 @@ def test_the_table_is_what_the_reports_own_tables_say(climbed: Path) -> None:
 
 
 @pytest.mark.nightly
-def test_the_objective_is_read_with_the_first_rungs_threshold_on_every_rung(climbed: Path) -> None:
-    pixels = read_sweep(climbed / "threshold").landscapes
-    trained = pixels[pixels["trained"] & (pixels["arm"] == "plain")]
-    losses = [
-        (fit.loc[fit["black"], "test_loss"].mean(), fit.loc[~fit["black"], "test_loss"].clip(upper=2.5).mean())
-        for _, fit in trained.groupby("seed")
-    ]
-    expected = np.mean([black - white for black, white in losses])
-    assert row_of(climbed, "threshold", "all", "plain")["objective"] == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("pixels", ["trained", "inside"])
+def test_the_objective_is_that_of_the_rungs_own_threshold_and_so_is_its_change(climbed: Path, pixels: str) -> None:
+    def objectives(rung: str) -> Any:
+        landscapes = read_sweep(climbed / rung).landscapes
+        chosen = landscapes[landscapes["trained"] & (landscapes["arm"] == "plain")]
+        if pixels == "inside":
+            within = chosen["row"].isin(range(2, BASE.mask.mask_size[0] - 2))
+            chosen = chosen[within & chosen["column"].isin(range(2, BASE.mask.mask_size[1] - 2))]
+        losses = [
+            (fit.loc[fit["black"], "test_loss"].mean(), fit.loc[~fit["black"], "test_loss"].clip(upper=5.0).mean())
+            for _, fit in chosen.groupby("seed")
+        ]
+        return np.array([black - white for black, white in losses])
+
+    row = row_of(climbed, "threshold", "all", "plain", pixels)
+    own, before = objectives("threshold"), objectives("baseline")
+    assert row["objective"] == pytest.approx(own.mean(), abs=1e-6)
+    assert row["objective_change"] == pytest.approx((own - before).mean(), abs=1e-6)
 
 
 @pytest.mark.nightly
@@ -132,7 +142,8 @@ def test_distances_are_ours_less_the_authors_on_their_images_alone(script: Modul
     grid, ladder = Grid(("plain", "bn"), (0.5,), (101,)), script.rungs(PROFILES["compact"])
     found = script.ladder_table(script.ladder_fits(climbed / "nothing", ladder, grid), ladder, grid)
     theirs = authors_figure4()
-    for arm, values in found.groupby("arm")["authors"]:
+    assert found.loc[found["pixels"] == "inside", "authors"].isna().all(), "theirs is over all trained pixels"
+    for arm, values in found[found["pixels"] == "trained"].groupby("arm")["authors"]:
         assert (
             values.unique().tolist() == theirs.loc[(theirs["arm"] == arm) & (theirs["p"] == 0.5), "difference"].tolist()
         )
@@ -144,15 +155,18 @@ def test_fits_are_drawn_at_their_changes_and_the_authors_at_their_distance_from_
 ) -> None:
     ladder = script.rungs(PROFILES["compact"])
     rows = [
-        ("baseline", "all", "plain", 101, 0.2, 0.0),
-        ("baseline", 100, "plain", 101, 0.9, 0.7),  # measured again: not drawn
-        ("baseline", "all", "bn", 101, 0.1, 0.0),
-        ("threshold", "all", "plain", 101, 0.3, 0.1),
-        ("threshold", "all", "plain", 102, 0.5, 0.4),
-        ("threshold", "all", "plain", 103, 0.5, np.nan),  # no fit to be compared with
-        ("mask-kind", "all", "bn", 101, 0.3, 0.2),
+        ("baseline", "all", "trained", "plain", 101, 0.2, 0.0),
+        ("baseline", 100, "trained", "plain", 101, 0.9, 0.7),  # measured again: not drawn
+        ("baseline", "all", "trained", "bn", 101, 0.1, 0.0),
+        ("baseline", "all", "inside", "bn", 101, 0.9, 0.0),
+        ("threshold", "all", "trained", "plain", 101, 0.9, 0.8),  # not inside, and no frame: not drawn
+        ("threshold", "all", "inside", "plain", 101, 0.3, 0.1),
+        ("threshold", "all", "inside", "plain", 102, 0.5, 0.4),
+        ("threshold", "all", "inside", "plain", 103, 0.5, np.nan),  # no fit to be compared with
+        ("mask-kind", "all", "inside", "bn", 101, 0.3, 0.2),
+        ("mask-kind", "all", "trained", "bn", 101, 0.3, 0.6),
     ]
-    fits = pd.DataFrame(rows, columns=["rung", "images", "arm", "seed", "difference", "difference_change"])
+    fits = pd.DataFrame(rows, columns=["rung", "images", "pixels", "arm", "seed", "difference", "difference_change"])
     for reading, factor in (("objective", -2), ("right", 3)):
         fits = fits.assign(**{f"{reading}{end}": factor * fits[f"difference{end}"] for end in ("", "_change")})
     figure = script.draw_ladder(fits, ladder, {"plain": 0.45, "bn": 0.4})
@@ -168,8 +182,14 @@ def test_fits_are_drawn_at_their_changes_and_the_authors_at_their_distance_from_
         threshold, framed = ladder[1].changed, ladder[2].changed
         expected = {(colours["plain"], threshold, 0.1), (colours["plain"], threshold, 0.4)}
         assert drawn == expected | {(colours["bn"], framed, 0.2)}
-        means = [(line.get_color(), *line.get_xdata()) for line in axes.lines if line.get_marker() not in ("", "None")]
-        assert means == [(colours["plain"], pytest.approx(0.25 * factor)), (colours["bn"], pytest.approx(0.2 * factor))]
+        means = {
+            (line.get_color(), line.get_markerfacecolor()): float(x / factor)
+            for line in axes.lines
+            if line.get_marker() not in ("", "None")
+            for x in line.get_xdata()
+        }
+        inside = {(colours["plain"], colours["plain"]): 0.25, (colours["bn"], colours["bn"]): 0.2}
+        assert means == pytest.approx(inside | {(colours["bn"], PAPER): 0.6}), "hollow: the frame's pixels, too"
     dashed = [line for line in figure.axes[0].lines if line.get_color() in colours.values() and line.is_dashed()]
     assert {line.get_color(): line.get_xdata()[0] for line in dashed} == {
         colours["plain"]: pytest.approx(0.25),
@@ -184,11 +204,14 @@ def test_what_changes_do_alone_adds_up_or_is_unknown(
     numbers_script = benchmark_script("ladder_numbers")
     changes = {"baseline": 0.0, "threshold": 0.1, "inputs": np.nan if missing else 0.02, "together": 0.5}
     rows = [
-        {"rung": rung, "arm": "plain", "difference": 0.2 + change, "difference_change": change}
-        | {"difference_change_sd": 0.01, "distance": change - 0.4, "images": images}
+        {"rung": rung, "arm": "plain", "difference": level + change, "difference_change": change, "pairs": 3}
+        | {"difference_change_sd": 0.01, "distance": change - 0.4, "images": images, "pixels": pixels}
         for images in ("1000", "100")
+        for pixels, level in (("inside", 0.2), ("trained", 0.5))
         for rung, change in changes.items()
     ]
+    rows = [{**row, **{f"right{end}": 0.0 for end in ("_change", "_change_sd")}} for row in rows]
+    rows = [{**row, **{f"objective{end}": 0.0 for end in ("_change", "_change_sd")}} for row in rows]
     (tmp_path / "evidence" / "own").mkdir(parents=True)
     pd.DataFrame(rows).to_csv(tmp_path / "evidence" / "own" / "ladder.csv")
     monkeypatch.setattr(numbers_script, "ROOT", tmp_path)
@@ -196,6 +219,27 @@ def test_what_changes_do_alone_adds_up_or_is_unknown(
     assert said.alone("plain") == ("–" if missing else "+0.120")
     assert said.change("inputs", "plain") == ("–" if missing else "+0.020 ± 0.010")
     assert (said.level("threshold", "plain"), said.short_of("threshold", "plain")) == ("0.300", "0.300")
+    assert numbers_script.LadderNumbers("own", "trained").level("threshold", "plain") == "0.600"
+    assert said.told_apart("difference") == "1 of 2", "0.1 and 0.02, against 4.303 · 0.01 / √3"
+    assert said.told_apart() == "1 of 6"
+
+
+@pytest.mark.parametrize(("arm", "ahead"), [("plain", "1 of 3"), ("bn", "1 of 3")])
+def test_an_arm_is_ahead_where_all_three_readings_say_so(
+    arm: str, ahead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = benchmark_script("ladder_numbers")
+    readings = {101: (0.5, -1.0, 0.9), 102: (0.3, -2.0, 0.9), 103: (0.2, -0.5, 0.6)}  # against 0.4, −0.9 and 0.8
+    rows = [
+        {"rung": "inputs", "pixels": "inside", "images": 1000, "arm": arm, "seed": seed}
+        | dict(zip(("difference", "objective", "right"), values if arm == "plain" else (0.4, -0.9, 0.8), strict=True))
+        for seed, values in readings.items()
+        for arm in ("plain", "bn")
+    ]
+    (tmp_path / "evidence" / "own").mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(tmp_path / "evidence" / "own" / "fits.csv")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    assert script.LadderNumbers("own").ahead("inputs", arm) == ahead
 
 
 @pytest.mark.nightly
