@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 from readings import markdown, read, readings, settings_counts, settling_table
@@ -11,11 +12,29 @@ from bnbench.wording import plain_number
 
 ROOT = Path(__file__).parents[1]
 _LENGTHS = [ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]
+_ON_MASKS = [ROOT / "evidence" / name for name in ("ladder/baseline", "settling", "settling-gpu", "settling-masks")]
 
 
 def against_steps() -> str:
     """A Markdown table of both readings against the steps of a fit, over trained pixels of held-out images."""
     return markdown(settling_table(read(_LENGTHS)))
+
+
+def on_masks() -> str:
+    """A Markdown table of both readings of plain / bn on each 30×30 mask, for lengths that several masks have."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for sweep in read([folder for folder in _ON_MASKS if folder.exists()]):
+        if sweep.protocol.mask.mask_size == (30, 30):
+            for seed, fits in readings(sweep).groupby("seed"):
+                arms = fits.set_index("arm").reindex(["plain", "bn"])[["difference", "objective", "right"]]
+                if not arms.isna().any(axis=None):  # both are there
+                    cells = [" / ".join(map(plain_number, arms[name])) for name in arms]
+                    found.setdefault((sweep.protocol.training.steps, int(str(seed))), cells)
+    masks = Counter(steps for steps, _ in found)
+    rows = [[f"{steps:,}", f"{seed}", *cells] for (steps, seed), cells in sorted(found.items()) if masks[steps] > 1]
+    return markdown(
+        [["steps", "mask of seed", *(f"{name}, plain / bn" for name in ("difference", "J", "right"))], *rows]
+    )
 
 
 def longer(steps: int, reading: str) -> dict[str, float]:

@@ -147,15 +147,22 @@ def table_text(table: pd.DataFrame) -> str:
 
 
 def _lines(table: pd.DataFrame) -> list[list[str]]:
-    has_authors = bool(table["authors"].notna().any())
+    """Rows of text. How many fits are there stands where some are missing; no change is that of a rung from itself."""
+    has_authors, unfinished = bool(table["authors"].notna().any()), bool((table["fits"] < table["wanted"]).any())
     of_contrast = ["contrast", "change", *(["less the authors'"] if has_authors else [])]
-    lines = [["rung", "images", "arm", "fits", *of_contrast, "J", "change", "right", "change"]]
+    of_fits = ["fits"] if unfinished else []
+    lines, usual = [["rung", "arm", *of_fits, *of_contrast, "J", "change", "right", "change"]], table["images"].iloc[0]
     for row in table.to_dict("records"):
+        is_first = row["rung"] == FIRST and row["images"] == usual
         cells = [
-            spread(row[name], row[f"{name}_sd"], signed if name.endswith("_change") else plain_number)
+            ("" if is_first else spread(row[name], row[f"{name}_sd"], signed))
+            if name.endswith("_change")
+            else spread(row[name], row[f"{name}_sd"], plain_number)
             for name in _COLUMNS
         ]
         if has_authors:
             cells.insert(2, spread(row["distance"], math.nan, signed))
-        lines.append([row["rung"], f"{row['images']}", row["arm"], f"{row['fits']} of {row['wanted']}", *cells])
+        rung = row["rung"] if row["images"] == usual else f"{row['rung']}, {row['images']} images"
+        done = [f"{row['fits']} of {row['wanted']}"] if unfinished else []
+        lines.append([rung, row["arm"], *done, *cells])
     return lines

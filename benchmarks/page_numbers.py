@@ -29,7 +29,7 @@ import pandas as pd
 from capacity_numbers import CapacityNumbers
 from check_numbers import CheckNumbers
 from commits import unpublished_commits
-from evidence_numbers import against_steps, computed_twice, longer, longer_gaps, sensitivity
+from evidence_numbers import against_steps, computed_twice, longer, longer_gaps, on_masks, sensitivity
 from jinja2 import Environment, StrictUndefined
 from ladder_numbers import LadderNumbers
 from readings import at_equal_white_loss, read
@@ -198,6 +198,7 @@ def rendered(text: str) -> str:
         "ladder": LadderNumbers,
         "longer": longer,
         "longer_gaps": longer_gaps,
+        "on_masks": on_masks,
         "own_pictures": own_pictures,
         "sensitivity": sensitivity,
         "smoothness": SmoothnessNumbers,

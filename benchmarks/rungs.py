@@ -132,7 +132,11 @@ def spread(mean: float, deviation: float, written: Callable[[float], str]) -> st
     """A mean ± its deviation over seeds, where there are two; a dash where there is none."""
     if math.isnan(mean):
         return "–"
-    return written(mean) if math.isnan(deviation) else f"{written(mean)} ± {deviation:.3f}"
+    return (
+        written(mean)
+        if math.isnan(deviation)
+        else f"{written(mean)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{deviation:.3f}"
+    )
 
 
 def fits_of(landscapes: pd.DataFrame, threshold: float) -> pd.DataFrame:

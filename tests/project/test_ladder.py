@@ -217,7 +217,7 @@ def test_what_changes_do_alone_adds_up_or_is_unknown(
     monkeypatch.setattr(numbers_script, "ROOT", tmp_path)
     said = numbers_script.LadderNumbers("own")
     assert said.alone("plain") == ("–" if missing else "+0.120")
-    assert said.change("inputs", "plain") == ("–" if missing else "+0.020 ± 0.010")
+    assert said.change("inputs", "plain") == ("–" if missing else "+0.020 ± 0.010")
     assert (said.level("threshold", "plain"), said.short_of("threshold", "plain")) == ("0.300", "0.300")
     assert numbers_script.LadderNumbers("own", "trained").level("threshold", "plain") == "0.600"
     assert said.told_apart("difference") == "1 of 2", "0.1 and 0.02, against 4.303 · 0.01 / √3"

@@ -96,10 +96,10 @@ def test_the_best_are_compared_on_the_seeds_that_chose_nothing(script: ModuleTyp
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     (header,) = (number for number, line in enumerate(cells) if "pairs" in line)
     plain, bn, usual, best = cells[header + 2 :]
-    assert plain[1:] == ["2", "−0.950 ± 0.071", "+0.000 ± 0.000", "+0.350 ± 0.212"]
-    assert bn[1:] == ["2", "+0.000 ± 0.000", "+0.000 ± 0.000", "+0.000 ± 0.000"], "its best is the profile's own"
-    assert usual[1:] == ["2", "+0.400 ± 0.141", "+0.000 ± 0.000", "+0.250 ± 0.071"]
-    assert best[1:] == ["2", "−0.550 ± 0.071", "+0.000 ± 0.000", "+0.600 ± 0.141"]
+    assert plain[1:] == ["2", "−0.950 ± 0.071", "+0.000 ± 0.000", "+0.350 ± 0.212"]
+    assert bn[1:] == ["2", "+0.000 ± 0.000", "+0.000 ± 0.000", "+0.000 ± 0.000"], "its best is the profile's own"
+    assert usual[1:] == ["2", "+0.400 ± 0.141", "+0.000 ± 0.000", "+0.250 ± 0.071"]
+    assert best[1:] == ["2", "−0.550 ± 0.071", "+0.000 ± 0.000", "+0.600 ± 0.141"]
     assert numbers(lines[0]) == ["2"], "fits of the search that are missing"
     rows += made_up("trial01", "bn", [(0.0, 0.0), (0.0, 0.0)])
     assert not numbers(script.table_text(pd.DataFrame(rows), search).splitlines()[0]), "nothing is missing"
