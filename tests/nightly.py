@@ -186,11 +186,12 @@ PARTS = {
             *("results/**/*", "evidence/**/*", "reports/**/tables/*", "reports/*/report.json"),
             *("README.md", "docs/*.md", "benchmarks/*.py", "tests/results/test_committed_results.py"),
             *("tests/results/test_folders.py", "tests/project/test_page_numbers.py"),
-            *("tests/project/test_ladder.py", "tests/project/test_tuning.py"),
+            *("tests/project/test_ladder.py", "tests/project/test_tuning.py", "tests/project/test_readings.py"),
         ),
         tests=(
             *("tests/results/test_committed_results.py", "tests/results/test_folders.py"),
             *("tests/project/test_page_numbers.py", "tests/project/test_ladder.py", "tests/project/test_tuning.py"),
+            "tests/project/test_readings.py",
         ),
     ),
     "check": Part(

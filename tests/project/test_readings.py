@@ -196,3 +196,18 @@ def test_longer_fits_showed_what_the_page_says_of_a_profile(
         assert (found[after]["objective"] < found[before]["objective"]).all(), "in every fit"
         rose = (found[after]["difference"] > found[before]["difference"]).all()
         assert rose == ("contrast" in LONGER_FITS[profile])
+
+
+@pytest.mark.nightly
+def test_masks_that_were_fitted_at_several_lengths_are_shown_one_by_one() -> None:
+    lines = benchmark_script("evidence_numbers").on_masks().splitlines()
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    rows = {(steps, int(seed)): cells for steps, seed, *cells in table[2:]}
+    assert {seed for steps, seed in rows if steps == "3,000"} == {101, 102, 103}
+    pixels = read_sweep(ROOT / "evidence/ladder/baseline").landscapes
+    for (arm, seed), fit in pixels[pixels["trained"]].groupby(["arm", "seed"]):
+        black, white = (fit[fit["black"] == colour] for colour in (True, False))
+        contrast = black["test_accuracy"].mean() - white["test_accuracy"].mean()
+        objective = black["test_loss"].mean() - white["test_loss"].clip(upper=2.5).mean()
+        written = [cell.split(" / ")[arm == "bn"].replace("−", "-") for cell in rows["3,000", int(str(seed))][:2]]
+        assert list(map(float, written)) == pytest.approx([contrast, objective], abs=6e-4)
