@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 from readings import markdown, read, readings, settings_counts, settling_table
 
 from bnbench.wording import plain_number
@@ -22,19 +23,31 @@ def against_steps() -> str:
 
 def on_masks() -> str:
     """A Markdown table of both readings of plain / bn on each 30×30 mask, for lengths that several masks have."""
-    found: dict[tuple[int, int], list[str]] = {}
+    head = ["steps", "mask of seed", *(f"{name}, plain / bn" for name in ("difference", "J", "right"))]
+    rows = [
+        [f"{steps:,}", f"{seed}", *(" / ".join(map(plain_number, arms[name])) for name in arms)]
+        for (steps, seed), arms in _by_mask().items()
+    ]
+    return markdown([head, *rows])
+
+
+def gaps_on_masks(steps: int, reading: str) -> str:
+    """The gap plain − bn after so many steps on each of these masks, by seed."""
+    gaps = [arms[reading]["plain"] - arms[reading]["bn"] for (length, _), arms in _by_mask().items() if length == steps]
+    return " and ".join(filter(None, (", ".join(map(plain_number, gaps[:-1])), plain_number(gaps[-1]))))
+
+
+def _by_mask() -> dict[tuple[int, int], pd.DataFrame]:
+    """Both arms' readings by steps and seed, in this order, of lengths that several masks have."""
+    found: dict[tuple[int, int], pd.DataFrame] = {}
     for sweep in read([folder for folder in _ON_MASKS if folder.exists()]):
         if sweep.protocol.mask.mask_size == (30, 30):
             for seed, fits in readings(sweep).groupby("seed"):
                 arms = fits.set_index("arm").reindex(["plain", "bn"])[["difference", "objective", "right"]]
                 if not arms.isna().any(axis=None):  # both are there
-                    cells = [" / ".join(map(plain_number, arms[name])) for name in arms]
-                    found.setdefault((sweep.protocol.training.steps, int(str(seed))), cells)
+                    found.setdefault((sweep.protocol.training.steps, int(str(seed))), arms)
     masks = Counter(steps for steps, _ in found)
-    rows = [[f"{steps:,}", f"{seed}", *cells] for (steps, seed), cells in sorted(found.items()) if masks[steps] > 1]
-    return markdown(
-        [["steps", "mask of seed", *(f"{name}, plain / bn" for name in ("difference", "J", "right"))], *rows]
-    )
+    return {(steps, seed): arms for (steps, seed), arms in sorted(found.items()) if masks[steps] > 1}
 
 
 def longer(steps: int, reading: str) -> dict[str, float]:

@@ -142,7 +142,12 @@ def table_text(table: pd.DataFrame) -> str:
     inside = inside.drop_duplicates(["rung", "arm"])
     missing = int((trained["wanted"] - trained["fits"]).sum())
     said = f"Unfinished: {missing} of {int(trained['wanted'].sum())} readings are missing.\n\n" if missing else ""
-    parts = ["All trained pixels:", markdown(_lines(trained)), "Inside the frame, or where it would be:", markdown(_lines(inside))]
+    parts = [
+        "All trained pixels:",
+        markdown(_lines(trained)),
+        "Inside the frame, or where it would be:",
+        markdown(_lines(inside)),
+    ]
     return said + "\n\n".join(parts) + "\n"
 
 

@@ -29,7 +29,7 @@ import pandas as pd
 from capacity_numbers import CapacityNumbers
 from check_numbers import CheckNumbers
 from commits import unpublished_commits
-from evidence_numbers import against_steps, computed_twice, longer, longer_gaps, on_masks, sensitivity
+from evidence_numbers import against_steps, computed_twice, gaps_on_masks, longer, longer_gaps, on_masks, sensitivity
 from jinja2 import Environment, StrictUndefined
 from ladder_numbers import LadderNumbers
 from readings import at_equal_white_loss, read
@@ -194,6 +194,7 @@ def rendered(text: str) -> str:
         "equal_loss_share": equal_loss_share,
         "evidence": evidence,
         "fit_times": fit_times,
+        "gaps_on_masks": gaps_on_masks,
         "kept_table": kept_table,
         "ladder": LadderNumbers,
         "longer": longer,
