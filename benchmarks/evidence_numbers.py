@@ -34,7 +34,7 @@ def on_masks() -> str:
 def gaps_on_masks(steps: int, reading: str) -> str:
     """The gap plain − bn after so many steps on each of these masks, by seed."""
     gaps = [arms[reading]["plain"] - arms[reading]["bn"] for (length, _), arms in _by_mask().items() if length == steps]
-    return " and ".join(filter(None, (", ".join(map(plain_number, gaps[:-1])), plain_number(gaps[-1]))))
+    return " / ".join(map(plain_number, gaps))
 
 
 def _by_mask() -> dict[tuple[int, int], pd.DataFrame]:
@@ -66,6 +66,15 @@ def longer_gaps(steps: int, reading: str) -> str:
 def sensitivity() -> dict[str, str]:
     """What the settings below ``evidence/sensitivity`` say of plain and bn, in words."""
     return settings_counts(read([ROOT / "evidence/sensitivity"]))
+
+
+def computed_anew() -> str:
+    """How far the mask that the ladder and the longer fits both have, at one length, moves from one to the other."""
+    folders = [ROOT / "evidence" / name for name in ("ladder/baseline", "settling/compact-steps3000")]
+    (first,), (second,) = (read([folder]) for folder in folders)
+    both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
+    most = {name: (both[f"{name}_x"] - both[f"{name}_y"]).abs().max() for name in ("difference", "objective", "right")}
+    return f"{most['difference']:.3f} in contrast, {most['objective']:.3f} in J and {most['right']:.3f} in right"
 
 
 def computed_twice(profile: str, again: str) -> str:

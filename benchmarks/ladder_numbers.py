@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import scipy.stats
-from ladder_table import FIRST, LAST
+from ladder_table import FIRST, LAST, pixels_of
 from rungs import READINGS, spread
 
 from bnbench.results.sweeps import read_sweep
@@ -79,7 +79,8 @@ class LadderNumbers:
         return f"{ahead.sum()} of {len(gaps)}"
 
     def over(self, colour: str, rung: str, arm: str, reading: str) -> str:
-        """Mean ``loss`` or ``accuracy`` over trained pixels, ``black`` or ``white``, then over seeds."""
-        pixels = read_sweep(self._folder / rung).landscapes
+        """Mean ``loss`` or ``accuracy`` over trained ``black`` or ``white`` pixels, then over seeds."""
+        sweep = read_sweep(self._folder / rung)
+        pixels = pixels_of(sweep.landscapes, sweep.protocol.mask.mask_size, self._pixels)
         own = pixels[(pixels["black"] == (colour == "black")) & pixels["trained"] & (pixels["arm"] == arm)]
         return f"{own.groupby('seed')[f'test_{reading}'].mean().mean():.2f}"

@@ -79,13 +79,19 @@ def ladder_fits(out: Path, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[["rung", "images", "pixels", "arm", "seed", *_COLUMNS]]
 
 
+def pixels_of(landscapes: pd.DataFrame, mask_size: tuple[int, int], pixels: str) -> pd.DataFrame:
+    """All pixels, or those inside: without the rings that a frame has, or would have."""
+    if pixels != "inside" or landscapes.empty:
+        return landscapes
+    frame = frame_of("framed")
+    rows, columns = (length - 1 - frame for length in mask_size)
+    return landscapes[landscapes["row"].between(frame, rows) & landscapes["column"].between(frame, columns)]
+
+
 def _readings(landscapes: pd.DataFrame, rung: Rung, pixels: str) -> pd.DataFrame:
     """Every reading of each fit by arm, p and seed, J with the threshold of a rung."""
-    if pixels == "inside" and len(landscapes):
-        frame, size = frame_of("framed"), rung.protocol.mask.mask_size
-        for place, length in zip(("row", "column"), size, strict=True):
-            landscapes = landscapes[landscapes[place].between(frame, length - 1 - frame)]
-    return fits_of(landscapes, rung.protocol.training.threshold).set_index(FIT)[list(READINGS)]
+    fits = fits_of(pixels_of(landscapes, rung.protocol.mask.mask_size, pixels), rung.protocol.training.threshold)
+    return fits.set_index(FIT)[list(READINGS)]
 
 
 def ladder_table(fits: pd.DataFrame, ladder: Sequence[Rung], grid: Grid) -> pd.DataFrame:

@@ -29,7 +29,16 @@ import pandas as pd
 from capacity_numbers import CapacityNumbers
 from check_numbers import CheckNumbers
 from commits import unpublished_commits
-from evidence_numbers import against_steps, computed_twice, gaps_on_masks, longer, longer_gaps, on_masks, sensitivity
+from evidence_numbers import (
+    against_steps,
+    computed_anew,
+    computed_twice,
+    gaps_on_masks,
+    longer,
+    longer_gaps,
+    on_masks,
+    sensitivity,
+)
 from jinja2 import Environment, StrictUndefined
 from ladder_numbers import LadderNumbers
 from readings import at_equal_white_loss, read
@@ -188,6 +197,7 @@ def rendered(text: str) -> str:
         "compact": Numbers("compact"),
         "capacity": CapacityNumbers,
         "check": CheckNumbers(),
+        "computed_anew": computed_anew,
         "computed_twice": computed_twice,
         "against_steps": against_steps,
         "equal_loss_by_p": equal_loss_by_p,
