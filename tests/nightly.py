@@ -183,7 +183,7 @@ PARTS = {
         (
             *("bnbench/report/**/*", "bnbench/stats/*.py", "bnbench/measures/*.py", "bnbench/results/*.py"),
             *(f"bnbench/{room}/**/*.py" for room in ("protocol", "inputs", "arms")),
-            *("results/**/*", "evidence/**/*", "reports/**/tables/*", "reports/*/report.json"),
+            *("results/**/*", "evidence/**/*", "reports/**/tables/*.csv", "reports/*/report.json"),
             *("README.md", "docs/*.md", "benchmarks/*.py", "tests/results/test_committed_results.py"),
             *("tests/results/test_folders.py", "tests/project/test_page_numbers.py"),
             *("tests/project/test_ladder.py", "tests/project/test_tuning.py", "tests/project/test_readings.py"),
