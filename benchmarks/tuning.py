@@ -18,130 +18,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from readings import markdown
-from rungs import ARMS, FIT, READINGS, Rung, base_and_grid, fits_of, options, read_rung, run_rung, say_plan, spread
+from rungs import ARMS, Rung, base_and_grid, options, run_rung, say_plan
+from tuning_table import Search, best_trials, finals, fits_table, means_table, table_text, trials
 
 from bnbench.errors import RequestError
-from bnbench.protocol.protocol import Grid, Protocol
-from bnbench.stats.differences import paired
-from bnbench.wording import counted, plain_number, signed
-
-TUNED = ("learning_rate", "initial_scale")
-_SEED = 0  # of the search
-_SHOWN = ("objective", "right", "difference")
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched: all arms and seeds, those seeds that choose and the others, and the trials."""
-
-    grid: Grid
-    chosen_on: tuple[int, ...]
-    others: tuple[int, ...]
-    trials: tuple[Rung, ...]
-
-
-def trials(base: Protocol, count: int, factor: float) -> list[Rung]:
-    """The profile's own values, then ``count − 1`` drawn log-uniformly within a factor of them, to three digits.
-
-    The first trials of a longer search are those of a shorter one.
-    """
-    random, now = np.random.default_rng(_SEED), dict(base.knobs())
-    found = [Rung("trial00", base, {})]
-    for number in range(1, count):
-        powers = random.uniform(-1, 1, len(TUNED))
-        drawn = {name: float(f"{now[name] * factor**power:.3g}") for name, power in zip(TUNED, powers, strict=True)}
-        found.append(Rung(f"trial{number:02d}", base.with_knobs(**drawn), drawn))
-    return found
-
-
-def fits_table(out: Path, search: Search) -> pd.DataFrame:
-    """Every reading of each finished fit: ``trial, learning_rate, initial_scale, arm, p, seed`` and the readings."""
-    parts = []
-    for trial in search.trials:
-        fits = fits_of(read_rung(out, trial), trial.protocol.training.threshold)
-        fits = fits[fits["p"].isin(search.grid.probs) & fits["seed"].isin(search.grid.seeds)]
-        values = {name: dict(trial.protocol.knobs())[name] for name in TUNED}
-        parts.append(fits.assign(trial=trial.name, **values))
-    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    return table[["trial", *TUNED, *FIT, *READINGS]]
-
-
-def means_table(fits: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
-    """A row per trial and arm: how many fits of these seeds are done, each reading's mean and ``_sd`` over them."""
-    groups = fits[fits["seed"].isin(seeds)].groupby(["trial", *TUNED, "arm"])
-    means = groups[list(READINGS)].mean().join(groups[list(READINGS)].std().add_suffix("_sd"))
-    counts = groups.size().rename("fits").to_frame().assign(wanted=len(seeds))
-    return counts.join(means).reset_index()
-
-
-def best_trials(means: pd.DataFrame) -> dict[str, str]:
-    """Each arm's trial of the lowest mean J, of those whose every fit is done; an arm without one is left out."""
-    whole = means[means["fits"] == means["wanted"]].sort_values("objective")
-    found = dict(whole.drop_duplicates("arm").set_index("arm")["trial"])
-    return {arm: found[arm] for arm in ARMS if arm in found}
-
-
-def finals(tried: Sequence[Rung], best: Mapping[str, str]) -> list[Rung]:
-    """What is fitted to the other seeds: the profile's own values, and each arm's best trial with that arm alone."""
-    arms_of: dict[str, list[str]] = {}
-    for arm, name in best.items():
-        arms_of.setdefault(name, []).append(arm)
-    own = [replace(trial, arms=tuple(arms_of[trial.name])) for trial in tried[1:] if trial.name in arms_of]
-    return [tried[0], *own] if best else []
-
-
-def table_text(fits: pd.DataFrame, search: Search) -> str:
-    """Both tables as Markdown: every trial on the seeds that choose, and what the best ones do on the others."""
-    means = means_table(fits, search.chosen_on)
-    best = best_trials(means)
-    lines = [["trial", "rate", "s", "arm", "fits", "J", "right", "difference", "best of its arm"]]
-    for row in means.to_dict("records"):
-        cells = [spread(row[name], row[f"{name}_sd"], plain_number) for name in _SHOWN]
-        is_best = "yes" if best.get(row["arm"]) == row["trial"] else ""
-        done = f"{row['fits']} of {row['wanted']}"
-        lines.append([row["trial"], f"{row[TUNED[0]]:g}", f"{row[TUNED[1]]:g}", row["arm"], done, *cells, is_best])
-    return f"{_missing(fits, search, best)}{markdown(lines)}\n\n{markdown(_compared(fits, search, best))}\n"
-
-
-def _missing(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> str:
-    """What is not there of the search, and of the comparison as far as it is known, as a paragraph; else nothing."""
-    chose, other = (fits[fits["seed"].isin(seeds)] for seeds in (search.chosen_on, search.others))
-    of_comparison = {(trial.name, arm) for trial in finals(search.trials, best) for arm in trial.arms}
-    compared = other.set_index(["trial", "arm"]).index.isin(of_comparison)
-    left = {
-        "search": len(search.trials) * len(ARMS) * len(search.chosen_on) - len(chose),
-        "comparison": len(of_comparison) * len(search.others) - int(compared.sum()),
-    }
-    said = " and ".join(f"{counted(number, 'fit')} of the {part}" for part, number in left.items() if number)
-    return f"Unfinished or failed: {said}.\n\n" if said else ""
-
-
-def _compared(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> list[list[str]]:
-    """Paired over the seeds that chose nothing: each arm's best less the profile's values, and the arms' gaps."""
-    others, usual = fits[fits["seed"].isin(search.others)], search.trials[0].name
-    rows = [["on the other seeds, paired", "pairs", "J", "right", "difference"]]
-    for arm, trial in best.items():
-        own = others[others["arm"] == arm].set_index(["trial", "p", "seed"])[list(READINGS)]
-        if {usual, trial} <= {*own.index.get_level_values("trial")}:
-            changes = own.xs(trial) - own.xs(usual)
-            rows.append(_row(f"{arm}: its best less the profile's values", pd.DataFrame(changes.dropna())))
-    for name, trial_of in (("both at the profile's values", dict.fromkeys(ARMS, usual)), ("each at its best", best)):
-        own = others[others["trial"] == others["arm"].map(trial_of)]
-        gaps = {reading: paired(own, *ARMS, reading)["gap"] for reading in READINGS}
-        rows.append(_row(f"plain − bn, {name}", pd.DataFrame(gaps)))
-    return rows
-
-
-def _row(name: str, changes: pd.DataFrame) -> list[str]:
-    cells = [spread(float(changes[one].mean()), float(changes[one].std()), signed) for one in _SHOWN]
-    return [name, f"{len(changes)}", *cells]
+from bnbench.wording import counted
 
 
 def planned(asked: argparse.Namespace) -> Search:
