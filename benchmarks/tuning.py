@@ -9,8 +9,8 @@ log-uniformly within a factor --factor of them, so that a larger budget (--fits)
 are fitted in every trial to the first --chosen-on seeds, and an arm's best trial is that of its lowest mean J over
 trained pixels, of the trials where all of these are done: nothing is chosen by the difference between the arms, nor by
 the accuracy. The best of several is flattered by the seeds that chose it, so the arms are compared on the other seeds
-and the same images, to which only each arm's best and the profile's own values are fitted. The table is tuning.csv and
-tuning.md.
+and the same images, to which only each arm's best and the profile's own values are fitted. The tables are tuning.csv
+and tuning.md; tuning.svg draws the search.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from rungs import ARMS, Rung, base_and_grid, options, run_rung, say_plan
+from tuning_figure import draw_search
 from tuning_table import Search, best_trials, finals, fits_table, means_table, table_text, trials
 
 from bnbench.errors import RequestError
+from bnbench.report.figures.style import print_style, save
 from bnbench.wording import counted
 
 
@@ -90,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fits.to_csv(asked.out / "tuning.csv", index=False)
     text = table_text(fits, search)
     (asked.out / "tuning.md").write_text(text, encoding="utf-8")
+    with print_style():
+        drawn = draw_search(means_table(fits, search.chosen_on), search.trials[0].name)
+        save(drawn, asked.out, "tuning", ["svg"])
     print(text)
     return int(failed > 0)
 

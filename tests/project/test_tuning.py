@@ -107,6 +107,35 @@ def test_the_best_are_compared_on_the_seeds_that_chose_nothing(script: ModuleTyp
     assert numbers(last) == ["1"], "a fit of the comparison"
 
 
+def test_the_figure_shows_every_trial_where_it_was_tried(script: ModuleType) -> None:
+    rows = [
+        {"trial": trial, "arm": arm, "learning_rate": rate, "initial_scale": scale, "fits": fits, "wanted": 2}
+        | {"objective": objective}
+        for trial, rate, scale, fits, objectives in (
+            ("trial00", 0.002, 0.1, 2, (-1.0, -1.6)),
+            ("trial01", 0.004, 0.3, 2, (-1.2, -0.8)),
+            ("trial02", 0.001, 0.02, 1, (-9.0, -9.0)),
+        )
+        for arm, objective in zip(("plain", "bn"), objectives, strict=True)
+    ]
+    figure = script.draw_search(pd.DataFrame(rows), "trial00")
+    best = {"plain": (0.004, 0.3), "bn": (0.002, 0.1)}
+    for axes, arm in zip(figure.axes, best, strict=True):
+        assert arm in axes.get_title().replace(":", "").split()
+        drawn = {points.get_gid(): [tuple(place) for place in points.get_offsets()] for points in axes.collections}
+        assert drawn == {
+            "trials": [(0.002, 0.1), (0.004, 0.3)],
+            "begun": [(0.001, 0.02)],
+            "best": [best[arm]],
+            "usual": [(0.002, 0.1)],
+        }
+        (trials,) = (points for points in axes.collections if points.get_gid() == "trials")
+        expected = [float(str(row["objective"])) for row in rows if row["arm"] == arm and row["fits"] == 2]
+        assert list(trials.get_array()) == expected
+        assert (trials.norm.vmin, trials.norm.vmax) == (-1.6, -0.8), "one scale for both arms"
+        assert [numbers(label.get_text()) for label in axes.texts] == [[f"\N{MINUS SIGN}{-J:.3f}"] for J in expected]
+
+
 @pytest.mark.nightly
 def test_the_search_runs_goes_on_and_says_what_its_fits_say(script: ModuleType, tmp_path: Path) -> None:
     out = tmp_path / "tuning"
