@@ -21,10 +21,12 @@ from bnbench.report.chapters import bn_statistics
 from bnbench.report.chapters.measured_again import evaluations_of, measurements
 from bnbench.report.figures.policies import OWN_IMAGES, policies_table
 from bnbench.report.page import writer
+from bnbench.report.tables import fits_table
 from bnbench.results import sweeps
 from bnbench.results.evaluations import Evaluation, find_evaluations, plane_hash
 from bnbench.results.layout import evaluation_paths, plane_path
 from bnbench.stats.differences import overall, paired
+from bnbench.wording import signed
 from tests.cli.test_cli import bnbench as command
 from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
@@ -55,8 +57,9 @@ def evaluate(
     images: int = 10_000,
     policy: str = "batch:64",
     plane: str = "plane",
+    objective: dict[FitKey, float] | None = None,
 ) -> None:
-    """Evaluations of all or some fits, in which plain is ahead by ``gap``."""
+    """Evaluations of all or some fits, in which plain is ahead by ``gap``; J of the arm's pixels where it is given."""
     for key in sweep.identities if keys is None else keys:
         measured, black = ("none", 0.8 + gap) if key.arm == "plain" else (policy, 0.8)
         rows = [
@@ -64,6 +67,8 @@ def evaluate(
             for pixels in ("all", "trained")
         ]
         table = pd.DataFrame(rows).assign(black_loss=0.5, white_loss=3.0, device="cpu", threads=1)
+        if objective is not None:
+            table = table.assign(objective=objective[key])
         identity = sweep.identities[key]
         asked = BnPolicy.parse_stored(measured)
         Evaluation(sweep.protocol, key, identity, plane, "test", images, asked).write(out, table)
@@ -74,13 +79,21 @@ def table_of(sweep: sweeps.Sweep, out: Path) -> pd.DataFrame:
     assert broken == []
     current, stale = evaluations_of(sweep, evaluated)
     assert stale == 0
-    return policies_table(measurements(sweep, current), "plain").frame
+    return policies_table(measurements(sweep, current, fits_table(sweep)), "plain").frame
 
 
-def test_each_policy_has_the_gap_of_its_own_summaries(sweep: sweeps.Sweep, tmp_path: Path) -> None:
-    table = table_of(sweep, tmp_path / "nowhere").set_index(["arm", "policy"])
-    assert list(table.index) == [("plain", "none"), ("bn", "batch:512"), ("bn", "batch:16"), ("bn", "recalibrate:512")]
-    own = sweep.summaries[(sweep.summaries["pixels"] == "all") & (sweep.summaries["split"] == "test")]
+def contrast_of(sweep: sweeps.Sweep, out: Path, pixels: str = "trained") -> pd.DataFrame:
+    """The rows of one reading."""
+    table = table_of(sweep, out)
+    return table[(table["reading"] == "difference") & (table["pixels"] == pixels)]
+
+
+@pytest.mark.parametrize("which", ["trained", "all"])
+def test_each_policy_has_the_gap_of_its_own_summaries(sweep: sweeps.Sweep, tmp_path: Path, which: str) -> None:
+    rows, pixels = [("plain", "none"), ("bn", "batch:512"), ("bn", "batch:16"), ("bn", "recalibrate:512")], which
+    table = contrast_of(sweep, tmp_path / "nowhere", pixels).set_index(["arm", "policy"])
+    assert list(table.index) == rows
+    own = sweep.summaries[(sweep.summaries["pixels"] == pixels) & (sweep.summaries["split"] == "test")]
     for policy in ("batch:512", "batch:16", "recalibrate:512"):
         expected = overall(paired(own[own["policy"].isin(["none", policy])]))
         found = tuple(table[name]["bn", policy] for name in ("gap", "low", "high"))
@@ -97,25 +110,44 @@ def of_arm(sweep: sweeps.Sweep, arm: str) -> list[FitKey]:
 def test_an_evaluation_is_paired_on_its_own_images(sweep: sweeps.Sweep, tmp_path: Path) -> None:
     evaluate(sweep, tmp_path / "out", 0.25)
     evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=500)
-    table = table_of(sweep, tmp_path / "out").set_index(["arm", "on", "policy"])
+    table = contrast_of(sweep, tmp_path / "out").set_index(["arm", "on", "policy"])
     assert table["gap"]["bn", "test, 10,000 images", "batch:64"] == pytest.approx(0.25)
     assert math.isnan(table["gap"]["bn", "test, 500 images", "batch:64"])  # plain was not measured on those
 
 
 def test_n_counts_fits_and_pairs_count_pairs(sweep: sweeps.Sweep, tmp_path: Path) -> None:
     evaluate(sweep, tmp_path / "out", 0.25, keys=[*of_arm(sweep, "bn"), *of_arm(sweep, "plain")[:2]])
-    table = table_of(sweep, tmp_path / "out").set_index(["on", "policy"])
+    table = contrast_of(sweep, tmp_path / "out").set_index(["on", "policy"])
     (n, pairs) = (table[name]["test, 10,000 images", "batch:64"] for name in ("n", "pairs"))
     assert (n, pairs) == (2 * len(SEEDS), 2)
     (text,) = bn_statistics.gap_words(table_of(sweep, tmp_path / "out"), "plain")
     assert "+0.250 under batch:64 on test, 10,000 images (2 pairs, " in text
 
 
+def test_a_gap_in_the_objective_is_set_beside_that_of_the_same_pairs(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    own = fits_table(sweep).set_index(["arm", "p", "seed"])["objective_trained"]
+    some = of_arm(sweep, "bn")[1:4]
+    higher = {key: own[key.arm, key.p, key.seed] + 0.5 for key in some}
+    images = sweep.protocol.measurement.test_images
+    evaluate(sweep, tmp_path / "out", 0.0, keys=some, images=images, objective=higher)
+    table = table_of(sweep, tmp_path / "out")
+    of_policy = table["policy"] == "batch:64"
+    (row,) = table[of_policy & (table["reading"] == "objective") & (table["pixels"] == "trained")].to_dict("records")
+    per_p: dict[float, list[float]] = {}
+    for key in some:
+        per_p.setdefault(key.p, []).append(own["plain", key.p, key.seed] - own["bn", key.p, key.seed])
+    usual = sum(sum(gaps) / len(gaps) for gaps in per_p.values()) / len(per_p)
+    assert (row["pairs"], row["headline gap"], row["gap"]) == (3, pytest.approx(usual), pytest.approx(usual - 0.5))
+    _, text = bn_statistics.gap_words(table, "plain")
+    assert {signed(usual), signed(usual - 0.5)} <= {*numbers(text)}
+    assert named(text.split(". ")[-1], ("plain", "bn")) == ({"plain"} if usual < 0 else set())
+
+
 def test_another_policy_on_the_fits_own_images_is_set_beside_their_own(sweep: sweeps.Sweep, tmp_path: Path) -> None:
     own = sweep.protocol.measurement.test_images
     for policy in ("batch:1024", "batch:64", "recalibrate:512"):  # the last one the summaries hold already
         evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=own, policy=policy)
-    table = table_of(sweep, tmp_path / "out")
+    table = contrast_of(sweep, tmp_path / "out")
     mine = table[table["arm"] == "bn"]
     assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:64", "batch:1024"]
     assert set(mine["on"]) == {OWN_IMAGES}
@@ -127,7 +159,7 @@ def test_all_images_are_the_fits_own_where_they_were_measured_on_all(tmp_path: P
     sweep = sweeps.read_sweep(tmp_path / "results")
     for policy in ("batch:512", "batch:1024"):
         evaluate(sweep, tmp_path / "out", 0.0, keys=of_arm(sweep, "bn"), images=10_000, policy=policy)
-    table = table_of(sweep, tmp_path / "out")
+    table = contrast_of(sweep, tmp_path / "out")
     mine = table[table["arm"] == "bn"]
     assert list(mine["policy"]) == ["batch:512", "batch:16", "recalibrate:512", "batch:1024"]
     assert set(mine["on"]) == {OWN_IMAGES}
@@ -166,7 +198,8 @@ def test_of_two_planes_the_one_that_is_there_counts(own_sweep: sweeps.Sweep, tmp
         evaluate(sweep, tmp_path / "out", 0.5, keys=[key], plane=plane_hash(path))
     evaluated, _ = find_evaluations([tmp_path / "out"])
     current, stale = evaluations_of(sweep, evaluated)
-    assert (len(current), stale) == (len(sweep.identities), 2 * len(sweep.identities))
+    planes = current[current["pixels"] == "trained"]
+    assert (len(planes), stale) == (len(sweep.identities), 2 * len(sweep.identities))
     assert current.set_index("arm")["black"].groupby(level=0).mean().to_dict() == pytest.approx(
         {"plain": 1.3, "bn": 0.8}
     )

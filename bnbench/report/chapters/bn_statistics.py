@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bnbench.bn_policy import NO_BN
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.chapter import Chapter, drawable
 from bnbench.report.chapters.measured_again import evaluations_of, measurements
-from bnbench.report.figures.policies import policies, policies_table, statistics_name
+from bnbench.report.figures.policies import READING_NAMES, compared_rows, policies, policies_table, statistics_name
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, interval_words, signed
 
@@ -24,15 +25,16 @@ _WHY = (
 )
 
 
-def chapter(sweep: Sweep, evaluated: pd.DataFrame) -> Chapter | None:
+def chapter(sweep: Sweep, evaluated: pd.DataFrame, fits: pd.DataFrame) -> Chapter | None:
     """Return what these fits allow of the chapter: sentences, the gap under every policy, a table; None without BN.
 
     Args:
         sweep: what was read, at least one fit.
         evaluated: its planes measured again, see :func:`bnbench.results.evaluations.read_evaluations`; may be empty.
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
     """
     current, stale = evaluations_of(sweep, evaluated)
-    measured = measurements(sweep, current)
+    measured = measurements(sweep, current, fits)
     if measured.empty or set(measured["policy"]) == {str(NO_BN)}:
         return None
     reference = "plain" if "plain" in set(measured["arm"]) else None
@@ -43,26 +45,29 @@ def chapter(sweep: Sweep, evaluated: pd.DataFrame) -> Chapter | None:
 
 
 def gap_words(table: pd.DataFrame, reference: str | None) -> list[str]:
-    """Say each normalized arm's gap under every policy, and whether the order of the arms holds."""
+    """Say each normalized arm's gap by every reading under every policy, and whether the order of the arms holds."""
     if reference is None:
         return []
-    compared = table[(table["policy"] != str(NO_BN))].dropna(subset=["gap"])
-    sentences = []
-    for arm in arm_order(compared["arm"]):
-        rows = compared[compared["arm"] == arm].to_dict("records")
-        texts = [f"{signed(row['gap'])} under {statistics_name(row)} ({_pairs_and_interval(row)})" for row in rows]
-        order = _order_words(rows, reference, arm) if len(rows) > 1 else ""
-        sentences.append(f"Over all pixels the gap {reference} − {arm} in difference is {'; '.join(texts)}.{order}")
+    compared, sentences = compared_rows(table), []
+    for arm, (reading, name) in product(arm_order(compared["arm"]), READING_NAMES.items()):
+        rows = compared[(compared["arm"] == arm) & (compared["reading"] == reading)].to_dict("records")
+        most = max((row["pairs"] for row in rows), default=0)
+        texts = [f"{signed(row['gap'])} under {statistics_name(row)} ({_rests_on(row, most)})" for row in rows]
+        order = _order_words(rows, reference, arm, reading) if len(rows) > 1 else ""
+        if rows:
+            sentences.append(f"Over trained pixels the gap {reference} − {arm} in {name} is {'; '.join(texts)}.{order}")
     return sentences
 
 
-def _order_words(rows: list[dict[Any, Any]], reference: str, arm: str) -> str:
+def _order_words(rows: list[dict[Any, Any]], reference: str, arm: str, reading: str) -> str:
+    larger = "lower J" if reading == "objective" else f"larger {READING_NAMES[reading]}"
     signs = {float(np.sign(row["gap"])) for row in rows}
     if len(signs) > 1:
-        return " Which arm has the larger difference depends on the policy."
+        return f" Which arm has the {larger} depends on the policy."
     ahead = " No gap at all"
     if signs != {0.0}:
-        ahead = f" The difference is larger for {reference if signs == {1.0} else arm} under all of them"
+        is_first = (signs == {1.0}) is not (reading == "objective")
+        ahead = f" The {larger} is that of {reference if is_first else arm} under all of them"
     known = [row for row in rows if not np.isnan(row["low"])]
     if not known:
         return f"{ahead}; there is no interval yet."
@@ -84,9 +89,11 @@ def evaluated_words(current: pd.DataFrame, stale: int) -> str:
     return " ".join(texts)
 
 
-def _pairs_and_interval(row: dict[Any, Any]) -> str:
-    """Say on how many pairs a gap rests, and its interval, if there is one."""
-    pairs = counted(int(row["pairs"]), "pair")
-    if np.isnan(row["low"]):
-        return pairs
-    return f"{pairs}, 95 % interval {interval_words(row['low'], row['high'])}"
+def _rests_on(row: dict[Any, Any], most: int) -> str:
+    """Say on how many pairs a gap rests, its interval and, of few, the same pairs' gap under the headline's policy."""
+    parts = [counted(int(row["pairs"]), "pair")]
+    if not np.isnan(row["low"]):
+        parts.append(f"95 % interval {interval_words(row['low'], row['high'])}")
+    if row["pairs"] < most and not np.isnan(row["headline gap"]):
+        parts.append(f"the same pairs under the headline's statistics {signed(row['headline gap'])}")
+    return ", ".join(parts)

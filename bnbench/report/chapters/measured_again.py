@@ -17,6 +17,7 @@ from bnbench.results.summary import measured_rows
 from bnbench.results.sweeps import Sweep
 
 _KEYS = ["arm", "p", "seed"]
+_LATER = ["right", "objective"]  # measures that older files lack
 
 
 def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -25,16 +26,17 @@ def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame,
     An evaluation belongs to a fit if it is of the fit's identity and, where the plane is still there, of that very
     plane. What the fits' own summaries hold already is neither. Two planes of one fit of which none is there: left out.
     """
-    mine = evaluated[(evaluated["protocol"] == sweep.protocol.id) & (evaluated["pixels"] == "all")]
+    mine = evaluated[evaluated["protocol"] == sweep.protocol.id]
     rows = mine[[*_KEYS, "identity", "plane"]].itertuples(index=False, name=None)
     planes: dict[FitKey, str] = {}
     belongs = [
         _is_of_a_fit(sweep, FitKey(arm, p, seed), identity, plane, planes) for arm, p, seed, identity, plane in rows
     ]
     current = mine[np.array(belongs, dtype=bool)]
-    current = current[~current.duplicated([*_KEYS, "split", "images", "policy"], keep=False)]
+    current = current[~current.duplicated([*_KEYS, "split", "images", "policy", "pixels"], keep=False)]
     own, measured = (pd.MultiIndex.from_frame(table[["arm", "policy"]]) for table in (sweep.summaries, current))
-    return current[~(measured.isin(own) & _on_own_images(sweep, current))], len(mine) - len(current)
+    stale = (mine["pixels"] == "all").sum() - (current["pixels"] == "all").sum()
+    return current[~(measured.isin(own) & _on_own_images(sweep, current))], int(stale)
 
 
 def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
@@ -54,16 +56,35 @@ def _is_of_a_fit(sweep: Sweep, key: FitKey, identity: str, plane: str, planes: d
     return sweep.identities.get(key) == identity and planes.get(key, plane) == plane
 
 
-def measurements(sweep: Sweep, evaluated: pd.DataFrame) -> pd.DataFrame:
-    """Return all pixels under every policy: ``arm, p, seed, on, policy, headline, black, white, difference``."""
-    columns = [*_KEYS, "on", "policy", "headline", "black", "white", "difference"]
+def measurements(sweep: Sweep, evaluated: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
+    """Return every measurement of a sweep's fits, over all pixels and over trained ones, under every policy.
+
+    Args:
+        sweep: what was read.
+        evaluated: what :func:`evaluations_of` returns.
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`; has the readings of headlines whose files are
+            older than they are.
+
+    Returns:
+        ``arm, p, seed, on, policy, headline, pixels, black, white, difference, right, objective``.
+    """
+    values = ["black", "white", "difference", *_LATER]
+    columns = [*_KEYS, "on", "policy", "headline", "pixels", *values]
     if sweep.summaries.empty:
         return pd.DataFrame(columns=columns)
-    own = measured_rows(sweep.summaries)
-    tables = [own.assign(on=OWN_IMAGES, headline=own["headline"].astype(bool))[columns]]
+    own = pd.concat([measured_rows(sweep.summaries, pixels) for pixels in ("all", "trained")], ignore_index=True)
+    own = own.reindex(columns=[*own.columns.union(_LATER, sort=False)]).assign(headline=own["headline"].astype(bool))
+    for name in _LATER:
+        for pixels, column in (("all", name), ("trained", f"{name}_trained")):
+            if column in fits:
+                known = own[_KEYS].merge(fits[[*_KEYS, column]], on=_KEYS, how="left")[column].to_numpy()
+                lacks = own[name].isna() & own["headline"] & (own["pixels"] == pixels)
+                own[name] = own[name].mask(lacks, known)
+    tables = [own.assign(on=OWN_IMAGES)[columns]]
     if len(evaluated):
         others = evaluated["split"] + evaluated["images"].map(", {:,} images".format)
-        shown = evaluated.assign(on=others.mask(_on_own_images(sweep, evaluated), OWN_IMAGES), headline=False)
+        shown = evaluated.reindex(columns=[*evaluated.columns.union(_LATER, sort=False)])
+        shown = shown.assign(on=others.mask(_on_own_images(sweep, evaluated), OWN_IMAGES), headline=False)
         shown = shown.assign(order=shown["policy"].map(BnPolicy.parse_stored))
         tables.append(shown.sort_values(["split", "images", "order"], kind="stable")[columns])
     return pd.concat(tables, ignore_index=True)

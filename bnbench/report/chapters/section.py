@@ -207,7 +207,7 @@ def _chapters(
     chapters = [
         fitted.chapter(sweep, fits, compared),
         speed.chapter(sweep, compared),
-        bn_statistics.chapter(sweep, evaluated),
+        bn_statistics.chapter(sweep, evaluated, fits),
         smoothness.chapter(smooth, fits, sweep.landscapes, sweep.protocol.training),
         evidence.chapter(fits, tables.diverged_fits(sweep), authors, compared),
     ]

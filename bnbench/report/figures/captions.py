@@ -29,7 +29,8 @@ def figure4_caption(
     text = f"Figure 4{panel if len(panel) == 1 else ''}. {what[0].upper()}{what[1:]} against the fill probability p. "
     if "b" in panel:
         text += "Solid: black pixels, dotted: white pixels. "
-    text += f"Over {pixels} pixels{', which alone the authors measure' if theirs else ''}. "
+    meant = " (those with a neighbour of the other colour)" if pixels == "trained" else ""
+    text += f"Over {pixels} pixels{meant}{', which alone the authors measure' if theirs else ''}. "
     text += f"{whisker_words(fits)} "
     text += _mean_words(fits, panel)
     drawn = "lines" if fits["p"].nunique() > 1 else "markers"

@@ -80,7 +80,7 @@ def draw_landscapes(
         show_pixels(grid[1, column], picture_of(mine, "test_accuracy"), accuracy_colours)
         for axes in grid[:, column] if _goes_on_below(grid[0]) else grid[:1, column]:
             axes.set_title(labels[arm])
-    _fit_titles(grid, max(len(label) for label in labels.values()))
+    fit_titles(grid, max(len(label) for label in labels.values()))
     grid[1, 0].set_axis_off()
     _key(grid[1, 0], threshold)
     drawing = grid[0, 0].get_figure(root=True)
@@ -94,7 +94,7 @@ def _goes_on_below(row: NDArray[np.object_]) -> bool:
     return len({place.rowspan.start for place in places}) > 1 < len({place.colspan.start for place in places})
 
 
-def _fit_titles(grid: NDArray[np.object_], longest: int) -> None:
+def fit_titles(grid: NDArray[np.object_], longest: int) -> None:
     """Let no title of so many letters be wider than its panel's share of the figure."""
     place = grid[0, 1].get_subplotspec()
     width = 72 * grid[0, 1].get_figure(root=True).get_figwidth() / (place.get_gridspec().ncols + 1)

@@ -20,7 +20,7 @@ from bnbench.report.tables import Table, over_trained, sorted_by_arm
 from bnbench.stats import differences
 
 _DODGE = 0.28  # distance between arms, in units of dodge_unit
-PANEL = 7.2 / 2.54  # height of a panel by itself
+PANEL = 5.8 / 2.54  # height of a panel by itself
 
 
 def figure4(fits: pd.DataFrame, authors: pd.DataFrame | None = None, split: str = "test") -> list[Figure]:
@@ -103,10 +103,8 @@ def _letter(*panels: Axes) -> None:
 
 def _draw_panel_a(fits: pd.DataFrame, authors: pd.DataFrame | None, split: str) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
-    handles = [*arm_handles(fits), *authors_handles(fits, authors)]
-    rows = rows_of_legends(drawing, fits, authors)
     draw_difference(drawing.subplots(), fits, authors, split)
-    legend_above(drawing, handles, rows)
+    legend_above(drawing, [*arm_handles(fits), *authors_handles(fits, authors)])
     return drawing
 
 
@@ -176,9 +174,10 @@ def _handles(fits: pd.DataFrame, authors: pd.DataFrame | None) -> list[Any]:
     return [*arm_handles(fits), *_colour_handles(), *authors_handles(fits, authors)]
 
 
-def rows_of_legends(drawing: Drawing, fits: pd.DataFrame, authors: pd.DataFrame | None) -> int:
-    """Return how many rows the legend of panel b has: what stands beside it has as many, and the same axes."""
-    return legend_rows(drawing, _handles(fits, authors))
+def rows_of_legends(drawing: Drawing, fits: pd.DataFrame, authors: pd.DataFrame | None) -> tuple[int, int]:
+    """Return how many rows the legends of panels a and b have: what stands beside one has as many, and its axes."""
+    of_panel_a = [*arm_handles(fits), *authors_handles(fits, authors)]
+    return legend_rows(drawing, of_panel_a), legend_rows(drawing, _handles(fits, authors))
 
 
 def arm_handles(fits: pd.DataFrame) -> list[Any]:

@@ -76,7 +76,8 @@ def _draw_both(fits: pd.DataFrame, threshold: float) -> Drawing:
 def _draw_one(value: str, authors: pd.DataFrame | None, fits: pd.DataFrame, threshold: float) -> Drawing:
     drawing = new_drawing(SINGLE, PANEL)
     _draw_panel(drawing.subplots(), fits, value, threshold)
-    legend_above(drawing, arm_handles(fits), rows_of_legends(drawing, fits, authors))
+    beside = dict(zip(_LABELS, rows_of_legends(drawing, fits, authors), strict=True))
+    legend_above(drawing, arm_handles(fits), beside[value])
     return drawing
 
 

@@ -1,40 +1,50 @@
-"""The gap of two arms under every choice of batch-norm statistics."""
+"""The gap of two arms by each reading under every choice of batch-norm statistics."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bnbench.bn_policy import NO_BN
+from bnbench.measures.registry import READINGS
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.axes import legend_above
 from bnbench.report.figures.figure import Figure
-from bnbench.report.figures.style import INK, PAPER, SINGLE, arm_colours, arm_markers, new_drawing
+from bnbench.report.figures.style import DOUBLE, INK, PAPER, SINGLE, arm_colours, arm_markers, new_drawing
 from bnbench.report.tables import Table
 from bnbench.stats import differences
 from bnbench.wording import counted, signed
 
 NAME = "policies"
 OWN_IMAGES = "as the fit"  # measured on the images of the fit's own summary
-_VALUES = ["black", "white", "difference"]
-_NOTE = "Means over n fits, all pixels; on: the images that the fits were measured on, or others, by bnbench evaluate"
-_GAP_NOTE = (
-    "; gap: mean over pairs of {reference}'s difference − the arm's, each under its own row's statistics "
-    "and on the same images; low, high: its 95 % t interval, variance within each p"
+READING_NAMES = {"difference": "accuracy contrast", "right": "right", "objective": "J"}
+_AXES = {"difference": "gap in contrast", "right": "gap in right", "objective": "gap in J (nats)"}
+_VALUES = ("black", "white", *READING_NAMES)
+_NOTE = (
+    "Means over n fits, every p weighing the same; difference: accuracy contrast, objective: J, in nats; on: the "
+    "images that the fits were measured on, or others, by bnbench evaluate"
 )
+_GAP_NOTE = (
+    "; gap: mean over pairs of {reference}'s value − the arm's, each under its own row's statistics and on the same "
+    "images; low, high: its 95 % t interval, variance within each p; headline gap: that of the same pairs under the "
+    "headline's statistics"
+)
+_PIXELS = ("trained", "all")
 
 
 def policies(table: Table, reference: str | None) -> Figure | None:
     """Draw the paired gap to an arm with its 95 % t interval, a row for each arm with BN, images and policy.
 
     Args:
-        table: what :func:`policies_table` returns.
+        table: what :func:`policies_table` returns; its trained pixels are drawn, a panel for each reading.
         reference: the arm that is subtracted from.
 
     Returns:
@@ -42,41 +52,70 @@ def policies(table: Table, reference: str | None) -> Figure | None:
     """
     if reference is None:
         return None
-    shown = table.frame[table.frame["policy"] != str(NO_BN)].dropna(subset=["gap"])
-    if len(shown) < 2:
+    shown = compared_rows(table.frame)
+    if (shown["reading"] == "difference").sum() < 2:
         return None
-    return Figure(NAME, partial(_draw, shown, reference), _caption(shown, reference), table)
+    draw = partial(_draw, shown, reference)
+    return Figure(NAME, draw, _caption(shown, reference), table, draw if shown["reading"].nunique() > 1 else None)
+
+
+def compared_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of normalized arms that have a gap, over trained pixels, by a reading.
+
+    What files older than right and J tell of them under the headline's policy alone compares no policies: left out.
+    """
+    is_compared = (table["policy"] != str(NO_BN)) & (table["pixels"] == "trained") & table["reading"].isin(READINGS)
+    shown = table[is_compared].dropna(subset=["gap"])
+    is_alone = shown.groupby(["arm", "reading"])["gap"].transform("size") == 1
+    return shown[~is_alone | (shown["reading"] == "difference")]
 
 
 def policies_table(measured: pd.DataFrame, reference: str | None) -> Table:
-    """Return means under every policy and the paired gap to an arm: a row per arm, images and policy.
+    """Return means under every policy and the paired gap to an arm: a row per pixels, arm, images, policy and reading.
 
     Args:
-        measured: ``arm, p, seed, on, policy, headline, black, white, difference``.
+        measured: ``arm, p, seed, on, policy, headline, pixels`` and the measures black, white, difference, right and
+            objective, which are not numbers where a file is older than they are.
         reference: the arm to subtract from, without batch normalization; None leaves the gap out.
     """
     title = f"The gap {reference} − arm under every policy" if reference else "Every policy"
     note = _NOTE + (_GAP_NOTE.replace("{reference}", reference) if reference else "")
     rows = []
-    for arm in arm_order(measured["arm"]):
-        mine = measured[measured["arm"] == arm]
+    for pixels, arm in product(_PIXELS, arm_order(measured["arm"])):
+        of_pixels = measured[measured["pixels"] == pixels]
+        mine = of_pixels[of_pixels["arm"] == arm]
         for (where, policy), chosen in mine.groupby(["on", "policy"], sort=False):
-            row: dict[str, Any] = {"arm": arm, "on": where, "policy": policy}
-            row |= {"headline": "yes" if chosen["headline"].any() else "", "n": len(chosen)}
-            row |= {name: differences.mean_over_p(chosen, name) for name in _VALUES}
-            if reference is not None:
-                base = measured[(measured["arm"] == reference) & (measured["on"] == where)]
-                row |= _gap(base, chosen, reference, arm)
-            rows.append(row)
+            base = of_pixels[(of_pixels["arm"] == reference) & (of_pixels["on"] == where)]
+            for reading in _VALUES:
+                known = chosen.dropna(subset=reading)
+                if known.empty:
+                    continue
+                row: dict[str, Any] = {"pixels": pixels, "arm": arm, "on": where, "policy": policy, "reading": reading}
+                row |= {"headline": "yes" if chosen["headline"].any() else "", "n": len(known)}
+                row["mean"] = differences.mean_over_p(known, reading)
+                if reference is not None:
+                    row |= _gap(base, known, mine[mine["headline"]], (reference, arm), reading)
+                rows.append(row)
     return Table(NAME, title, note, pd.DataFrame(rows))
 
 
-def _gap(base: pd.DataFrame, chosen: pd.DataFrame, reference: str, arm: str) -> dict[str, float]:
-    pairs = differences.paired(pd.concat([base, chosen]), reference, arm) if arm != reference else pd.DataFrame()
+def _gap(
+    base: pd.DataFrame, chosen: pd.DataFrame, headline: pd.DataFrame, arms: tuple[str, str], reading: str
+) -> dict[str, float]:
+    """Return the gap of the pairs that are there, and that of the same pairs under the headline's statistics."""
+    found: dict[str, float] = {"pairs": 0, **dict.fromkeys(("gap", "low", "high", "headline gap"), np.nan)}
+    if arms[0] == arms[1]:
+        return found
+    pairs, usual = (
+        differences.paired(pd.concat([base, mine]).dropna(subset=reading), *arms, reading)
+        for mine in (chosen, headline)
+    )
     if pairs.empty:
-        return {"pairs": 0, **dict.fromkeys(("gap", "low", "high"), np.nan)}
+        return found
     whole = differences.overall(pairs)
-    return {"pairs": whole.pairs, "gap": whole.mean, "low": whole.low, "high": whole.high}
+    found |= {"pairs": whole.pairs, "gap": whole.mean, "low": whole.low, "high": whole.high}
+    same = usual.merge(pairs[["p", "seed"]], on=["p", "seed"])
+    return found | ({"headline gap": differences.mean_over_p(same, "gap")} if len(same) == len(pairs) else {})
 
 
 def statistics_name(row: dict[Any, Any]) -> str:
@@ -84,25 +123,26 @@ def statistics_name(row: dict[Any, Any]) -> str:
     return str(row["policy"]) if row["on"] == OWN_IMAGES else f"{row['policy']} on {row['on']}"
 
 
-def _draw(table: pd.DataFrame, reference: str) -> Drawing:
-    drawing = new_drawing(SINGLE, (1.7 + 0.52 * len(table)) / 2.54)
-    axes = drawing.subplots()
+def _draw(table: pd.DataFrame, reference: str, *, narrow: bool = False) -> Drawing:
+    shown = [reading for reading in READING_NAMES if (table["reading"] == reading).any()]
+    choices = table[["arm", "on", "policy"]].drop_duplicates(ignore_index=True)
+    stacked = narrow or len(shown) == 1
+    height = (1.7 + 0.52 * len(choices)) / 2.54
+    drawing = new_drawing(SINGLE, height * len(shown)) if stacked else new_drawing(DOUBLE, height)
+    panels = drawing.subplots(*((len(shown), 1) if stacked else (1, len(shown))), sharey=True, squeeze=False).ravel()
     arms = arm_order(table["arm"])
-    colours, markers, labels = arm_colours(arms), arm_markers(arms), arm_labels(arms)
-    axes.axvline(0, color=INK, linewidth=0.7)
-    for place, row in enumerate(table.to_dict("records")):
-        half = np.nan_to_num(row["high"] - row["gap"])
-        filling = colours[row["arm"]] if row["headline"] else PAPER
-        look: dict[str, Any] = {"color": colours[row["arm"]], "marker": markers[row["arm"]], "markerfacecolor": filling}
-        axes.errorbar(row["gap"], place, xerr=half, capsize=1.6, linewidth=0.9, markersize=3.4, **look)
-    axes.set_yticks(range(len(table)), [statistics_name(row) for row in table.to_dict("records")])
-    axes.set_ylim(len(table) - 0.4, -0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-    axes.grid(axis="x", color=INK, alpha=0.1, linewidth=0.5)
-    axes.set_axisbelow(True)
-    whisker = ", 95 % interval" if table["low"].notna().any() else ""
-    axes.set_xlabel(f"gap {reference} − {labels[arms[0]].strip() if len(arms) == 1 else 'arm'}{whisker}")
+    for axes, reading in zip(panels, shown, strict=True):
+        _draw_panel(axes, choices, table[table["reading"] == reading], arms)
+        whisker = ", 95 % interval" if stacked and table["low"].notna().any() else ""
+        axes.set_xlabel(
+            f"{_AXES[reading]}, {reference} − {arm_labels(arms)[arms[0]].strip() if len(arms) == 1 else 'arm'}{whisker}"
+        )
+    names = [statistics_name(row) for row in choices.to_dict("records")]
+    for axes in panels if stacked else panels[:1]:
+        axes.set_yticks(range(len(choices)), names)
+    panels[0].set_ylim(len(choices) - 0.4, -0.6)
     if len(arms) > 1:
+        colours, markers, labels = arm_colours(arms), arm_markers(arms), arm_labels(arms)
         handles = [
             Line2D([], [], color=colours[arm], marker=markers[arm], linestyle="", label=labels[arm]) for arm in arms
         ]
@@ -110,14 +150,34 @@ def _draw(table: pd.DataFrame, reference: str) -> Drawing:
     return drawing
 
 
+def _draw_panel(axes: Axes, choices: pd.DataFrame, table: pd.DataFrame, arms: list[str]) -> None:
+    colours, markers = arm_colours(arms), arm_markers(arms)
+    axes.axvline(0, color=INK, linewidth=0.7)
+    for place, row in enumerate(choices.merge(table, how="left").to_dict("records")):
+        if np.isnan(row["gap"]):
+            continue
+        half = np.nan_to_num(row["high"] - row["gap"])
+        filling = colours[row["arm"]] if row["headline"] else PAPER
+        look: dict[str, Any] = {"color": colours[row["arm"]], "marker": markers[row["arm"]], "markerfacecolor": filling}
+        axes.errorbar(row["gap"], place, xerr=half, capsize=1.6, linewidth=0.9, markersize=3.4, **look)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    axes.grid(axis="x", color=INK, alpha=0.1, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
 def _caption(shown: pd.DataFrame, reference: str) -> str:
-    low, high = int(shown["pairs"].min()), int(shown["pairs"].max())
-    pairs = counted(high, "pair") if low == high else f"{low} to {high} pairs"
     has_whisker = shown["low"].notna()
     some = "" if has_whisker.all() else ", where there is one yet,"
     whisker = f" with its 95 % t interval{some}" if has_whisker.any() else ""
+    said = []
+    for reading, rows in ((name, shown[shown["reading"] == name]) for name in READING_NAMES):
+        if len(rows):
+            low, high = int(rows["pairs"].min()), int(rows["pairs"].max())
+            pairs = counted(high, "pair") if low == high else f"{low} to {high} pairs"
+            lowest, highest = signed(rows["gap"].min()), signed(rows["gap"].max())
+            said.append(f"{READING_NAMES[reading]} {lowest} to {highest} ({pairs})")
+    choices = counted(len(shown[["arm", "on", "policy"]].drop_duplicates()), "choice")
     return (
-        f"Mean paired gap {reference} − arm in difference (black − white accuracy, all pixels){whisker} "
-        f"over {pairs}, under {counted(len(shown), 'choice')} of statistics and images. Filled: the headline's choice. "
-        f"Lowest {signed(shown['gap'].min())}, highest {signed(shown['gap'].max())}."
+        f"Mean paired gap {reference} − arm over trained pixels{whisker}, under {choices} of statistics and images. "
+        f"Filled: the headline's choice. From lowest to highest: {'; '.join(said)}."
     )

@@ -11,16 +11,16 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from bnbench.report.arms import arm_labels, arm_order
-from bnbench.report.figures.figure import Figure, NarrowDrawing
-from bnbench.report.figures.figure3 import picture_of, show_pixels
+from bnbench.report.figures.figure import Figure
+from bnbench.report.figures.figure3 import fit_titles, picture_of, show_pixels
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.scales import MASK_COLOURS, Colours, colour_bar, scales_of
-from bnbench.report.figures.style import DOUBLE, SINGLE, new_drawing
+from bnbench.report.figures.style import new_drawing
 from bnbench.report.tables import Table
 
 _PROBABILITIES = (0.1, 0.5, 0.9)  # the nearest that were fitted are shown
+_WIDTH = 6 / 2.54  # it stands beside the page's first sentences
 _MOST_ARMS = 3  # beside a mask
-_GAP = 0.3  # between the pictures of one p and of the next, in pictures
 
 
 def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test", first: Sequence[str] = ()) -> Figure:
@@ -36,14 +36,18 @@ def strip(landscapes: pd.DataFrame, threshold: float, split: str = "test", first
     shown = _shown(landscapes, first)
     there, drawn = landscapes["arm"].nunique(), shown["arm"].nunique()
     left_out = f" {drawn} of {there} arms are shown; the landscapes below have them all." if drawn < there else ""
-    draw: NarrowDrawing = partial(_draw, shown, scales_of(landscapes, threshold).accuracy, split)
-    pairs = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in _pairs(shown))
+    draw = partial(_draw, shown, scales_of(landscapes, threshold).accuracy, split)
+    pairs = _pairs(shown)
+    seeds = {seed for _, seed in pairs}
+    if len(seeds) == 1:
+        masks = f"{', '.join(f'p = {p:g}' for p, _ in pairs)} (seed {min(seeds)})"
+    else:
+        masks = ", ".join(f"p = {p:g} (seed {seed})" for p, seed in pairs)
     caption = (
-        f"Masks of {pairs}, and the {split} accuracy of the networks at their pixels, one fit each. Dark: high, on one "
-        "scale for the page. Networks are to classify well at black pixels and badly at white ones; trained are pixels "
-        f"with a neighbour of the other colour.{left_out}"
+        f"Masks of {masks}, and the {split} accuracy of the networks at their pixels, one fit each; dark is high."
+        f"{left_out}"
     )
-    return Figure("strip", draw, caption, _table(shown), draw)
+    return Figure("strip", draw, caption, _table(shown))
 
 
 def _shown(landscapes: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
@@ -65,26 +69,17 @@ def _pairs(shown: pd.DataFrame) -> list[tuple[float, int]]:
     return list(shown[["p", "seed"]].drop_duplicates().itertuples(index=False, name=None))
 
 
-def _draw(shown: pd.DataFrame, colours: Colours, split: str, *, narrow: bool = False) -> Drawing:
-    """Draw a group of mask and arms for each p: beside each other, or below each other for a narrow screen."""
+def _draw(shown: pd.DataFrame, colours: Colours, split: str) -> Drawing:
+    """Draw mask and arms of each p beside each other, and those of the next p below them."""
     pairs, arms = _pairs(shown), arm_order(shown["arm"])
     first = shown[(shown["p"] == pairs[0][0]) & (shown["arm"] == shown["arm"].iloc[0])]
     rows, columns = picture_of(first, "black").shape
-    per_row = 1 + len(arms)
-    gaps = 0 if narrow else len(pairs) - 1  # between masks of different p
-    across = per_row if narrow else per_row * len(pairs) + gaps
-    width = SINGLE if narrow else DOUBLE
-    panel = rows / columns * (width - 0.1) / (across - gaps * (1 - _GAP))
-    height = (len(pairs) if narrow else 1) * (panel + 0.25) + 0.5
-    drawing = new_drawing(width, height if gaps or narrow else height + 0.25 * panel)  # the bar is as large as pictures
-    widths = [_GAP if gaps and number % (per_row + 1) == per_row else 1.0 for number in range(across)]
-    lines = len(pairs) if narrow else 1
-    grid: NDArray[np.object_] = drawing.subplots(lines, across, squeeze=False, width_ratios=widths)
-    for axes in grid[0, per_row :: per_row + 1] if gaps else ():
-        axes.set_axis_off()
+    across = 1 + len(arms)
+    panel = rows / columns * (_WIDTH - 0.1) / across
+    drawing = new_drawing(_WIDTH, len(pairs) * (panel + 0.24) + 0.45)
+    grid: NDArray[np.object_] = drawing.subplots(len(pairs), across, squeeze=False)
     labels = arm_labels(arms)
-    for number, (p, seed) in enumerate(pairs):
-        group = grid[number] if narrow else grid[0, (per_row + 1) * number :][:per_row]
+    for group, (p, seed) in zip(grid, pairs, strict=True):
         at = shown[(shown["p"] == p) & (shown["seed"] == seed)]
         show_pixels(group[0], picture_of(at[at["arm"] == at["arm"].iloc[0]], "black"), MASK_COLOURS)
         group[0].set_title(f"p = {p:g}")
@@ -94,6 +89,7 @@ def _draw(shown: pd.DataFrame, colours: Colours, split: str, *, narrow: bool = F
                 axes.set_title(labels[arm])
             else:
                 axes.set_axis_off()
+    fit_titles(grid, max(len(label) for label in labels.values()))
     colour_bar(drawing, grid.ravel(), colours, below=True).set_label(f"{split} accuracy")
     return drawing
 
