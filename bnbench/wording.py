@@ -6,6 +6,7 @@ import math
 import os
 import shlex
 import unicodedata
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 _ZERO = 1e-6  # What is nearer to zero than this is rounding.
@@ -54,6 +55,19 @@ def signed(value: float) -> str:
 def plain_number(value: float) -> str:
     """Write three decimals, with a true minus sign; what rounds to zero has none."""
     return f"{value:z.3f}".replace("-", "−")
+
+
+def readings_words(measures: Mapping[str, float]) -> str:
+    """Write both readings of a fit: ``contrast 0.459 (black 0.810, white 0.351), right 0.999, J −1.984``.
+
+    Args:
+        measures: ``black, white``, mean accuracies in [0, 1]; ``right`` and ``objective`` (nats) where they are known.
+    """
+    black, white = float(measures["black"]), float(measures["white"])
+    text = f"contrast {plain_number(black - white)} (black {plain_number(black)}, white {plain_number(white)})"
+    later = {"right": "right", "objective": "J"}
+    known = {word: float(measures.get(name, math.nan)) for name, word in later.items()}
+    return text + "".join(f", {word} {plain_number(value)}" for word, value in known.items() if not math.isnan(value))
 
 
 def interval_words(low: float, high: float, *, sign: bool = False) -> str:

@@ -59,9 +59,9 @@ _MASKS = (
     (r"\S+ p=[\d.]+ seed=\d+", "FIT"),
     (r"^loading torch; .*$", ""),  # a test has it already
     (r"^started FIT on SLOT$", ""),  # fits that end at once are not announced
+    (r"contrast −?\d\.\d+ \(black \d\.\d+, white \d\.\d+\), right \d\.\d+, J −?\d\.\d+", "READINGS"),
     (r"[+−]\d\.\d+", "GAP"),
     (r"-?\d+\.\d+(?= in TIME| \(|,|\)| |$)", "NUMBER"),
-    (r"difference none NUMBER|difference( batch:64| recalibrate:512) NUMBER, recalibrate:512 NUMBER", "DIFFERENCES"),
 )
 _SMALL = {"mask_size": (4, 4), "black_pixels": 4, "white_pixels": 4, "images": 4, "steps": 3}  # a page's own sweep
 _SMALL |= {"widths": (2,), "strides": (2,)}

@@ -1,4 +1,4 @@
-"""Regression against a committed baseline: has bendability moved?
+"""Regression against a committed baseline: have the accuracies moved?
 
 Two kinds of checks, kept apart. *Exact* ones recompute in float64 what no training has amplified: masks,
 parameter counts, the plane's geometry, the first steps' losses and gradients, landscapes (exact.py).

@@ -18,6 +18,8 @@ from bnbench.protocol.sections import SPLITS
 from bnbench.results import layout
 from bnbench.wording import counted, duration
 
+_NAMES = {"difference": "contrast", "objective": "J"}  # of columns, as they are printed
+
 if TYPE_CHECKING:
     from bnbench.bn_policy import BnPolicy
     from bnbench.evaluate.plan import EvaluationPlan, EvaluationRequest
@@ -134,16 +136,16 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
-    """Print the mean difference under each policy that was asked for, one block for each protocol."""
-    from bnbench.results.evaluations import mean_differences, mean_ensembles, read_done
+    """Print the mean readings under each policy that was asked for, one block for each protocol."""
+    from bnbench.results.evaluations import mean_ensembles, mean_readings, read_done
 
     table = read_done([one for task in plan.tasks for one in task.evaluations], request.out)
     if table.empty:
         return
-    for (protocol, split, images), means in mean_differences(table).groupby(["protocol", "split", "images"]):
-        click.echo(f"{protocol}: mean accuracies over all pixels and fits, {images:,} {split} images")
-        shown = means[["policy", "arm", "fits", "black", "white", "difference"]]
-        click.echo(shown.to_string(index=False, float_format="{:.3f}".format))
+    for (protocol, split, images), means in mean_readings(table).groupby(["protocol", "split", "images"]):
+        click.echo(f"{protocol}: means over trained pixels and fits, {images:,} {split} images")
+        shown = means.drop(columns=["protocol", "split", "images"]).rename(columns=_NAMES)
+        click.echo(shown.to_string(index=False, float_format="{:.3f}".format, na_rep="–"))
     if not request.with_ensembles:
         return
     for (protocol, split, images), means in mean_ensembles(table).groupby(["protocol", "split", "images"]):

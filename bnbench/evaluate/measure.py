@@ -21,6 +21,7 @@ from bnbench.errors import RequestError
 from bnbench.evaluate.plan import EvaluationRequest, PlaneTask
 from bnbench.inputs.data import DataSet, load_data_of
 from bnbench.inputs.masks import Mask
+from bnbench.measures.registry import READINGS
 from bnbench.mpo.ensemble import SIZES, measure_ensemble
 from bnbench.mpo.landscape import Landscape, measure_landscape
 from bnbench.mpo.plane import Plane
@@ -33,6 +34,7 @@ from bnbench.results.schemas import pixel_columns
 from bnbench.sweep.backends.each_in_processes import each_in_processes
 from bnbench.sweep.devices import lease, prepare_process
 from bnbench.sweep.measure import summary_rows
+from bnbench.wording import readings_words
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,21 @@ class Evaluated:
 
     Attributes:
         key: which fit the plane is of.
-        differences: policy to difference over all pixels.
+        readings: policy to the measures over trained pixels, by name.
         seconds: wall time.
         message: why it failed, one sentence; empty if it did not.
     """
 
     key: FitKey
-    differences: dict[str, float] = field(default_factory=dict)
+    readings: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     message: str = ""
 
     def __str__(self) -> str:
         if self.message:
             return f"{self.key}: FAILED, {self.message}"
-        found = ", ".join(f"{policy} {difference:.3f}" for policy, difference in self.differences.items())
-        return f"{self.key}: difference over all pixels {found} in {self.seconds:.0f} s"
+        found = "; ".join(f"{policy} {readings_words(measures)}" for policy, measures in self.readings.items())
+        return f"{self.key}, over trained pixels: {found}; in {self.seconds:.0f} s"
 
 
 def evaluate_planes(tasks: Sequence[PlaneTask], request: EvaluationRequest) -> Iterator[Evaluated]:
@@ -80,8 +82,8 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     start = time.perf_counter()
     try:
         with lease(request.execution.slots, leases) as slot, foreign_code(task.key.arm):
-            differences = _measure_and_write(task, request, slot.device)
-        return Evaluated(task.key, differences, time.perf_counter() - start)
+            readings = _measure_and_write(task, request, slot.device)
+        return Evaluated(task.key, readings, time.perf_counter() - start)
     except RequestError as error:
         message = str(error)
     except Exception as error:
@@ -89,8 +91,8 @@ def evaluate_plane(task: PlaneTask, request: EvaluationRequest, leases: Path) ->
     return Evaluated(task.key, seconds=time.perf_counter() - start, message=message)
 
 
-def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[str, float]:
-    """Measure what is left to do, write the files and return the difference over all pixels under each policy."""
+def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str) -> dict[str, dict[str, float]]:
+    """Measure what is left to do, write the files and return the measures over trained pixels under each policy."""
     fit = read_fit(layout.fit_path(task.folder, task.key))
     protocol, execution, shape = fit.protocol, request.execution, fit.protocol.mask.mask_size
     prepare_process(execution.threads)  # measured in float32, whatever it was trained in
@@ -98,7 +100,7 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
     data = load_data_of(replace(protocol, measurement=asked), execution.data_folder, execution.download).to(device)
     plane = load_plane(layout.plane_path(task.folder, task.key), arm=task.key.arm, device=device)
     mask, trained = (fit.landscape[name].to_numpy(bool).reshape(shape) for name in ("black", "trained"))
-    differences: dict[str, float] = {}
+    readings: dict[str, dict[str, float]] = {}
     for one in task.to_do:
         found = measure_landscape(
             plane, shape, data.measured, bn_statistics=one.policy, reference=data.train, origin=protocol.mask.origin
@@ -120,8 +122,9 @@ def _measure_and_write(task: PlaneTask, request: EvaluationRequest, device: str)
         if request.with_landscapes:  # first: an evaluation is done once its summary is there
             one.write(request.out, _pixel_table(found, mask, trained), "landscapes")
         one.write(request.out, pd.DataFrame(rows).assign(device=device, threads=execution.threads))
-        differences[str(one.policy)] = float(str(rows[0]["difference"]))
-    return differences
+        (trained_row,) = (row for row in rows if row["pixels"] == "trained")
+        readings[str(one.policy)] = {name: float(str(trained_row[name])) for name in ("black", "white", *READINGS)}
+    return readings
 
 
 def _ensemble_values(plane: Plane, mask: Mask, data: DataSet, policy: BnPolicy, protocol: Protocol) -> dict[str, float]:

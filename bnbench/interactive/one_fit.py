@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from html import escape
 
 import pandas as pd
 
 from bnbench.protocol.protocol import FitKey, Protocol
-from bnbench.wording import plain_number
+from bnbench.wording import readings_words
 
 _RESOLUTION = 100  # pixels per inch in a notebook
 _SHOWN = ("black", "test_loss", "test_accuracy")
@@ -51,5 +52,6 @@ class FittedLandscape:
         return f'<p>{said}.</p><img alt="Mask, loss and accuracy of {said}" src="data:image/png;base64,{image}">'
 
     def _sentence(self) -> str:
-        black, white, difference = (plain_number(self.measures[name]) for name in ("black", "white", "difference"))
-        return f"{self._key}: accuracy {black} on black pixels, {white} on white ones, difference {difference}"
+        columns = {f"{name}_trained": name for name in ("black", "white", "right", "objective")}
+        known = {name: float(self.measures.get(column, math.nan)) for column, name in columns.items()}
+        return f"{self._key}: {readings_words(known)} over trained pixels"

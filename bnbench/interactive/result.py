@@ -27,6 +27,7 @@ from bnbench.wording import counted, plain_number
 if TYPE_CHECKING:
     from bnbench.interactive.written_report import WrittenReport
 
+_READINGS = {"difference_trained": "contrast", "right_trained": "right", "objective_trained": "J"}
 _LATER = [measure for measure in REGISTERED if measure.name not in ALWAYS_STORED]
 _COLUMNS = (
     *("arm", "p", "seed", "policy", *ALWAYS_STORED),
@@ -151,7 +152,7 @@ class SweepResult:
     def _repr_html_(self) -> str:
         fits = self.fits
         sentences = [f"{title(self.protocol)}: {self._state(len(fits))}.", *self._next(len(fits))]
-        parts = [f"<p>{escape(' '.join(sentences))}</p>", _differences(fits, self.grid.arms) if len(fits) else ""]
+        parts = [f"<p>{escape(' '.join(sentences))}</p>", _readings(fits, self.grid.arms) if len(fits) else ""]
         if len(self.failed):
             failures = (f"{key}: {message}" for key, message in self._failures.items())
             parts.append(f"<ul>{''.join(f'<li>{escape(failure)}</li>' for failure in failures)}</ul>")
@@ -181,16 +182,20 @@ def _short(folder: Path) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _differences(fits: pd.DataFrame, arms: Sequence[str]) -> str:
-    """Draw up the mean difference in accuracy over all pixels, and n: a row per arm, a column per p."""
-    table = per_p(fits)
-    rows = zip(table["arm"], table["p"], table["mean"], table["n"], strict=True)
-    means = {(arm, p): f"{plain_number(mean)} (n = {n})" for arm, p, mean, n in rows}
-    probs = sorted(table["p"].unique())
+def _readings(fits: pd.DataFrame, arms: Sequence[str]) -> str:
+    """Draw up the mean contrast, right and J over trained pixels, and n: a row per arm, a column per p."""
+    shown = [name for name in _READINGS if name in fits]
+    tables = [per_p(fits, name).set_index(["arm", "p"]) for name in shown]
+    means = {
+        key: f"{' / '.join(plain_number(table['mean'][key]) for table in tables)} (n = {tables[0]['n'][key]})"
+        for key in tables[0].index
+    }
+    probs = sorted(fits["p"].unique())
     head = "".join(f"<th>p = {p:g}</th>" for p in probs)
     cells = {arm: "".join(f"<td>{means.get((arm, p), '–')}</td>" for p in probs) for arm in arms}
+    names = " / ".join(_READINGS[name] for name in shown)
     body = "".join(f"<tr><th>{escape(arm)}</th>{cells[arm]}</tr>" for arm in arms)
     return (
-        "<table><caption>Mean difference in accuracy, black − white over all pixels, of n fits</caption>"
+        f"<table><caption>Means of n fits over trained pixels: {names}</caption>"
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from bnbench.bn_policy import BnPolicy
-from bnbench.measures.registry import ALWAYS_STORED
+from bnbench.measures.registry import ALWAYS_STORED, READINGS
 from bnbench.process.reading import check_regular, read_file, reason_of
 from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout, store
@@ -200,14 +200,19 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
     return _means_over_fits(wanted[wanted["ensemble"].notna()], ENSEMBLE_COLUMNS)
 
 
-def mean_differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Return means over all pixels and fits: a row per protocol × images × policy × arm, with the number of fits."""
-    return _means_over_fits(table, ("black", "white", "difference"))
+def mean_readings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return means over trained pixels and fits: a row per protocol × images × policy × arm, with the number of fits.
+
+    A measure that none of these files has, because they are older, is not a number.
+    """
+    measures = ("black", "white", *READINGS)
+    columns = [*table.columns.union(pd.Index(READINGS), sort=False)]
+    return _means_over_fits(table.reindex(columns=columns), measures, "trained")
 
 
-def _means_over_fits(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _means_over_fits(table: pd.DataFrame, columns: Sequence[str], pixels: str = "all") -> pd.DataFrame:
     by = ["protocol", "split", "images", "policy", "arm"]
-    means = table[table["pixels"] == "all"].groupby(by, sort=False)
+    means = table[table["pixels"] == pixels].groupby(by, sort=False)
     return pd.concat([means.size().rename("fits"), means[[*columns]].mean()], axis=1).reset_index()
 
 

@@ -16,6 +16,7 @@ from bnbench.protocol.protocol import FitKey, Protocol
 from bnbench.results import layout
 from bnbench.sweep.devices import DeviceRequest, Slot
 from bnbench.sweep.same_code import Code, code_here
+from bnbench.wording import readings_words
 
 State = Literal["done", "failed", "stopped", "taken", "killed"]
 
@@ -146,6 +147,7 @@ class Outcome:
         gflops: 10⁹ operations a second while it trained.
         black: mean accuracy over black pixels, in [0, 1].
         white: mean accuracy over white pixels.
+        trained: the measures over trained pixels alone, by name, of which files older than right and J lack these.
         message: one sentence; why it failed, or what else should be known.
         is_fatal: whether the fault lies in the disk or in a worker's code, so that no other fit can fare better.
         files: what a worker that cannot reach the results folder has written: path below it to content.
@@ -157,6 +159,7 @@ class Outcome:
     gflops: float = float("nan")
     black: float = float("nan")
     white: float = float("nan")
+    trained: dict[str, float] = field(default_factory=dict)
     message: str = ""
     is_fatal: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
@@ -167,15 +170,16 @@ class Outcome:
             return f"{self.key}: FAILED, {self.message}"
         if self.state != "done":
             return f"{self.key}: {self.state}{note}"
-        difference = f"difference {self.black - self.white:.3f} over all pixels"
-        accuracies = f"black {self.black:.3f}, white {self.white:.3f}"
-        return f"{self.key}: {difference} ({accuracies}) in {self.seconds:.0f} s{note}"
+        over_all = {"black": self.black, "white": self.white}
+        pixels, measures = ("trained", self.trained) if self.trained else ("all", over_all)
+        return f"{self.key}: {readings_words(measures)} over {pixels} pixels, in {self.seconds:.0f} s{note}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values, for machines."""
         ended = {"arm": self.key.arm, "p": self.key.p, "seed": self.key.seed, "state": self.state}
         if self.state == "done":
             ended |= {"black": self.black, "white": self.white, "difference": self.black - self.white}
+            ended |= {f"{name}_trained": value for name, value in self.trained.items()}
         return {**ended, "seconds": round(self.seconds, 3), "message": self.message}
 
 

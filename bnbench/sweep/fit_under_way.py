@@ -36,7 +36,7 @@ from bnbench.sweep.measure import measure_fit
 from bnbench.sweep.provenance import forget_peak_memory
 from bnbench.sweep.resume import resume
 from bnbench.sweep.start import check_source, draw_masks, make_fit, make_plane
-from bnbench.sweep.stored_outcome import headline_accuracies
+from bnbench.sweep.stored_outcome import headline_readings
 from bnbench.wording import counted
 
 
@@ -127,7 +127,7 @@ class FitUnderWay:
         )
         check_fit(result)  # a fit that no reader would believe, such as one with an infinite loss, has failed
         self._write(result)
-        return Outcome(self.key, "done", self._seconds(), gflops, *headline_accuracies(summary), message=self.note)
+        return Outcome(self.key, "done", self._seconds(), gflops, *headline_readings(summary), message=self.note)
 
     def _write(self, result: store.FitResult) -> None:
         try:

@@ -31,7 +31,7 @@ from bnbench.results import layout, store
 from bnbench.results.evaluations import (
     COLUMNS,
     ENSEMBLE_COLUMNS,
-    mean_differences,
+    mean_readings,
     plane_hash,
     read_evaluated_landscapes,
     read_evaluations,
@@ -156,9 +156,12 @@ def test_only_bn_looks_at_the_policy(sweep: Path, tmp_path: Path) -> None:
     assert list(bn["policy"]) == ["batch:50", "batch:8", "recalibrate:512"]
     assert bn["black_loss"].nunique() == 3
     assert not bn["headline"].any(), "the protocol's own is batch:60"
-    means = mean_differences(table)
+    means = mean_readings(table)
     assert list(means["fits"]) == [1] * 5
-    assert list(means["difference"]) == pytest.approx(list(means["black"] - means["white"]))
+    trained = table[table["pixels"] == "trained"].set_index(["arm", "policy"])
+    for row in means.to_dict("records"):
+        for name in ("black", "white", "difference", "right", "objective"):
+            assert row[name] == pytest.approx(trained.loc[(row["arm"], row["policy"]), name])
 
 
 def test_other_images_are_other_evaluations(sweep: Path, tmp_path: Path) -> None:
@@ -357,7 +360,7 @@ def test_policies_read_as_people_write_them() -> None:
 
 def test_a_folder_without_evaluations_is_an_empty_table(tmp_path: Path) -> None:
     assert list(read_evaluations(tmp_path / "nothing").columns) == list(COLUMNS)
-    assert mean_differences(read_evaluations(tmp_path)).empty
+    assert mean_readings(read_evaluations(tmp_path)).empty
 
 
 def killed(key: FitKey) -> FitKey:

@@ -25,6 +25,7 @@ from bnbench.report.tables import fits_table
 from bnbench.results import layout
 from bnbench.results.sweeps import read_sweep
 from bnbench.sweep import interrupts
+from bnbench.wording import plain_number
 from tests.cli.test_cli import bnbench as command
 
 KNOBS: dict[str, Any] = {"mask_size": 4, "steps": 4, "images": 4, "widths": [2], "strides": [2]}
@@ -169,10 +170,11 @@ def test_one_fit_of_a_sweep_shows_itself_and_has_its_pixels(swept: SweepResult) 
         swept.fit("plain", 0.77, 1)
 
 
-def test_a_notebook_sees_the_difference_of_each_arm_and_p(swept: SweepResult) -> None:
+def test_a_notebook_sees_both_readings_of_each_arm_and_p(swept: SweepResult) -> None:
     html = swept._repr_html_()
-    mean = swept.fits.query("arm == 'bn' and p == 0.7")["difference"].mean()
-    assert f"{abs(mean):.3f} (n = 2)</td>" in html
+    fits = swept.fits.query("arm == 'bn' and p == 0.7")
+    means = (fits[f"{name}_trained"].mean() for name in ("difference", "right", "objective"))
+    assert f"<td>{' / '.join(plain_number(mean) for mean in means)} (n = 2)</td>" in html
     assert html.count("<td>") == 4
     assert "8 done" in repr(swept)
 

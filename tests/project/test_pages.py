@@ -124,8 +124,10 @@ def test_code_on_the_site_is_as_wide_as_its_column(page: Path) -> None:
 
 SAID = """\
 started plain p=0.3 seed=1 on cpu#0
-[1/2] plain p=0.3 seed=1: difference -0.021 over all pixels (black 0.049, white 0.070) in 0 s; 1 left, about 1 s
-[2/2] bn p=0.3 seed=1: difference 0.001 over all pixels (black 0.103, white 0.104) in 1 h 2 min
+[1/2] plain p=0.3 seed=1: contrast −0.021 (black 0.049, white 0.070), right 0.612, J 0.003 \
+over trained pixels, in 0 s; 1 left, about 1 s
+[2/2] bn p=0.3 seed=1: contrast 0.001 (black 0.103, white 0.104), right 0.702, J −0.013 \
+over trained pixels, in 1 h 2 min
 last fit finished 9 s ago, 400 fits an hour, nothing to do
 """
 
@@ -133,7 +135,8 @@ last fit finished 9 s ago, 400 fits an hour, nothing to do
 @pytest.mark.parametrize(
     ("shown", "instead", "holds"),
     [
-        ("-0.021 over all pixels (black 0.049", "0.321 over all pixels (black 0.749", True),
+        ("−0.021 (black 0.049, white 0.070), right 0.612", "0.321 (black 0.749, white 0.070), right 1.000", True),
+        ("right 0.612, J 0.003", "right 0.612, J −1.234", True),
         ("in 0 s; 1 left, about 1 s", "in 14 s; 1 left, time unknown", True),
         ("started plain p=0.3 seed=1 on cpu#0\n", "", True),
         ("[2/2] bn p=0.3 seed=1", "[2/2] plain p=0.7 seed=2", True),

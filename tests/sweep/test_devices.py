@@ -230,4 +230,4 @@ def evaluated(folder: Path, execution: Execution) -> None:
     request = EvaluationRequest(folder / "evaluations", execution)
     (task,) = plan_evaluation(folder, request).to_run
     (found,) = evaluate_planes([task], request)
-    assert found.differences, found.message
+    assert found.readings, found.message

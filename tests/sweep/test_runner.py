@@ -30,8 +30,9 @@ from bnbench.sweep.identity import fit_identity
 from bnbench.sweep.inputs import load_inputs
 from bnbench.sweep.plan import Plan, plan_sweep
 from bnbench.sweep.runner import Runner
-from bnbench.wording import duration
+from bnbench.wording import duration, plain_number
 from tests.fits import TINY
+from tests.sentences import numbers
 from tests.warm import call
 
 GRID = Grid(("plain", "bn"), (0.5,), (1, 2))
@@ -84,7 +85,16 @@ def test_outcomes_say_what_the_files_say(tmp_path: Path) -> None:
     table = sweeps.load(tmp_path)
     assert outcome.black == pytest.approx(table[table["black"]]["test_accuracy"].mean())
     assert outcome.white == pytest.approx(table[~table["black"]]["test_accuracy"].mean())
-    assert f"difference {outcome.black - outcome.white:.3f}" in str(outcome)
+    trained = table[table["trained"]]
+    accuracy = trained.groupby("black")["test_accuracy"].mean()
+    assert outcome.trained["difference"] == pytest.approx(accuracy[True] - accuracy[False])
+    right, J = (outcome.trained[name] for name in ("right", "objective"))
+    threshold = TINY.training.threshold
+    of_white = trained[~trained["black"]]["test_loss"].clip(upper=threshold).mean()
+    assert pytest.approx(trained[trained["black"]]["test_loss"].mean() - of_white, abs=1e-6) == J
+    expected = [outcome.trained["difference"], accuracy[True], accuracy[False], right, J]
+    assert numbers(str(outcome))[2:7] == [plain_number(value) for value in expected]
+    assert outcome.as_dict()["objective_trained"] == J
 
 
 def test_resuming_skips_what_is_done_and_changes_nothing(finished: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from bnbench.report.chapters.in_short import of_nothing
 from bnbench.report.chapters.smoothness_agreement import Smoothness
 from bnbench.report.tables import Table, fits_table
 from bnbench.results.beside_fits import beside_fits
-from bnbench.results.evaluations import mean_differences
+from bnbench.results.evaluations import mean_readings
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted
 
@@ -52,8 +52,11 @@ def chapters(sweep: Sweep, evaluated: pd.DataFrame, smooth: Smoothness) -> list[
 def _measured_again(evaluated: pd.DataFrame) -> Chapter | None:
     if evaluated.empty:
         return None
-    means = mean_differences(evaluated)[["split", "images", "policy", "arm", "fits", "black", "white", "difference"]]
-    note = "Mean accuracies over all pixels and planes, under each choice of batch-norm statistics"
+    means = mean_readings(evaluated).drop(columns="protocol")
+    note = (
+        "Means over trained pixels and planes, under each choice of batch-norm statistics; difference: accuracy "
+        "contrast, objective: J, in nats"
+    )
     sentence = "bnbench evaluate measured these planes again, without training; their fits are not in this folder."
     table = Table("evaluations", "Planes measured again", note, means)
     return Chapter("evaluations", "Stored planes, measured again", [sentence], [], [table])
