@@ -17,15 +17,38 @@ import pytest
 from bnbench.cli.group import cli
 from bnbench.inputs.masks import with_picture
 from bnbench.protocol.protocol import Grid
-from bnbench.report.arms import of_arms
+from bnbench.report.arms import compared_arms, of_arms
 from bnbench.report.chapters import evidence, fitted, headline, protocols, reproduce
 from bnbench.report.figures.captions import figure4_caption
 from bnbench.report.tables import fits_table, provenance_table
 from bnbench.results import sweeps
 from bnbench.results.asked import effective_config, write_config
+from bnbench.stats.differences import overall, paired, paired_per_p
+from bnbench.wording import probability
 from tests.fits import SMOKE
 from tests.sentences import named, numbers
 from tests.synthetic import SMALL, write_sweep
+
+
+def test_every_reading_is_tested_over_all_pairs_whole_seeds_and_single_p(tmp_path: Path) -> None:
+    write_sweep(tmp_path, probs=(0.3, 0.5, 0.7), seeds=(1, 2, 3, 4))
+    fits = fits_table(sweeps.read_sweep(tmp_path))
+    some = fits.assign(right_trained=fits["right_trained"].mask(fits["seed"] == 4))  # older files lack it
+    compared = compared_arms(fits)
+    assert compared is not None
+    by_reading = evidence.pairs_by_reading(some, compared)
+    names = {"accuracy contrast": "difference", "right": "right", "J": "objective"}
+    text = evidence.seeds_words(by_reading)
+    for name, column in names.items():
+        value = f"{column}_trained"
+        whole = overall(paired(some.dropna(subset=[value]), value=value))
+        less = rf" \({whole.pairs} pairs\)" if column == "right" else ""
+        said = re.findall(rf"\b{name}{less} p ([=<] [\d.e-]*\d)", text)
+        assert said[0] == probability(whole.sign_flip)
+        assert re.findall(rf"\b{name} p ([=<] [\d.e-]*\d)", text)[-1] == probability(whole.seed_flip)
+    single = {name: paired_per_p(pairs) for name, pairs in by_reading.items()}
+    expected = [str((table[column] <= 0.05).sum()) for table in single.values() for column in ("p_value", "holm")]
+    assert numbers(evidence.exploratory_words(by_reading))[-6:] == expected
 
 
 def test_an_unfinished_sweep_is_reproduced_as_it_was_asked_for(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from bnbench.report.figures.figure3 import figure3
 from bnbench.report.figures.figure4 import draw_difference, figure4
 from bnbench.report.figures.landscapes import choose_pair
 from bnbench.report.figures.learning_curves import learning_curves
+from bnbench.report.figures.objective import objective
 from bnbench.report.figures.paired import _draw as pairs_drawn
 from bnbench.report.figures.paired import paired_objective
 from bnbench.report.figures.training_against_test import training_against_test
@@ -163,23 +164,25 @@ def test_the_authors_leave_the_panel_to_the_fits(tmp_path: Path, probs: list[flo
     ],
 )
 @pytest.mark.parametrize("with_authors", [True, False])
-def test_the_panels_of_figure_4_have_letters_in_one_figure_alone_and_begin_at_one_height(
+def test_the_panels_of_figure_4_have_letters_in_one_figure_alone_and_begin_where_their_neighbours_do(
     tmp_path: Path, arms: list[str], with_authors: bool
 ) -> None:
     write_sweep(tmp_path, arms=arms)
     fits = tables.fits_table(sweeps.read_sweep(tmp_path))
     authors = authors_figure4() if with_authors else None
-    boxes = []
     whole, *panels = figure4(fits, authors)
+    _, *of_objective = objective(fits, 2.5, authors)
     with style.print_style():
         assert [axes.get_title(loc="left") for axes in whole.draw().axes] == ["a", "b"]
-    for panel in panels:
-        with style.print_style():
-            figure = panel.draw()
-            figure.draw_without_rendering()
-        assert figure.axes[0].get_title(loc="left") == "", "a page shows panels of several figures"
-        boxes.append(figure.axes[0].get_position())
-    np.testing.assert_allclose([boxes[0].y0, boxes[0].y1], [boxes[1].y0, boxes[1].y1], atol=2e-3)
+    for row in zip(panels, of_objective, strict=True):  # as they stand on a page
+        boxes = []
+        for panel in row:
+            with style.print_style():
+                figure = panel.draw()
+                figure.draw_without_rendering()
+            assert figure.axes[0].get_title(loc="left") == "", "a page shows panels of several figures"
+            boxes.append(figure.axes[0].get_position())
+        np.testing.assert_allclose([boxes[0].y0, boxes[0].y1], [boxes[1].y0, boxes[1].y1], atol=2e-3)
 
 
 def test_arms_keep_their_colours_whoever_stands_beside_them() -> None:

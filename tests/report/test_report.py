@@ -42,7 +42,6 @@ FIGURES = [
     "paired_objective",
 ]
 WIDE = [
-    "strip",
     "figure3",
     "learning_curves",
     "difference_over_steps",

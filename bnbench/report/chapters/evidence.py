@@ -12,6 +12,7 @@ from bnbench.report.arms import MOST_NAMED, ComparedArms, arm_order
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.readings import readings_table
 from bnbench.report.figures.paired import paired, paired_objective, paired_table
+from bnbench.report.figures.policies import READING_NAMES
 from bnbench.report.tables import Table
 from bnbench.stats import agreement, differences, sensitivity
 from bnbench.wording import counted, plain_number, probability, signed
@@ -25,8 +26,8 @@ _WHY = (
     "and stratified, over 9 × 5 pairs, about 91 times."
 )
 _SENSITIVITY_NOTE = (
-    "Over trained pixels. The first row is the headline; columns as in the table of all quantities; each set is summed "
-    "up alone"
+    "Accuracy contrast over trained pixels. The first row is the headline; columns as in the table of all quantities; "
+    "each set is summed up alone"
 )
 _AGREEMENT_NOTE = (
     "Over trained pixels, as theirs. Means over the p that both have; level: ours − theirs; lowest, highest: its "
@@ -48,7 +49,8 @@ def chapter(
     sentences, shown, trained = [], [], tables.over_trained(fits)
     if compared:
         shown += [readings_table(fits, compared), paired_table(compared)]
-        sentences += [seeds_words(compared), exploratory_words(shown[1].frame), _WHY]
+        by_reading = pairs_by_reading(fits, compared)
+        sentences += [seeds_words(by_reading), exploratory_words(by_reading), _WHY]
         frame = sensitivity_table(trained, diverged, compared)
         title = f"The gap {compared.gap_name}, counted otherwise"
         shown.append(Table("sensitivity", title, _SENSITIVITY_NOTE, frame))
@@ -67,33 +69,66 @@ def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, compared: Comp
     return pd.DataFrame([{"what": words, **tables.pairs_summary(pairs)} for words, pairs in cases])
 
 
-def seeds_words(compared: ComparedArms) -> str:
-    """Say the tests over all pairs, and the one that trusts whole seeds only."""
-    whole, seeds = differences.overall(compared.pairs), compared.pairs["seed"].nunique()
-    if whole.pairs == 1:
+def pairs_by_reading(fits: pd.DataFrame, compared: ComparedArms) -> dict[str, pd.DataFrame]:
+    """Return the pairs of two arms by each reading over trained pixels that fits have, by the reading's name.
+
+    Args:
+        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
+        compared: the arms to compare.
+    """
+    columns = {name: f"{reading}_trained" for reading, name in READING_NAMES.items()}
+    found = {
+        name: differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
+        for name, column in columns.items()
+        if column in fits
+    }
+    return {name: pairs for name, pairs in found.items() if len(pairs)}
+
+
+def seeds_words(by_reading: dict[str, pd.DataFrame]) -> str:
+    """Say the tests over all pairs, and the one that trusts whole seeds only, of every reading."""
+    wholes = {name: differences.overall(pairs) for name, pairs in by_reading.items()}
+    most = max(whole.pairs for whole in wholes.values())
+    if most == 1:
         return "One pair: nothing can be tested, and there is no interval."
-    effect = f" Effect size d_z = {plain_number(whole.d_z)}: the mean gap over the deviation of all gaps."
+    seeds = max(pairs["seed"].nunique() for pairs in by_reading.values())
+    pairs, flips, whole_seeds, effects = [], [], [], []
+    for name, whole in wholes.items():
+        pairs.append(f" ({counted(whole.pairs, 'pair')})" if whole.pairs < most else "")
+        flips.append(f"{name}{pairs[-1]} p {probability(whole.sign_flip)}")
+        whole_seeds.append(f"{name} p {probability(whole.seed_flip)}")
+        if not math.isnan(whole.d_z):
+            effects.append(f"{name} {plain_number(whole.d_z)}")
+    effect = f" Effect size d_z, the mean gap over the deviation of all gaps: {', '.join(effects)}."
     return (
-        f"Sign-flip test over {counted(whole.pairs, 'pair')}: p {probability(whole.sign_flip)}. "
-        f"Sensitivity, the signs of whole seeds flipped together: p {probability(whole.seed_flip)}, and with "
+        f"Sign-flip test over {counted(most, 'pair')}: {', '.join(flips)}. "
+        f"Sensitivity, the signs of whole seeds flipped together: {', '.join(whole_seeds)}; with "
         f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:g}."
-        f"{'' if math.isnan(whole.d_z) else effect}"
+        f"{effect if effects else ''}"
     )
 
 
-def exploratory_words(per_p: pd.DataFrame) -> str:
-    """Say how many single p stand out, before and after the correction."""
-    tested = per_p.dropna(subset=["p_value"])
-    if tested.empty:
-        return "No test at a single p: each has one pair." if len(per_p) > 1 else ""
-    if len(tested) == 1:
-        (one,) = tested.to_dict("records")
-        return f"Exploratory: the paired t test at p = {one['p']:g}, n = {one['n']}: p {probability(one['p_value'])}."
-    pairs = _count_range(tested["n"])
-    low, held = ((tested[name] <= 0.05).sum() for name in ("p_value", "holm"))
+def exploratory_words(by_reading: dict[str, pd.DataFrame]) -> str:
+    """Say at how many single p each reading's gap stands out, before and after the correction."""
+    tables = {name: differences.paired_per_p(pairs) for name, pairs in by_reading.items()}
+    tested = {name: table.dropna(subset=["p_value"]) for name, table in tables.items()}
+    probabilities = max(len(table) for table in tested.values())
+    if not probabilities:
+        return "No test at a single p: each has one pair." if max(map(len, tables.values())) > 1 else ""
+    if probabilities == 1:
+        (p, n) = next((row["p"], row["n"]) for table in tested.values() for row in table.to_dict("records"))
+        said = (
+            f"{name} p {probability(float(table['p_value'].iloc[0]))}" for name, table in tested.items() if len(table)
+        )
+        return f"Exploratory: the paired t test at p = {p:g}, n = {n}: {', '.join(said)}."
+    pairs = _count_range(pd.concat(tested)["n"])
+    said = (
+        f"{name} at {(table['p_value'] <= 0.05).sum()} and {(table['holm'] <= 0.05).sum()}"
+        for name, table in tested.items()
+    )
     return (
-        f"Exploratory: of {counted(len(tested), 'p')} tested one by one, {low} {'falls' if low == 1 else 'fall'} at or "
-        f"below 0.05 uncorrected and {held} after Holm's correction, with n = {pairs} pairs at each."
+        f"Exploratory: {counted(probabilities, 'p')} tested one by one, n = {pairs} pairs at each. At or below 0.05 "
+        f"uncorrected, and after Holm's correction: {', '.join(said)}."
     )
 
 
