@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from bnbench.protocol.protocol import FitKey
 from bnbench.results.sweeps import Sweep, read_sweeps
 
 ROOT = Path(__file__).parents[1]
@@ -30,15 +31,16 @@ def unpublished_commits() -> str:
 
 
 def _unpublished(sweep: Sweep, known: set[str]) -> list[str]:
-    """The rows of one sweep."""
-    rows = []
-    named = sweep.provenance.assign(git_revision=sweep.provenance["git_revision"].fillna("none"))
-    counts = named.groupby(["git_revision", "torch"]).size().reset_index()
-    for commit, torch, fits in counts.itertuples(index=False):
-        if commit not in known:
-            where = ", ".join(str(folder.relative_to(ROOT)) for folder in sweep.folders)
-            rows.append(f"| `{where}` | {fits} | {commit[:7]} | {torch} |")
-    return rows
+    """The rows of one sweep, a folder of its own for each that it lies in."""
+    keys = sweep.provenance[["arm", "p", "seed"]].itertuples(index=False, name=None)
+    where = [str(sweep.places.get(FitKey(*key), sweep.folder).relative_to(ROOT)) for key in keys]
+    named = sweep.provenance.assign(where=where, git_revision=sweep.provenance["git_revision"].fillna("none"))
+    counts = named.groupby(["where", "git_revision", "torch"]).size().reset_index()
+    return [
+        f"| `{folder}` | {fits} | {commit[:7]} | {torch} |"
+        for folder, commit, torch, fits in counts.itertuples(index=False)
+        if commit not in known
+    ]
 
 
 def git(*arguments: str) -> str:

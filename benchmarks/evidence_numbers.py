@@ -31,6 +31,12 @@ def on_masks() -> str:
     return markdown([head, *rows])
 
 
+def on_each_mask(steps: int, reading: str) -> str:
+    """What plain / bn reach after so many steps on each of these masks, by seed."""
+    found = [arms[reading] for (length, _), arms in _by_mask().items() if length == steps]
+    return ", ".join(" / ".join(map(plain_number, values)) for values in found)
+
+
 def gaps_on_masks(steps: int, reading: str) -> str:
     """The gap plain − bn after so many steps on each of these masks, by seed."""
     gaps = [arms[reading]["plain"] - arms[reading]["bn"] for (length, _), arms in _by_mask().items() if length == steps]

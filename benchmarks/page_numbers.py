@@ -36,6 +36,7 @@ from evidence_numbers import (
     gaps_on_masks,
     longer,
     longer_gaps,
+    on_each_mask,
     on_masks,
     sensitivity,
 )
@@ -209,6 +210,7 @@ def rendered(text: str) -> str:
         "ladder": LadderNumbers,
         "longer": longer,
         "longer_gaps": longer_gaps,
+        "on_each_mask": on_each_mask,
         "on_masks": on_masks,
         "own_pictures": own_pictures,
         "sensitivity": sensitivity,

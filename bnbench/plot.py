@@ -50,16 +50,22 @@ def figure4(
         axes: where to draw; by default those of a new figure.
         pixels: ``trained``, those that have a neighbour of the other colour, as the authors measure, where the table
             has their columns; or ``all``.
-        authors: also draw the authors' own curves, which are of FashionMNIST.
+        authors: also draw the authors' own curves, which are of FashionMNIST and of trained pixels.
         split: the images that were measured on, for the label.
 
     Returns:
         The axes.
 
     Raises:
-        RequestError: a column is missing, there is no fit, a row is a pixel, or ``pixels`` is neither.
+        RequestError: a column is missing, there is no fit, a row is a pixel, ``pixels`` is neither, or all pixels would
+            stand beside the authors' curves.
     """
     shown = _over(fits, pixels)
+    if authors and (pixels == "all" or "difference_trained" not in fits):
+        raise RequestError(
+            "authors: their curves are over trained pixels alone; give pixels='trained' and a table with "
+            "difference_trained, such as tables/fits.csv of a report, or leave authors out."
+        )
     curves = authors_figure4() if authors else None
     axes = _axes(axes)
     draw_difference(axes, shown, curves, split)

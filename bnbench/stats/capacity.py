@@ -86,12 +86,12 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int],
             arm has every seed at every one of at least three sizes, see :func:`complete_seeds`.
         p: the fill probability.
         trained_numbers: of each arm how many numbers a fit trains, 3n + 1 of a network of n weights: origin, two
-            directions and the scale. An arm that is not there has no bits per number.
+            directions and the scale. An arm that is not there has no bits per 1,000 numbers.
         frame: how many pixels at each edge of a mask hold no random bit.
 
     Returns:
         A row per arm, by name: ``arm, seeds, crossing, side, low, high, bits, bits_low, bits_high, numbers,
-        bits_per_number, curve_side, slope, misfit, isotonic, between_sizes``. ``crossing`` is :data:`INSIDE`,
+        bits_per_1000, curve_side, slope, misfit, isotonic, between_sizes``. ``crossing`` is :data:`INSIDE`,
         :data:`ABOVE` or :data:`BELOW`. The two latter have no side (``curve_side`` is that of the curve all the
         same), and their interval begins at the largest size, or ends at the smallest, at which the 95 % t interval of
         right lies on the other side of 90 %. An end beyond the sizes is 0 or infinite. One seed has no interval.
@@ -129,7 +129,7 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int],
                 "bits_low": bits_low,
                 "bits_high": bits_high,
                 "numbers": math.nan if numbers is None else numbers,
-                "bits_per_number": math.nan if numbers is None else bits / numbers,
+                "bits_per_1000": math.nan if numbers is None else 1000 * bits / numbers,
                 "curve_side": math.exp(log_side),
                 "slope": slope,
                 "misfit": float(misfit),

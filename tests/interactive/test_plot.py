@@ -143,6 +143,8 @@ def test_figure3_has_a_column_for_the_mask_and_each_arm(pixels: pd.DataFrame) ->
         (lambda fits, pixels: plot.figure4(fits.iloc[:0]), "no row"),
         (lambda fits, pixels: plot.figure4(pixels), "a row per pixel"),
         (lambda fits, pixels: plot.figure4(fits, pixels="some"), "'some'"),
+        (lambda fits, pixels: plot.figure4(fits, pixels="all", authors=True), "authors"),
+        (lambda fits, pixels: plot.figure4(fits.drop(columns="difference_trained"), authors=True), "authors"),
         (lambda fits, pixels: plot.paired(fits[fits["arm"] == "bn"]), "plain and bn"),
         (lambda fits, pixels: plot.paired(fits, arms=("plain", "skip")), "plain and skip"),
         (lambda fits, pixels: plot.paired(pd.concat([fits, fits])), "twice"),
