@@ -86,19 +86,21 @@ class CapacityNumbers:
 
     @property
     def sides(self) -> str:
-        """Each arm's side with its interval and bits, beside that of straight lines, and how far means lie off the curve."""
+        """Each arm's side with its interval and bits, that of straight lines, and how far means lie off the curve."""
         cells = [
             [
                 row["arm"],
                 f"{row['curve_side']:.1f}",
                 f"{_end(row['low'])} to {_end(row['high'])}",
-                f"{row['bits_per_1000']:.2f}",
+                "–" if math.isnan(row["bits_per_1000_numbers"]) else f"{row['bits_per_1000_numbers']:.2f}",
                 f"{row['isotonic']:.1f}",
                 f"{row['misfit']:.3f}",
             ]
             for row in self._table("capacity").to_dict("records")
         ]
-        return markdown([["arm", "side", "95 % interval", "bits per 1,000 numbers", "straight lines", "misfit"], *cells])
+        return markdown(
+            [["arm", "side", "95 % interval", "bits per 1,000 numbers", "straight lines", "misfit"], *cells]
+        )
 
     @property
     def right(self) -> str:

@@ -1,6 +1,6 @@
-"""Sweeps that differ in a few knobs, for ladder.py and tuning.py: their options, their plan, their fits and readings.
+"""Sweeps that differ in a few knobs, for ladder.py, tuning.py and tuned_capacity.py: options, plan, fits and readings.
 
-Each is a results folder of its own below --out, on held-out images.
+Each is a results folder of its own below --out, on held-out images where the script says nothing else.
 """
 
 from __future__ import annotations
@@ -151,8 +151,10 @@ def fits_of(landscapes: pd.DataFrame, threshold: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*FIT, *_OF_A_FIT])
 
 
-def read_rung(out: Path, rung: Rung, *, images: int | None = None) -> pd.DataFrame:
+def read_rung(out: Path, rung: Rung, *, images: int | None = None, option: str = "--out") -> pd.DataFrame:
     """The pixels of a rung's finished fits, or of those of its planes that were measured on so many other images.
+
+    ``option`` is the one that named the folder.
 
     Raises:
         RequestError: the folder holds another protocol, or a file that cannot be read.
@@ -164,7 +166,7 @@ def read_rung(out: Path, rung: Rung, *, images: int | None = None) -> pd.DataFra
     if sweep.broken:
         raise RequestError(sweep.broken[0])
     if other := sweep.protocol.differences(rung.protocol):
-        raise RequestError(f"--out {out}: {folder} holds fits of another {', '.join(other)}; give another folder.")
+        raise RequestError(f"{option} {out}: {folder} holds fits of another {', '.join(other)}; give another folder.")
     if images is not None:
         found = read_evaluated_landscapes(layout.evaluations_folder(folder))
         policies = [str(NO_BN), rung.protocol.measurement.bn_statistics]

@@ -10,7 +10,7 @@ are fitted in every trial to the first --chosen-on seeds, and an arm's best tria
 trained pixels, of the trials where all of these are done: nothing is chosen by the difference between the arms, nor by
 the accuracy. The best of several is flattered by the seeds that chose it, so the arms are compared on the other seeds
 and the same images, to which only each arm's best and the profile's own values are fitted. The tables are tuning.csv
-and tuning.md; tuning.svg draws the search.
+and tuning.md; tuning.svg draws the search, and best.json says what it chose once it is done.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rungs import ARMS, Rung, base_and_grid, options, run_rung, say_plan
 from tuning_figure import draw_search
-from tuning_table import Search, best_trials, finals, fits_table, means_table, table_text, trials
+from tuning_table import Search, best_trials, finals, fits_table, means_table, table_text, trials, write_chosen
 
 from bnbench.errors import RequestError
 from bnbench.report.figures.style import print_style, save
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(error.as_command)
     asked.out.mkdir(parents=True, exist_ok=True)
     fits.to_csv(asked.out / "tuning.csv", index=False)
+    write_chosen(asked.out, fits, search)
     text = table_text(fits, search)
     (asked.out / "tuning.md").write_text(text, encoding="utf-8")
     with print_style():

@@ -57,7 +57,7 @@ def _draw_trials(axes: Axes, arm: str, trials: pd.DataFrame, colours: Normalize)
     axes.scatter(whole[rate], whole[scale], c=whole["objective"], gid="trials", **shades, **look)
     axes.scatter(begun[rate], begun[scale], facecolors="none", gid="begun", **look)
     for number, row in enumerate(whole.sort_values(TUNED[0]).to_dict("records")):
-        place, above = (row[TUNED[0]], row[TUNED[1]]), number % 2 == 0  # neighbours' numbers do not meet
+        place, above = (row[TUNED[0]], row[TUNED[1]]), number % 2 == 0  # those of neighbours seldom meet
         text: dict[str, Any] = {"textcoords": "offset points", "size": 6, "color": INK, "ha": "center", "va": "center"}
         axes.annotate(plain_number(row["objective"]), place, (0, 11 if above else -11), **text)
     axes.margins(0.12)

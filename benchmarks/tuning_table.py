@@ -6,6 +6,7 @@ of these are done. On the other seeds it is compared with the profile's own valu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 from readings import markdown
 from rungs import ARMS, FIT, READINGS, Rung, fits_of, read_rung, spread
 
+from bnbench.measures.registry import SHORT_NAMES
 from bnbench.protocol.protocol import Grid, Protocol
 from bnbench.stats.differences import paired
 from bnbench.wording import counted, plain_number, signed
@@ -22,7 +24,6 @@ from bnbench.wording import counted, plain_number, signed
 TUNED = ("learning_rate", "initial_scale")
 _SEED = 0  # of the search
 SHOWN = ("objective", "right", "difference")
-_NAMES = {"objective": "J", "right": "right", "difference": "contrast"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,25 @@ def best_trials(means: pd.DataFrame) -> dict[str, str]:
     return {arm: found[arm] for arm in ARMS if arm in found}
 
 
+def write_chosen(out: Path, fits: pd.DataFrame, search: Search) -> None:
+    """Write best.json once every fit of the search is done: the protocol, the seeds that chose, each arm's values."""
+    means = means_table(fits, search.chosen_on)
+    best, values = best_trials(means), means.set_index(["trial", "arm"])
+    if (means["fits"] == means["wanted"]).sum() < len(search.trials) * len(ARMS):
+        return
+    chosen = {
+        "profile": search.trials[0].protocol.profile,
+        "steps": search.trials[0].protocol.training.steps,
+        "trials": len(search.trials),
+        "chosen_on": list(search.chosen_on),
+        "best": {
+            arm: {"trial": trial, **{name: float(values[name][trial, arm]) for name in TUNED}}
+            for arm, trial in best.items()
+        },
+    }
+    (out / "best.json").write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
+
+
 def finals(tried: Sequence[Rung], best: Mapping[str, str]) -> list[Rung]:
     """What is fitted to the other seeds: the profile's own values, and each arm's best trial with that arm alone."""
     arms_of: dict[str, list[str]] = {}
@@ -89,7 +109,7 @@ def table_text(fits: pd.DataFrame, search: Search) -> str:
     """Both tables as Markdown: every trial on the seeds that choose, and what the best ones do on the others."""
     means = means_table(fits, search.chosen_on)
     best = best_trials(means)
-    lines = [["trial", "rate", "s", "arm", "fits", *(_NAMES[reading] for reading in SHOWN), "best of its arm"]]
+    lines = [["trial", "rate", "s", "arm", "fits", *(SHORT_NAMES[reading] for reading in SHOWN), "best of its arm"]]
     for row in means.to_dict("records"):
         cells = [spread(row[name], row[f"{name}_sd"], plain_number) for name in SHOWN]
         is_best = "yes" if best.get(row["arm"]) == row["trial"] else ""
@@ -122,8 +142,11 @@ def compared(fits: pd.DataFrame, usual: str, best: Mapping[str, str], title: str
         best: each arm's best trial.
         title: what stands above the rows.
     """
-    rows = [[title, "pairs", *(_NAMES[reading] for reading in SHOWN)]]
+    rows = [[title, "pairs", *(SHORT_NAMES[reading] for reading in SHOWN)]]
     for arm, trial in best.items():
+        if trial == usual:
+            rows.append([f"{arm}: the profile's values are its best", *["–"] * (len(rows[0]) - 1)])
+            continue
         own = fits[fits["arm"] == arm].set_index(["trial", "p", "seed"])[list(READINGS)]
         if {usual, trial} <= {*own.index.get_level_values("trial")}:
             changes = own.xs(trial) - own.xs(usual)

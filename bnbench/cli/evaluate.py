@@ -16,9 +16,7 @@ from bnbench.errors import RequestError
 from bnbench.protocol.parsing import parse_policies
 from bnbench.protocol.sections import SPLITS
 from bnbench.results import layout
-from bnbench.wording import counted, duration
-
-_NAMES = {"difference": "contrast", "objective": "J"}  # of columns, as they are printed
+from bnbench.wording import counted, duration, plain_number
 
 if TYPE_CHECKING:
     from bnbench.bn_policy import BnPolicy
@@ -137,6 +135,7 @@ def _compute(plan: EvaluationPlan, request: EvaluationRequest) -> int:
 
 def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
     """Print the mean readings under each policy that was asked for, one block for each protocol."""
+    from bnbench.measures.registry import SHORT_NAMES
     from bnbench.results.evaluations import mean_ensembles, mean_readings, read_done
 
     table = read_done([one for task in plan.tasks for one in task.evaluations], request.out)
@@ -144,8 +143,8 @@ def _print_table(plan: EvaluationPlan, request: EvaluationRequest) -> None:
         return
     for (protocol, split, images), means in mean_readings(table).groupby(["protocol", "split", "images"]):
         click.echo(f"{protocol}: means over trained pixels and fits, {images:,} {split} images")
-        shown = means.drop(columns=["protocol", "split", "images"]).rename(columns=_NAMES)
-        click.echo(shown.to_string(index=False, float_format="{:.3f}".format, na_rep="–"))
+        shown = means.drop(columns=["protocol", "split", "images"]).rename(columns=SHORT_NAMES)
+        click.echo(shown.to_string(index=False, float_format=plain_number, na_rep="–"))
     if not request.with_ensembles:
         return
     for (protocol, split, images), means in mean_ensembles(table).groupby(["protocol", "split", "images"]):

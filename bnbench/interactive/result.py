@@ -15,7 +15,7 @@ from bnbench.errors import RequestError
 from bnbench.interactive.naming import Names, errors_name_arguments, in_python, names_of
 from bnbench.interactive.one_fit import FittedLandscape
 from bnbench.interactive.values import arms_of, folder_of, formats_of, pair_of
-from bnbench.measures.registry import ALWAYS_STORED, REGISTERED
+from bnbench.measures.registry import ALWAYS_STORED, REGISTERED, SHORT_NAMES
 from bnbench.protocol.parsing import FORMATS
 from bnbench.protocol.profiles import title
 from bnbench.protocol.protocol import FitKey, Grid, Protocol
@@ -27,7 +27,7 @@ from bnbench.wording import counted, plain_number
 if TYPE_CHECKING:
     from bnbench.interactive.written_report import WrittenReport
 
-_READINGS = {"difference_trained": "contrast", "right_trained": "right", "objective_trained": "J"}
+_READINGS = {f"{reading}_trained": name for reading, name in SHORT_NAMES.items()}
 _LATER = [measure for measure in REGISTERED if measure.name not in ALWAYS_STORED]
 _COLUMNS = (
     *("arm", "p", "seed", "policy", *ALWAYS_STORED),

@@ -12,6 +12,8 @@ from bnbench.measures.measure import Measure, Pixels
 ALWAYS_STORED = ("black", "white", "difference", "black_loss", "white_loss")
 # The two readings of a sweep: the accuracy contrast, and the objective by J and by right. Tables name them first.
 READINGS = ("difference", "objective", "right")
+READING_NAMES = {"difference": "accuracy contrast", "right": "right", "objective": "J"}  # in words, in this order
+SHORT_NAMES = READING_NAMES | {"difference": "contrast"}  # where columns are narrow
 _MACHINERY = ("measure", "registry")
 
 

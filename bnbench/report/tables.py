@@ -145,7 +145,7 @@ def diverged_fits(sweep: Sweep) -> pd.DataFrame:
 def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Set two arms side by side in everything that was measured, with the paired difference: a row per quantity."""
     rows = []
-    for name, pairs in _compared(fits, first, second).values():
+    for name, pairs in compared_pairs(fits, first, second).values():
         sides = ((first, "first"), (second, "second"))
         means = {f"{arm} mean": differences.mean_over_p(pairs, side) for arm, side in sides}
         rows.append({"quantity": name, **means, **pairs_summary(pairs)})
@@ -155,7 +155,7 @@ def quantities_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFram
 def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Do the same at every p: both arms' n, mean and deviation, and the paired gap; a row per quantity and p."""
     parts = []
-    for value, (name, pairs) in _compared(fits, first, second).items():
+    for value, (name, pairs) in compared_pairs(fits, first, second).items():
         have = fits[fits["arm"].isin([first, second])].dropna(subset=[value])
         arms = differences.per_p(have, value).pivot(index="p", columns="arm")
         sides = {f"{arm} {column}": arms[column, arm] for arm in (first, second) for column in ("n", "mean", "sd")}
@@ -168,10 +168,17 @@ def quantities_per_p_table(fits: pd.DataFrame, first: str, second: str) -> pd.Da
     return pd.concat(parts, ignore_index=True).astype(dict.fromkeys(counts, "Int64"))  # an arm may lack a p
 
 
-def _compared(
+def compared_pairs(
     fits: pd.DataFrame, first: str, second: str, among: Container[str] | None = None
 ) -> dict[str, tuple[str, pd.DataFrame]]:
-    """Return the columns in which two arms can be compared, with title and pairs: an earlier fit may lack a measure."""
+    """Return the columns in which two arms can be compared, with title and pairs: an earlier fit may lack a measure.
+
+    Args:
+        fits: a row per fit, see :func:`fits_table`.
+        first: the arm that is counted positive.
+        second: the arm that is subtracted.
+        among: columns that are asked for; by default all.
+    """
     wanted = {column: title for column, title in compared_columns().items() if among is None or column in among}
     columns = {column: title for column, title in wanted.items() if column in fits}
     pairs = {one: differences.paired(fits.dropna(subset=[one]), first, second, one) for one in columns}
@@ -184,7 +191,7 @@ def comparisons_table(fits: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {"first": first, "second": second, "quantity": title, **pairs_summary(pairs)}
         for first, second in itertools.combinations(arm_order(fits["arm"]), 2)
-        for title, pairs in _compared(fits, first, second, readings).values()
+        for title, pairs in compared_pairs(fits, first, second, readings).values()
     ]
     return pd.DataFrame(rows)
 

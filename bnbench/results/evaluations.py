@@ -203,11 +203,13 @@ def mean_ensembles(table: pd.DataFrame) -> pd.DataFrame:
 def mean_readings(table: pd.DataFrame) -> pd.DataFrame:
     """Return means over trained pixels and fits: a row per protocol × images × policy × arm, with the number of fits.
 
-    A measure that none of these files has, because they are older, is not a number.
+    A measure that some of these files lack, because they are older, is not a number: it would be of other fits.
     """
-    measures = ("black", "white", *READINGS)
-    columns = [*table.columns.union(pd.Index(READINGS), sort=False)]
-    return _means_over_fits(table.reindex(columns=columns), measures, "trained")
+    measures = ["black", "white", *READINGS]
+    wanted = table.reindex(columns=[*table.columns.union(pd.Index(READINGS), sort=False)])
+    counts = _means_over_fits(wanted.assign(**wanted[measures].notna()), measures, "trained")[measures]
+    means = _means_over_fits(wanted, measures, "trained")
+    return means.assign(**means[measures].where(counts == 1))
 
 
 def _means_over_fits(table: pd.DataFrame, columns: Sequence[str], pixels: str = "all") -> pd.DataFrame:

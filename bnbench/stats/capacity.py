@@ -91,7 +91,7 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int],
 
     Returns:
         A row per arm, by name: ``arm, seeds, crossing, side, low, high, bits, bits_low, bits_high, numbers,
-        bits_per_1000, curve_side, slope, misfit, isotonic, between_sizes``. ``crossing`` is :data:`INSIDE`,
+        bits_per_1000_numbers, curve_side, slope, misfit, isotonic, between_sizes``. ``crossing`` is :data:`INSIDE`,
         :data:`ABOVE` or :data:`BELOW`. The two latter have no side (``curve_side`` is that of the curve all the
         same), and their interval begins at the largest size, or ends at the smallest, at which the 95 % t interval of
         right lies on the other side of 90 %. An end beyond the sizes is 0 or infinite. One seed has no interval.
@@ -129,7 +129,7 @@ def capacities(fits: pd.DataFrame, p: float, trained_numbers: Mapping[str, int],
                 "bits_low": bits_low,
                 "bits_high": bits_high,
                 "numbers": math.nan if numbers is None else numbers,
-                "bits_per_1000": math.nan if numbers is None else 1000 * bits / numbers,
+                "bits_per_1000_numbers": math.nan if numbers is None else 1000 * bits / numbers,
                 "curve_side": math.exp(log_side),
                 "slope": slope,
                 "misfit": float(misfit),

@@ -21,6 +21,7 @@ from scipy import stats
 from bnbench.stats.significance import holm, sign_flip
 
 CONFIDENCE = 0.95
+_EQUAL = 1e-9  # as a share of their mean: values whose deviation is below differ by rounding
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,14 @@ def paired_per_p(pairs: pd.DataFrame) -> pd.DataFrame:
         pairs: what :func:`paired` returns.
 
     Returns:
-        A row per p: ``p, n, mean, sd, low, high, t, p_value, holm``; all from ``sd`` on are NaN where n = 1.
+        A row per p: ``p, n, mean, sd, low, high, t, p_value, holm``; all from ``sd`` on are NaN where n = 1, and all
+        from ``t`` on where the gaps of a p are equal: shares of pixels are often so, and no t says how sure they are.
     """
     table = pairs.groupby("p", sort=True)["gap"].agg(n="size", mean="mean", sd="std").reset_index()
     mean, sd, n = (table[name].to_numpy() for name in ("mean", "sd", "n"))
     half = _half_width(sd / np.sqrt(n), n - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = mean * np.sqrt(n) / sd
+    spread = np.where(sd > _EQUAL * np.abs(mean), sd, np.nan)
+    t = mean * np.sqrt(n) / spread
     p_value = 2 * stats.t.sf(np.abs(t), np.where(n > 1, n - 1, np.nan))
     return table.assign(low=mean - half, high=mean + half, t=t, p_value=p_value, holm=holm(p_value))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,7 @@ OPTIONS = [
     "cpu",
 ]
 OPTIONS += ["--jobs", "1", "--chunk", "8"]
+TUNED = ("learning_rate", "initial_scale")
 GRID = Grid(("plain", "bn"), (0.5,), (101, 102, 103, 104))
 
 
@@ -97,7 +99,7 @@ def test_the_best_are_compared_on_the_seeds_that_chose_nothing(script: ModuleTyp
     (header,) = (number for number, line in enumerate(cells) if "pairs" in line)
     plain, bn, usual, best = cells[header + 2 :]
     assert plain[1:] == ["2", "−0.950 ± 0.071", "+0.000 ± 0.000", "+0.350 ± 0.212"]
-    assert bn[1:] == ["2", "+0.000 ± 0.000", "+0.000 ± 0.000", "+0.000 ± 0.000"], "its best is the profile's own"
+    assert bn[1:] == ["–"] * 4, "its best are the profile's own values"
     assert usual[1:] == ["2", "+0.400 ± 0.141", "+0.000 ± 0.000", "+0.250 ± 0.071"]
     assert best[1:] == ["2", "−0.550 ± 0.071", "+0.000 ± 0.000", "+0.600 ± 0.141"]
     assert numbers(lines[0]) == ["2"], "fits of the search that are missing"
@@ -153,6 +155,12 @@ def test_the_search_runs_goes_on_and_says_what_its_fits_say(script: ModuleType, 
     others = written[written["seed"] == 102]
     best = {(arm, first[arm].idxmin()) for arm in ("plain", "bn")}
     assert {*zip(others["arm"], others["trial"], strict=True)} == best | {("plain", "trial00"), ("bn", "trial00")}
+    chosen = json.loads((out / "best.json").read_text())
+    assert (chosen["profile"], chosen["steps"], chosen["chosen_on"]) == ("smoke", TINY.training.steps, [101])
+    for arm, values in chosen["best"].items():
+        assert (arm, values["trial"]) in best
+        (used,) = {*zip(*(written.loc[written["trial"] == values["trial"], name] for name in TUNED), strict=True)}
+        assert used == tuple(values[name] for name in TUNED)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     assert script.main([*OPTIONS, "--fits", "10", "--out", str(out), "--table"]) == 0
     assert numbers((out / "tuning.md").read_text().splitlines()[0]) == ["2"]
@@ -162,6 +170,7 @@ def test_the_search_runs_goes_on_and_says_what_its_fits_say(script: ModuleType, 
 
 def test_a_table_of_nothing_is_one(script: ModuleType, tmp_path: Path) -> None:
     assert script.main([*OPTIONS, "--out", str(tmp_path / "none"), "--table"]) == 0
+    assert not (tmp_path / "none" / "best.json").exists(), "an unfinished search has chosen nothing"
     assert numbers((tmp_path / "none" / "tuning.md").read_text().splitlines()[0]) == ["4"]
     assert np.array_equal(pd.read_csv(tmp_path / "none" / "tuning.csv").shape, (0, 9))
 

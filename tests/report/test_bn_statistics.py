@@ -11,15 +11,17 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from bnbench.bn_policy import BnPolicy
 from bnbench.protocol.protocol import FitKey
 from bnbench.report import build_report
 from bnbench.report.chapters import bn_statistics
 from bnbench.report.chapters.measured_again import evaluations_of, measurements
-from bnbench.report.figures.policies import OWN_IMAGES, policies_table
+from bnbench.report.figures.policies import OWN_IMAGES, compared_rows, policies, policies_table
 from bnbench.report.page import writer
 from bnbench.report.tables import fits_table
 from bnbench.results import sweeps
@@ -75,11 +77,15 @@ def evaluate(
 
 
 def table_of(sweep: sweeps.Sweep, out: Path) -> pd.DataFrame:
+    return policies_table(measured_of(sweep, out), "plain").frame
+
+
+def measured_of(sweep: sweeps.Sweep, out: Path) -> pd.DataFrame:
     evaluated, broken = find_evaluations([out])
     assert broken == []
     current, stale = evaluations_of(sweep, evaluated)
     assert stale == 0
-    return policies_table(measurements(sweep, current, fits_table(sweep)), "plain").frame
+    return measurements(sweep, current, fits_table(sweep))
 
 
 def contrast_of(sweep: sweeps.Sweep, out: Path, pixels: str = "trained") -> pd.DataFrame:
@@ -140,7 +146,89 @@ def test_a_gap_in_the_objective_is_set_beside_that_of_the_same_pairs(sweep: swee
     assert (row["pairs"], row["headline gap"], row["gap"]) == (3, pytest.approx(usual), pytest.approx(usual - 0.5))
     _, text = bn_statistics.gap_words(table, "plain")
     assert {signed(usual), signed(usual - 0.5)} <= {*numbers(text)}
-    assert named(text.split(". ")[-1], ("plain", "bn")) == ({"plain"} if usual < 0 else set())
+
+
+def test_the_headline_of_the_same_masks_is_on_its_own_images(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    some = [*of_arm(sweep, "bn")[:2], *of_arm(sweep, "plain")]
+    evaluate(sweep, tmp_path / "out", 0.25, keys=some)
+    table = contrast_of(sweep, tmp_path / "out").set_index(["on", "policy"])
+    gap, headline = (table[name]["test, 10,000 images", "batch:64"] for name in ("gap", "headline gap"))
+    own = fits_table(sweep).set_index(["arm", "p", "seed"])["difference_trained"]
+    gaps = [own["plain", key.p, key.seed] - own["bn", key.p, key.seed] for key in some[:2]]
+    assert some[0].p == some[1].p
+    assert (gap, headline) == (pytest.approx(0.25), pytest.approx(sum(gaps) / 2))
+
+
+def test_what_older_files_lack_comes_from_the_same_measurement_done_again(sweep: sweeps.Sweep, tmp_path: Path) -> None:
+    some = of_arm(sweep, "bn")
+    images = sweep.protocol.measurement.test_images
+    given = dict.fromkeys(some, -1.0)
+    evaluate(sweep, tmp_path / "out", 0.0, keys=some, images=images, policy="batch:16", objective=given)
+    rows = table_of(sweep, tmp_path / "out").set_index(["reading", "pixels", "arm", "policy"])
+    own = table_of(sweep, tmp_path / "nowhere").set_index(["reading", "pixels", "arm", "policy"])
+    assert ("objective", "trained", "bn", "batch:16") not in own.index
+    assert rows["mean"]["objective", "trained", "bn", "batch:16"] == -1.0
+    assert rows["n"]["objective", "trained", "bn", "batch:16"] == len(some)
+    same = ("difference", "trained", "bn", "batch:16")
+    assert rows["mean"][same] == own["mean"][same], "what the file has is its own"
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_reading_has_a_panel_and_fewer_pairs_a_line_of_their_own(
+    sweep: sweeps.Sweep, tmp_path: Path, *, narrow: bool
+) -> None:
+    own = fits_table(sweep).set_index(["arm", "p", "seed"])["objective_trained"]
+    some = of_arm(sweep, "bn")[:4]
+    images = sweep.protocol.measurement.test_images
+    lower = {key: own[key.arm, key.p, key.seed] - 0.25 for key in some}
+    evaluate(sweep, tmp_path / "out", 0.0, keys=some, images=images, objective=lower)
+    table = policies_table(measured_of(sweep, tmp_path / "out"), "plain")
+    figure = policies(table, "plain")
+    assert figure is not None
+    assert figure.narrow is not None
+    drawing = figure.narrow(narrow=True) if narrow else figure.draw()
+    contrast, of_j = drawing.axes
+    assert len(contrast.containers) == 4
+    assert len(of_j.containers) == 2
+    rows = compared_rows(table.frame).set_index(["reading", "policy"])
+    (line,) = (line for line in of_j.lines if line.get_gid() == "the same masks")
+    assert np.asarray(line.get_xdata()).tolist() == [rows["headline gap"]["objective", "batch:64"]]
+    assert [label.get_text() for label in contrast.get_yticklabels()][-1] == "batch:64"
+    bars = [one for one in of_j.containers if isinstance(one, ErrorbarContainer)]
+    drawn = {float(np.asarray(one.lines[0].get_xdata())[0]) for one in bars}
+    assert drawn == {rows["gap"]["objective", policy] for policy in ("batch:512", "batch:64")}
+
+
+def row(gap: float, low: float, high: float, policy: str) -> dict[str, object]:
+    return {"arm": "bn", "policy": policy, "on": OWN_IMAGES, "pixels": "trained", "pairs": 9, "headline gap": gap} | {
+        "gap": gap,
+        "low": low,
+        "high": high,
+    }
+
+
+@pytest.mark.parametrize(
+    ("reading", "intervals", "ahead", "open_ones"),
+    [
+        ("right", [(0.1, 0.3), (-0.3, -0.1)], set(), set()),
+        ("right", [(0.1, 0.3), (-0.3, 0.1)], {"plain"}, {"batch:2"}),
+        ("right", [(-0.1, 0.3), (-0.3, 0.1)], set(), set()),
+        ("right", [(-0.3, -0.1), (-0.3, -0.1)], {"bn"}, set()),
+        ("objective", [(0.1, 0.3), (0.1, 0.3)], {"bn"}, set()),
+        ("objective", [(-0.3, -0.1), (-0.3, 0.1)], {"plain"}, {"batch:2"}),
+    ],
+)
+def test_an_order_is_what_intervals_say_not_signs(
+    reading: str, intervals: list[tuple[float, float]], ahead: set[str], open_ones: set[str]
+) -> None:
+    rows = [
+        row((low + high) / 2, low, high, f"batch:{number}") | {"reading": reading}
+        for number, (low, high) in enumerate(intervals, 1)
+    ]
+    (text,) = bn_statistics.gap_words(pd.DataFrame(rows), "plain")
+    said = text.split("). ")[-1]
+    assert named(said, ("plain", "bn")) == ahead
+    assert named(said, ("batch:1", "batch:2")) == open_ones
 
 
 def test_another_policy_on_the_fits_own_images_is_set_beside_their_own(sweep: sweeps.Sweep, tmp_path: Path) -> None:

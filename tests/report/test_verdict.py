@@ -281,19 +281,6 @@ def test_both_captions_take_their_means_over_the_same_fits(tmp_path: Path) -> No
             assert f"{means[value]:.3f}" in said
 
 
-def test_axes_that_stand_beside_each_other_are_of_one_height(tmp_path: Path) -> None:
-    write_sweep(tmp_path)
-    fits = fits_table(read_sweep(tmp_path))
-    for authors in (None, authors_figure4()):
-        heights = set()
-        for figure in (*figure4(fits, authors)[1:], *objective(fits, 2.5, authors)[1:]):
-            with style.print_style():
-                drawing = figure.draw()
-                drawing.draw_without_rendering()
-                heights.add(round(drawing.axes[0].get_position().height, 2))
-        assert len(heights) == 1
-
-
 def test_fits_without_the_measures_have_no_such_figure() -> None:
     assert objective(fits_of(0.1, 0.1, 0.1), 2.5) == []
 

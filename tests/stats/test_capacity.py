@@ -76,11 +76,11 @@ def test_side_bits_and_bits_per_1000_numbers_of_a_known_curve() -> None:
     table = capacity.capacities(fits, 0.25, NUMBERS).set_index("arm")
     assert_allclose(table.loc[["plain", "bn"], "side"], [30, 25], rtol=1e-6)
     assert_allclose(table["bits"]["plain"], 900 * 0.8112781244591328, rtol=1e-6)
-    assert_allclose(table["bits_per_1000"], 1000 * table["bits"] / table["numbers"])
+    assert_allclose(table["bits_per_1000_numbers"], 1000 * table["bits"] / table["numbers"])
     assert (table["crossing"] == capacity.INSIDE).all()
     assert table["misfit"].max() < 1e-6
     assert_allclose(table.loc[["plain", "bn"], "isotonic"], [30, 25], rtol=0.06)  # the chord of a bent curve
-    assert math.isnan(row_of(capacity.capacities(fits, 0.5, {}), "bn")["bits_per_1000"])
+    assert math.isnan(row_of(capacity.capacities(fits, 0.5, {}), "bn")["bits_per_1000_numbers"])
 
 
 @pytest.mark.parametrize("level", [0.9, 0.75])
@@ -146,7 +146,7 @@ def test_a_side_beyond_the_sizes_is_not_given_as_a_number(side: float, crossing:
         assert row["low"] < row["side"] < row["high"]
         assert len(gaps) == 1
     else:
-        assert all(math.isnan(row[name]) for name in ("side", "bits", "bits_per_1000", "isotonic"))
+        assert all(math.isnan(row[name]) for name in ("side", "bits", "bits_per_1000_numbers", "isotonic"))
         assert (row["low"], row["high"]) == ((80, math.inf) if crossing == capacity.ABOVE else (0, 14))
         assert gaps.empty
 

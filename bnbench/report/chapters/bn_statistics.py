@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bnbench.bn_policy import NO_BN
+from bnbench.measures.registry import READING_NAMES
 from bnbench.report.arms import arm_order
 from bnbench.report.chapters.chapter import Chapter, drawable
 from bnbench.report.chapters.measured_again import evaluations_of, measurements
-from bnbench.report.figures.policies import READING_NAMES, compared_rows, policies, policies_table, statistics_name
+from bnbench.report.figures.policies import compared_rows, policies, policies_table, statistics_name
 from bnbench.results.sweeps import Sweep
 from bnbench.wording import counted, interval_words, signed
 
@@ -61,21 +62,20 @@ def gap_words(table: pd.DataFrame, reference: str | None) -> list[str]:
 
 def _order_words(rows: list[dict[Any, Any]], reference: str, arm: str, reading: str) -> str:
     larger = "lower J" if reading == "objective" else f"larger {READING_NAMES[reading]}"
-    signs = {float(np.sign(row["gap"])) for row in rows}
-    if len(signs) > 1:
-        return f" Which arm has the {larger} depends on the policy."
-    ahead = " No gap at all"
-    if signs != {0.0}:
-        is_first = (signs == {1.0}) is not (reading == "objective")
-        ahead = f" The {larger} is that of {reference if is_first else arm} under all of them"
     known = [row for row in rows if not np.isnan(row["low"])]
     if not known:
-        return f"{ahead}; there is no interval yet."
+        return " There is no interval yet."
+    apart = {row["low"] > 0 for row in known if row["low"] > 0 or row["high"] < 0}  # whose gap is above 0
     open_ones = [statistics_name(row) for row in known if row["low"] <= 0 <= row["high"]]
-    without = "" if len(known) == len(rows) else f"; {len(rows) - len(known)} of the {len(rows)} have no interval yet"
-    if not open_ones:
-        return f"{ahead}, and no interval contains 0{without}."
-    return f"{ahead}, but under {', '.join(open_ones)} the pairs cannot tell it from 0{without}."
+    without = f" {len(rows) - len(known)} of the {len(rows)} have no interval yet." if len(known) < len(rows) else ""
+    if len(apart) > 1:
+        return f" Which arm has the {larger} depends on the policy.{without}"
+    if not apart:
+        return f" Under none of them do the pairs tell the arms apart.{without}"
+    first = apart != {reading == "objective"}  # of J the lower one is ahead
+    but = f"; under {', '.join(open_ones)} the pairs cannot tell the arms apart" if open_ones else ""
+    which = "those whose interval leaves 0 out" if open_ones else "all of them"
+    return f" The {larger} is that of {reference if first else arm} under {which}{but}.{without}"
 
 
 def evaluated_words(current: pd.DataFrame, stale: int) -> str:
@@ -95,5 +95,5 @@ def _rests_on(row: dict[Any, Any], most: int) -> str:
     if not np.isnan(row["low"]):
         parts.append(f"95 % interval {interval_words(row['low'], row['high'])}")
     if row["pairs"] < most and not np.isnan(row["headline gap"]):
-        parts.append(f"the same pairs under the headline's statistics {signed(row['headline gap'])}")
+        parts.append(f"their masks in the headline {signed(row['headline gap'])}")
     return ", ".join(parts)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from bnbench.measures.registry import READING_NAMES
 from bnbench.report import tables
 from bnbench.report.arms import MOST_NAMED, ComparedArms, arm_order
 from bnbench.report.chapters.chapter import Chapter
 from bnbench.report.chapters.readings import readings_table
 from bnbench.report.figures.paired import paired, paired_objective, paired_table
-from bnbench.report.figures.policies import READING_NAMES
 from bnbench.report.tables import Table
 from bnbench.stats import agreement, differences, sensitivity
 from bnbench.wording import counted, plain_number, probability, signed
@@ -49,8 +49,8 @@ def chapter(
     sentences, shown, trained = [], [], tables.over_trained(fits)
     if compared:
         shown += [readings_table(fits, compared), paired_table(compared)]
-        by_reading = pairs_by_reading(fits, compared)
-        sentences += [seeds_words(by_reading), exploratory_words(by_reading), _WHY]
+        if by_reading := pairs_by_reading(fits, compared):
+            sentences += [seeds_words(by_reading), exploratory_words(by_reading), _WHY]
         frame = sensitivity_table(trained, diverged, compared)
         title = f"The gap {compared.gap_name}, counted otherwise"
         shown.append(Table("sensitivity", title, _SENSITIVITY_NOTE, frame))
@@ -70,19 +70,10 @@ def sensitivity_table(fits: pd.DataFrame, diverged: pd.DataFrame, compared: Comp
 
 
 def pairs_by_reading(fits: pd.DataFrame, compared: ComparedArms) -> dict[str, pd.DataFrame]:
-    """Return the pairs of two arms by each reading over trained pixels that fits have, by the reading's name.
-
-    Args:
-        fits: a row per fit, see :func:`bnbench.report.tables.fits_table`.
-        compared: the arms to compare.
-    """
-    columns = {name: f"{reading}_trained" for reading, name in READING_NAMES.items()}
-    found = {
-        name: differences.paired(fits.dropna(subset=[column]), compared.first, compared.second, column)
-        for name, column in columns.items()
-        if column in fits
-    }
-    return {name: pairs for name, pairs in found.items() if len(pairs)}
+    """Return the pairs of two arms by each reading over trained pixels that fits have, by the reading's name."""
+    names = {f"{reading}_trained": name for reading, name in READING_NAMES.items()}
+    found = tables.compared_pairs(fits, compared.first, compared.second, names)
+    return {name: found[column][1] for column, name in names.items() if column in found}
 
 
 def seeds_words(by_reading: dict[str, pd.DataFrame]) -> str:
@@ -91,19 +82,21 @@ def seeds_words(by_reading: dict[str, pd.DataFrame]) -> str:
     most = max(whole.pairs for whole in wholes.values())
     if most == 1:
         return "One pair: nothing can be tested, and there is no interval."
-    seeds = max(pairs["seed"].nunique() for pairs in by_reading.values())
-    pairs, flips, whole_seeds, effects = [], [], [], []
+    seeds = {name: int(pairs["seed"].nunique()) for name, pairs in by_reading.items()}
+    all_seeds = max(seeds.values())
+    flips, whole_seeds, effects = [], [], []
     for name, whole in wholes.items():
-        pairs.append(f" ({counted(whole.pairs, 'pair')})" if whole.pairs < most else "")
-        flips.append(f"{name}{pairs[-1]} p {probability(whole.sign_flip)}")
-        whole_seeds.append(f"{name} p {probability(whole.seed_flip)}")
+        fewer = f" ({counted(whole.pairs, 'pair')})" if whole.pairs < most else ""
+        flips.append(f"{name}{fewer} p {probability(whole.sign_flip)}")
+        fewer = f" ({counted(seeds[name], 'seed')})" if seeds[name] < all_seeds else ""
+        whole_seeds.append(f"{name}{fewer} p {probability(whole.seed_flip)}")
         if not math.isnan(whole.d_z):
             effects.append(f"{name} {plain_number(whole.d_z)}")
     effect = f" Effect size d_z, the mean gap over the deviation of all gaps: {', '.join(effects)}."
     return (
         f"Sign-flip test over {counted(most, 'pair')}: {', '.join(flips)}. "
         f"Sensitivity, the signs of whole seeds flipped together: {', '.join(whole_seeds)}; with "
-        f"{counted(seeds, 'seed')} it cannot fall below {2 / 2**seeds:g}."
+        f"{counted(all_seeds, 'seed')} it cannot fall below {2 / 2**all_seeds:g}."
         f"{effect if effects else ''}"
     )
 
@@ -112,23 +105,24 @@ def exploratory_words(by_reading: dict[str, pd.DataFrame]) -> str:
     """Say at how many single p each reading's gap stands out, before and after the correction."""
     tables = {name: differences.paired_per_p(pairs) for name, pairs in by_reading.items()}
     tested = {name: table.dropna(subset=["p_value"]) for name, table in tables.items()}
-    probabilities = max(len(table) for table in tested.values())
-    if not probabilities:
-        return "No test at a single p: each has one pair." if max(map(len, tables.values())) > 1 else ""
-    if probabilities == 1:
-        (p, n) = next((row["p"], row["n"]) for table in tested.values() for row in table.to_dict("records"))
-        said = (
-            f"{name} p {probability(float(table['p_value'].iloc[0]))}" for name, table in tested.items() if len(table)
-        )
-        return f"Exploratory: the paired t test at p = {p:g}, n = {n}: {', '.join(said)}."
+    untested = [name for name, table in tested.items() if table.empty]
+    tested = {name: table for name, table in tested.items() if len(table)}
+    if not tested:
+        several = max(map(len, tables.values())) > 1
+        return "No test at a single p: each has one pair, or pairs of one gap." if several else ""
+    none = f" No p could be tested by {', '.join(untested)}: its pairs have one gap." if untested else ""
     pairs = _count_range(pd.concat(tested)["n"])
+    if max(map(len, tables.values())) == 1:
+        said = (f"{name} p {probability(float(table['p_value'].iloc[0]))}" for name, table in tested.items())
+        (p,) = {float(value) for table in tested.values() for value in table["p"]}
+        return f"Exploratory: the paired t test at p = {p:g}, n = {pairs}: {', '.join(said)}.{none}"
     said = (
-        f"{name} at {(table['p_value'] <= 0.05).sum()} and {(table['holm'] <= 0.05).sum()}"
+        f"{name} {(table['p_value'] <= 0.05).sum()} and {(table['holm'] <= 0.05).sum()} of {len(table)}"
         for name, table in tested.items()
     )
     return (
-        f"Exploratory: {counted(probabilities, 'p')} tested one by one, n = {pairs} pairs at each. At or below 0.05 "
-        f"uncorrected, and after Holm's correction: {', '.join(said)}."
+        f"Exploratory: single p tested one by one, with n = {pairs} pairs at each. So many are at or below 0.05 "
+        f"uncorrected, and after Holm's correction within a reading: {', '.join(said)}.{none}"
     )
 
 

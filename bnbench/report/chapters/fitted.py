@@ -74,15 +74,17 @@ def caution(sweep: Sweep) -> str:
     clamped = end.set_index("arm")["clamped"].to_dict()
     shares = of_arms(clamped, lambda arm: f"{arm} {percent_tenths(clamped[arm])}")
     return (
-        f"When training stopped, nearly every sampled white pixel of every arm ({shares}) was past the threshold and "
-        "pushed no further: the gap on white pixels lies beyond what the fits were asked for."
+        f"When training stopped, nearly every sampled white pixel of every arm ({shares}) was past the threshold of "
+        f"{sweep.protocol.training.threshold:g} and pushed no further: the gap on white pixels lies beyond what the "
+        "fits were asked for."
     )
 
 
 def status(sweep: Sweep) -> list[tuple[str, str]]:
     """Answer two questions that limit every number of a page, whatever the numbers: each with its answer in a sentence.
 
-    Whether the fits have settled, and how many white pixels were past the threshold, where the objective asks no more.
+    Whether the fits have settled, and how many white pixels were past the threshold, where the objective asks no more;
+    where these are nearly all, the second answer is the :func:`caution`.
     """
     settled, past = "Have the fits settled?", "White pixels past the threshold?"
     if "step" not in sweep.traces:
@@ -99,7 +101,7 @@ def status(sweep: Sweep) -> list[tuple[str, str]]:
     threshold = sweep.protocol.training.threshold
     asked = f"Past a loss of {threshold:g} the objective asks for no more."
     shares = of_arms(clamped, lambda arm: f"{arm} {percent_tenths(clamped[arm])}")
-    white = f"Of those that were sampled last, {shares}. {asked}"
+    white = caution(sweep) or f"Of those that were sampled last, {shares}. {asked}"
     return [
         (settled, still if moved else known or "These fits are too short to show it: longer ones tell."),
         (past, white if clamped else "The traces do not tell."),

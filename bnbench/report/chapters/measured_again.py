@@ -24,7 +24,8 @@ def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame,
     """Return the evaluations that say something new of this sweep's fits, and how many others its protocol has.
 
     An evaluation belongs to a fit if it is of the fit's identity and, where the plane is still there, of that very
-    plane. What the fits' own summaries hold already is neither. Two planes of one fit of which none is there: left out.
+    plane. What the fits' own summaries hold already, right and J included, is neither. Two planes of one fit of which
+    none is there: left out.
     """
     mine = evaluated[evaluated["protocol"] == sweep.protocol.id]
     rows = mine[[*_KEYS, "identity", "plane"]].itertuples(index=False, name=None)
@@ -34,9 +35,15 @@ def evaluations_of(sweep: Sweep, evaluated: pd.DataFrame) -> tuple[pd.DataFrame,
     ]
     current = mine[np.array(belongs, dtype=bool)]
     current = current[~current.duplicated([*_KEYS, "split", "images", "policy", "pixels"], keep=False)]
-    own, measured = (pd.MultiIndex.from_frame(table[["arm", "policy"]]) for table in (sweep.summaries, current))
+    own, measured = (pd.MultiIndex.from_frame(table[[*_KEYS, "policy"]]) for table in (_whole(sweep), current))
     stale = (mine["pixels"] == "all").sum() - (current["pixels"] == "all").sum()
     return current[~(measured.isin(own) & _on_own_images(sweep, current))], int(stale)
+
+
+def _whole(sweep: Sweep) -> pd.DataFrame:
+    """Return the rows of the fits' own summaries that have every reading."""
+    rows = measured_rows(sweep.summaries) if len(sweep.summaries) else sweep.summaries
+    return rows.dropna(subset=_LATER) if set(_LATER) <= set(rows) else rows.iloc[:0]
 
 
 def _on_own_images(sweep: Sweep, evaluated: pd.DataFrame) -> pd.Series:
@@ -73,18 +80,31 @@ def measurements(sweep: Sweep, evaluated: pd.DataFrame, fits: pd.DataFrame) -> p
     if sweep.summaries.empty:
         return pd.DataFrame(columns=columns)
     own = pd.concat([measured_rows(sweep.summaries, pixels) for pixels in ("all", "trained")], ignore_index=True)
-    own = own.reindex(columns=[*own.columns.union(_LATER, sort=False)]).assign(headline=own["headline"].astype(bool))
+    own = _with_later(own).assign(on=OWN_IMAGES, headline=own["headline"].astype(bool))
+    again = _with_later(evaluated).assign(headline=False)
+    others = again["split"] + again["images"].map(", {:,} images".format)
+    again["on"] = others.mask(_on_own_images(sweep, evaluated), OWN_IMAGES) if len(again) else others
+    own = _completed(own, again[again["on"] == OWN_IMAGES], fits)
+    known = pd.MultiIndex.from_frame(own[[*_KEYS, "on", "policy", "pixels"]])
+    again = again[~pd.MultiIndex.from_frame(again[[*_KEYS, "on", "policy", "pixels"]]).isin(known)]
+    again = again.assign(order=again["policy"].map(BnPolicy.parse_stored))
+    again = again.sort_values(["split", "images", "order"], kind="stable")
+    return pd.concat([own[columns], again[columns]] if len(again) else [own[columns]], ignore_index=True)
+
+
+def _with_later(table: pd.DataFrame) -> pd.DataFrame:
+    return table.reindex(columns=[*table.columns.union(pd.Index(_LATER), sort=False)])
+
+
+def _completed(own: pd.DataFrame, again: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
+    """Fill right and J that older files lack: from the same measurement done again, and of headlines from the fits."""
+    key = [*_KEYS, "policy", "pixels"]
+    found = own[key].merge(again[[*key, *_LATER]], on=key, how="left").set_axis(own.index)
+    own = own.assign(**{name: own[name].fillna(found[name]) for name in _LATER})
     for name in _LATER:
         for pixels, column in (("all", name), ("trained", f"{name}_trained")):
             if column in fits:
-                known = own[_KEYS].merge(fits[[*_KEYS, column]], on=_KEYS, how="left")[column].to_numpy()
+                known = own[_KEYS].merge(fits[[*_KEYS, column]], on=_KEYS, how="left").set_axis(own.index)[column]
                 lacks = own[name].isna() & own["headline"] & (own["pixels"] == pixels)
                 own[name] = own[name].mask(lacks, known)
-    tables = [own.assign(on=OWN_IMAGES)[columns]]
-    if len(evaluated):
-        others = evaluated["split"] + evaluated["images"].map(", {:,} images".format)
-        shown = evaluated.reindex(columns=[*evaluated.columns.union(_LATER, sort=False)])
-        shown = shown.assign(on=others.mask(_on_own_images(sweep, evaluated), OWN_IMAGES), headline=False)
-        shown = shown.assign(order=shown["policy"].map(BnPolicy.parse_stored))
-        tables.append(shown.sort_values(["split", "images", "order"], kind="stable")[columns])
-    return pd.concat(tables, ignore_index=True)
+    return own

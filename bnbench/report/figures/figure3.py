@@ -23,6 +23,7 @@ from bnbench.report.figures.style import DOUBLE, INK, SINGLE, new_drawing
 _PANEL = 3.6 / 2.54  # widest panel, in inches
 _ARMS_IN_A_ROW = 5  # beside each other; with more, a row goes on below
 _LETTER = 0.64  # of a title's size: how wide one is at most, in the mean
+_LEAST = 5.0  # points that a title's letters have at least
 
 
 def figure3(landscapes: pd.DataFrame, p: float, seed: int, threshold: float, split: str = "test") -> Figure:
@@ -95,11 +96,17 @@ def _goes_on_below(row: NDArray[np.object_]) -> bool:
 
 
 def fit_titles(grid: NDArray[np.object_], longest: int) -> None:
-    """Let no title of so many letters be wider than its panel's share of the figure."""
+    """Let no title of so many letters be wider than its panel's share of the figure.
+
+    Where that would take letters of less than 5 points, long titles are cut instead.
+    """
     place = grid[0, 1].get_subplotspec()
     width = 72 * grid[0, 1].get_figure(root=True).get_figwidth() / (place.get_gridspec().ncols + 1)
+    most = int(width / (_LETTER * _LEAST))
     for axes in grid[:, 1:].ravel():
-        axes.title.set_fontsize(min(axes.title.get_fontsize(), width / (_LETTER * longest)))
+        text, size = axes.get_title(), axes.title.get_fontsize()
+        axes.set_title(text if len(text) <= most else f"{text[: most - 1]}…")
+        axes.title.set_fontsize(min(size, max(_LEAST, width / (_LETTER * longest))))
 
 
 def _grid(arms: int, tall: float, *, narrow: bool) -> tuple[Drawing, NDArray[np.object_]]:

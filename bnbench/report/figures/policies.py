@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bnbench.bn_policy import NO_BN
-from bnbench.measures.registry import READINGS
+from bnbench.measures.registry import READING_NAMES
 from bnbench.report.arms import arm_labels, arm_order
 from bnbench.report.figures.axes import legend_above
 from bnbench.report.figures.figure import Figure
@@ -25,7 +25,6 @@ from bnbench.wording import counted, signed
 
 NAME = "policies"
 OWN_IMAGES = "as the fit"  # measured on the images of the fit's own summary
-READING_NAMES = {"difference": "accuracy contrast", "right": "right", "objective": "J"}
 _AXES = {"difference": "gap in contrast", "right": "gap in right", "objective": "gap in J (nats)"}
 _VALUES = ("black", "white", *READING_NAMES)
 _NOTE = (
@@ -34,8 +33,8 @@ _NOTE = (
 )
 _GAP_NOTE = (
     "; gap: mean over pairs of {reference}'s value − the arm's, each under its own row's statistics and on the same "
-    "images; low, high: its 95 % t interval, variance within each p; headline gap: that of the same pairs under the "
-    "headline's statistics"
+    "images; low, high: its 95 % t interval, variance within each p; headline gap: that of the same masks under the "
+    "headline's statistics and on its images"
 )
 _PIXELS = ("trained", "all")
 
@@ -64,7 +63,9 @@ def compared_rows(table: pd.DataFrame) -> pd.DataFrame:
 
     What files older than right and J tell of them under the headline's policy alone compares no policies: left out.
     """
-    is_compared = (table["policy"] != str(NO_BN)) & (table["pixels"] == "trained") & table["reading"].isin(READINGS)
+    is_compared = (
+        (table["policy"] != str(NO_BN)) & (table["pixels"] == "trained") & table["reading"].isin(READING_NAMES)
+    )
     shown = table[is_compared].dropna(subset=["gap"])
     is_alone = shown.groupby(["arm", "reading"])["gap"].transform("size") == 1
     return shown[~is_alone | (shown["reading"] == "difference")]
@@ -94,22 +95,18 @@ def policies_table(measured: pd.DataFrame, reference: str | None) -> Table:
                 row |= {"headline": "yes" if chosen["headline"].any() else "", "n": len(known)}
                 row["mean"] = differences.mean_over_p(known, reading)
                 if reference is not None:
-                    row |= _gap(base, known, mine[mine["headline"]], (reference, arm), reading)
+                    headline = of_pixels[of_pixels["headline"] & (of_pixels["on"] == OWN_IMAGES)]
+                    row |= _gap(pd.concat([base, known]), headline, (reference, arm), reading)
                 rows.append(row)
     return Table(NAME, title, note, pd.DataFrame(rows))
 
 
-def _gap(
-    base: pd.DataFrame, chosen: pd.DataFrame, headline: pd.DataFrame, arms: tuple[str, str], reading: str
-) -> dict[str, float]:
-    """Return the gap of the pairs that are there, and that of the same pairs under the headline's statistics."""
+def _gap(chosen: pd.DataFrame, headline: pd.DataFrame, arms: tuple[str, str], reading: str) -> dict[str, float]:
+    """Return the gap of the pairs that are there, and that of the same masks as the fits' own headlines have it."""
     found: dict[str, float] = {"pairs": 0, **dict.fromkeys(("gap", "low", "high", "headline gap"), np.nan)}
     if arms[0] == arms[1]:
         return found
-    pairs, usual = (
-        differences.paired(pd.concat([base, mine]).dropna(subset=reading), *arms, reading)
-        for mine in (chosen, headline)
-    )
+    pairs, usual = (differences.paired(of.dropna(subset=reading), *arms, reading) for of in (chosen, headline))
     if pairs.empty:
         return found
     whole = differences.overall(pairs)
@@ -133,10 +130,8 @@ def _draw(table: pd.DataFrame, reference: str, *, narrow: bool = False) -> Drawi
     arms = arm_order(table["arm"])
     for axes, reading in zip(panels, shown, strict=True):
         _draw_panel(axes, choices, table[table["reading"] == reading], arms)
-        whisker = ", 95 % interval" if stacked and table["low"].notna().any() else ""
-        axes.set_xlabel(
-            f"{_AXES[reading]}, {reference} − {arm_labels(arms)[arms[0]].strip() if len(arms) == 1 else 'arm'}{whisker}"
-        )
+        arm = arm_labels(arms)[arms[0]].strip() if len(arms) == 1 else "arm"
+        axes.set_xlabel(f"{_AXES[reading]}, {reference} − {arm}")
     names = [statistics_name(row) for row in choices.to_dict("records")]
     for axes in panels if stacked else panels[:1]:
         axes.set_yticks(range(len(choices)), names)
@@ -153,12 +148,15 @@ def _draw(table: pd.DataFrame, reference: str, *, narrow: bool = False) -> Drawi
 def _draw_panel(axes: Axes, choices: pd.DataFrame, table: pd.DataFrame, arms: list[str]) -> None:
     colours, markers = arm_colours(arms), arm_markers(arms)
     axes.axvline(0, color=INK, linewidth=0.7)
+    most = table.groupby("arm")["pairs"].max()
     for place, row in enumerate(choices.merge(table, how="left").to_dict("records")):
         if np.isnan(row["gap"]):
             continue
         half = np.nan_to_num(row["high"] - row["gap"])
         filling = colours[row["arm"]] if row["headline"] else PAPER
         look: dict[str, Any] = {"color": colours[row["arm"]], "marker": markers[row["arm"]], "markerfacecolor": filling}
+        if row["pairs"] < most[row["arm"]]:
+            axes.plot(row["headline gap"], place, marker="|", markersize=9, color=INK, gid="the same masks")
         axes.errorbar(row["gap"], place, xerr=half, capsize=1.6, linewidth=0.9, markersize=3.4, **look)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     axes.grid(axis="x", color=INK, alpha=0.1, linewidth=0.5)
@@ -177,7 +175,11 @@ def _caption(shown: pd.DataFrame, reference: str) -> str:
             lowest, highest = signed(rows["gap"].min()), signed(rows["gap"].max())
             said.append(f"{READING_NAMES[reading]} {lowest} to {highest} ({pairs})")
     choices = counted(len(shown[["arm", "on", "policy"]].drop_duplicates()), "choice")
+    fewer = shown["pairs"] < shown.groupby(["arm", "reading"])["pairs"].transform("max")
+    same = (
+        " Upright lines: where a choice has fewer pairs, the gap of their masks in the headline." if fewer.any() else ""
+    )
     return (
         f"Mean paired gap {reference} − arm over trained pixels{whisker}, under {choices} of statistics and images. "
-        f"Filled: the headline's choice. From lowest to highest: {'; '.join(said)}."
+        f"Filled: the headline's choice.{same} From lowest to highest: {'; '.join(said)}."
     )
