@@ -98,14 +98,14 @@ def _goes_on_below(row: NDArray[np.object_]) -> bool:
 def fit_titles(grid: NDArray[np.object_], longest: int) -> None:
     """Let no title of so many letters be wider than its panel's share of the figure.
 
-    Where that would take letters of less than 5 points, long titles are cut instead.
+    Where that would take letters of less than 5 points, long titles lose their beginning instead.
     """
     place = grid[0, 1].get_subplotspec()
     width = 72 * grid[0, 1].get_figure(root=True).get_figwidth() / (place.get_gridspec().ncols + 1)
     most = int(width / (_LETTER * _LEAST))
     for axes in grid[:, 1:].ravel():
         text, size = axes.get_title(), axes.title.get_fontsize()
-        axes.set_title(text if len(text) <= most else f"{text[: most - 1]}…")
+        axes.set_title(text if len(text) <= most else f"…{text[1 - most :]}")
         axes.title.set_fontsize(min(size, max(_LEAST, width / (_LETTER * longest))))
 
 
