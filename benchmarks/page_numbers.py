@@ -45,6 +45,7 @@ from ladder_numbers import LadderNumbers
 from readings import at_equal_white_loss, read
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
+from tuning_numbers import TuningNumbers
 
 from bnbench.wording import duration, interval_words, plain_number
 from evidence import markdown, read_fits
@@ -216,6 +217,7 @@ def rendered(text: str) -> str:
         "sensitivity": sensitivity,
         "smoothness": SmoothnessNumbers,
         "sweep_time": sweep_time,
+        "tuning": TuningNumbers,
         "unpublished_commits": unpublished_commits,
     }
 

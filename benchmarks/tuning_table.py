@@ -147,15 +147,23 @@ def compared(fits: pd.DataFrame, usual: str, best: Mapping[str, str], title: str
         if trial == usual:
             rows.append([f"{arm}: the profile's values are its best", *["–"] * (len(rows[0]) - 1)])
             continue
-        own = fits[fits["arm"] == arm].set_index(["trial", "p", "seed"])[list(READINGS)]
-        if {usual, trial} <= {*own.index.get_level_values("trial")}:
-            changes = own.xs(trial) - own.xs(usual)
-            rows.append(_row(f"{arm}: its best less the profile's values", pd.DataFrame(changes.dropna())))
+        rows.append(_row(f"{arm}: its best less the profile's values", paired_changes(fits, arm, usual, trial)))
     for name, trial_of in (("both at the profile's values", dict.fromkeys(ARMS, usual)), ("each at its best", best)):
-        own = fits[fits["trial"] == fits["arm"].map(trial_of)]
-        gaps = {reading: paired(own, *ARMS, reading)["gap"] for reading in READINGS}
-        rows.append(_row(f"plain − bn, {name}", pd.DataFrame(gaps)))
+        rows.append(_row(f"plain − bn, {name}", paired_gaps(fits, trial_of)))
     return rows
+
+
+def paired_changes(fits: pd.DataFrame, arm: str, usual: str, best: str) -> pd.DataFrame:
+    """What an arm's best trial changes from the usual one, a row for each mask that both have, by every reading."""
+    own = fits[fits["arm"] == arm].set_index(["trial", "p", "seed"])[list(READINGS)]
+    first, second = (own[own.index.get_level_values("trial") == trial].droplevel("trial") for trial in (best, usual))
+    return pd.DataFrame((first - second).dropna())
+
+
+def paired_gaps(fits: pd.DataFrame, trial_of: Mapping[str, str]) -> pd.DataFrame:
+    """The gaps plain − bn of one trial for each arm, a row for each mask that both have, by every reading."""
+    own = fits[fits["trial"] == fits["arm"].map(trial_of)]
+    return pd.DataFrame({reading: paired(own, *ARMS, reading)["gap"] for reading in READINGS})
 
 
 def _row(name: str, changes: pd.DataFrame) -> list[str]:
