@@ -109,6 +109,26 @@ def test_the_best_are_compared_on_the_seeds_that_chose_nothing(script: ModuleTyp
     assert numbers(last) == ["1"], "a fit of the comparison"
 
 
+def test_the_pages_say_what_the_search_chose_and_the_other_seeds_compare(tmp_path: Path) -> None:
+    rows = made_up("trial00", "plain", [(-1.0, 0.4), (-1.2, 0.4), (-1.0, 0.5), (-1.2, 0.5)])
+    rows += made_up("trial00", "bn", [(-0.9, 0.1), (-0.9, 0.1), (-0.8, 0.1), (-0.6, 0.1)])
+    rows += made_up("trial01", "plain", [(-0.5, 0.9), (-0.5, 0.9)])
+    rows += made_up("trial01", "bn", [(-1.5, 0.1), (-1.7, 0.1), (-1.0, 0.2), (-1.2, 0.3)])
+    pd.DataFrame(rows).to_csv(tmp_path / "tuning.csv", index=False)
+    values = {"learning_rate": 0.002, "initial_scale": 0.1}
+    best = {"plain": {"trial": "trial00", **values}, "bn": {"trial": "trial01", **values}}
+    (tmp_path / "best.json").write_text(json.dumps({"trials": 2, "chosen_on": [101, 102], "best": best}))
+    found = benchmark_script("tuning_numbers").TuningNumbers(tmp_path)
+    assert numbers(found.best("plain")) == numbers(found.best("bn")) == ["0.002", "0.1"]
+    assert found.best("plain") != found.best("bn"), "one of them is the profile's own"
+    assert numbers(found.chose_by("bn")) == ["−1.600", "−0.900"]
+    assert (found.ahead_in("plain"), found.ahead_in("bn")) == (1, 1)
+    assert numbers(found.change("bn", "objective")) == ["−0.400", "0.283"]
+    assert numbers(found.gap("objective", tuned=False)) == ["−0.400", "0.283"]
+    assert numbers(found.gap("objective", tuned=True)) == ["+0.000", "0.000"]
+    assert numbers(found.gap("difference", tuned=True))[0] == "+0.250"
+
+
 def test_the_figure_shows_every_trial_where_it_was_tried(script: ModuleType) -> None:
     rows = [
         {"trial": trial, "arm": arm, "learning_rate": rate, "initial_scale": scale, "fits": fits, "wanted": 2}
