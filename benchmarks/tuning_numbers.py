@@ -48,10 +48,11 @@ class TuningNumbers:
         return f"{values[TUNED[0]]:g} and {values[TUNED[1]]:g}{own}"
 
     def chose_by(self, arm: str) -> str:
-        """An arm's mean J on the seeds that chose, of its best trial and with the profile's values."""
+        """An arm's mean J on the seeds that chose, of its best trial and, if others, of the profile's values."""
         means = self._search(arm)["objective"]
         best = self._chosen["best"][arm]["trial"]
-        return f"{plain_number(means[best])}, with the profile's values {plain_number(means[_USUAL])}"
+        usual = "" if best == _USUAL else f" ({plain_number(means[_USUAL])} with the profile's values)"
+        return f"{plain_number(means[best])}{usual}"
 
     def ahead_in(self, arm: str) -> int:
         """In how many trials an arm has the lower mean J on the seeds that chose."""
@@ -67,6 +68,13 @@ class TuningNumbers:
         """The gap plain − bn on the other seeds: both with the profile's values, or each with its own best."""
         best = {arm: self._chosen["best"][arm]["trial"] for arm in ARMS}
         return _mean(paired_gaps(self._others, best if tuned else dict.fromkeys(ARMS, _USUAL))[reading])
+
+    def bn_ahead(self, *, tuned: bool) -> str:
+        """On how many of the other seeds bn is ahead by J, right and contrast at once."""
+        best = {arm: self._chosen["best"][arm]["trial"] for arm in ARMS}
+        gaps = paired_gaps(self._others, best if tuned else dict.fromkeys(ARMS, _USUAL))
+        ahead = (gaps["objective"] > 0) & (gaps["right"] < 0) & (gaps["difference"] < 0)
+        return f"{ahead.sum()} of {len(gaps)}"
 
     @cached_property
     def _others(self) -> pd.DataFrame:

@@ -127,6 +127,7 @@ def test_the_pages_say_what_the_search_chose_and_the_other_seeds_compare(tmp_pat
     assert numbers(found.gap("objective", tuned=False)) == ["−0.400", "0.283"]
     assert numbers(found.gap("objective", tuned=True)) == ["+0.000", "0.000"]
     assert numbers(found.gap("difference", tuned=True))[0] == "+0.250"
+    assert [numbers(found.bn_ahead(tuned=tuned)) for tuned in (False, True)] == [["0", "2"], ["0", "2"]]
 
 
 def test_the_figure_shows_every_trial_where_it_was_tried(script: ModuleType) -> None:
