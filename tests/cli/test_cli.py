@@ -211,7 +211,7 @@ def test_a_run_ends_with_the_gap_of_its_arms_and_the_command_that_shows_it(swept
 
 def test_a_run_of_one_arm_or_without_a_fit_has_no_gap_to_tell(tmp_path: Path) -> None:
     ended = bnbench(*TINY, "--arms", "plain", "--out", "own folder", cwd=tmp_path)
-    assert "−" not in ended.stderr
+    assert " − " not in ended.stderr
     assert ended.stderr.splitlines()[-1].endswith("bnbench report 'own folder'")
 
 

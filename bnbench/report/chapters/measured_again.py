@@ -82,7 +82,7 @@ def measurements(sweep: Sweep, evaluated: pd.DataFrame, fits: pd.DataFrame) -> p
     own = pd.concat([measured_rows(sweep.summaries, pixels) for pixels in ("all", "trained")], ignore_index=True)
     own = _with_later(own).assign(on=OWN_IMAGES, headline=own["headline"].astype(bool))
     again = _with_later(evaluated).assign(headline=False)
-    others = again["split"] + again["images"].map(", {:,} images".format)
+    others = again["split"].astype(str) + again["images"].map(", {:,} images".format).astype(str)
     again["on"] = others.mask(_on_own_images(sweep, evaluated), OWN_IMAGES) if len(again) else others
     own = _completed(own, again[again["on"] == OWN_IMAGES], fits)
     known = pd.MultiIndex.from_frame(own[[*_KEYS, "on", "policy", "pixels"]])
