@@ -17,11 +17,7 @@ come from the tables of its kept report (``nox -s reports`` makes them), so that
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import statistics
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,112 +38,18 @@ from evidence_numbers import (
 )
 from jinja2 import Environment, StrictUndefined
 from ladder_numbers import LadderNumbers
-from readings import at_equal_white_loss, read
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
+from sweep_numbers import Numbers, SpeedNumbers, equal_loss_by_p, equal_loss_share, fit_times, sweep_time
 from tuning_numbers import TuningNumbers
 
-from bnbench.wording import duration, interval_words, plain_number
+from bnbench.wording import plain_number
 from evidence import markdown, read_fits
 
 ROOT = Path(__file__).parents[1]
-CONTRAST = "difference, trained pixels only"  # as the page's headline has it
-_SHORT = {"J": "objective J, trained pixels only", "right": "pixels right, trained pixels only"}
 PAGES = (*(ROOT / folder / "README.md" for folder in ("", "benchmarks", "evidence")), *sorted(ROOT.glob("docs/*.md")))
 _OPENING, _CLOSING = "<!-- numbers\n", "<!-- end of numbers -->"
 _BLOCK = re.compile(rf"(?m:^)( *){_OPENING}(.*?)\n\1-->\n(?:(?!{_OPENING}).)*?\1{_CLOSING}", re.DOTALL)
-
-
-class Numbers:
-    """What the kept report of a sweep says of plain and bn, as text: a true minus, three places.
-
-    Args:
-        profile: the report's folder below ``reports/``.
-    """
-
-    def __init__(self, profile: str) -> None:
-        self._tables = ROOT / "reports" / profile / "tables"
-
-    @cached_property
-    def _quantities(self) -> pd.DataFrame:
-        return pd.read_csv(self._tables / "quantities.csv", index_col="quantity")
-
-    @cached_property
-    def _end(self) -> pd.DataFrame:
-        return pd.read_csv(self._tables / "training_end.csv", index_col="arm")
-
-    @cached_property
-    def _report(self) -> dict[str, dict[str, str]]:
-        report = json.loads((self._tables.parent / "report.json").read_text(encoding="utf-8"))
-        found: dict[str, dict[str, str]] = report["protocols"][0]
-        return found
-
-    @property
-    def headline(self) -> str:
-        """The page's headline, which the page's rules choose: no verdict is written by hand."""
-        return self._report["answer"]["headline"]
-
-    @property
-    def objective(self) -> str:
-        """The page's sentence on the objective."""
-        return self._report["answer"]["objective"]
-
-    @property
-    def reserved(self) -> str:
-        """The page's sentences on what one number for all p hides."""
-        return " ".join(self._report["answer"]["reserved"])
-
-    @property
-    def fits(self) -> str:
-        """How many fits are done, and of how many: 49 of 90."""
-        return self._report["run"]["Fits"].partition(":")[0]
-
-    @property
-    def pairs(self) -> int:
-        """Pairs of (p, seed) that have both arms."""
-        return int(self._quantities["pairs"][CONTRAST])
-
-    def gap(self, quantity: str = CONTRAST) -> str:
-        """The mean of plain − bn over the pairs; J and right stand for those over trained pixels."""
-        return plain_number(self._quantities["gap"][_SHORT.get(quantity, quantity)])
-
-    def interval(self, quantity: str = CONTRAST) -> str:
-        """The gap's 95 % interval."""
-        low, high = (self._quantities[end][_SHORT.get(quantity, quantity)] for end in ("low", "high"))
-        return interval_words(low, high)
-
-    def mean(self, arm: str, quantity: str = CONTRAST) -> str:
-        """An arm's mean over the pairs."""
-        return plain_number(self._quantities[f"{arm} mean"][_SHORT.get(quantity, quantity)])
-
-    def past_threshold(self, arm: str) -> str:
-        """Share of an arm's sampled white pixels past the threshold over the last tenth of the steps, in per cent."""
-        return f"{100 * self._end['clamped'][arm]:.1f} %"
-
-
-def equal_loss_share(profile: str) -> str:
-    """Share of the gap in white accuracy, over trained pixels, that there is between white pixels of equal loss."""
-    (sweep,) = read([ROOT / "results" / profile])
-    gap, equal = at_equal_white_loss(sweep)
-    return f"{100 * equal / gap:.0f} %"
-
-
-def equal_loss_by_p(profile: str) -> str:
-    """The same in bins of the losses of each fill probability: of the gap over all of them, the lowest and the highest.
-
-    All of them have as many pairs and weigh the same.
-    """
-    (sweep,) = read([ROOT / "results" / profile])
-    pixels, parts = sweep.landscapes, {}
-    for p in pixels["p"].unique():
-        parts[float(p)] = at_equal_white_loss(replace(sweep, landscapes=pixels[pixels["p"] == p]))
-    whole = sum(equal for _, equal in parts.values()) / sum(gap for gap, _ in parts.values())
-    shares = {p: equal / gap for p, (gap, equal) in parts.items()}
-    low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
-    return (
-        f"{100 * whole:.0f} % with bins of each p, from {100 * shares[low]:.0f} % at p = {low:g} to "
-        f"{100 * shares[high]:.0f} % at p = {high:g}"
-    )
 
 
 def kept_table(path: str, otherwise: str) -> str:
@@ -169,22 +71,6 @@ def evidence(folder: str, **chosen: object) -> str:
     for name, value in chosen.items():
         fits = fits[fits[name] == value]
     return markdown(fits.sort_values(["mask_size", "images", "threshold", "steps"]))
-
-
-def fit_times(profile: str) -> str:
-    """Median wall time of a fit of plain and of bn."""
-    return ", ".join(duration(seconds) for seconds in _fit_seconds(profile))
-
-
-def sweep_time(profile: str, fits_per_arm: int = 45, cores: int = 2) -> str:
-    """What a whole sweep takes at the median of each arm, on two cores."""
-    return duration(sum(_fit_seconds(profile)) * fits_per_arm / cores)
-
-
-def _fit_seconds(profile: str) -> list[float]:
-    """The median wall time of each arm's fits, plain first."""
-    fits = pd.read_csv(ROOT / "reports" / profile / "tables" / "fits.csv")
-    return [statistics.median(fits.loc[fits["arm"] == arm, "wall_seconds"]) for arm in ("plain", "bn")]
 
 
 def rendered(text: str) -> str:
@@ -216,6 +102,7 @@ def rendered(text: str) -> str:
         "own_pictures": own_pictures,
         "sensitivity": sensitivity,
         "smoothness": SmoothnessNumbers,
+        "speed": SpeedNumbers,
         "sweep_time": sweep_time,
         "tuning": TuningNumbers,
         "unpublished_commits": unpublished_commits,
