@@ -39,8 +39,8 @@ def rungs(base: Protocol) -> list[Rung]:
     now = dict(base.knobs())
     changes = {name: value for name, value in AUTHORS_CODE.items() if name != "test_images" and now[name] != value}
     if not changes:
-        theirs = " or ".join(name for name in PROFILES if "authors" not in name)
-        raise RequestError(f"--base {base.profile}: it has all of the authors' code; give {theirs}.")
+        theirs = ", ".join(name for name in PROFILES if "authors" not in name)
+        raise RequestError(f"--base {base.profile}: it has all of the authors' code; give one of {theirs}.")
     single = [(name.replace("_", "-"), {name: value}) for name, value in changes.items()]
     return [
         Rung(

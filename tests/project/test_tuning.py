@@ -127,6 +127,13 @@ def test_the_pages_say_what_the_search_chose_and_the_other_seeds_compare(tmp_pat
     assert numbers(found.gap("objective", tuned=False)) == ["−0.400", "0.283"]
     assert numbers(found.gap("objective", tuned=True)) == ["+0.000", "0.000"]
     assert numbers(found.gap("difference", tuned=True))[0] == "+0.250"
+    assert (found.loses("plain"), found.loses("bn")) == ("0.600", "0.700")
+    assert numbers(found.others().splitlines()[2]) == [
+        *("−0.400", "0.283", "−2.941", "+2.141"),  # 12.706 deviations over √2, either way
+        *("+0.000", "0.000", "+0.000", "+0.000"),
+        *("−0.400", "0.283", "−2.941", "+2.141"),
+    ]
+    assert [found.told_apart(tuned=tuned) for tuned in (False, True)] == ["contrast", "none"]
     assert [numbers(found.bn_ahead(tuned=tuned)) for tuned in (False, True)] == [["0", "2"], ["0", "2"]]
 
 
