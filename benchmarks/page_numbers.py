@@ -41,7 +41,7 @@ from ladder_numbers import LadderNumbers
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 from sweep_numbers import Numbers, SpeedNumbers, equal_loss_by_p, equal_loss_share, fit_times, sweep_time
-from tuning_numbers import TuningNumbers
+from tuning_numbers import TuningNumbers, tuned_capacity
 
 from bnbench.wording import plain_number
 from evidence import markdown, read_fits
@@ -104,6 +104,7 @@ def rendered(text: str) -> str:
         "smoothness": SmoothnessNumbers,
         "speed": SpeedNumbers,
         "sweep_time": sweep_time,
+        "tuned_capacity": tuned_capacity,
         "tuning": TuningNumbers,
         "unpublished_commits": unpublished_commits,
     }

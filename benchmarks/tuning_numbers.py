@@ -1,24 +1,62 @@
-"""What a search of rate and initial scale says, as text for the pages."""
+"""What a search of rate and initial scale says, and what it chose does elsewhere, as text for the pages."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from readings import markdown
 from rungs import ARMS, READINGS, spread
-from scipy import stats
-from tuning_table import SHOWN, TUNED, paired_changes, paired_gaps
+from tuning_table import SHOWN, TUNED, gap_interval, paired_changes, paired_gaps
 
 from bnbench.measures.registry import SHORT_NAMES
-from bnbench.wording import interval_words, plain_number, signed
+from bnbench.wording import plain_number, signed
 
 ROOT = Path(__file__).parents[1]
 _USUAL = "trial00"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The profile's values and each arm's best, fitted to the same masks.
+
+    Args:
+        fits: a row per fit, ``trial``, arm, p, seed and every reading.
+        usual: the trial of the profile's values.
+        best: each arm's best trial.
+    """
+
+    fits: pd.DataFrame
+    usual: str
+    best: Mapping[str, str]
+
+    def change(self, arm: str, reading: str) -> str:
+        """What an arm's best values change from the profile's, with the deviation over masks."""
+        return _mean(paired_changes(self.fits, arm, self.usual, self.best[arm])[reading])
+
+    def gap(self, reading: str, *, tuned: bool) -> str:
+        """The gap plain − bn: both with the profile's values, or each with its own best."""
+        return _mean(self._gaps(tuned=tuned)[reading])
+
+    def told_apart(self, *, tuned: bool) -> str:
+        """The readings whose 95 % t interval of that gap over masks leaves out 0."""
+        gaps = self._gaps(tuned=tuned)
+        names = [SHORT_NAMES[one] for one in SHOWN if (ends := gap_interval(gaps[one]))[0] > 0 or ends[1] < 0]
+        return ", ".join([*names[:-2], " and ".join(names[-2:])]) or "none"
+
+    def bn_ahead(self, *, tuned: bool) -> str:
+        """On how many masks bn is ahead by J, right and contrast at once, and of how many."""
+        gaps = self._gaps(tuned=tuned)
+        ahead = (gaps["objective"] > 0) & (gaps["right"] < 0) & (gaps["difference"] < 0)
+        return f"{ahead.sum()} of {len(gaps)}"
+
+    def _gaps(self, *, tuned: bool) -> pd.DataFrame:
+        return paired_gaps(self.fits, self.best if tuned else dict.fromkeys(ARMS, self.usual))
 
 
 class TuningNumbers:
@@ -67,61 +105,23 @@ class TuningNumbers:
         means, best = self._search(arm)["objective"], self._chosen["best"][arm]["trial"]
         return plain_number(means.drop(best).mean() - means[best])
 
-    def change(self, arm: str, reading: str) -> str:
-        """What an arm's best values change from the profile's on the other seeds, with the deviation over them."""
-        return _mean(self._changes(arm)[reading])
-
-    def gap(self, reading: str, *, tuned: bool) -> str:
-        """The gap plain − bn on the other seeds: both with the profile's values, or each with its own best."""
-        return _mean(self._gaps(tuned=tuned)[reading])
-
-    def told_apart(self, *, tuned: bool) -> str:
-        """The readings whose 95 % t interval of that gap over the other seeds leaves out 0."""
-        gaps = self._gaps(tuned=tuned)
-        names = [SHORT_NAMES[one] for one in SHOWN if (ends := t_interval(gaps[one]))[0] > 0 or ends[1] < 0]
-        return " and ".join(names) or "none"
-
-    def others(self) -> str:
-        """A Markdown table of the other seeds, a row per reading: both gaps, and what bn's best changes."""
-        columns = {
-            "plain − bn, the profile's values": self._gaps(tuned=False),
-            "plain − bn, each at its best": self._gaps(tuned=True),
-            "bn: its best less the profile's values": self._changes("bn"),
-        }
-        rows = [[SHORT_NAMES[one], *(_with_interval(values[one]) for values in columns.values())] for one in SHOWN]
-        return markdown([["mean ± deviation (95 % interval)", *columns], *rows])
-
-    def bn_ahead(self, *, tuned: bool) -> str:
-        """On how many of the other seeds bn is ahead by J, right and contrast at once."""
-        gaps = self._gaps(tuned=tuned)
-        ahead = (gaps["objective"] > 0) & (gaps["right"] < 0) & (gaps["difference"] < 0)
-        return f"{ahead.sum()} of {len(gaps)}"
-
-    def _changes(self, arm: str) -> pd.DataFrame:
-        return paired_changes(self._others, arm, _USUAL, self._chosen["best"][arm]["trial"])
-
-    def _gaps(self, *, tuned: bool) -> pd.DataFrame:
-        best = {arm: self._chosen["best"][arm]["trial"] for arm in ARMS}
-        return paired_gaps(self._others, best if tuned else dict.fromkeys(ARMS, _USUAL))
-
     @cached_property
-    def _others(self) -> pd.DataFrame:
-        return self._fits[~self._fits["seed"].isin(self._chosen["chosen_on"])]
+    def others(self) -> Comparison:
+        """Both on the other seeds."""
+        fits = self._fits[~self._fits["seed"].isin(self._chosen["chosen_on"])]
+        return Comparison(fits, _USUAL, {arm: self._chosen["best"][arm]["trial"] for arm in ARMS})
 
     def _search(self, arm: str) -> pd.DataFrame:
         of_search = self._fits["seed"].isin(self._chosen["chosen_on"]) & (self._fits["arm"] == arm)
         return self._fits[of_search].groupby("trial")[list(READINGS)].mean()
 
 
+def tuned_capacity(size: str, folder: str | Path = "evidence/tuned-capacity") -> Comparison:
+    """Both on masks of one size: an arm without fits of its own at its best has the profile's."""
+    fits = pd.read_csv(ROOT / folder / "capacity.csv")
+    own = set(fits.loc[fits["trial"] == "best", "arm"])
+    return Comparison(fits[fits["size"] == size], "usual", {arm: "best" if arm in own else "usual" for arm in ARMS})
+
+
 def _mean(values: pd.Series) -> str:
     return spread(float(values.mean()), float(values.std()) if len(values) > 1 else math.nan, signed)
-
-
-def t_interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % t interval of a mean; not a number of a single value."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def _with_interval(values: pd.Series) -> str:
-    return f"{_mean(values)} ({interval_words(*t_interval(values), sign=True)})"

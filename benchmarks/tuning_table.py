@@ -7,6 +7,7 @@ of these are done. On the other seeds it is compared with the profile's own valu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from rungs import ARMS, FIT, READINGS, Rung, fits_of, read_rung, spread
 
 from bnbench.measures.registry import SHORT_NAMES
 from bnbench.protocol.protocol import Grid, Protocol
-from bnbench.stats.differences import paired
-from bnbench.wording import counted, plain_number, signed
+from bnbench.stats.differences import paired, stratified_interval
+from bnbench.wording import counted, interval_words, plain_number, signed
 
 TUNED = ("learning_rate", "initial_scale")
 _SEED = 0  # of the search
@@ -136,6 +137,8 @@ def _missing(fits: pd.DataFrame, search: Search, best: dict[str, str]) -> str:
 def compared(fits: pd.DataFrame, usual: str, best: Mapping[str, str], title: str) -> list[list[str]]:
     """Rows of a table, paired over seeds: each arm's best less the usual trial, and the gaps between the arms.
 
+    Means with deviations and, in brackets, 95 % t intervals.
+
     Args:
         fits: a row per fit, ``trial``, arm, p, seed and every reading.
         usual: the trial of the profile's own values.
@@ -166,6 +169,18 @@ def paired_gaps(fits: pd.DataFrame, trial_of: Mapping[str, str]) -> pd.DataFrame
     return pd.DataFrame({reading: paired(own, *ARMS, reading)["gap"] for reading in READINGS})
 
 
+def gap_interval(values: pd.Series) -> tuple[float, float]:
+    """The 95 % t interval of a mean over masks; not a number where there are not two."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    low, high = stratified_interval(values, np.zeros(len(values)))
+    return float(low), float(high)
+
+
 def _row(name: str, changes: pd.DataFrame) -> list[str]:
-    cells = [spread(float(changes[one].mean()), float(changes[one].std()), signed) for one in SHOWN]
+    cells = []
+    for one in SHOWN:
+        mean = spread(float(changes[one].mean()), float(changes[one].std()), signed)
+        ends = gap_interval(changes[one])
+        cells.append(mean if math.isnan(ends[0]) else f"{mean} ({interval_words(*ends, sign=True)})")
     return [name, f"{len(changes)}", *cells]
