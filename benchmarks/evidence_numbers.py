@@ -33,10 +33,11 @@ def on_masks() -> str:
     return markdown([head, *rows])
 
 
-def on_each_mask(steps: int, reading: str) -> str:
-    """What plain / bn reach after so many steps on each of these masks, by seed."""
-    found = [arms[reading] for (length, _), arms in _by_mask().items() if length == steps]
-    return ", ".join(" / ".join(map(plain_number, values)) for values in found)
+def on_tuned_masks(reading: str) -> str:
+    """What plain / bn reach with the profile's values on the masks of the search, on the mean."""
+    (sweep,) = read([ROOT / "evidence/tuning/trial00"])
+    means = readings(sweep).groupby("arm")[reading].mean()
+    return " / ".join(plain_number(means[arm]) for arm in ("plain", "bn"))
 
 
 def gaps_on_masks(steps: int, reading: str) -> str:

@@ -32,8 +32,8 @@ from evidence_numbers import (
     gaps_on_masks,
     longer,
     longer_gaps,
-    on_each_mask,
     on_masks,
+    on_tuned_masks,
     sensitivity,
 )
 from jinja2 import Environment, StrictUndefined
@@ -97,8 +97,8 @@ def rendered(text: str) -> str:
         "ladder": LadderNumbers,
         "longer": longer,
         "longer_gaps": longer_gaps,
-        "on_each_mask": on_each_mask,
         "on_masks": on_masks,
+        "on_tuned_masks": on_tuned_masks,
         "own_pictures": own_pictures,
         "sensitivity": sensitivity,
         "smoothness": SmoothnessNumbers,
