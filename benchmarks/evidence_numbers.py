@@ -16,6 +16,11 @@ _LENGTHS = [ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]
 _ON_MASKS = [  # of a mask and length that two of them have, the first one counts
     ROOT / "evidence" / name for name in ("ladder/baseline", "speed", "settling", "settling-gpu", "settling-masks")
 ]
+_READINGS = ("difference", "objective", "right")
+_ANEW = {  # where fits of one mask, seed 101, lie that differ in machine, commit or chunk alone
+    3000: ("settling/compact-steps3000", "ladder/baseline"),
+    12000: ("settling/compact-steps12000", "speed", "settling-anew"),
+}
 
 
 def against_steps() -> str:
@@ -77,13 +82,24 @@ def sensitivity() -> dict[str, str]:
     return settings_counts(read([ROOT / "evidence/sensitivity"]))
 
 
-def computed_anew() -> str:
-    """How far the mask that the ladder and the longer fits both have, at one length, moves from one to the other."""
-    folders = [ROOT / "evidence" / name for name in ("ladder/baseline", "settling/compact-steps3000")]
-    (first,), (second,) = (read([folder]) for folder in folders)
-    both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
-    most = {name: (both[f"{name}_x"] - both[f"{name}_y"]).abs().max() for name in ("difference", "objective", "right")}
+def computed_anew(steps: int) -> str:
+    """How far apart computations of one 30×30 fit lie at a length, with the arm that differs most."""
+    found = _anew(steps).groupby("arm")[list(_READINGS)]
+    most = (found.max() - found.min()).max()
     return f"{most['difference']:.3f} in contrast, {most['objective']:.3f} in J and {most['right']:.3f} in right"
+
+
+def gaps_anew(steps: int, reading: str) -> str:
+    """The gap plain − bn in each of them, in their order."""
+    gaps = _anew(steps).pivot(index="folder", columns="arm", values=reading)
+    return " / ".join(plain_number(plain - bn) for plain, bn in zip(gaps["plain"], gaps["bn"], strict=True))
+
+
+def _anew(steps: int) -> pd.DataFrame:
+    """The readings of both arms on the mask that several folders have at a length, with the folder's number."""
+    fits = [readings(read([ROOT / "evidence" / name])[0]).assign(folder=n) for n, name in enumerate(_ANEW[steps])]
+    table = pd.concat(fits)
+    return table[(table["p"] == 0.5) & (table["seed"] == 101)]
 
 
 def computed_twice(profile: str, again: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from readings import at_equal_white_loss, markdown, read
 
+from bnbench.report.chapters import speed
 from bnbench.stats.speed import AT_FIRST, NEVER
 from bnbench.wording import duration, interval_words, plain_number
 
@@ -100,7 +101,20 @@ class SpeedNumbers:
     def sentences(self) -> str:
         """The chapter's sentences, a bullet each: its rules choose them."""
         (found,) = json.loads((self._report / "report.json").read_text(encoding="utf-8"))["protocols"]
-        return "\n".join(f"- {sentence}" for sentence in found["chapters"]["speed"])
+        return "\n".join(f"- {sentence}" for sentence in found["chapters"][speed.TITLE])
+
+    def turn(self, measure: str) -> tuple[str, str]:
+        """The measured steps up to which bn's mean is ahead, and from which on plain's is.
+
+        Raises:
+            ValueError: the lead does not pass from bn to plain, and once.
+        """
+        rows = pd.read_csv(self._report / "tables" / "measured_on_the_way.csv")
+        means = rows[rows["measure"] == measure].pivot(index="step", columns="arm", values="mean").sort_index()
+        better = (means["bn"] < means["plain"]) == (measure == "objective")
+        if not better.iloc[0] or (better != better.shift()).sum() != 2:
+            raise ValueError(f"{measure}: the lead does not pass from bn to plain, and once.")
+        return f"{better[better].index[-1]:,}", f"{better[~better].index[0]:,}"
 
     @property
     def steps(self) -> str:

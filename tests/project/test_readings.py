@@ -181,21 +181,24 @@ def test_a_folder_that_cannot_be_read_ends_it(script: ModuleType, tmp_path: Path
         script.read([tmp_path])
 
 
+AT_COMPACTS_LENGTH = ("settling-gpu", "settling-masks", "settling-anew", "speed")
+
+
 @pytest.mark.parametrize(("profile", "size"), [("quick", (10, 10)), ("compact", (30, 30))])
 def test_longer_fits_showed_what_the_page_says_of_a_profile(
     script: ModuleType, profile: str, size: tuple[int, int]
 ) -> None:
-    steps_of, found = PROFILES[profile].training.steps, {}
-    for sweep in script.read([ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]):
-        if sweep.protocol.mask.mask_size == size and sweep.protocol.training.steps >= steps_of:
-            fits = script.readings(sweep).set_index(["arm", "p", "seed"]).sort_index()
-            found[sweep.protocol.training.steps] = fits
+    found: dict[int, list[pd.DataFrame]] = {}
+    for sweep in script.read([ROOT / "evidence" / name for name in ("settling", *AT_COMPACTS_LENGTH)]):
+        if sweep.protocol.mask.mask_size == size and sweep.protocol.training.steps >= PROFILES[profile].training.steps:
+            found.setdefault(sweep.protocol.training.steps, []).append(script.readings(sweep))
     said = [int(text.replace(",", "")) for text in numbers(LONGER_FITS[profile])]
-    assert sorted(found) == [steps_of, *said]
-    for before, after in pairwise(sorted(found)):
-        assert (found[after]["objective"] < found[before]["objective"]).all(), "in every fit"
-        rose = (found[after]["difference"] > found[before]["difference"]).all()
-        assert rose == ("contrast" in LONGER_FITS[profile])
+    assert sorted(found) == [PROFILES[profile].training.steps, *said]
+    for steps, longer in pairwise(sorted(found)):
+        pairs = pd.concat(found[steps]).merge(pd.concat(found[longer]), on=["arm", "p", "seed"])
+        assert pairs["seed"].nunique() == (1 if longer == 48_000 else 3), "masks"
+        assert (pairs["objective_y"] < pairs["objective_x"]).all(), "in every fit, whichever computation of it"
+        assert (pairs["difference_y"] > pairs["difference_x"]).all() == ("contrast" in LONGER_FITS[profile])
 
 
 @pytest.mark.nightly
@@ -211,3 +214,42 @@ def test_masks_that_were_fitted_at_several_lengths_are_shown_one_by_one() -> Non
         objective = black["test_loss"].mean() - white["test_loss"].clip(upper=2.5).mean()
         written = [cell.split(" / ")[arm == "bn"].replace("−", "-") for cell in rows["3,000", int(str(seed))][:2]]
         assert list(map(float, written)) == pytest.approx([contrast, objective], abs=6e-4)
+
+
+@pytest.mark.nightly
+def test_fits_that_were_computed_anew_lie_as_far_apart_as_their_pixels_say() -> None:
+    found: dict[str, list[dict[str, float]]] = {}
+    for folder in ("settling/compact-steps12000", "speed", "settling-anew"):
+        pixels = read_sweep(ROOT / "evidence" / folder).landscapes
+        for arm, fit in pixels[pixels["trained"] & (pixels["seed"] == 101)].groupby("arm"):
+            black, white = (fit[fit["black"] == colour] for colour in (True, False))
+            contrast = black["test_accuracy"].mean() - white["test_accuracy"].mean()
+            objective = black["test_loss"].mean() - white["test_loss"].clip(upper=2.5).mean()
+            found.setdefault(str(arm), []).append({"contrast": contrast, "objective": objective})
+    spans = [pd.DataFrame(fits).max() - pd.DataFrame(fits).min() for fits in found.values()]
+    script = benchmark_script("evidence_numbers")
+    said = [float(number) for number in numbers(script.computed_anew(12_000))][:2]
+    assert said == pytest.approx(pd.DataFrame(spans).max().tolist(), abs=6e-4)
+    gaps = [plain["objective"] - bn["objective"] for plain, bn in zip(found["plain"], found["bn"], strict=True)]
+    written = script.gaps_anew(12_000, "objective").replace("−", "-").split(" / ")
+    assert list(map(float, written)) == pytest.approx(gaps, abs=6e-4)
+
+
+@pytest.mark.nightly
+def test_the_steps_until_a_mask_is_found_are_those_of_its_course() -> None:
+    courses = read_sweep(ROOT / "evidence/speed").courses
+    courses = courses[courses["pixels"] == "trained"]
+    lines = benchmark_script("sweep_numbers").SpeedNumbers("speed").steps.splitlines()
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    assert len(rows) == courses["seed"].nunique() == 3
+    for seed, *cells in rows:
+        for arm, written in zip(head[1:], cells, strict=True):
+            fit = courses[(courses["arm"] == arm) & (courses["seed"] == int(seed))].sort_values("step")
+            before, after = (float(fit["step"][side].agg(end)) for side, end in fit_sides(fit["right"]))
+            assert before < float(written.replace(",", "")) <= after
+
+
+def fit_sides(right: pd.Series) -> list[tuple[pd.Series, str]]:
+    """The measurements before the first that has 90 %, of which the last counts, and those from it on."""
+    there = (right >= 0.9).cummax()
+    return [(~there, "max"), (there, "min")]
