@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from readings import markdown, read, readings, settings_counts, settling_table
 
-from bnbench.wording import plain_number
+from bnbench.wording import interval_words, plain_number
 
 ROOT = Path(__file__).parents[1]
 _LENGTHS = [ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]
@@ -49,6 +49,15 @@ def gaps_on_masks(steps: int, reading: str) -> str:
     """The gap plain − bn after so many steps on each of these masks, by seed."""
     gaps = [arms[reading]["plain"] - arms[reading]["bn"] for (length, _), arms in _by_mask().items() if length == steps]
     return " / ".join(map(plain_number, gaps))
+
+
+def moved_on_masks(first: int, last: int, reading: str) -> dict[str, str]:
+    """How far a reading of each arm moves from one length to another on these masks: the least and the most."""
+    found = _by_mask()
+    moved = pd.DataFrame(
+        {seed: found[last, seed][reading] - found[first, seed][reading] for length, seed in found if length == last}
+    )
+    return {str(arm): interval_words(row.min(), row.max(), sign=True) for arm, row in moved.iterrows()}
 
 
 def _by_mask() -> dict[tuple[int, int], pd.DataFrame]:

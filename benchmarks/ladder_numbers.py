@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import scipy.stats
-from ladder_table import FIRST, LAST, pixels_of
-from rungs import READINGS, spread
+from ladder_table import FIRST, LAST, PIXELS, pixels_of
+from readings import markdown
+from rungs import ARMS, READINGS, fits_of, spread
 
 from bnbench.results.sweeps import read_sweep
 from bnbench.wording import plain_number, signed
@@ -84,3 +85,54 @@ class LadderNumbers:
         pixels = pixels_of(sweep.landscapes, sweep.protocol.mask.mask_size, self._pixels)
         own = pixels[(pixels["black"] == (colour == "black")) & pixels["trained"] & (pixels["arm"] == arm)]
         return f"{own.groupby('seed')[f'test_{reading}'].mean().mean():.2f}"
+
+
+class LongerLadder:
+    """The first rung and the last one at another length than the ladder's, on the masks that both have.
+
+    Args:
+        first: folder of fits of the profile, below ``evidence/``.
+        last: folder of fits with every change.
+    """
+
+    def __init__(self, first: str, last: str) -> None:
+        self._folders = {FIRST: ROOT / "evidence" / first, LAST: ROOT / "evidence" / last}
+
+    @cached_property
+    def _fits(self) -> pd.DataFrame:
+        """A row per rung, set of pixels and fit with every reading, and the accuracies and losses of black pixels."""
+        found = []
+        for rung, folder in self._folders.items():
+            sweep = read_sweep(folder)
+            protocol = sweep.protocol
+            for pixels in PIXELS:
+                own = pixels_of(sweep.landscapes, protocol.mask.mask_size, pixels)
+                own = own.rename(columns={"test_loss": "loss", "test_accuracy": "accuracy"})
+                black = own[own["black"] & own["trained"]].groupby(["arm", "seed"])["accuracy"].mean().rename("black")
+                fits = fits_of(own, protocol.training.threshold).join(black, on=["arm", "seed"])
+                found.append(fits.assign(rung=rung, pixels=pixels))
+        table = pd.concat(found, ignore_index=True)
+        masks = table.groupby("seed")[["rung", "arm"]].apply(lambda rows: len(rows.drop_duplicates()))
+        return table[table["seed"].isin(masks.index[masks == len(self._folders) * len(ARMS)])]
+
+    @property
+    def seeds(self) -> str:
+        """The masks that both rungs have of both arms."""
+        return " and ".join(map(str, sorted(self._fits["seed"].unique())))
+
+    def level(self, rung: str, arm: str, reading: str, pixels: str = "inside") -> str:
+        """A reading's mean over these masks: any of the readings, or ``black`` for the accuracy on black pixels."""
+        fits = self._fits
+        own = fits[(fits["rung"] == rung) & (fits["arm"] == arm) & (fits["pixels"] == pixels)]
+        return plain_number(own[reading].mean())
+
+    @property
+    def table(self) -> str:
+        """A Markdown table, a row per rung and arm: every reading over all trained pixels and over those inside."""
+        head = ["rung", "arm", *(f"{name}, {pixels}" for pixels in PIXELS for name in ("contrast", "J", "right"))]
+        rows = [
+            [rung, arm, *(self.level(rung, arm, reading, pixels) for pixels in PIXELS for reading in READINGS)]
+            for rung in self._folders
+            for arm in ARMS
+        ]
+        return markdown([head, *rows])

@@ -33,12 +33,13 @@ from evidence_numbers import (
     gaps_on_masks,
     longer,
     longer_gaps,
+    moved_on_masks,
     on_masks,
     on_tuned_masks,
     sensitivity,
 )
 from jinja2 import Environment, StrictUndefined
-from ladder_numbers import LadderNumbers
+from ladder_numbers import LadderNumbers, LongerLadder
 from readings import markdown as readings_as_markdown
 from smoothness_numbers import SmoothnessNumbers
 from sweep_numbers import Numbers, SpeedNumbers, equal_loss_by_p, equal_loss_share, fit_times, sweep_time
@@ -98,7 +99,9 @@ def rendered(text: str) -> str:
         "kept_table": kept_table,
         "ladder": LadderNumbers,
         "longer": longer,
+        "longer_ladder": LongerLadder,
         "longer_gaps": longer_gaps,
+        "moved_on_masks": moved_on_masks,
         "on_masks": on_masks,
         "on_tuned_masks": on_tuned_masks,
         "own_pictures": own_pictures,

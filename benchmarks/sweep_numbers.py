@@ -99,9 +99,17 @@ class SpeedNumbers:
 
     @property
     def sentences(self) -> str:
-        """The chapter's sentences, a bullet each: its rules choose them."""
+        """The chapter's sentences but for its introduction, a bullet each: its rules choose them."""
         (found,) = json.loads((self._report / "report.json").read_text(encoding="utf-8"))["protocols"]
-        return "\n".join(f"- {sentence}" for sentence in found["chapters"][speed.TITLE])
+        return "\n".join(f"- {sentence}" for sentence in found["chapters"][speed.TITLE][1:])
+
+    def ahead(self, measure: str, step: int) -> str:
+        """On how many masks plain is ahead at a measured step, and of how many."""
+        rows = pd.read_csv(self._report / "tables" / "courses.csv")
+        rows = rows[(rows["pixels"] == "trained") & (rows["step"] == step)]
+        values = rows.pivot(index="seed", columns="arm", values=measure)
+        ahead = (values["plain"] > values["bn"]) == (measure != "objective")
+        return f"{ahead.sum()} of {len(ahead)}"
 
     def turn(self, measure: str) -> tuple[str, str]:
         """The measured steps up to which bn's mean is ahead, and from which on plain's is.
