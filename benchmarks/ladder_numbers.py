@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import scipy.stats
-from ladder_table import FIRST, LAST, PIXELS, pixels_of
+from ladder_table import FIRST, LAST, PIXELS, authors_contrast, pixels_of
 from readings import markdown
 from rungs import ARMS, READINGS, fits_of, spread
 
+from bnbench.protocol.profiles import PROFILES
 from bnbench.results.sweeps import read_sweep
 from bnbench.wording import plain_number, signed
 
@@ -125,6 +126,12 @@ class LongerLadder:
         fits = self._fits
         own = fits[(fits["rung"] == rung) & (fits["arm"] == arm) & (fits["pixels"] == pixels)]
         return plain_number(own[reading].mean())
+
+    def short_of(self, rung: str, arm: str) -> str:
+        """By how much the contrast over all trained pixels lies below the authors' at p = 0.5."""
+        theirs = authors_contrast(PROFILES["compact"], 0.5)[arm]
+        own = self._fits[(self._fits["rung"] == rung) & (self._fits["arm"] == arm)]
+        return plain_number(theirs - own.loc[own["pixels"] == "trained", "difference"].mean())
 
     @property
     def table(self) -> str:

@@ -280,3 +280,24 @@ def test_a_wrong_request_is_one_sentence(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert all(word in said for word in words), said
+
+
+@pytest.mark.nightly
+def test_the_longer_ladder_says_what_its_pixels_say() -> None:
+    longer = benchmark_script("ladder_numbers").LongerLadder("speed", "ladder-12000/together")
+    pixels = read_sweep(Path(__file__).parents[2] / "evidence/ladder-12000/together").landscapes
+    seeds = [int(seed) for seed in longer.seeds.split(" and ")]
+    pixels = pixels[pixels["seed"].isin(seeds) & pixels["trained"]]
+    inner = pixels[pixels["row"].between(2, 27) & pixels["column"].between(2, 27)]
+    for of, name in ((pixels, "trained"), (inner, "inside")):
+        means = of.groupby(["arm", "seed", "black"])["test_accuracy"].mean().groupby(["arm", "black"]).mean()
+        for arm in ("plain", "bn"):
+            said = longer.level("together", arm, "difference", name)
+            assert float(said) == pytest.approx(means[arm, True] - means[arm, False], abs=6e-4)
+            assert float(longer.level("together", arm, "black", name)) == pytest.approx(means[arm, True], abs=6e-4)
+    for reading, sign in (("difference", 1), ("right", 1), ("objective", -1)):
+        for name in ("trained", "inside"):
+            plain, bn = (
+                float(longer.level("together", arm, reading, name).replace("−", "-")) for arm in ("plain", "bn")
+            )
+            assert sign * (bn - plain) > 0, "the page says that bn is ahead by all three"
