@@ -94,9 +94,8 @@ def status(sweep: Sweep) -> list[tuple[str, str]]:
     protocol = sweep.protocol
     known = "" if changes(protocol) else LONGER_FITS.get(protocol.profile, "")
     still = (
-        f"{known or 'These fits alone cannot show it: longer fits tell.'} The last quarter of their "
-        f"{protocol.training.steps:,} steps moved the contrast by "
-        f"{of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}."
+        f"{known or 'These fits alone cannot show it: longer fits tell.'} The last quarter "
+        f"moved contrast by {of_arms(moved, lambda arm: f'{arm} {signed(moved[arm])}')}."
     )
     threshold = sweep.protocol.training.threshold
     asked = f"Past a loss of {threshold:g} the objective asks for no more."
