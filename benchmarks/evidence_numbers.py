@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 from readings import markdown, read, readings, settings_counts, settling_table
+from rungs import READINGS
 
 from bnbench.wording import interval_words, plain_number
 
@@ -16,7 +17,6 @@ _LENGTHS = [ROOT / "evidence/settling", ROOT / "evidence/settling-gpu"]
 _ON_MASKS = [  # of a mask and length that two of them have, the first one counts
     ROOT / "evidence" / name for name in ("ladder/baseline", "speed", "settling", "settling-gpu", "settling-masks")
 ]
-_READINGS = ("difference", "objective", "right")
 _ANEW = {  # where fits of one mask, seed 101, lie that differ in machine, commit or chunk alone
     3000: ("settling/compact-steps3000", "ladder/baseline"),
     12000: ("settling/compact-steps12000", "speed", "settling-anew"),
@@ -66,7 +66,7 @@ def _by_mask() -> dict[tuple[int, int], pd.DataFrame]:
     for sweep in read([folder for folder in _ON_MASKS if folder.exists()]):
         if sweep.protocol.mask.mask_size == (30, 30):
             for seed, fits in readings(sweep).groupby("seed"):
-                arms = fits.set_index("arm").reindex(["plain", "bn"])[["difference", "objective", "right"]]
+                arms = fits.set_index("arm").reindex(["plain", "bn"])[list(READINGS)]
                 if not arms.isna().any(axis=None):  # both are there
                     found.setdefault((sweep.protocol.training.steps, int(str(seed))), arms)
     masks = Counter(steps for steps, _ in found)
@@ -93,7 +93,7 @@ def sensitivity() -> dict[str, str]:
 
 def computed_anew(steps: int) -> str:
     """How far apart computations of one 30×30 fit lie at a length, with the arm that differs most."""
-    found = _anew(steps).groupby("arm")[list(_READINGS)]
+    found = _anew(steps).groupby("arm")[list(READINGS)]
     most = (found.max() - found.min()).max()
     return f"{most['difference']:.3f} in contrast, {most['objective']:.3f} in J and {most['right']:.3f} in right"
 
@@ -115,7 +115,7 @@ def computed_twice(profile: str, again: str) -> str:
     """How far computing a fit anew moves it: the fits of a sweep that are in a folder of evidence, too."""
     (first,), (second,) = read([ROOT / "results" / profile]), read([ROOT / "evidence" / again])
     both = readings(first).merge(readings(second), on=["arm", "p", "seed"])
-    moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in ("difference", "objective", "right")}
+    moves = {name: both[f"{name}_x"] - both[f"{name}_y"] for name in READINGS}
     most = {name: f"{move.abs().max():.3f}" for name, move in moves.items()}
     largest = moves["difference"].abs().idxmax()
     without = moves["difference"].drop(largest).abs().max()

@@ -101,7 +101,7 @@ class LongerLadder:
 
     @cached_property
     def _fits(self) -> pd.DataFrame:
-        """A row per rung, set of pixels and fit with every reading, and the accuracies and losses of black pixels."""
+        """A row per rung, set of pixels and fit with every reading, and ``black``, the accuracy on black pixels."""
         found = []
         for rung, folder in self._folders.items():
             sweep = read_sweep(folder)

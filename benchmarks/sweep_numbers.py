@@ -91,10 +91,10 @@ class SpeedNumbers:
     """How soon the fits of one sweep find their masks: sentences and a table of its kept report.
 
     Args:
-        folder: the report's, below ``reports/``.
+        folder: the report's, below ``reports/``, or as it is.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self._report = ROOT / "reports" / folder
 
     @property
@@ -108,10 +108,10 @@ class SpeedNumbers:
         rows = pd.read_csv(self._report / "tables" / "courses.csv")
         rows = rows[(rows["pixels"] == "trained") & (rows["step"] == step)]
         values = rows.pivot(index="seed", columns="arm", values=measure)
-        ahead = (values["plain"] > values["bn"]) == (measure != "objective")
+        ahead = _sign(measure) * (values["plain"] - values["bn"]) > 0
         return f"{ahead.sum()} of {len(ahead)}"
 
-    def turn(self, measure: str) -> tuple[str, str]:
+    def turn(self, measure: str) -> tuple[int, int]:
         """The measured steps up to which bn's mean is ahead, and from which on plain's is.
 
         Raises:
@@ -119,10 +119,11 @@ class SpeedNumbers:
         """
         rows = pd.read_csv(self._report / "tables" / "measured_on_the_way.csv")
         means = rows[rows["measure"] == measure].pivot(index="step", columns="arm", values="mean").sort_index()
-        better = (means["bn"] < means["plain"]) == (measure == "objective")
-        if not better.iloc[0] or (better != better.shift()).sum() != 2:
+        lead = _sign(measure) * (means["plain"] - means["bn"])
+        before, after = lead.index[lead < 0], lead.index[lead > 0]
+        if not (len(before) and len(after)) or len(before) + len(after) < len(lead) or before[-1] > after[0]:
             raise ValueError(f"{measure}: the lead does not pass from bn to plain, and once.")
-        return f"{better[better].index[-1]:,}", f"{better[~better].index[0]:,}"
+        return int(before[-1]), int(after[0])
 
     @property
     def steps(self) -> str:
@@ -133,6 +134,11 @@ class SpeedNumbers:
             [f"{seed}", *(_steps(fits[fits["arm"] == arm]) for arm in arms)] for seed, fits in until.groupby("seed")
         ]
         return markdown([["mask of seed", *arms], *rows])
+
+
+def _sign(measure: str) -> int:
+    """1 where more is better, and −1 of the objective, where less is."""
+    return -1 if measure == "objective" else 1
 
 
 def _steps(fits: pd.DataFrame) -> str:

@@ -253,3 +253,29 @@ def fit_sides(right: pd.Series) -> list[tuple[pd.Series, str]]:
     """The measurements before the first that has 90 %, of which the last counts, and those from it on."""
     there = (right >= 0.9).cummax()
     return [(~there, "max"), (there, "min")]
+
+
+@pytest.mark.parametrize("measure", ["right", "objective"])
+def test_the_lead_passes_once_or_not_at_all(tmp_path: Path, measure: str) -> None:
+    speed, better = benchmark_script("sweep_numbers").SpeedNumbers(tmp_path), -1 if measure == "objective" else 1
+    (tmp_path / "tables").mkdir()
+
+    def write(leads: list[int], name: str, **columns: object) -> None:
+        """plain less bn at steps 10, 20 and so on, above 0 where plain is ahead."""
+        rows = [
+            {"step": 10 * k, "arm": arm, **columns, measure: better * lead * (arm == "plain")}
+            for k, lead in enumerate(leads, 1)
+            for arm in ("plain", "bn")
+        ]
+        pd.DataFrame(rows).rename(columns={measure: "mean"} if name == "measured_on_the_way" else {}).to_csv(
+            tmp_path / "tables" / f"{name}.csv", index=False
+        )
+
+    write([-1, -2, 1, 2], "measured_on_the_way", measure=measure)
+    assert speed.turn(measure) == (20, 30)
+    for leads in ([-1, 1, -1, 1], [1, -1], [-1, -1], [-1, 0, 1]):
+        write(leads, "measured_on_the_way", measure=measure)
+        with pytest.raises(ValueError, match=measure):
+            speed.turn(measure)
+    write([-1, 0, 1], "courses", seed=1, pixels="trained")
+    assert [speed.ahead(measure, step) for step in (10, 20, 30)] == ["0 of 1", "0 of 1", "1 of 1"], "a tie is no lead"
